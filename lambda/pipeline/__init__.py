@@ -1,0 +1,1 @@
+"""A day of partner CSV files, validated, joined, stored and announced exactly once."""

@@ -1,0 +1,1 @@
+"""The five Lambda functions, one module each."""
