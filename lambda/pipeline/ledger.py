@@ -1,0 +1,314 @@
+"""The ledger entry of a batch and everything that may happen to it.
+
+One entry a batch serialises its versions: `execution` names the run that is wanted (the newest set of files), and
+`holder` the run that may write results. A new run waits until the holder has let go, and a run that is no longer the
+wanted one stops. All functions are pure; `aws.dynamodb.update_ledger` applies them under optimistic locking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pipeline.data_model import Kind
+from pipeline.errors import BatchBusyError, SupersededError
+
+HISTORY_LENGTH = 50
+
+
+class BatchState(StrEnum):
+    """Where a batch stands."""
+
+    WAITING = "WAITING"
+    """Not all three files are there."""
+    QUEUED = "QUEUED"
+    """The set is complete and its run is about to start."""
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+    """Of a single run only: a newer set took over before it ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One partner file exactly as it was when its set was complete.
+
+    `version_id` is None in a bucket without versioning; then the ETag alone guards the read. `size` is in bytes,
+    `last_modified` an ISO 8601 time in UTC.
+    """
+
+    key: str
+    etag: str
+    size: int
+    last_modified: str
+    version_id: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form in which the state machine and the ledger carry it."""
+        return {
+            "key": self.key,
+            "etag": self.etag,
+            "size": self.size,
+            "last_modified": self.last_modified,
+            "version_id": self.version_id,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
+        """Inverse of `as_dict`."""
+        return cls(
+            fields["key"], fields["etag"], int(fields["size"]), fields["last_modified"], fields.get("version_id")
+        )
+
+
+FileSet = Mapping[Kind, SourceObject]
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is known about one batch. Times are ISO 8601 in UTC.
+
+    `attempts` counts the runs of each version, `delivered` names the versions whose records may stand in the table,
+    `quiet_until` is when the last writer of a broken run has surely stopped, `revision` counts the changes.
+    """
+
+    batch: str
+    state: BatchState = BatchState.WAITING
+    files: FileSet = field(default_factory=dict)
+    version: str | None = None
+    execution: str | None = None
+    holder: str | None = None
+    quiet_until: str | None = None
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    delivered: tuple[str, ...] = ()
+    queued_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    chunks: int = 0
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    cause: str | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    revision: int = 0
+
+    @property
+    def missing(self) -> list[Kind]:
+        """The kinds of files that have not arrived."""
+        return [kind for kind in Kind if kind not in self.files]
+
+    def as_item(self) -> dict[str, Any]:
+        """The ledger entry's attributes without its keys, as plain values."""
+        return {
+            "batch": self.batch,
+            "state": self.state.value,
+            "files": {kind.value: source.as_dict() for kind, source in self.files.items()},
+            "version": self.version,
+            "execution": self.execution,
+            "holder": self.holder,
+            "quiet_until": self.quiet_until,
+            "attempts": dict(self.attempts),
+            "delivered": list(self.delivered),
+            "queued_at": self.queued_at,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "chunks": self.chunks,
+            "summary": dict(self.summary),
+            "cause": self.cause,
+            "history": [dict(run) for run in self.history],
+            "revision": self.revision,
+        }
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> Ledger:
+        """Inverse of `as_item`; other attributes (the keys) are ignored."""
+        return cls(
+            batch=item["batch"],
+            state=BatchState(item["state"]),
+            files={Kind(kind): SourceObject.from_dict(source) for kind, source in item["files"].items()},
+            version=item["version"],
+            execution=item["execution"],
+            holder=item["holder"],
+            quiet_until=item["quiet_until"],
+            attempts={version: int(count) for version, count in item["attempts"].items()},
+            delivered=tuple(item["delivered"]),
+            queued_at=item["queued_at"],
+            started_at=item["started_at"],
+            finished_at=item["finished_at"],
+            chunks=int(item["chunks"]),
+            summary=item["summary"],
+            cause=item["cause"],
+            history=tuple(item["history"]),
+            revision=int(item["revision"]),
+        )
+
+
+def set_version(files: FileSet) -> str:
+    """Name a complete set by the content of its files: a digest of the three ETags, 16 hexadecimal digits."""
+    etags = "\n".join(files[kind].etag for kind in Kind)
+    return hashlib.sha256(etags.encode()).hexdigest()[:16]
+
+
+def set_time(files: FileSet) -> str:
+    """When the youngest file of a set was stored."""
+    return max((source.last_modified for source in files.values()), default="")
+
+
+def observe(ledger: Ledger, files: FileSet) -> Ledger:
+    """Note which files of an incomplete set are there; a batch that once was complete keeps its last set."""
+    return replace(ledger, files=files) if ledger.state is BatchState.WAITING else ledger
+
+
+def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
+    """Make a complete set the wanted one of its batch.
+
+    The set that is wanted already stays as it is, and so does one that is younger than `files`: whoever claims
+    looks again afterwards, so the youngest set is claimed in the end.
+    """
+    version = set_version(files)
+    waiting = ledger.state is BatchState.WAITING
+    if not waiting and (version == ledger.version or set_time(files) < set_time(ledger.files)):
+        return ledger
+    return _queue(ledger, version, files, now)
+
+
+def replay(ledger: Ledger, now: datetime) -> Ledger:
+    """Want the current set once more, as a new run.
+
+    A run that is still on its way is left alone: it will do the same.
+    """
+    if ledger.version is None or ledger.state in (BatchState.QUEUED, BatchState.RUNNING):
+        return ledger
+    return _queue(ledger, ledger.version, ledger.files, now)
+
+
+def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledger:
+    attempt = ledger.attempts.get(version, 0) + 1
+    name = f"{ledger.batch}-{version}"
+    return replace(
+        ledger,
+        state=BatchState.QUEUED,
+        files=files,
+        version=version,
+        execution=name if attempt == 1 else f"{name}-{attempt}",
+        attempts={**ledger.attempts, version: attempt},
+        queued_at=_iso(now),
+        started_at=None,
+        finished_at=None,
+        chunks=0,
+        summary={},
+        cause=None,
+    )
+
+
+def ensure_wanted(ledger: Ledger | None, execution: str) -> Ledger:
+    """Return the entry where `execution` is the run that it wants.
+
+    Raises
+    ------
+    SupersededError
+        A newer set of files has taken over (or the entry was purged).
+    """
+    if ledger is None or ledger.execution != execution:
+        wanted = ledger.execution if ledger else None
+        raise SupersededError(f"run {execution} is no longer wanted: the ledger names {wanted}")
+    return ledger
+
+
+def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
+    """Let the wanted run take hold of the batch.
+
+    Raises
+    ------
+    SupersededError
+        The run is not the wanted one.
+    BatchBusyError
+        An older run still holds the batch, or one of its writers may still be at work.
+    """
+    ensure_wanted(ledger, execution)
+    if ledger.holder == execution:
+        return ledger
+    if ledger.holder is not None:
+        raise BatchBusyError(f"run {ledger.holder} still holds batch {ledger.batch}")
+    if ledger.quiet_until is not None and _iso(now) < ledger.quiet_until:
+        raise BatchBusyError(f"batch {ledger.batch} rests until {ledger.quiet_until}, when no writer is left")
+    return replace(
+        ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now)
+    )
+
+
+def deliver(ledger: Ledger, execution: str, chunks: int) -> Ledger:
+    """Note that the run is about to write `chunks` chunks of its version into the table.
+
+    Raises
+    ------
+    SupersededError
+        The run is not the wanted one.
+    """
+    wanted = ensure_wanted(ledger, execution)
+    delivered = dict.fromkeys((*ledger.delivered, str(wanted.version)))
+    return replace(ledger, delivered=tuple(delivered), chunks=chunks)
+
+
+def release(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
+    """Take the batch from a run that ended without letting go; its writers may be at work until `quiet_until`."""
+    if ledger.holder != execution:
+        return ledger
+    return replace(ledger, holder=None, quiet_until=_iso(quiet_until))
+
+
+def finish(
+    ledger: Ledger,
+    execution: str,
+    state: BatchState,
+    now: datetime,
+    *,
+    summary: Mapping[str, Any] | None = None,
+    cause: str | None = None,
+    quiet: timedelta = timedelta(0),
+) -> Ledger:
+    """Close a run; safe to repeat.
+
+    A run that was superseded only lets go. `quiet` is for how long writers of a run that broke may still be at work.
+    """
+    let_go = replace(
+        release(ledger, execution, now + quiet),
+        history=_remember(ledger, execution, state, now, cause),
+    )
+    if not quiet and ledger.holder == execution:
+        let_go = replace(let_go, quiet_until=None)
+    if ledger.execution != execution:
+        return let_go
+    if ledger.state is state and ledger.holder != execution:
+        return ledger
+    return replace(
+        let_go,
+        state=state,
+        finished_at=_iso(now),
+        summary=summary or {},
+        cause=cause,
+        delivered=(str(ledger.version),) if state is BatchState.COMPLETED else ledger.delivered,
+    )
+
+
+def _remember(
+    ledger: Ledger, execution: str, state: BatchState, now: datetime, cause: str | None
+) -> tuple[Mapping[str, Any], ...]:
+    if any(run["execution"] == execution for run in ledger.history):
+        return ledger.history
+    wanted = ledger.execution == execution
+    entry = {
+        "execution": execution,
+        "state": (state if wanted else BatchState.SUPERSEDED).value,
+        "started_at": ledger.started_at if wanted else None,
+        "finished_at": _iso(now),
+        "cause": cause,
+    }
+    return (*ledger.history, entry)[-HISTORY_LENGTH:]
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
