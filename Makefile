@@ -1,0 +1,123 @@
+# Every job of this project, one short target each. `make` alone lists them.
+# ENV=local (the default) is a whole AWS on this machine; ENV=<name> deploys with infra/env/<name>.tfvars.
+
+ENV ?= local
+export ENV MINISTACK_PORT VERBOSE YES
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+SHELL := /bin/bash
+
+VENV     := .venv
+PYTHON   := $(VENV)/bin/python
+PIPELINE := $(PYTHON) -m scripts.cli --env $(ENV)
+# Two stamps in one virtual environment: what the product needs, and what its developers need on top.
+READY     := $(VENV)/.ready
+DEV_READY := $(VENV)/.ready-dev
+
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors redrive \
+	replay logs purge bench clean format lock test-unit test-terraform test-e2e local-up local-down venv FORCE
+
+help: ## | List the targets
+	@awk -f scripts/help.awk $(MAKEFILE_LIST)
+
+##@ Main targets (ENV=local is the default of each)
+
+demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
+	@$(PIPELINE) demo
+
+test: $(DEV_READY) ## | Run every test, with the coverage gate
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing $(ARGS)
+
+lint: $(DEV_READY) ## | Check style, types and Terraform format
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(PYTHON) -m scripts.terraform fmt-check
+
+package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
+	@$(PYTHON) -m scripts.package --env $(ENV)
+
+tf-init: $(READY) ## | Initialise Terraform (and for local: the offline provider)
+	@$(PYTHON) -m scripts.terraform init --env $(ENV)
+
+tf-plan: package ## | Show what tf-apply would change
+	@$(PYTHON) -m scripts.terraform plan --env $(ENV)
+
+tf-apply: package ## | Deploy (asks first, except on local; YES=1 does not ask)
+	@$(PYTHON) -m scripts.terraform apply --env $(ENV)
+
+tf-destroy: $(READY) ## | Undo tf-apply
+	@$(PYTHON) -m scripts.terraform destroy --env $(ENV)
+
+upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send files to incoming/
+	@$(PIPELINE) upload $(FILE) $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
+
+status: $(READY) ## [BATCH=YYYYMMDD] | Show each batch: files, state, counts, errors
+	@$(PIPELINE) status $(BATCH)
+
+messages: $(READY) ## | Show what waits in the output queue
+	@$(PIPELINE) messages
+
+errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
+	@$(PIPELINE) errors $(BATCH)
+
+redrive: $(READY) ## | Put back what is in the dead-letter queues
+	@$(PIPELINE) redrive
+
+replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
+	@$(PIPELINE) replay $(BATCH)
+
+logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
+	@$(PIPELINE) logs $(BATCH)
+
+purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except on local)
+	@$(PIPELINE) purge $(if $(YES),--yes)
+
+bench: $(DEV_READY) ## | Compare the transform with a bare DuckDB query over the same files
+	@$(PYTHON) -m benchmarks
+
+clean: ## | Stop the local AWS and remove everything that make made
+	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator down; fi
+	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ For developers
+
+format: $(DEV_READY) ## | Format the Python and Terraform code
+	@$(VENV)/bin/ruff check --fix-only --quiet .
+	@$(VENV)/bin/ruff format --quiet .
+	@$(PYTHON) -m scripts.terraform fmt
+
+test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
+	@$(PYTHON) -m pytest -m "not terraform and not e2e" $(ARGS)
+
+test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
+	@$(PYTHON) -m pytest -m terraform $(ARGS)
+
+test-e2e: $(DEV_READY) ## | Only the end-to-end tests on local emulators
+	@$(PYTHON) -m pytest -m e2e $(ARGS)
+
+local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
+	@$(PYTHON) -m scripts.emulator up
+
+local-down: $(READY) ## | Stop the local AWS; what was in it is gone
+	@$(PYTHON) -m scripts.emulator down
+
+lock: $(DEV_READY) ## | Lock the dependencies of pyproject.toml again
+	@scripts/lock.sh $(VENV)/bin/uv
+
+venv: $(DEV_READY) ## | Make the virtual environment .venv with everything in it
+
+# --- the virtual environment -------------------------------------------------------------------------------
+
+# A copied or moved checkout, or a Python that is gone, makes the environment unusable: start over then.
+ifneq ($(shell $(PYTHON) -c 'print(open("$(VENV)/.home").read(), end="")' 2>/dev/null),$(CURDIR))
+$(READY): FORCE
+endif
+
+$(READY): requirements-local.lock pyproject.toml
+	@scripts/venv.sh $(VENV) requirements-local.lock $@
+
+$(DEV_READY): requirements.lock $(READY)
+	@scripts/venv.sh $(VENV) requirements.lock $@

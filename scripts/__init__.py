@@ -1,0 +1,1 @@
+"""The command line of the pipeline and the tools behind `make`."""
