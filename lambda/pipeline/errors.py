@@ -49,3 +49,7 @@ class ThrottledError(RetryableError):
 
 class LedgerConflictError(RetryableError):
     """The ledger entry kept changing under us."""
+
+
+class PreviousVersionLostError(PermanentError):
+    """What an earlier version of the batch delivered can no longer be told."""

@@ -49,7 +49,7 @@ class SourceObject:
     version_id: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The form in which the state machine and the ledger carry it."""
+        """Return the form in which the state machine and the ledger carry it."""
         return {
             "key": self.key,
             "etag": self.etag,
@@ -62,7 +62,11 @@ class SourceObject:
     def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
         """Inverse of `as_dict`."""
         return cls(
-            fields["key"], fields["etag"], int(fields["size"]), fields["last_modified"], fields.get("version_id")
+            fields["key"],
+            fields["etag"],
+            int(fields["size"]),
+            fields["last_modified"],
+            fields.get("version_id"),
         )
 
 
@@ -101,7 +105,7 @@ class Ledger:
         return [kind for kind in Kind if kind not in self.files]
 
     def as_item(self) -> dict[str, Any]:
-        """The ledger entry's attributes without its keys, as plain values."""
+        """Return the attributes of the table item, without its keys, as plain values."""
         return {
             "batch": self.batch,
             "state": self.state.value,
@@ -235,9 +239,7 @@ def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
         raise BatchBusyError(f"run {ledger.holder} still holds batch {ledger.batch}")
     if ledger.quiet_until is not None and _iso(now) < ledger.quiet_until:
         raise BatchBusyError(f"batch {ledger.batch} rests until {ledger.quiet_until}, when no writer is left")
-    return replace(
-        ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now)
-    )
+    return replace(ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now))
 
 
 def deliver(ledger: Ledger, execution: str, chunks: int) -> Ledger:

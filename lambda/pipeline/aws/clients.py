@@ -1,0 +1,31 @@
+"""One place where boto3 clients are made: few connections, short waits, retries by the SDK's standard mode."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+MAX_CONNECTIONS = 32
+
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    max_pool_connections=MAX_CONNECTIONS,
+    tcp_keepalive=True,
+)
+
+
+@functools.cache
+def client(service: str) -> Any:
+    """Return the process's client of a service; made once, as clients are safe to share between threads."""
+    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+
+
+def error_code(error: Exception) -> str:
+    """Return the service's error code of a `ClientError`, such as `NoSuchKey`."""
+    response: dict[str, Any] = getattr(error, "response", {})
+    return str(response.get("Error", {}).get("Code", ""))

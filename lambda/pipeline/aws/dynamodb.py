@@ -1,0 +1,151 @@
+"""The table: the ledger under optimistic locking, and bulk writes that leave nothing behind unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from pipeline.aws.backoff import Clock, attempts, within
+from pipeline.aws.clients import client, error_code
+from pipeline.data_model import LEDGER_SORT_KEY, batch_key
+from pipeline.errors import LedgerConflictError, ThrottledError
+from pipeline.ledger import Ledger
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+BATCH_ITEMS = 25
+"""Requests that one BatchWriteItem call takes (DynamoDB API reference)."""
+
+_WRITERS = 8
+_LEDGER_SECONDS = 20.0
+_THROTTLES = {
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "InternalServerError",
+    "ServiceUnavailable",
+}
+
+WriteRequest = Mapping[str, Any]
+"""One element of a BatchWriteItem request, in DynamoDB JSON: `{"PutRequest": …}` or `{"DeleteRequest": …}`."""
+
+
+class Table:
+    """The one table of the pipeline."""
+
+    def __init__(self, name: str, dynamodb: DynamoDBClient | None = None) -> None:
+        self.name = name
+        self._dynamodb: DynamoDBClient = dynamodb or client("dynamodb")
+
+    def get_ledger(self, batch: str) -> Ledger | None:
+        """Read a batch's ledger entry as it is now (strongly consistent)."""
+        reply = self._dynamodb.get_item(TableName=self.name, Key=_ledger_key(batch), ConsistentRead=True)
+        item = reply.get("Item")
+        return Ledger.from_item(_plain(item)) if item else None
+
+    def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+        """Apply a pure change to a batch's ledger entry, exactly once, whoever else changes it meanwhile.
+
+        `change` gets a fresh entry where there is none yet, may be called several times, and may raise to refuse.
+        A change that changes nothing writes nothing.
+
+        Raises
+        ------
+        LedgerConflictError
+            Others kept changing the entry.
+        """
+        for _ in attempts(within(_LEDGER_SECONDS)):
+            old = self.get_ledger(batch)
+            before = old or Ledger(batch)
+            after = change(before)
+            if after == old:
+                return after
+            after = replace(after, revision=before.revision + 1)
+            if self._put_ledger(after, before.revision):
+                return after
+        raise LedgerConflictError(f"the ledger entry of batch {batch} kept changing")
+
+    def _put_ledger(self, ledger: Ledger, revision: int) -> bool:
+        try:
+            self._dynamodb.put_item(
+                TableName=self.name,
+                Item={**_ledger_key(ledger.batch), **_typed(ledger.as_item())},
+                # Where the answer to a write is lost, the SDK writes again and finds its own first try in the way:
+                # then the next round reads it and, as every change is idempotent, has nothing left to do.
+                ConditionExpression="attribute_not_exists(pk) OR revision = :before",
+                ExpressionAttributeValues={":before": {"N": str(revision)}},
+            )
+        except ClientError as error:
+            if error_code(error) == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+    def put(self, item: Mapping[str, Any]) -> None:
+        """Store one item, given as plain values; storing the same again changes nothing."""
+        self._dynamodb.put_item(TableName=self.name, Item=_typed(item))
+
+    def error_sort_keys(self, batch: str) -> frozenset[str]:
+        """Return the sort keys of the errors that stand in the table for a batch."""
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self.name,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": batch_key(batch)}, ":sk": {"S": "error#"}},
+            ProjectionExpression="sk",
+            ConsistentRead=True,
+        )
+        return frozenset(item["sk"]["S"] for page in pages for item in page["Items"])
+
+    def write(self, requests: Sequence[WriteRequest], left: Clock) -> int:
+        """Carry out write requests: first all puts, then all deletes, so that a marker is seen before it goes.
+
+        Returns the number of requests. Several calls run at once; what a call leaves unprocessed is tried again.
+
+        Raises
+        ------
+        ThrottledError
+            Some requests were still not accepted when the time was up. All of them may be repeated.
+        """
+        for kind in ("PutRequest", "DeleteRequest"):
+            chosen = [request for request in requests if kind in request]
+            groups = [chosen[start : start + BATCH_ITEMS] for start in range(0, len(chosen), BATCH_ITEMS)]
+            with ThreadPoolExecutor(max_workers=_WRITERS) as pool:
+                rest = sum(pool.map(lambda group: self._write_group(group, left), groups))
+            if rest:
+                raise ThrottledError(f"{rest} of {len(chosen)} writes were not accepted in time")
+        return len(requests)
+
+    def _write_group(self, group: Sequence[WriteRequest], left: Clock) -> int:
+        """Write up to 25 requests; return how many were not accepted in time."""
+        todo: Sequence[Any] = group
+        for _ in attempts(left):
+            try:
+                reply = self._dynamodb.batch_write_item(RequestItems={self.name: todo})
+            except ClientError as error:
+                if error_code(error) not in _THROTTLES:
+                    raise
+                continue
+            todo = reply.get("UnprocessedItems", {}).get(self.name, [])
+            if not todo:
+                break
+        return len(todo)
+
+
+def _ledger_key(batch: str) -> dict[str, Any]:
+    return {"pk": {"S": batch_key(batch)}, "sk": {"S": LEDGER_SORT_KEY}}
+
+
+def _typed(item: Mapping[str, Any]) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {name: serialize(value) for name, value in item.items()}
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    deserialize = TypeDeserializer().deserialize
+    return {name: deserialize(value) for name, value in item.items()}

@@ -1,0 +1,111 @@
+"""The output queue: messages in order within a group, failures handled entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.aws.backoff import Clock, attempts
+from pipeline.aws.clients import client
+from pipeline.data_model import Message
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+BATCH_ENTRIES = 10
+BATCH_BYTES = 1024 * 1024
+"""Entries and bytes that one SendMessageBatch call takes (SQS quotas: 10 messages, 1 MiB in all)."""
+
+_ATTRIBUTE_BYTES = 512
+"""More than our message attributes ever weigh; they count towards the size of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send.
+
+    `deduplication_id` is the id under which the queue drops repetitions for 5 minutes; `version` names the set of
+    files that the message comes from, where it is known.
+    """
+
+    message: Message
+    deduplication_id: str
+    version: str | None
+
+
+class Queue:
+    """A queue to send to: FIFO where its name ends in `.fifo`."""
+
+    def __init__(self, url: str, sqs: SQSClient | None = None) -> None:
+        self.url = url
+        self._fifo = url.endswith(".fifo")
+        self._sqs: SQSClient = sqs or client("sqs")
+
+    def send(self, messages: Sequence[Outgoing], left: Clock) -> int:
+        """Send messages in order and return how many of them, from the start, were surely accepted.
+
+        Fewer than all means that the one after them was refused, or not accepted in time; some behind it may have
+        been accepted too, and sending those again is dropped by their deduplication ids.
+        """
+        sent = 0
+        for batch in _batches(messages):
+            accepted = self._send_batch(batch, left)
+            sent += accepted
+            if accepted < len(batch):
+                break
+        return sent
+
+    def _send_batch(self, batch: Sequence[Outgoing], left: Clock) -> int:
+        """Send up to 10 messages; return how many from the start were accepted."""
+        todo = dict(enumerate(batch))
+        refused: set[int] = set()
+        for _ in attempts(left):
+            reply = self._sqs.send_message_batch(
+                QueueUrl=self.url, Entries=[self._entry(number, message) for number, message in todo.items()]
+            )
+            failed = {int(entry["Id"]): entry["SenderFault"] for entry in reply.get("Failed", ())}
+            refused |= {number for number, our_fault in failed.items() if our_fault}
+            todo = {number: todo[number] for number in failed if number not in refused}
+            if not todo:
+                break
+        return min(refused | set(todo), default=len(batch))
+
+    def _entry(self, number: int, outgoing: Outgoing) -> Any:
+        message = outgoing.message
+        attributes = {
+            "batch": message.batch or "unknown",
+            "version": outgoing.version or "unknown",
+            "message_id": message.id,
+        }
+        entry: dict[str, Any] = {
+            "Id": str(number),
+            "MessageBody": message.body,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        }
+        if self._fifo:
+            entry |= {"MessageGroupId": message.group, "MessageDeduplicationId": outgoing.deduplication_id}
+        return entry
+
+
+def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    """Cut messages into calls.
+
+    A group occurs once a call: entries of one call succeed and fail on their own, so a later message of a group
+    could otherwise overtake an earlier one.
+    """
+    batch: list[Outgoing] = []
+    groups: set[str] = set()
+    size = 0
+    for outgoing in messages:
+        weight = len(outgoing.message.body.encode()) + _ATTRIBUTE_BYTES
+        if len(batch) == BATCH_ENTRIES or size + weight > BATCH_BYTES or outgoing.message.group in groups:
+            yield batch
+            batch, groups, size = [], set(), 0
+        batch.append(outgoing)
+        groups.add(outgoing.message.group)
+        size += weight
+    if batch:
+        yield batch

@@ -1,0 +1,111 @@
+"""What arrives at `intake`: which objects an event tells of, in whatever wrapping it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pipeline.data_model import INCOMING_PREFIX, batch_key
+from pipeline.errors import EventError
+
+UNKNOWN_FILE = "unknown_file"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCreated:
+    """An object that somebody stored; `key` is decoded, `etag` has no quotes."""
+
+    bucket: str
+    key: str
+    etag: str
+
+    @property
+    def is_folder(self) -> bool:
+        """Consoles store an empty object with a trailing slash to show a folder."""
+        return self.key.endswith("/")
+
+
+def objects_created(event: Mapping[str, Any]) -> list[ObjectCreated]:
+    """List the objects that an S3 or EventBridge event tells of.
+
+    None for the test message that S3 sends when notifications are set up, and for events other than creations.
+
+    Raises
+    ------
+    EventError
+        The event comes neither from S3 nor from EventBridge for S3.
+    """
+    if event.get("Event") == "s3:TestEvent":
+        return []
+    try:
+        if event.get("source") == "aws.s3":
+            return _from_event_bridge(event)
+        return [_from_s3(record["s3"]) for record in event["Records"] if _is_creation(record)]
+    except (KeyError, TypeError, AttributeError) as fault:
+        raise EventError(f"not an S3 event: {type(fault).__name__} at {fault}") from fault
+
+
+def _is_creation(record: Mapping[str, Any]) -> bool:
+    if record["eventSource"] != "aws:s3":
+        raise EventError(f"an event of {record['eventSource']}, not of S3")
+    return str(record["eventName"]).startswith("ObjectCreated:")
+
+
+def _from_s3(notice: Mapping[str, Any]) -> ObjectCreated:
+    # Notifications carry keys URL-encoded with + for a blank (S3 user guide, event message structure).
+    key = unquote_plus(notice["object"]["key"])
+    return ObjectCreated(notice["bucket"]["name"], key, notice["object"].get("eTag", ""))
+
+
+def _from_event_bridge(event: Mapping[str, Any]) -> list[ObjectCreated]:
+    if event["detail-type"] != "Object Created":
+        return []
+    detail = event["detail"]
+    # EventBridge carries keys as they are: decoding them would turn a plus sign into a blank.
+    return [ObjectCreated(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("etag", ""))]
+
+
+def parse_body(body: str) -> Mapping[str, Any]:
+    """Read the body of an ingest message.
+
+    Raises
+    ------
+    EventError
+        It is no JSON object.
+    """
+    try:
+        event = json.loads(body)
+    except ValueError as fault:
+        raise EventError(f"the message is no JSON: {fault}") from fault
+    if not isinstance(event, dict):
+        raise EventError(f"the message is no JSON object but a {type(event).__name__}")
+    return event
+
+
+def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
+    """Word the error item for an object under `incoming/` whose name is no batch file's.
+
+    The same object gives the same item, so it is reported once however often its event comes.
+    """
+    name = found.key.removeprefix(INCOMING_PREFIX)
+    digest = hashlib.sha256(f"{found.key}\n{found.etag}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return {
+        "pk": batch_key(None),
+        "sk": f"error#file#{0:010}#{UNKNOWN_FILE}#{digest}",
+        "kind": "file",
+        "customer_reference": None,
+        "order_reference": None,
+        "message": (
+            f"{name} was not processed: its name is not that of a batch file. Name it customers_YYYYMMDD.csv, "
+            "orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that exists, and put it "
+            f"directly under {INCOMING_PREFIX}"
+        ),
+        "batch": None,
+        "file": name,
+        "line": None,
+        "code": UNKNOWN_FILE,
+    }

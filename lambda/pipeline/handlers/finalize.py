@@ -1,0 +1,111 @@
+"""λ finalize: close the ledger entry of a run, whichever way the run ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
+from pipeline.data_model import batch_key, error_sort_key
+from pipeline.ledger import BatchState, Ledger
+from pipeline.observability import Metric, count, instrument, logger
+from pipeline.settings import FinalizeSettings, read_settings
+
+RUN_FAILED = "run_failed"
+_CAUSE_LENGTH = 500
+
+
+@instrument
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001 (Lambda's signature)
+    """Write COMPLETED or FAILED with the counts or the cause, and let the next run of the batch begin.
+
+    A run that broke also leaves an error item, which becomes an error message. Returns the state that the state
+    machine ends in: SUPERSEDED where a newer set of files took over meanwhile.
+    """
+    settings = read_settings(FinalizeSettings)
+    table = Table(settings.table_name)
+    run = _Run(event, datetime.now(UTC), timedelta(seconds=settings.quiet_seconds))
+    entry = table.update_ledger(event["batch"], run.finish)
+    state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
+    if run.cause and state is BatchState.FAILED:
+        table.put(_error_item(event["batch"], run.execution, run.cause))
+    _report(entry, state, run)
+    return {"state": state.value}
+
+
+class _Run:
+    """How a run ended, from what the state machine passes on: an outcome, or an error where it broke."""
+
+    def __init__(self, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> None:
+        self.execution: str = event["execution"]
+        self.cause = _cause(event["error"]) if "error" in event else None
+        self.summary: Mapping[str, Any] = event.get("outcome", {}).get("summary", {})
+        ready = event.get("outcome", {}).get("state") == "READY"
+        self._state = BatchState.COMPLETED if ready and not self.cause else BatchState.FAILED
+        self._now = now
+        # Only a run that broke can leave a writer behind: an orderly one ends after its last chunk.
+        self._quiet = quiet if self.cause else timedelta(0)
+
+    def finish(self, entry: Ledger) -> Ledger:
+        """Apply the end of the run to the ledger entry."""
+        cause = self.cause or (self.summary.get("cause") if self._state is BatchState.FAILED else None)
+        return ledger.finish(
+            entry,
+            self.execution,
+            self._state,
+            self._now,
+            summary=self.summary,
+            cause=cause,
+            quiet=self._quiet,
+        )
+
+
+def _cause(error: Mapping[str, Any]) -> str:
+    """Turn Step Functions' error into a sentence: its Cause is JSON where a Lambda function raised it."""
+    name, text = error.get("Error", "Unknown"), str(error.get("Cause", ""))
+    try:
+        cause = json.loads(text)
+    except ValueError:
+        cause = {}
+    if isinstance(cause, dict):
+        text = str(cause.get("errorMessage", text))
+    return f"{name}: {text[:_CAUSE_LENGTH]}"
+
+
+def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:
+    return {
+        "pk": batch_key(batch),
+        "sk": error_sort_key("batch", 0, RUN_FAILED),
+        "kind": "batch",
+        "customer_reference": None,
+        "order_reference": None,
+        "message": (
+            f"batch {batch} was not processed: run {execution} failed ({cause}). The operator has been alarmed; "
+            "the files need not be sent again unless they ask for it"
+        ),
+        "batch": batch,
+        "file": None,
+        "line": None,
+        "code": RUN_FAILED,
+    }
+
+
+_STATE_METRICS = {
+    BatchState.COMPLETED: Metric.BATCHES_COMPLETED,
+    BatchState.FAILED: Metric.BATCHES_FAILED,
+    BatchState.SUPERSEDED: Metric.BATCHES_SUPERSEDED,
+}
+
+
+def _report(entry: Ledger, state: BatchState, run: _Run) -> None:
+    count(_STATE_METRICS[state])
+    if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
+        duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)
+        count(Metric.BATCH_DURATION, duration.total_seconds(), MetricUnit.Seconds)
+    logger().info("run closed", execution=run.execution, state=state.value, cause=run.cause)

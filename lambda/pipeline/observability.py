@@ -1,0 +1,63 @@
+"""Structured logs and metrics for every function, made on first use so that importing a handler does nothing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+Reply = TypeVar("Reply")
+Handler = Callable[[dict[str, Any], LambdaContext], Reply]
+
+
+class Metric(StrEnum):
+    """Every metric that the functions emit; alarms and the dashboard may name no other."""
+
+    FILES_RECEIVED = "FilesReceived"
+    FOREIGN_FILES = "ForeignFiles"
+    RUNS_STARTED = "RunsStarted"
+    RECORDS_READ = "RecordsRead"
+    RECORDS_REFUSED = "RecordsRefused"
+    ITEMS_WRITTEN = "ItemsWritten"
+    MESSAGES_SENT = "MessagesSent"
+    BATCHES_COMPLETED = "BatchesCompleted"
+    BATCHES_FAILED = "BatchesFailed"
+    BATCHES_SUPERSEDED = "BatchesSuperseded"
+    BATCH_DURATION = "BatchDuration"
+
+
+@functools.cache
+def logger() -> Logger:
+    """Return the JSON logger; never give it a customer's name or a whole event."""
+    return Logger(use_rfc3339=True, utc=True)
+
+
+@functools.cache
+def metrics() -> Metrics:
+    """Return the CloudWatch metrics of this invocation (embedded metric format, no API calls)."""
+    return Metrics()
+
+
+def count(metric: Metric, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
+    """Add to one of the known metrics."""
+    metrics().add_metric(name=metric.value, unit=unit, value=value)
+
+
+def instrument(handler: Handler[Reply]) -> Handler[Reply]:
+    """Give a handler the request's id in each log line, its own metrics and a count of cold starts."""
+
+    @functools.cache
+    def instrumented() -> Handler[Reply]:
+        with_metrics = metrics().log_metrics(handler, capture_cold_start_metric=True)
+        return logger().inject_lambda_context(with_metrics, clear_state=True)
+
+    @functools.wraps(handler)
+    def entry(event: dict[str, Any], context: LambdaContext) -> Reply:
+        return instrumented()(event, context)
+
+    return entry

@@ -1,0 +1,109 @@
+"""What each function is told by its environment, read once an invocation, all faults reported together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar
+
+from pipeline.errors import SettingsError
+
+_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    """Settings of `intake`."""
+
+    bucket_name: str
+    table_name: str
+    state_machine_arn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformSettings:
+    """Settings of `transform`.
+
+    `chunk_records` is how many table writes one chunk file holds, `max_error_messages` how many record errors of one
+    file become messages, `quiet_seconds` how long a writer of a broken run may still be at work (the timeout of
+    `deliver`). Lambda itself sets `aws_lambda_function_memory_size`, in MB.
+    """
+
+    bucket_name: str
+    table_name: str
+    state_machine_arn: str
+    chunk_records: int = 5_000
+    max_error_messages: int = 1_000
+    quiet_seconds: int = 300
+    aws_lambda_function_memory_size: int = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverSettings:
+    """Settings of `deliver`."""
+
+    bucket_name: str
+    table_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalizeSettings:
+    """Settings of `finalize`; `quiet_seconds` as for `transform`."""
+
+    table_name: str
+    quiet_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSettings:
+    """Settings of `publish`.
+
+    `partial_batch_responses` says that the event source mapping understands `batchItemFailures`; where it does not,
+    the function must fail as a whole to have anything sent again.
+    """
+
+    table_name: str
+    queue_url: str
+    partial_batch_responses: bool = True
+
+
+Settings = TypeVar("Settings", IntakeSettings, TransformSettings, DeliverSettings, FinalizeSettings, PublishSettings)
+
+
+def read_settings(model: type[Settings], environment: Mapping[str, str] | None = None) -> Settings:
+    """Read a function's settings from environment variables named like the fields, in capitals.
+
+    Raises
+    ------
+    SettingsError
+        Names every variable that is missing or malformed, not just the first.
+    """
+    source = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for field in fields(model):
+        name = field.name.upper()
+        text = source.get(name, "").strip()
+        if text:
+            try:
+                values[field.name] = _convert(text, str(field.type))
+            except ValueError as fault:
+                faults.append(f"{name} is {text!r}, but must be {fault}")
+        elif field.default is MISSING:
+            faults.append(f"{name} is not set")
+    if faults:
+        raise SettingsError(f"the environment is not complete: {'; '.join(faults)}")
+    return model(**values)
+
+
+def _convert(text: str, type_name: str) -> str | int | bool:
+    if type_name == "bool":
+        if text.lower() in _TRUE + _FALSE:
+            return text.lower() in _TRUE
+        raise ValueError("true or false")
+    if type_name == "int":
+        if text.isascii() and text.isdigit() and int(text) > 0:
+            return int(text)
+        raise ValueError("a whole number above 0")
+    return text
