@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -53,6 +54,8 @@ def instrument(handler: Handler[Reply]) -> Handler[Reply]:
 
     @functools.cache
     def instrumented() -> Handler[Reply]:
+        # An invocation that had nothing to count is no fault.
+        warnings.filterwarnings("ignore", message="No application metrics to publish")
         with_metrics = metrics().log_metrics(handler, capture_cold_start_metric=True)
         return logger().inject_lambda_context(with_metrics, clear_state=True)
 

@@ -1,0 +1,98 @@
+"""What the tests of the functions share: recorded events, Lambda's context, and a small AWS in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+
+EVENTS = Path(__file__).parent / "events"
+BUCKET = "pipeline-test"
+TABLE = "pipeline-test"
+REGION = "eu-west-1"
+
+
+def load_event(name: str) -> dict[str, Any]:
+    """Read one of the recorded AWS payloads."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+def s3_event(key: str, **changes: str) -> dict[str, Any]:
+    """The S3 event of a stored object; `key` as S3 would write it, URL-encoded."""
+    event = load_event("s3_put")
+    event["Records"][0]["s3"]["object"] |= {"key": key, **changes}
+    return event
+
+
+def queued(*bodies: dict[str, Any] | str) -> dict[str, Any]:
+    """The event of an SQS mapping that carries these bodies."""
+    message = load_event("sqs_message")["Records"][0]
+    texts = [body if isinstance(body, str) else json.dumps(body) for body in bodies]
+    return {
+        "Records": [{**message, "messageId": f"message-{number}", "body": text} for number, text in enumerate(texts)]
+    }
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str = "test"
+    memory_limit_in_mb: int = 1024
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:test"
+    aws_request_id: str = "da658bd3-2d6f-4e7b-8ec2-937234644fdc"
+    remaining_millis: int = 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_millis
+
+
+@dataclass
+class Cloud:
+    """The resources that the functions use, with the settings that point to them."""
+
+    bucket: Bucket
+    table: Table
+    workflow: Workflow
+    queue_url: str
+    s3: Any
+    dynamodb: Any
+    sqs: Any
+    stepfunctions: Any
+
+    def upload(self, name: str, content: bytes = b"", prefix: str = "incoming/") -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=f"{prefix}{name}", Body=content)
+
+    def upload_day(self, batch: str = "20220131", suffix: str = "") -> None:
+        for kind in ("customers", "orders", "items"):
+            self.upload(f"{kind}_{batch}.csv", f"{kind}{suffix}".encode())
+
+    def executions(self) -> dict[str, dict[str, Any]]:
+        """Inputs of all runs that were started, by name."""
+        runs = self.stepfunctions.list_executions(stateMachineArn=self.workflow.arn)["executions"]
+        return {
+            run["name"]: json.loads(self.stepfunctions.describe_execution(executionArn=run["executionArn"])["input"])
+            for run in runs
+        }
+
+    def items(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The table's content by key, in DynamoDB JSON."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
+        return {(item["pk"]["S"], item["sk"]["S"]): item for page in pages for item in page["Items"]}
+
+    def received(self) -> list[dict[str, Any]]:
+        """Take all messages that can be received from the output queue now."""
+        taken: list[dict[str, Any]] = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+        ).get("Messages"):
+            taken += messages
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return taken

@@ -1,0 +1,240 @@
+"""Intake: files in any order, wrapping and number start exactly one run for exactly their set."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from pipeline.errors import EventError, SettingsError
+from pipeline.handlers import intake
+from pipeline.ledger import BatchState
+from support import BUCKET, Cloud, Context, load_event, queued, s3_event
+
+KINDS = ("customers", "orders", "items")
+
+
+def arrive(context: Context, kind: str, batch: str = "20220131") -> Any:
+    return intake.handler(queued(s3_event(f"incoming/{kind}_{batch}.csv")), context)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(KINDS)))
+def test_the_last_file_of_a_day_starts_one_run_in_whatever_order_they_come(
+    cloud: Cloud, context: Context, order: tuple[str, ...]
+) -> None:
+    for kind in order:
+        assert cloud.executions() == {}
+        cloud.upload(f"{kind}_20220131.csv", kind.encode())
+        assert arrive(context, kind) == {"batchItemFailures": []}
+
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert entry.state is BatchState.QUEUED
+    assert list(cloud.executions()) == [f"20220131-{entry.version}"] == [entry.execution]
+
+
+def test_an_incomplete_set_waits_and_the_ledger_says_what_is_missing(cloud: Cloud, context: Context) -> None:
+    cloud.upload("customers_20220131.csv")
+    cloud.upload("items_20220131.csv")
+    arrive(context, "customers")
+    arrive(context, "items")
+
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert (entry.state, entry.missing) == (BatchState.WAITING, ["orders"])
+    assert cloud.executions() == {}
+
+
+def test_the_run_gets_the_exact_object_versions_of_its_set(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    arrive(context, "orders")
+
+    (run,) = cloud.executions().values()
+    heads = {kind: cloud.s3.head_object(Bucket=BUCKET, Key=f"incoming/{kind}_20220131.csv") for kind in KINDS}
+    assert run["batch"] == "20220131"
+    assert {kind: file["version_id"] for kind, file in run["files"].items()} == {
+        kind: head["VersionId"] for kind, head in heads.items()
+    }
+    assert {kind: file["etag"] for kind, file in run["files"].items()} == {
+        kind: head["ETag"].strip('"') for kind, head in heads.items()
+    }
+
+
+def test_the_same_event_again_and_the_same_files_again_start_nothing_new(cloud: Cloud, context: Context) -> None:
+    for _ in range(2):
+        cloud.upload_day()
+        for kind in KINDS:
+            arrive(context, kind)
+            arrive(context, kind)
+
+    assert len(cloud.executions()) == 1
+
+
+def test_a_corrected_file_starts_a_new_version_and_going_back_starts_a_second_attempt_of_the_first(
+    cloud: Cloud, context: Context
+) -> None:
+    names = []
+    for suffix in ("", " corrected", ""):
+        cloud.upload_day(suffix=suffix)
+        arrive(context, "items")
+        entry = cloud.table.get_ledger("20220131")
+        assert entry is not None
+        names.append(entry.execution)
+
+    assert names[2] == f"{names[0]}-2"
+    assert set(cloud.executions()) == set(names)
+
+
+def test_the_younger_of_a_plain_and_a_compressed_file_counts(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    cloud.upload("items_20220131.csv.gz", b"compressed")
+    arrive(context, "items")
+
+    (run,) = cloud.executions().values()
+    assert run["files"]["items"]["key"] == "incoming/items_20220131.csv.gz"
+
+
+def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    old = cloud.bucket.find_set("20220131")
+    cloud.upload_day(suffix=" corrected")
+    arrive(context, "items")
+    wanted = cloud.table.get_ledger("20220131")
+
+    looks = iter([old, old])
+
+    class LateLook:
+        """Sees the bucket as it was for the first two looks."""
+
+        name = BUCKET
+
+        def find_set(self, batch: str) -> Any:
+            return next(looks, None) or cloud.bucket.find_set(batch)
+
+    intake.Intake(LateLook(), cloud.table, cloud.workflow).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
+    arrive(context, "items")
+
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert wanted is not None
+    assert entry.version == wanted.version
+
+
+def test_a_crash_between_claim_and_start_is_made_good_by_the_next_delivery(
+    cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.upload_day()
+    with monkeypatch.context() as broken:
+        broken.setattr("pipeline.aws.workflow.Workflow.start", lambda *_: 1 / 0)
+        with pytest.raises(BatchProcessingError):
+            arrive(context, "items")
+    assert cloud.executions() == {}
+
+    arrive(context, "items")
+
+    assert len(cloud.executions()) == 1
+
+
+@pytest.mark.parametrize("name", ["s3_put", "event_bridge_object_created"])
+def test_events_straight_from_s3_or_event_bridge_are_taken_too(cloud: Cloud, context: Context, name: str) -> None:
+    cloud.upload_day()
+    assert intake.handler(load_event(name), context) == {}
+    assert len(cloud.executions()) == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        load_event("s3_test_event"),
+        s3_event("incoming/"),
+        s3_event("incoming/2022/"),
+        s3_event("work/20220131/customers_20220131.csv"),
+        {**load_event("event_bridge_object_created"), "detail-type": "Object Deleted"},
+        {"Records": [{**s3_event("incoming/items_20220131.csv")["Records"][0], "eventName": "ObjectRemoved:Delete"}]},
+    ],
+    ids=["test event", "folder", "subfolder", "own work file", "EventBridge deletion", "S3 deletion"],
+)
+def test_what_is_no_arriving_file_is_ignored(cloud: Cloud, context: Context, event: dict[str, Any]) -> None:
+    assert intake.handler(queued(event), context) == {"batchItemFailures": []}
+    assert cloud.items() == {}
+    assert cloud.executions() == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("incoming/customers_20220230.csv", "customers_20220230.csv"),
+        ("incoming/report+of+May.pdf", "report of May.pdf"),
+        ("incoming/100%25+%2B1.csv", "100% +1.csv"),
+        ("incoming/K%C3%A4ufer.csv", "Käufer.csv"),
+        ("incoming/sub/customers_20220131.csv", "sub/customers_20220131.csv"),
+        ("incoming/Customers_20220131.csv", "Customers_20220131.csv"),
+    ],
+)
+def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
+    cloud: Cloud, context: Context, key: str, name: str
+) -> None:
+    for _ in range(2):
+        assert intake.handler(queued(s3_event(key)), context) == {"batchItemFailures": []}
+
+    (item,) = cloud.items().values()
+    assert item["file"]["S"] == name
+    assert name in item["message"]["S"]
+    assert item["batch"] == {"NULL": True}
+
+
+def test_event_bridge_keys_are_taken_as_they_are(cloud: Cloud, context: Context) -> None:
+    event = load_event("event_bridge_object_created")
+    event["detail"]["object"]["key"] = "incoming/a+b%20c.csv"
+    intake.handler(event, context)
+    (item,) = cloud.items().values()
+    assert item["file"]["S"] == "a+b%20c.csv"
+
+
+def test_a_file_deleted_before_it_is_looked_at_leaves_the_set_incomplete(cloud: Cloud, context: Context) -> None:
+    assert arrive(context, "items") == {"batchItemFailures": []}
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert entry.missing == list(KINDS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "hello",
+        "[]",
+        "null",
+        "{}",
+        '{"Records": 1}',
+        '{"Records": [{"eventSource": "aws:sns"}]}',
+        '{"source": "aws.s3"}',
+    ],
+)
+def test_a_message_that_is_no_event_of_ours_fails_so_that_it_ends_in_the_dead_letter_queue(
+    cloud: Cloud, context: Context, body: str
+) -> None:
+    with pytest.raises(BatchProcessingError):
+        intake.handler(queued(body), context)
+
+
+def test_one_bad_message_does_not_hold_up_the_others_of_its_batch(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    reply = intake.handler(queued("hello", s3_event("incoming/items_20220131.csv")), context)
+    assert reply == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
+    assert len(cloud.executions()) == 1
+
+
+def test_an_event_of_another_bucket_is_refused(cloud: Cloud, context: Context) -> None:
+    event = load_event("s3_put")
+    event["Records"][0]["s3"]["bucket"]["name"] = "other"
+    with pytest.raises(EventError, match="other"):
+        intake.handler(event, context)
+
+
+def test_missing_settings_are_named_all_at_once(environment: pytest.MonkeyPatch, context: Context) -> None:
+    for name in ("BUCKET_NAME", "TABLE_NAME", "STATE_MACHINE_ARN"):
+        environment.delenv(name, raising=False)
+    with pytest.raises(SettingsError, match=r"BUCKET_NAME is not set; TABLE_NAME is not set; STATE_MACHINE_ARN"):
+        intake.handler({}, context)
