@@ -1,0 +1,9 @@
+# A shared account for trying things: deletable, short retention, talkative.
+environment         = "dev"
+deletion_protection = false
+log_level           = "DEBUG"
+log_retention_days  = 14
+
+work_retention_days        = 15
+rejects_retention_days     = 30
+old_version_retention_days = 15

@@ -1,0 +1,8 @@
+# The whole of AWS on this machine (MiniStack): everything small, everything deletable.
+environment         = "local"
+deletion_protection = false
+log_retention_days  = 7
+log_level           = "INFO"
+
+# The offline provider cannot ask for partial batch responses, so publish must fail a batch as a whole.
+partial_batch_responses = false

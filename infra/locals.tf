@@ -1,0 +1,104 @@
+# Names, tags and the plan of the five functions: derived here once, used everywhere.
+
+locals {
+  # Every name starts with it; the bucket's ends with the account, because bucket names are unique in the world.
+  prefix      = "${var.name}-${var.environment}"
+  bucket_name = "${local.prefix}-${data.aws_caller_identity.current.account_id}"
+
+  tags = merge({ application = var.name, environment = var.environment, managed-by = "terraform" }, var.tags)
+
+  # Where this deployment stands: what the modules need to write ARNs down from names. Such an ARN is known while
+  # planning, so a plan shows every policy in full, and two modules that name each other make no cycle.
+  scope = {
+    partition  = data.aws_partition.current.partition
+    region     = var.region
+    account_id = data.aws_caller_identity.current.account_id
+  }
+
+  package_file = coalesce(var.package_file, "${path.root}/../build/${var.environment}/pipeline.zip")
+
+  # A timeout returns the messages of a queue's batch together; six times the function's timeout leaves room for the
+  # retries that Lambda makes when it is throttled, before a message becomes visible again.
+  ingest_visibility_timeout_seconds = 6 * var.timeout_seconds.intake
+
+  functions = {
+    intake = {
+      description = "Takes S3 events out of the ingest queue and starts a run when the three files of a day are there"
+      environment = {
+        BUCKET_NAME       = local.bucket_name
+        TABLE_NAME        = module.table.name
+        STATE_MACHINE_ARN = module.workflow.state_machine_arn
+      }
+      storage_mb = 512
+      # One message a call: a failing one takes no others back into the queue with it.
+      event_source = { arn = module.ingest_queue.arn, batch_size = 1 }
+    }
+    transform = {
+      description = "Validates and joins the files of a batch and writes what is to be delivered as chunk files"
+      environment = {
+        BUCKET_NAME        = local.bucket_name
+        TABLE_NAME         = module.table.name
+        STATE_MACHINE_ARN  = module.workflow.state_machine_arn
+        CHUNK_RECORDS      = tostring(var.chunk_records)
+        MAX_ERROR_MESSAGES = tostring(var.max_error_messages)
+        QUIET_SECONDS      = tostring(var.timeout_seconds.deliver)
+      }
+      storage_mb   = var.transform_storage_mb
+      event_source = null
+    }
+    deliver = {
+      description = "Writes one chunk file into the table"
+      environment = {
+        BUCKET_NAME = local.bucket_name
+        TABLE_NAME  = module.table.name
+      }
+      storage_mb   = 512
+      event_source = null
+    }
+    finalize = {
+      description = "Closes the ledger entry of a batch"
+      environment = {
+        BUCKET_NAME   = local.bucket_name
+        TABLE_NAME    = module.table.name
+        QUIET_SECONDS = tostring(var.timeout_seconds.deliver)
+      }
+      storage_mb   = 512
+      event_source = null
+    }
+    publish = {
+      description = "Sends a message for every change that the table's stream shows"
+      environment = {
+        TABLE_NAME              = module.table.name
+        QUEUE_URL               = module.output_queue.url
+        PARTIAL_BATCH_RESPONSES = tostring(var.partial_batch_responses)
+      }
+      storage_mb = 512
+      event_source = {
+        arn        = module.table.stream_arn
+        batch_size = 100
+        # From the oldest record: nothing written before the mapping stood is missed.
+        starting_position                  = "TRIM_HORIZON"
+        maximum_batching_window_in_seconds = 1
+        # Shards are split by key, so the changes of one customer keep their order.
+        parallelization_factor = 4
+        bisect_batch_on_error  = true
+        # Retried for half of the 24 hours that a stream keeps; the other half is there to act on the dead letter.
+        maximum_retry_attempts        = 100
+        maximum_record_age_in_seconds = 43200
+        on_failure_arn                = module.publish_dead_letter_queue.arn
+        partial_batch_responses       = var.partial_batch_responses
+      }
+    }
+  }
+
+  policy_values = {
+    bucket_arn              = module.bucket.arn
+    table_arn               = module.table.arn
+    stream_arn              = module.table.stream_arn
+    state_machine_arn       = module.workflow.state_machine_arn
+    execution_arn           = module.workflow.execution_arn
+    ingest_queue_arn        = module.ingest_queue.arn
+    output_queue_arn        = module.output_queue.arn
+    publish_dead_letter_arn = module.publish_dead_letter_queue.arn
+  }
+}

@@ -1,0 +1,94 @@
+# The root only wires modules: bucket -> ingest queue -> intake -> workflow -> table -> stream -> publish -> output queue.
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+module "bucket" {
+  source = "./modules/bucket"
+
+  name                          = local.bucket_name
+  scope                         = local.scope
+  queue_arn                     = module.ingest_queue.arn
+  deletion_protection           = var.deletion_protection
+  work_retention_days           = var.work_retention_days
+  rejects_retention_days        = var.rejects_retention_days
+  old_version_retention_days    = var.old_version_retention_days
+  aborted_upload_retention_days = var.aborted_upload_retention_days
+}
+
+module "ingest_queue" {
+  source = "./modules/queue"
+
+  name                       = "${local.prefix}-ingest"
+  scope                      = local.scope
+  visibility_timeout_seconds = local.ingest_visibility_timeout_seconds
+  message_retention_seconds  = 345600 # 4 days; its dead letters have 14, counted from the first arrival
+  max_receive_count          = var.max_receive_count
+  sending_bucket_arn         = module.bucket.arn
+}
+
+module "output_queue" {
+  source = "./modules/queue"
+
+  name                       = "${local.prefix}-output"
+  scope                      = local.scope
+  fifo                       = true
+  visibility_timeout_seconds = var.output_visibility_timeout_seconds
+  max_receive_count          = var.max_receive_count
+}
+
+module "publish_dead_letter_queue" {
+  source = "./modules/queue"
+
+  name  = "${local.prefix}-publish-dead-letter"
+  scope = local.scope
+}
+
+module "table" {
+  source = "./modules/table"
+
+  name                = local.prefix
+  scope               = local.scope
+  deletion_protection = var.deletion_protection
+}
+
+module "function" {
+  source   = "./modules/function"
+  for_each = local.functions
+
+  name                 = "${local.prefix}-${each.key}"
+  description          = each.value.description
+  scope                = local.scope
+  package_file         = local.package_file
+  handler              = "pipeline.handlers.${each.key}.handler"
+  runtime              = var.python_runtime
+  architecture         = var.architecture
+  memory_mb            = var.memory_mb[each.key]
+  timeout_seconds      = var.timeout_seconds[each.key]
+  storage_mb           = each.value.storage_mb
+  reserved_concurrency = var.reserved_concurrency[each.key]
+  log_retention_days   = var.log_retention_days
+  policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
+  event_source         = each.value.event_source
+
+  environment = merge(each.value.environment, {
+    POWERTOOLS_SERVICE_NAME      = each.key
+    POWERTOOLS_METRICS_NAMESPACE = local.prefix
+    POWERTOOLS_LOG_LEVEL         = var.log_level
+  })
+}
+
+module "workflow" {
+  source = "./modules/workflow"
+
+  name                = "${local.prefix}-batch"
+  scope               = local.scope
+  bucket_name         = local.bucket_name
+  bucket_arn          = module.bucket.arn
+  function_arns       = { for name in ["transform", "deliver", "finalize"] : name => module.function[name].arn }
+  timeout_seconds     = { for name in ["transform", "deliver", "finalize"] : name => var.timeout_seconds[name] }
+  deliver_concurrency = var.deliver_concurrency
+  batch_timeout_hours = var.batch_timeout_hours
+  log_retention_days  = var.log_retention_days
+}

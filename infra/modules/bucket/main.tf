@@ -1,0 +1,128 @@
+# The one bucket: incoming/ is the partner's, work/ and rejects/ are the pipeline's. Every new object under incoming/
+# is announced to the ingest queue. Private, versioned, encrypted, reached over TLS only.
+
+locals {
+  # From the name rather than from the resource: known while planning, and free of a cycle with the queue's policy.
+  arn = "arn:${var.scope.partition}:s3:::${var.name}"
+}
+
+resource "aws_s3_bucket" "this" {
+  bucket        = var.name
+  force_destroy = !var.deletion_protection
+}
+
+resource "aws_s3_bucket_public_access_block" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  block_public_acls       = true
+  block_public_policy     = true
+  ignore_public_acls      = true
+  restrict_public_buckets = true
+}
+
+resource "aws_s3_bucket_ownership_controls" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  rule {
+    # No ACLs at all: what a partner's account uploads belongs to this one.
+    object_ownership = "BucketOwnerEnforced"
+  }
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  rule {
+    apply_server_side_encryption_by_default {
+      sse_algorithm = "AES256"
+    }
+  }
+}
+
+resource "aws_s3_bucket_lifecycle_configuration" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  rule {
+    id     = "work"
+    status = "Enabled"
+
+    filter {
+      prefix = "work/"
+    }
+
+    expiration {
+      days = var.work_retention_days
+    }
+  }
+
+  rule {
+    id     = "rejects"
+    status = "Enabled"
+
+    filter {
+      prefix = "rejects/"
+    }
+
+    expiration {
+      days = var.rejects_retention_days
+    }
+  }
+
+  rule {
+    id     = "old-versions"
+    status = "Enabled"
+
+    filter {}
+
+    noncurrent_version_expiration {
+      noncurrent_days = var.old_version_retention_days
+    }
+  }
+
+  rule {
+    id     = "leftovers"
+    status = "Enabled"
+
+    filter {}
+
+    # A delete marker with no version below it says nothing any more.
+    expiration {
+      expired_object_delete_marker = true
+    }
+
+    abort_incomplete_multipart_upload {
+      days_after_initiation = var.aborted_upload_retention_days
+    }
+  }
+
+  # S3 refuses rules on old versions while versioning is still being switched on.
+  depends_on = [aws_s3_bucket_versioning.this]
+}
+
+resource "aws_s3_bucket_policy" "this" {
+  bucket = aws_s3_bucket.this.bucket
+  policy = templatefile("${path.module}/policy.json.tftpl", { bucket_arn = local.arn })
+
+  # One change to a bucket's access at a time, else S3 answers with a conflict.
+  depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+# A bucket has one notification configuration: a second resource of this type would overwrite this one.
+resource "aws_s3_bucket_notification" "this" {
+  bucket = aws_s3_bucket.this.bucket
+
+  queue {
+    id            = "incoming"
+    queue_arn     = var.queue_arn
+    events        = ["s3:ObjectCreated:*"]
+    filter_prefix = "incoming/"
+  }
+}

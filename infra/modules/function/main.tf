@@ -1,0 +1,94 @@
+# One Lambda function with what is its own: role, log group and, where something calls it, the event source mapping.
+
+locals {
+  # From the names rather than from the resources: known while planning, so that the plan shows every policy in full.
+  arn            = "arn:${var.scope.partition}:lambda:${var.scope.region}:${var.scope.account_id}:function:${var.name}"
+  log_group_name = "/aws/lambda/${var.name}"
+  log_group_arn  = "arn:${var.scope.partition}:logs:${var.scope.region}:${var.scope.account_id}:log-group:${local.log_group_name}"
+}
+
+resource "aws_iam_role" "this" {
+  name               = var.name
+  description        = "Role of the function ${var.name}"
+  assume_role_policy = file("${path.module}/trust.json")
+}
+
+resource "aws_iam_role_policy" "telemetry" {
+  name   = "telemetry"
+  role   = aws_iam_role.this.name
+  policy = templatefile("${path.module}/telemetry.json.tftpl", { log_group_arn = local.log_group_arn })
+}
+
+resource "aws_iam_role_policy" "work" {
+  name   = "work"
+  role   = aws_iam_role.this.name
+  policy = var.policy
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  name              = local.log_group_name
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  function_name                  = var.name
+  description                    = var.description
+  role                           = aws_iam_role.this.arn
+  filename                       = var.package_file
+  source_code_hash               = fileexists(var.package_file) ? filebase64sha256(var.package_file) : null
+  handler                        = var.handler
+  runtime                        = var.runtime
+  architectures                  = [var.architecture]
+  memory_size                    = var.memory_mb
+  timeout                        = var.timeout_seconds
+  reserved_concurrent_executions = var.reserved_concurrency
+
+  ephemeral_storage {
+    size = var.storage_mb
+  }
+
+  environment {
+    variables = var.environment
+  }
+
+  tracing_config {
+    mode = "Active"
+  }
+
+  lifecycle {
+    # A clean checkout must plan without a package, but nothing may be deployed without one. The role's id is unknown
+    # until the role exists, which puts this check of a first deployment off to the apply; afterwards planning checks.
+    precondition {
+      condition     = fileexists(var.package_file) || aws_iam_role.this.unique_id == ""
+      error_message = "There is no package ${var.package_file}: build it with `make package` for this environment, then plan again."
+    }
+  }
+
+  # The log group first, or Lambda makes one of its own without retention; the permissions first, or early calls fail.
+  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.telemetry, aws_iam_role_policy.work]
+}
+
+resource "aws_lambda_event_source_mapping" "this" {
+  count = var.event_source == null ? 0 : 1
+
+  event_source_arn                   = var.event_source.arn
+  function_name                      = aws_lambda_function.this.function_name
+  batch_size                         = var.event_source.batch_size
+  maximum_batching_window_in_seconds = var.event_source.maximum_batching_window_in_seconds
+  starting_position                  = var.event_source.starting_position
+  parallelization_factor             = var.event_source.parallelization_factor
+  bisect_batch_on_function_error     = var.event_source.bisect_batch_on_error
+  maximum_retry_attempts             = var.event_source.maximum_retry_attempts
+  maximum_record_age_in_seconds      = var.event_source.maximum_record_age_in_seconds
+  function_response_types            = var.event_source.partial_batch_responses ? ["ReportBatchItemFailures"] : null
+
+  dynamic "destination_config" {
+    for_each = var.event_source.on_failure_arn == null ? [] : [var.event_source.on_failure_arn]
+
+    content {
+      on_failure {
+        destination_arn = destination_config.value
+      }
+    }
+  }
+}

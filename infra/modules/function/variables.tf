@@ -1,0 +1,116 @@
+variable "name" {
+  description = "Name of the function and of its role."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
+    error_message = "name must be 1 to 64 letters, digits, hyphens and underscores: the rule of Lambda and IAM."
+  }
+}
+
+variable "description" {
+  description = "What the function does, in a sentence of at most 256 characters."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = length(var.description) <= 256
+    error_message = "description must have at most 256 characters: Lambda's limit."
+  }
+}
+
+variable "scope" {
+  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "package_file" {
+  description = "Path of the zip with the function's code."
+  type        = string
+  nullable    = false
+}
+
+variable "handler" {
+  description = "Handler in the package, as module.function."
+  type        = string
+  nullable    = false
+}
+
+variable "runtime" {
+  description = "Lambda runtime, such as python3.13."
+  type        = string
+  nullable    = false
+}
+
+variable "architecture" {
+  description = "Processor: arm64 or x86_64."
+  type        = string
+  nullable    = false
+}
+
+variable "memory_mb" {
+  description = "Memory in MB."
+  type        = number
+  nullable    = false
+}
+
+variable "timeout_seconds" {
+  description = "Timeout of a call in seconds."
+  type        = number
+  nullable    = false
+}
+
+variable "storage_mb" {
+  description = "Size of /tmp in MB."
+  type        = number
+  default     = 512
+  nullable    = false
+}
+
+variable "reserved_concurrency" {
+  description = "Concurrent calls kept for, and at most given to, the function; -1 for none."
+  type        = number
+  default     = -1
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the function's log is kept."
+  type        = number
+  nullable    = false
+}
+
+variable "environment" {
+  description = "Environment variables of the function."
+  type        = map(string)
+  nullable    = false
+}
+
+variable "policy" {
+  description = "IAM policy document (JSON) of what the function's work needs, beside its log and its traces."
+  type        = string
+  nullable    = false
+}
+
+variable "event_source" {
+  description = "Queue or stream whose messages Lambda gives to the function; null where the function is called directly. The arguments below batch_size are for streams."
+  type = object({
+    arn                                = string
+    batch_size                         = number
+    maximum_batching_window_in_seconds = optional(number)
+    partial_batch_responses            = optional(bool, false)
+    starting_position                  = optional(string)
+    parallelization_factor             = optional(number)
+    bisect_batch_on_error              = optional(bool)
+    maximum_retry_attempts             = optional(number)
+    maximum_record_age_in_seconds      = optional(number)
+    on_failure_arn                     = optional(string)
+  })
+  default = null
+}

@@ -1,0 +1,74 @@
+# One queue with, where messages are received more than once before they are given up, its dead-letter queue.
+# Encrypted with the key of SQS, reached over TLS only; the dead-letter queue takes messages from its own queue alone.
+
+locals {
+  suffix           = var.fifo ? ".fifo" : ""
+  name             = "${var.name}${local.suffix}"
+  dead_letter_name = "${var.name}-dead-letter${local.suffix}"
+
+  # From the names rather than from the resources: known while planning, so that the plan shows every policy in full.
+  arn_prefix      = "arn:${var.scope.partition}:sqs:${var.scope.region}:${var.scope.account_id}"
+  arn             = "${local.arn_prefix}:${local.name}"
+  dead_letter_arn = "${local.arn_prefix}:${local.dead_letter_name}"
+
+  has_dead_letter = var.max_receive_count != null
+  fourteen_days   = 1209600 # as long as SQS keeps a message
+}
+
+resource "aws_sqs_queue" "this" {
+  name                        = local.name
+  fifo_queue                  = var.fifo
+  content_based_deduplication = var.fifo ? false : null # senders give ids: equal bodies are not always the same fact
+  deduplication_scope         = var.fifo ? "messageGroup" : null
+  fifo_throughput_limit       = var.fifo ? "perMessageGroupId" : null
+  visibility_timeout_seconds  = var.visibility_timeout_seconds
+  message_retention_seconds   = var.message_retention_seconds
+  receive_wait_time_seconds   = 20 # long polling: no empty answers to pay for
+  sqs_managed_sse_enabled     = true
+
+  redrive_policy = local.has_dead_letter ? jsonencode({
+    deadLetterTargetArn = local.dead_letter_arn
+    maxReceiveCount     = var.max_receive_count
+  }) : null
+
+  # SQS refuses a redrive policy whose target does not exist yet.
+  depends_on = [aws_sqs_queue.dead_letter]
+}
+
+resource "aws_sqs_queue" "dead_letter" {
+  count = local.has_dead_letter ? 1 : 0
+
+  name                        = local.dead_letter_name
+  fifo_queue                  = var.fifo
+  content_based_deduplication = var.fifo ? false : null
+  deduplication_scope         = var.fifo ? "messageGroup" : null
+  fifo_throughput_limit       = var.fifo ? "perMessageGroupId" : null
+  message_retention_seconds   = local.fourteen_days
+  receive_wait_time_seconds   = 20
+  sqs_managed_sse_enabled     = true
+}
+
+resource "aws_sqs_queue_redrive_allow_policy" "dead_letter" {
+  count = local.has_dead_letter ? 1 : 0
+
+  queue_url = aws_sqs_queue.dead_letter[0].id
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.this.arn]
+  })
+}
+
+resource "aws_sqs_queue_policy" "this" {
+  queue_url = aws_sqs_queue.this.id
+  policy = templatefile(
+    "${path.module}/${var.sending_bucket_arn == null ? "policy" : "policy_bucket"}.json.tftpl",
+    { queue_arn = local.arn, bucket_arn = var.sending_bucket_arn, account_id = var.scope.account_id },
+  )
+}
+
+resource "aws_sqs_queue_policy" "dead_letter" {
+  count = local.has_dead_letter ? 1 : 0
+
+  queue_url = aws_sqs_queue.dead_letter[0].id
+  policy    = templatefile("${path.module}/policy.json.tftpl", { queue_arn = local.dead_letter_arn })
+}

@@ -1,0 +1,20 @@
+output "arn" {
+  description = "ARN of the queue, from its name: known while planning. Who uses it waits for the queue and its policy."
+  value       = local.arn
+  depends_on  = [aws_sqs_queue.this, aws_sqs_queue_policy.this]
+}
+
+output "url" {
+  description = "URL of the queue."
+  value       = aws_sqs_queue.this.id
+}
+
+output "dead_letter_queue_url" {
+  description = "URL of the dead-letter queue; null where there is none."
+  value       = one(aws_sqs_queue.dead_letter[*].id)
+}
+
+output "dead_letter_queue_arn" {
+  description = "ARN of the dead-letter queue; null where there is none."
+  value       = one(aws_sqs_queue.dead_letter[*].arn)
+}

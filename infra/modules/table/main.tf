@@ -1,0 +1,31 @@
+# The one table: results, errors and the ledger of the batches, keyed by pk and sk. Its stream tells publish what changed.
+
+resource "aws_dynamodb_table" "this" {
+  name                        = var.name
+  billing_mode                = "PAY_PER_REQUEST" # one burst a day: nothing to provision for
+  hash_key                    = "pk"
+  range_key                   = "sk"
+  deletion_protection_enabled = var.deletion_protection
+
+  # Both images: a message is due only where they differ, and a removal has only the old one.
+  stream_enabled   = true
+  stream_view_type = "NEW_AND_OLD_IMAGES"
+
+  attribute {
+    name = "pk"
+    type = "S"
+  }
+
+  attribute {
+    name = "sk"
+    type = "S"
+  }
+
+  point_in_time_recovery {
+    enabled = true
+  }
+
+  server_side_encryption {
+    enabled = true # with the AWS managed key aws/dynamodb
+  }
+}

@@ -1,0 +1,26 @@
+variable "name" {
+  description = "Name of the table."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.name))
+    error_message = "name must be 3 to 255 letters, digits, hyphens, underscores and dots: DynamoDB's rule."
+  }
+}
+
+variable "scope" {
+  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "deletion_protection" {
+  description = "Whether the table refuses to be deleted."
+  type        = bool
+  nullable    = false
+}

@@ -1,0 +1,72 @@
+# The state machine that runs one batch from its files to its closed ledger entry, with its role and its log group.
+
+locals {
+  # From the names rather than from the resources: known while planning, and free of a cycle, since the machine's role
+  # must name the machine and so must the functions that it calls.
+  arn_prefix    = "arn:${var.scope.partition}:states:${var.scope.region}:${var.scope.account_id}"
+  arn           = "${local.arn_prefix}:stateMachine:${var.name}"
+  execution_arn = "${local.arn_prefix}:execution:${var.name}"
+
+  # A task waits a little longer than its function may run, so that the function's own timeout is what is reported.
+  task_timeout_seconds = { for name, seconds in var.timeout_seconds : name => seconds + 30 }
+}
+
+resource "aws_iam_role" "this" {
+  name        = var.name
+  description = "Role of the state machine ${var.name}"
+  assume_role_policy = templatefile("${path.module}/trust.json.tftpl", {
+    state_machine_arn = local.arn
+    account_id        = var.scope.account_id
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  name = "work"
+  role = aws_iam_role.this.name
+  policy = templatefile("${path.module}/policy.json.tftpl", {
+    transform_arn     = var.function_arns.transform
+    deliver_arn       = var.function_arns.deliver
+    finalize_arn      = var.function_arns.finalize
+    bucket_arn        = var.bucket_arn
+    state_machine_arn = local.arn
+    execution_arn     = local.execution_arn
+  })
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  # Under this prefix AWS keeps one policy for all delivered logs; elsewhere each group uses up room in a small one.
+  name              = "/aws/vendedlogs/states/${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_sfn_state_machine" "this" {
+  name     = var.name
+  type     = "STANDARD"
+  role_arn = aws_iam_role.this.arn
+
+  definition = templatefile("${path.module}/state_machine.json.tftpl", {
+    partition           = var.scope.partition
+    bucket_name         = var.bucket_name
+    transform_arn       = var.function_arns.transform
+    deliver_arn         = var.function_arns.deliver
+    finalize_arn        = var.function_arns.finalize
+    transform_timeout   = local.task_timeout_seconds.transform
+    deliver_timeout     = local.task_timeout_seconds.deliver
+    finalize_timeout    = local.task_timeout_seconds.finalize
+    deliver_concurrency = var.deliver_concurrency
+    batch_timeout       = var.batch_timeout_hours * 3600
+  })
+
+  logging_configuration {
+    level                  = "ERROR"
+    include_execution_data = true # keys and counts only: records never pass through the machine
+    log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
+  }
+
+  tracing_configuration {
+    enabled = true
+  }
+
+  # Creating a machine that logs already needs the role's permissions.
+  depends_on = [aws_iam_role_policy.this]
+}

@@ -1,0 +1,14 @@
+output "state_machine_arn" {
+  description = "ARN of the state machine, from its name: known while planning and without a dependency on the machine."
+  value       = local.arn
+}
+
+output "execution_arn" {
+  description = "ARN of the machine's executions without the last part, which is :<execution's name>."
+  value       = local.execution_arn
+}
+
+output "log_group_name" {
+  description = "Name of the machine's log group."
+  value       = aws_cloudwatch_log_group.this.name
+}

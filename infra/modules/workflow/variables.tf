@@ -1,0 +1,70 @@
+variable "name" {
+  description = "Name of the state machine and of its role."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
+    error_message = "name must be 1 to 64 letters, digits, hyphens and underscores: IAM takes no longer role name."
+  }
+}
+
+variable "scope" {
+  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+  nullable = false
+}
+
+variable "bucket_name" {
+  description = "Name of the bucket with the manifests of the chunk files."
+  type        = string
+  nullable    = false
+}
+
+variable "bucket_arn" {
+  description = "ARN of the same bucket."
+  type        = string
+  nullable    = false
+}
+
+variable "function_arns" {
+  description = "ARNs of the functions that the machine calls."
+  type = object({
+    transform = string
+    deliver   = string
+    finalize  = string
+  })
+  nullable = false
+}
+
+variable "timeout_seconds" {
+  description = "Timeouts of the same functions in seconds; a task waits 30 seconds longer."
+  type = object({
+    transform = number
+    deliver   = number
+    finalize  = number
+  })
+  nullable = false
+}
+
+variable "deliver_concurrency" {
+  description = "Chunk files delivered at the same time."
+  type        = number
+  nullable    = false
+}
+
+variable "batch_timeout_hours" {
+  description = "Hours after which a run is stopped."
+  type        = number
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which the machine's log is kept."
+  type        = number
+  nullable    = false
+}

@@ -1,0 +1,326 @@
+# --- Names ---------------------------------------------------------------------------------------------------------
+
+variable "name" {
+  description = "Name of the product: the first part of every resource's name. 3 to 30 lower-case letters, digits and single hyphens."
+  type        = string
+  default     = "csv-pipeline"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) >= 3 && length(var.name) <= 30
+    error_message = "name must be 3 to 30 lower-case letters, digits and single hyphens, starting with a letter: with environment and account id it becomes a bucket name, of which S3 takes at most 63 characters."
+  }
+
+  validation {
+    condition     = !can(regex("^(aws|amzn|amazon|sthree|xn)(-|$)", var.name))
+    error_message = "name must not start with aws, amzn, amazon, sthree or xn: AWS keeps these prefixes for itself."
+  }
+}
+
+variable "environment" {
+  description = "Name of the environment: the second part of every resource's name. 2 to 16 lower-case letters, digits and single hyphens."
+  type        = string
+  default     = "dev"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) && length(var.environment) >= 2 && length(var.environment) <= 16
+    error_message = "environment must be 2 to 16 lower-case letters, digits and single hyphens, starting with a letter: role names end with it and IAM takes at most 64 characters."
+  }
+}
+
+variable "region" {
+  description = "AWS region of all resources, such as eu-west-1."
+  type        = string
+  default     = "eu-west-1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]+$", var.region))
+    error_message = "region must be a region's code such as eu-west-1, not its name or an availability zone."
+  }
+}
+
+variable "tags" {
+  description = "Tags of every resource, beside application, environment and managed-by. At most 40."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(var.tags) <= 40 && alltrue([for key in keys(var.tags) : !startswith(lower(key), "aws:")])
+    error_message = "tags must be at most 40 (AWS takes 50 a resource) and their keys must not start with aws:, which AWS keeps for itself."
+  }
+}
+
+# --- Functions -----------------------------------------------------------------------------------------------------
+
+variable "package_file" {
+  description = "Path of the functions' zip, as `make package` builds it. Default: ../build/<environment>/pipeline.zip beside this configuration."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.package_file == null ? true : endswith(var.package_file, ".zip")
+    error_message = "package_file must be the path of a .zip file: Lambda takes nothing else as a direct upload."
+  }
+}
+
+variable "python_runtime" {
+  description = "Lambda runtime of the functions; the package holds compiled wheels for exactly this Python."
+  type        = string
+  default     = "python3.13"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^python3\\.1[1-9]$", var.python_runtime))
+    error_message = "python_runtime must be python3.11 or later, written as Lambda names it (python3.13): the code needs Python 3.11."
+  }
+}
+
+variable "architecture" {
+  description = "Processor of the functions: arm64 or x86_64. The package holds compiled wheels for exactly this one."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "architecture must be arm64 or x86_64: Lambda has no other."
+  }
+}
+
+variable "memory_mb" {
+  description = "Memory of each function in MB, 128 to 10240; processor time grows with it (one core at 1769)."
+  type = object({
+    intake    = optional(number, 256)
+    transform = optional(number, 3008)
+    deliver   = optional(number, 512)
+    finalize  = optional(number, 256)
+    publish   = optional(number, 256)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for mb in values(var.memory_mb) : mb >= 128 && mb <= 10240 && floor(mb) == mb])
+    error_message = "memory_mb must be a whole number from 128 to 10240 for each function: Lambda's limits."
+  }
+
+  validation {
+    condition     = var.memory_mb.transform >= 1024
+    error_message = "memory_mb.transform must be at least 1024: the join of a large day needs up to 700 MB beside the interpreter."
+  }
+}
+
+variable "timeout_seconds" {
+  description = "Timeout of each function in seconds, 10 to 900. The ingest queue's visibility timeout and the tasks' timeouts follow from it."
+  type = object({
+    intake    = optional(number, 60)
+    transform = optional(number, 900)
+    deliver   = optional(number, 300)
+    finalize  = optional(number, 60)
+    publish   = optional(number, 60)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for seconds in values(var.timeout_seconds) : seconds >= 10 && seconds <= 900 && floor(seconds) == seconds])
+    error_message = "timeout_seconds must be a whole number from 10 to 900 for each function: Lambda ends every call after 15 minutes, and below 10 seconds a slow start alone can use the time up."
+  }
+}
+
+variable "transform_storage_mb" {
+  description = "Size of transform's /tmp in MB, 512 to 10240: holds the three files of a day, what the join spills and the chunk files."
+  type        = number
+  default     = 4096
+  nullable    = false
+
+  validation {
+    condition     = var.transform_storage_mb >= 512 && var.transform_storage_mb <= 10240 && floor(var.transform_storage_mb) == var.transform_storage_mb
+    error_message = "transform_storage_mb must be a whole number from 512 to 10240: Lambda's limits for /tmp."
+  }
+}
+
+variable "reserved_concurrency" {
+  description = "Concurrent calls kept for, and at most given to, each function, 1 to 1000; -1 leaves it to the account's common pool."
+  type = object({
+    intake    = optional(number, -1)
+    transform = optional(number, -1)
+    deliver   = optional(number, -1)
+    finalize  = optional(number, -1)
+    publish   = optional(number, -1)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for calls in values(var.reserved_concurrency) : calls == -1 || (calls >= 1 && calls <= 1000 && floor(calls) == calls)])
+    error_message = "reserved_concurrency must be -1 (none reserved) or a whole number from 1 to 1000 for each function: 0 would stop the function altogether."
+  }
+}
+
+variable "log_level" {
+  description = "Lowest level that the functions log: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+  type        = string
+  default     = "INFO"
+  nullable    = false
+
+  validation {
+    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.log_level)
+    error_message = "log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL: the levels that Powertools knows."
+  }
+}
+
+variable "partial_batch_responses" {
+  description = "Whether publish names the stream records that failed, so that only they come again, instead of failing the whole batch."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+# --- Batches -------------------------------------------------------------------------------------------------------
+
+variable "chunk_records" {
+  description = "Records of one chunk file, written by one call of deliver, 25 to 20000."
+  type        = number
+  default     = 5000
+  nullable    = false
+
+  validation {
+    condition     = var.chunk_records >= 25 && var.chunk_records <= 20000 && floor(var.chunk_records) == var.chunk_records
+    error_message = "chunk_records must be a whole number from 25 (one write of DynamoDB) to 20000 (what one call writes well within its timeout)."
+  }
+}
+
+variable "deliver_concurrency" {
+  description = "Chunk files delivered at the same time, 1 to 1000. A new table takes about 4000 writes a second, some ten calls' worth."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.deliver_concurrency >= 1 && var.deliver_concurrency <= 1000 && floor(var.deliver_concurrency) == var.deliver_concurrency
+    error_message = "deliver_concurrency must be a whole number from 1 to 1000: an account runs 1000 calls at once unless AWS raised that."
+  }
+}
+
+variable "max_error_messages" {
+  description = "Record errors of one file that become messages, 1 to 100000; one more message then counts them. The rejects file always holds all."
+  type        = number
+  default     = 1000
+  nullable    = false
+
+  validation {
+    condition     = var.max_error_messages >= 1 && var.max_error_messages <= 100000 && floor(var.max_error_messages) == var.max_error_messages
+    error_message = "max_error_messages must be a whole number from 1 to 100000: with none the partner would not hear of a refused record."
+  }
+}
+
+variable "batch_timeout_hours" {
+  description = "Hours after which a run is stopped, 1 to 336. It includes waiting for an older run of the same batch, up to about 12 hours."
+  type        = number
+  default     = 24
+  nullable    = false
+
+  validation {
+    condition     = var.batch_timeout_hours >= 1 && var.batch_timeout_hours <= 336
+    error_message = "batch_timeout_hours must be from 1 to 336: after 14 days the dead letters and work files of a run are gone."
+  }
+}
+
+# --- Queues --------------------------------------------------------------------------------------------------------
+
+variable "max_receive_count" {
+  description = "Receives after which a message of the ingest or output queue goes to its dead-letter queue, 2 to 1000."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.max_receive_count >= 2 && var.max_receive_count <= 1000 && floor(var.max_receive_count) == var.max_receive_count
+    error_message = "max_receive_count must be a whole number from 2 to 1000: with 1 a single interrupted call would set a good message aside."
+  }
+}
+
+variable "output_visibility_timeout_seconds" {
+  description = "Seconds for which a message of the output queue is hidden from other consumers once received, 30 to 43200. A Lambda consumer needs six times its timeout."
+  type        = number
+  default     = 360
+  nullable    = false
+
+  validation {
+    condition     = var.output_visibility_timeout_seconds >= 30 && var.output_visibility_timeout_seconds <= 43200
+    error_message = "output_visibility_timeout_seconds must be from 30 to 43200 (12 hours, the limit of SQS): a shorter time gives a message to a second consumer while the first still works on it."
+  }
+}
+
+# --- Keeping and deleting ------------------------------------------------------------------------------------------
+
+variable "deletion_protection" {
+  description = "Whether the table refuses to be deleted and the bucket refuses to be destroyed while it holds objects."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept; one of the steps that CloudWatch offers."
+  type        = number
+  default     = 90
+  nullable    = false
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be one of CloudWatch's steps: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+  }
+}
+
+variable "work_retention_days" {
+  description = "Days for which the files under work/ are kept, 15 to 3650."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.work_retention_days >= 15 && var.work_retention_days <= 3650 && floor(var.work_retention_days) == var.work_retention_days
+    error_message = "work_retention_days must be a whole number from 15 to 3650: a failed run can be taken up again for 14 days and needs its work files then."
+  }
+}
+
+variable "rejects_retention_days" {
+  description = "Days for which the files of refused records under rejects/ are kept, 1 to 3650."
+  type        = number
+  default     = 90
+  nullable    = false
+
+  validation {
+    condition     = var.rejects_retention_days >= 1 && var.rejects_retention_days <= 3650 && floor(var.rejects_retention_days) == var.rejects_retention_days
+    error_message = "rejects_retention_days must be a whole number from 1 to 3650: S3 counts whole days, and error messages point at these files."
+  }
+}
+
+variable "old_version_retention_days" {
+  description = "Days for which an overwritten or deleted object can still be read, 15 to 3650."
+  type        = number
+  default     = 90
+  nullable    = false
+
+  validation {
+    condition     = var.old_version_retention_days >= 15 && var.old_version_retention_days <= 3650 && floor(var.old_version_retention_days) == var.old_version_retention_days
+    error_message = "old_version_retention_days must be a whole number from 15 to 3650: a run reads the exact versions that made its set complete, for up to 14 days."
+  }
+}
+
+variable "aborted_upload_retention_days" {
+  description = "Days after which the parts of a multipart upload that never ended are deleted, 1 to 365."
+  type        = number
+  default     = 7
+  nullable    = false
+
+  validation {
+    condition     = var.aborted_upload_retention_days >= 1 && var.aborted_upload_retention_days <= 365 && floor(var.aborted_upload_retention_days) == var.aborted_upload_retention_days
+    error_message = "aborted_upload_retention_days must be a whole number from 1 to 365: S3 counts whole days, and the parts cost money unseen."
+  }
+}
