@@ -1,0 +1,293 @@
+"""The local AWS: one MiniStack process with IAM enforcement, bound to loopback.
+
+Everything it keeps is in memory and ends with it. What it leaves on disk (record, log, temporary files) lives in
+one folder, so that several emulators run side by side, each with its own folder and port. The process holds an
+exclusive lock on a file in that folder for as long as it lives: whether it runs is asked of the lock, never of a
+process id that another program may have by now.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from scripts.errors import CommandError, UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4566
+REGION = "eu-west-1"
+ACCESS_KEY = SECRET_KEY = "test"
+ACCOUNT = "000000000000"
+
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a running emulator says of itself in its folder."""
+
+    instance: str
+    pid: int
+    port: int
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The emulator of one folder."""
+
+    folder: Path
+
+    @property
+    def log_file(self) -> Path:
+        """Where the emulator writes what it has to say."""
+        return self.folder / "emulator.log"
+
+    def running(self) -> Record | None:
+        """The record of the live emulator, or None where there is none."""
+        return self._record() if self._locked() else None
+
+    def start(self, port: int | None = None) -> Record:
+        """Return the running emulator, starting one where there is none.
+
+        Args:
+            port: The port that it must listen on; None takes the one that it has, or the default.
+
+        Raises:
+            CommandError: The port belongs to another program, or the emulator does not come up.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "emulator.start.lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two starts at once the second finds what the first started
+            return self._start(port)
+
+    def _start(self, port: int | None) -> Record:
+        if self._locked():
+            record = self._wait_until_healthy(None)
+            if record and port in (None, record.port) and record.runtime == _runtime():
+                return record
+            self.stop()
+        port = port or DEFAULT_PORT
+        if _answers(port):
+            raise CommandError(
+                f"Port {port} is in use by another program, so the local AWS cannot start.",
+                f"Choose another port, for example: make tf-apply MINISTACK_PORT={_free_port()}",
+            )
+        record = self._wait_until_healthy(self._spawn(port))
+        if record is None:
+            raise CommandError(f"The local AWS did not start: {self._last_words()}", f"Its log is {self.log_file}.")
+        return record
+
+    def stop(self) -> bool:
+        """End the emulator and its functions' workers; say whether there was one."""
+        record = self.running()
+        if record is None:
+            self._clear()
+            return False
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(record.pid, signum)  # it leads a session of its own: its workers are in its group
+            if _poll(lambda: not self._locked(), STOP_SECONDS):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(record.pid, signal.SIGKILL)
+                break
+        self._clear()
+        return True
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        self._clear()
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        with self.log_file.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "scripts.emulator", "serve", str(self.folder)],
+                cwd=ROOT,
+                env=_environment(port, temporary),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait_until_healthy(self, process: subprocess.Popen[bytes] | None) -> Record | None:
+        """Wait for an emulator that starts; give up when its process ends or the time is over."""
+
+        def healthy() -> bool:
+            record = self._record()
+            return record is not None and _healthy(record.port)
+
+        def ended() -> bool:
+            return process.poll() is not None if process else not self._locked()
+
+        _poll(lambda: healthy() or ended(), START_SECONDS)
+        return self._record() if healthy() and not ended() else None
+
+    def _record(self) -> Record | None:
+        with suppress(OSError, ValueError, TypeError):
+            return Record(**json.loads((self.folder / "emulator.json").read_text()))
+        return None
+
+    def _locked(self) -> bool:
+        try:
+            with (self.folder / "emulator.lock").open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _clear(self) -> None:
+        (self.folder / "emulator.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+
+    def _last_words(self) -> str:
+        with suppress(OSError):
+            lines = [line.strip() for line in self.log_file.read_text(errors="replace").splitlines() if line.strip()]
+            if lines:
+                return lines[-1]
+        return f"it gave no reason within {START_SECONDS:.0f} seconds."
+
+
+@contextmanager
+def temporary_emulator(folder: Path) -> Iterator[Record]:
+    """An emulator in a folder of its own, on a free port, for as long as the block lasts."""
+    emulator = Emulator(folder)
+    try:
+        yield emulator.start(_free_port())
+    finally:
+        emulator.stop()
+
+
+def serve(folder: Path) -> None:
+    """Be the emulator: hold the folder's lock, leave the record, serve until told to stop."""
+    from ministack.app import main as run_ministack
+
+    with (folder / "emulator.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), _runtime())
+        unfinished = folder / "emulator.json.new"
+        unfinished.write_text(json.dumps(asdict(record)))
+        unfinished.replace(folder / "emulator.json")
+        sys.argv = ["ministack"]
+        run_ministack()
+
+
+def endpoint(port: int) -> str:
+    """The address of an emulator on this machine."""
+    return f"http://{HOST}:{port}"
+
+
+def port_from_environment() -> int | None:
+    """The port that MINISTACK_PORT asks for, or None."""
+    text = os.environ.get("MINISTACK_PORT", "").strip()
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise UsageError(f"MINISTACK_PORT is {text!r}, but a port is a number from 1 to 65535.")
+    return int(text)
+
+
+def _environment(port: int, temporary: Path) -> dict[str, str]:
+    """What the emulator and its functions see: nothing of this machine's own AWS or Python settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    nowhere = str(temporary / "none")
+    return kept | {
+        "AUTH": "true",
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "LOG_LEVEL": "WARNING",
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+        "S3_DATA_DIR": str(temporary / "s3"),
+        "STATE_DIR": str(temporary / "state"),
+        "AWS_CONFIG_FILE": nowhere,
+        "AWS_SHARED_CREDENTIALS_FILE": nowhere,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": HOST,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def _runtime() -> str:
+    """What the emulator runs on; one that was started with another is started anew."""
+    return f"{sys.executable} {sys.version.split()[0]} ministack {version('ministack')}"
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/_ministack/health")
+        response = connection.getresponse()
+        return response.status == 200 and json.loads(response.read()).get("auth") == "enabled"
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _poll(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Run `python -m scripts.emulator up|down|status`."""
+    command = arguments[0] if arguments else "status"
+    if command == "serve":
+        serve(Path(arguments[1]))
+        return 0
+    emulator = Emulator(ROOT / "build" / "local")
+    if command == "up":
+        record = emulator.start(port_from_environment())
+        print(f"The local AWS runs on {endpoint(record.port)}.")
+    elif command == "down":
+        print("The local AWS is stopped." if emulator.stop() else "The local AWS was not running.")
+    elif command == "status":
+        found = emulator.running()
+        print(f"The local AWS runs on {endpoint(found.port)}." if found else "The local AWS is not running.")
+    else:
+        raise UsageError(f"There is no command {command!r}: use up, down or status.")
+    return 0
+
+
+if __name__ == "__main__":
+    from scripts.console import run
+
+    run(main)

