@@ -1,0 +1,134 @@
+"""Deliver: one chunk into the table, completely or with a failure that says so, and never for a superseded run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pipeline import ledger
+from pipeline.errors import SupersededError, ThrottledError
+from pipeline.handlers import deliver
+from pipeline.ledger import Ledger
+from support import Cloud, Context
+
+RUN = "20220131-v1"
+
+
+def put(number: int, amount: str = "1") -> dict[str, Any]:
+    return {
+        "PutRequest": {
+            "Item": {
+                "pk": {"S": f"customer#{number}"},
+                "sk": {"S": "batch#20220131"},
+                "total_amount_spent": {"N": amount},
+            }
+        }
+    }
+
+
+def delete(number: int) -> dict[str, Any]:
+    return {"DeleteRequest": {"Key": {"pk": {"S": f"customer#{number}"}, "sk": {"S": "batch#20220131"}}}}
+
+
+def event(cloud: Cloud, *requests: dict[str, Any], execution: str = RUN) -> dict[str, Any]:
+    """Store a chunk, make its run the wanted one, and return what the state machine would pass."""
+    cloud.upload("chunk.jsonl", "\n".join(map(json.dumps, requests)).encode(), prefix="work/")
+    cloud.table.update_ledger("20220131", lambda _: Ledger("20220131", execution=RUN))
+    return {"batch": "20220131", "execution": execution, "chunk": {"key": "work/chunk.jsonl", "records": len(requests)}}
+
+
+def results(cloud: Cloud) -> dict[str, Any]:
+    return {pk: item for (pk, sk), item in cloud.items().items() if sk != "ledger"}
+
+
+def test_every_record_of_a_chunk_stands_in_the_table_afterwards(cloud: Cloud, context: Context) -> None:
+    chunk = event(cloud, *(put(number) for number in range(60)))
+    assert deliver.handler(chunk, context) == {"written": 60}
+    assert results(cloud).keys() == {f"customer#{number}" for number in range(60)}
+
+
+def test_writing_a_chunk_again_changes_nothing(cloud: Cloud, context: Context) -> None:
+    chunk = event(cloud, *(put(number) for number in range(30)))
+    deliver.handler(chunk, context)
+    before = cloud.items()
+    deliver.handler(chunk, context)
+    assert cloud.items() == before
+
+
+def test_deletes_come_after_all_puts(cloud: Cloud, context: Context) -> None:
+    deliver.handler(event(cloud, put(1), put(2), delete(1)), context)
+    assert results(cloud).keys() == {"customer#2"}
+
+
+def test_an_empty_chunk_is_fine(cloud: Cloud, context: Context) -> None:
+    assert deliver.handler(event(cloud), context) == {"written": 0}
+
+
+def test_a_superseded_run_writes_nothing(cloud: Cloud, context: Context) -> None:
+    chunk = event(cloud, put(1), execution="20220131-v0")
+    with pytest.raises(SupersededError):
+        deliver.handler(chunk, context)
+    assert results(cloud) == {}
+
+
+def test_a_run_of_a_purged_batch_writes_nothing(cloud: Cloud, context: Context) -> None:
+    chunk = event(cloud, put(1))
+    cloud.dynamodb.delete_item(TableName=cloud.table.name, Key={"pk": {"S": "batch#20220131"}, "sk": {"S": "ledger"}})
+    with pytest.raises(SupersededError):
+        deliver.handler(chunk, context)
+
+
+class Reluctant:
+    """A DynamoDB client that accepts one record a call and throttles every third call."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self._calls = 0
+
+    def batch_write_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
+        self._calls += 1
+        if self._calls % 3 == 0:
+            raise self._real.exceptions.ProvisionedThroughputExceededException(
+                {"Error": {"Code": "ProvisionedThroughputExceededException"}}, "BatchWriteItem"
+            )
+        ((table, requests),) = RequestItems.items()
+        self._real.batch_write_item(RequestItems={table: requests[:1]})
+        return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+
+
+def test_what_dynamodb_leaves_unprocessed_or_throttles_is_tried_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+    table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
+    assert table.write([put(number) for number in range(40)], lambda: 60) == 40
+    assert len(results(cloud)) == 40
+
+
+def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) -> None:
+    table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
+    with pytest.raises(ThrottledError, match="4 of 5 writes were not accepted"):
+        table.write([put(number) for number in range(5)], lambda: -1)
+
+
+def test_a_fault_of_ours_is_not_taken_for_a_throttle(cloud: Cloud) -> None:
+    with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
+        cloud.table.write([{"PutRequest": {"Item": {"pk": {"S": "no sort key"}}}}], lambda: 60)
+
+
+def test_the_ledger_survives_concurrent_changes(cloud: Cloud) -> None:
+    """Someone else changes the entry between our read and our write: both changes count."""
+    others = iter(range(3))
+
+    def change(entry: Ledger) -> Ledger:
+        if next(others, None) is not None:
+            cloud.table.update_ledger("20220131", lambda e: ledger.replace(e, chunks=e.chunks + 1))
+        return ledger.replace(entry, attempts={"v1": entry.attempts.get("v1", 0) + 1})
+
+    cloud.table.update_ledger("20220131", change)
+
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert (entry.chunks, entry.attempts) == (3, {"v1": 1})
+    assert entry.revision == 4

@@ -1,0 +1,109 @@
+"""Finalize: each run ends in the ledger, a broken one with its cause and an error message."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pipeline.handlers import finalize
+from pipeline.ledger import BatchState, Ledger
+from support import Cloud, Context
+
+RUN = "20220131-v1"
+READY = {"state": "READY", "summary": {"total": "12.50"}}
+REFUSED = {"state": "REFUSED", "summary": {"cause": "items_20220131.csv has no header"}}
+BROKEN = {"Error": "ReconciliationError", "Cause": json.dumps({"errorMessage": "3 read, 2 counted", "errorType": "X"})}
+
+
+@pytest.fixture
+def running(cloud: Cloud) -> Cloud:
+    """A batch whose run is under way."""
+    entry = Ledger(
+        "20220131",
+        state=BatchState.RUNNING,
+        version="v1",
+        execution=RUN,
+        holder=RUN,
+        delivered=("v0", "v1"),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    cloud.table.update_ledger("20220131", lambda _: entry)
+    return cloud
+
+
+def entry_of(cloud: Cloud) -> Ledger:
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    return entry
+
+
+def close(context: Context, execution: str = RUN, **how: Any) -> dict[str, str]:
+    return finalize.handler({"batch": "20220131", "version": "v1", "execution": execution, **how}, context)
+
+
+def test_a_run_that_delivered_everything_is_completed_with_its_counts(running: Cloud, context: Context) -> None:
+    assert close(context, outcome=READY) == {"state": "COMPLETED"}
+    entry = entry_of(running)
+    assert (entry.state, entry.holder, entry.delivered) == (BatchState.COMPLETED, None, ("v1",))
+    assert entry.summary == {"total": "12.50"}
+    assert entry.finished_at is not None
+
+
+def test_a_refused_set_is_failed_without_a_wait_for_the_next(running: Cloud, context: Context) -> None:
+    assert close(context, outcome=REFUSED) == {"state": "FAILED"}
+    entry = entry_of(running)
+    assert (entry.state, entry.cause, entry.quiet_until) == (
+        BatchState.FAILED,
+        "items_20220131.csv has no header",
+        None,
+    )
+
+
+def test_a_run_that_broke_is_failed_with_its_cause_an_error_and_a_rest(running: Cloud, context: Context) -> None:
+    assert close(context, outcome=READY, error=BROKEN) == {"state": "FAILED"}
+    entry = entry_of(running)
+    assert entry.cause == "ReconciliationError: 3 read, 2 counted"
+    assert entry.quiet_until is not None
+    assert entry.quiet_until > str(entry.finished_at)
+    error = running.items()["batch#20220131", "error#batch#0000000000#run_failed"]
+    assert "3 read, 2 counted" in error["message"]["S"]
+    assert RUN in error["message"]["S"]
+
+
+def test_a_cause_that_is_no_json_is_kept_as_it_is(running: Cloud, context: Context) -> None:
+    close(context, error={"Error": "States.Timeout", "Cause": "took too long"})
+    assert entry_of(running).cause == "States.Timeout: took too long"
+
+
+@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": REFUSED}, {"error": BROKEN}])
+def test_closing_a_run_again_changes_nothing(running: Cloud, context: Context, how: dict[str, Any]) -> None:
+    close(context, **how)
+    before = running.items()
+    close(context, **how)
+    assert running.items() == before
+
+
+def test_a_superseded_run_lets_go_of_the_batch_and_leaves_the_newer_ones_state(
+    running: Cloud, context: Context
+) -> None:
+    newer = "20220131-v2"
+    running.table.update_ledger(
+        "20220131", lambda e: finalize.ledger.replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
+    )
+    assert close(context, error={"Error": "SupersededError", "Cause": "{}"}) == {"state": "SUPERSEDED"}
+    entry = entry_of(running)
+    assert (entry.state, entry.execution, entry.holder) == (BatchState.QUEUED, newer, None)
+    assert entry.history[-1]["state"] == "SUPERSEDED"
+    assert not any("run_failed" in sk for _, sk in running.items())
+
+
+def test_the_metrics_tell_how_the_run_ended(
+    running: Cloud, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    close(context, outcome=READY)
+    blobs = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "CloudWatchMetrics" in line]
+    metrics = {name: value for blob in blobs for name, value in blob.items()}
+    assert metrics["BatchesCompleted"] == [1.0]
+    assert "BatchDuration" in metrics

@@ -1,0 +1,224 @@
+"""Publish: each change becomes one message, in order, with ids that let everyone drop repetitions."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pipeline.aws import sqs
+from pipeline.aws.sqs import Outgoing, Queue
+from pipeline.data_model import Message, message_for
+from pipeline.errors import ThrottledError
+from pipeline.handlers import publish
+from pipeline.ledger import Ledger
+from support import Cloud, Context, load_event
+
+CUSTOMER_BODY = (
+    '{"type":"customer_message","customer_reference":"ade3-11ed","number_of_orders":2,"total_amount_spent":87.5}'
+)
+
+
+def record(number: int = 1, name: str = "INSERT", **images: dict[str, Any] | None) -> dict[str, Any]:
+    """A stream record; `new` and `old` replace the recorded images, None drops one."""
+    base: dict[str, Any] = load_event("stream_record")
+    base |= {"eventID": f"{number:032x}", "eventName": name}
+    base["dynamodb"]["SequenceNumber"] = str(number)
+    for image, value in images.items():
+        base["dynamodb"].pop(f"{image.title()}Image", None)
+        if value is not None:
+            base["dynamodb"][f"{image.title()}Image"] = value
+    return base
+
+
+def result(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:
+    return {
+        "pk": {"S": f"customer#{reference}"},
+        "sk": {"S": "batch#20220131"},
+        "customer_reference": {"S": reference},
+        "number_of_orders": {"N": "1"},
+        "total_amount_spent": {"N": amount},
+        **more,
+    }
+
+
+def send(context: Context, *records: dict[str, Any]) -> Any:
+    return publish.handler({"Records": list(records)}, context)
+
+
+def test_a_new_result_becomes_exactly_the_agreed_message(cloud: Cloud, context: Context) -> None:
+    cloud.table.update_ledger("20220131", lambda _: Ledger("20220131", version="v1"))
+    assert send(context, record()) == {"batchItemFailures": []}
+
+    (message,) = cloud.received()
+    assert message["Body"] == CUSTOMER_BODY
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes.pop("message_id")
+    assert attributes == {"batch": "20220131", "version": "v1"}
+    assert message["Attributes"]["MessageDeduplicationId"] == f"{1:032x}"
+
+
+def test_an_error_becomes_an_error_message_with_all_agreed_fields(cloud: Cloud, context: Context) -> None:
+    item = {
+        "pk": {"S": "batch#20220131"},
+        "sk": {"S": "error#items#0000000017#bad_amount"},
+        "kind": {"S": "items"},
+        "customer_reference": {"NULL": True},
+        "order_reference": {"S": "o-1"},
+        "message": {"S": "items_20220131.csv line 17: total_price 'x' is not a plain decimal number"},
+        "batch": {"S": "20220131"},
+        "file": {"S": "items_20220131.csv"},
+        "line": {"N": "17"},
+        "code": {"S": "bad_amount"},
+    }
+    send(context, record(new=item))
+    (message,) = cloud.received()
+    assert json.loads(message["Body"]) == {
+        "type": "error_message",
+        "customer_reference": None,
+        "order_reference": "o-1",
+        "message": "items_20220131.csv line 17: total_price 'x' is not a plain decimal number",
+        "batch": "20220131",
+        "file": "items_20220131.csv",
+        "line": 17,
+        "code": "bad_amount",
+    }
+
+
+def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) -> None:
+    marker = {**result("c1"), "removed": {"BOOL": True}}
+    send(
+        context,
+        record(1, "MODIFY", old=result("c1"), new=marker),
+        record(2, "REMOVE", old=marker, new=None),
+        record(3, "INSERT", old=None, new=marker),
+        record(4, "REMOVE", old=marker, new=None),
+    )
+    assert [message["Body"] for message in cloud.received()] == [
+        '{"type":"customer_removed","customer_reference":"c1"}'
+    ]
+
+
+def test_the_ledger_and_the_end_of_an_item_are_nobodys_business(cloud: Cloud, context: Context) -> None:
+    entry = {"pk": {"S": "batch#20220131"}, "sk": {"S": "ledger"}, "state": {"S": "RUNNING"}}
+    reply = send(context, record(1, new=entry), record(2, "REMOVE", old=result("c1"), new=None))
+    assert reply == {"batchItemFailures": []}
+    assert cloud.received() == []
+
+
+def test_a_repeated_delivery_is_dropped_by_the_queue(cloud: Cloud, context: Context) -> None:
+    for _ in range(3):
+        send(context, record(1), record(2, new=result("c2")))
+    assert len(cloud.received()) == 2
+
+
+def test_two_changes_of_a_customer_keep_their_order(cloud: Cloud, context: Context) -> None:
+    changes = [record(number, "MODIFY", new=result("c1", str(number))) for number in range(1, 6)]
+    send(context, *changes)
+    bodies = [json.loads(message["Body"])["total_amount_spent"] for message in cloud.received()]
+    assert bodies == [1, 2, 3, 4, 5]
+
+
+def test_a_reference_of_any_characters_gives_a_valid_message(cloud: Cloud, context: Context) -> None:
+    references = ["a b", "ä€😀", 'q"uote', "tab\there", "x" * 1024, "\x01"]
+    send(context, *(record(number, new=result(text)) for number, text in enumerate(references)))
+    assert [json.loads(message["Body"])["customer_reference"] for message in cloud.received()] == references
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [("87.50", "87.5"), ("0", "0"), ("-3.00", "-3"), ("1E+3", "1000"), ("99999999999999.9999", "99999999999999.9999")],
+)
+def test_amounts_are_sent_digit_by_digit(stored: str, sent: str) -> None:
+    item = {"pk": "customer#c", "sk": "batch#20220131", "customer_reference": "c", "number_of_orders": Decimal(1)}
+    message = message_for({**item, "total_amount_spent": Decimal(stored)})
+    assert message is not None
+    assert message.body.endswith(f'"total_amount_spent":{sent}}}')
+
+
+class Unwilling:
+    """An SQS client that refuses some entries: for ever (`sender_fault`) or the first time only."""
+
+    def __init__(self, real: Any, refused: str, sender_fault: bool) -> None:
+        self._real = real
+        self._refused = refused
+        self._sender_fault = sender_fault
+        self._seen: set[str] = set()
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        bad = [
+            entry
+            for entry in Entries
+            if self._refused in entry["MessageBody"] and (self._sender_fault or entry["MessageBody"] not in self._seen)
+        ]
+        self._seen |= {entry["MessageBody"] for entry in bad}
+        good = [entry for entry in Entries if entry not in bad]
+        if good:
+            self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
+        return {
+            "Failed": [{"Id": entry["Id"], "SenderFault": self._sender_fault, "Code": "InternalError"} for entry in bad]
+        }
+
+
+def outgoing(count: int) -> list[Outgoing]:
+    return [
+        Outgoing(Message(f"body {n}", f"group {n}", f"id {n}", "20220131"), f"dedup {n}", None) for n in range(count)
+    ]
+
+
+def test_entries_that_fail_are_sent_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+    queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "5", sender_fault=False))  # type: ignore[arg-type]
+    assert queue.send(outgoing(25), lambda: 60) == 25
+    assert len(cloud.received()) == 25
+
+
+def test_an_entry_that_is_refused_for_good_ends_the_sending_there(cloud: Cloud) -> None:
+    queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "13", sender_fault=True))  # type: ignore[arg-type]
+    assert queue.send(outgoing(25), lambda: 60) == 13
+
+
+@pytest.fixture
+def refusing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The queue refuses customer c2."""
+    stubborn = Unwilling(cloud.sqs, '"c2"', sender_fault=True)
+    monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, stubborn))  # type: ignore[arg-type]
+    return cloud
+
+
+def test_lambda_is_told_where_to_go_on(refusing: Cloud, context: Context) -> None:
+    records = [record(number, new=result(f"c{number}")) for number in (1, 2, 3)]
+    assert send(context, *records) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+
+
+def test_where_lambda_does_not_ask_for_it_the_function_fails_instead(
+    refusing: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("PARTIAL_BATCH_RESPONSES", "false")
+    with pytest.raises(ThrottledError, match="2 of 3"):
+        send(context, *(record(number, new=result(f"c{number}")) for number in (1, 2, 3)))
+
+
+def test_calls_respect_the_quotas_of_sqs() -> None:
+    large = [Outgoing(Message("x" * 300_000, f"g{n}", "id", None), f"d{n}", None) for n in range(7)]
+    sizes = [len(batch) for batch in sqs._batches([*large, *outgoing(25)])]
+    assert sum(sizes) == 32
+    assert max(sizes) <= sqs.BATCH_ENTRIES
+    assert sizes[:2] == [3, 3]
+
+
+def test_a_standard_queue_gets_no_fifo_fields(cloud: Cloud) -> None:
+    url = cloud.sqs.create_queue(QueueName="plain")["QueueUrl"]
+    assert Queue(url, cloud.sqs).send(outgoing(1), lambda: 60) == 1
+
+
+def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
+    def message_id(reference: str, amount: int) -> str:
+        item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
+        message = message_for({**item, "number_of_orders": Decimal(1), "total_amount_spent": Decimal(amount)})
+        assert message is not None
+        return message.id
+
+    assert message_id("a", 1) == message_id("a", 1)
+    assert len({message_id("a", 1), message_id("a", 2), message_id("b", 1)}) == 3
