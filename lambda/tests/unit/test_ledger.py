@@ -1,0 +1,138 @@
+"""The ledger: one wanted run a batch, one holder at a time, the newest set wins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pipeline import ledger
+from pipeline.data_model import Kind
+from pipeline.errors import BatchBusyError, SupersededError
+from pipeline.ledger import BatchState, FileSet, Ledger, SourceObject
+
+NOW = datetime(2022, 2, 1, 1, 0, tzinfo=UTC)
+QUIET = timedelta(minutes=5)
+
+
+def files(content: str = "a", minute: int = 0) -> FileSet:
+    return {
+        kind: SourceObject(
+            f"incoming/{kind}_20220131.csv", f"{kind}{content}", 1, f"2022-02-01T00:{minute:02}:00+00:00"
+        )
+        for kind in Kind
+    }
+
+
+def claimed(content: str = "a", minute: int = 0, onto: Ledger | None = None) -> Ledger:
+    return ledger.claim(onto or Ledger("20220131"), files(content, minute), NOW)
+
+
+def running(entry: Ledger) -> Ledger:
+    return ledger.begin(entry, str(entry.execution), NOW)
+
+
+def test_a_name_of_a_run_fits_step_functions() -> None:
+    name = str(claimed().execution)
+    assert name.startswith("20220131-")
+    assert len(name) < 60
+    assert name.replace("-", "").isalnum()
+
+
+def test_a_newer_set_is_wanted_instead_and_an_older_one_is_not() -> None:
+    first = claimed("a", 1)
+    assert claimed("b", 2, onto=first).version != first.version
+    assert claimed("b", 0, onto=first) == first
+
+
+def test_the_same_set_is_claimed_once() -> None:
+    first = claimed()
+    assert claimed(minute=5, onto=first) == first
+
+
+def test_the_holder_works_alone_until_it_lets_go() -> None:
+    old = running(claimed("a", 1))
+    new = claimed("b", 2, onto=old)
+    with pytest.raises(BatchBusyError):
+        running(new)
+    free = ledger.finish(new, str(old.execution), BatchState.COMPLETED, NOW)
+    assert free.state is BatchState.QUEUED
+    assert running(free).holder == new.execution
+
+
+def test_a_run_that_is_no_longer_wanted_can_neither_begin_nor_deliver() -> None:
+    old = claimed("a", 1)
+    new = claimed("b", 2, onto=old)
+    with pytest.raises(SupersededError):
+        ledger.begin(new, str(old.execution), NOW)
+    with pytest.raises(SupersededError):
+        ledger.deliver(new, str(old.execution), 1)
+    with pytest.raises(SupersededError):
+        ledger.ensure_wanted(None, "x")
+
+
+def test_beginning_again_is_the_same_run() -> None:
+    entry = running(claimed())
+    assert ledger.begin(entry, str(entry.execution), NOW + QUIET) == entry
+
+
+def test_after_a_broken_run_the_batch_rests_until_no_writer_is_left() -> None:
+    entry = running(claimed())
+    broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", quiet=QUIET)
+    again = ledger.replay(broken, NOW)
+    with pytest.raises(BatchBusyError, match="rests until"):
+        ledger.begin(again, str(again.execution), NOW + QUIET / 2)
+    assert ledger.begin(again, str(again.execution), NOW + QUIET).state is BatchState.RUNNING
+
+
+def test_a_batch_is_taken_from_a_run_that_ended_without_letting_go() -> None:
+    entry = running(claimed())
+    free = ledger.release(entry, str(entry.execution), NOW)
+    assert free.holder is None
+    assert ledger.release(free, "another", NOW) == free
+
+
+def test_a_replay_is_a_new_attempt_of_the_same_set_and_not_while_one_is_on_its_way() -> None:
+    entry = running(claimed())
+    assert ledger.replay(entry, NOW) == entry
+    assert ledger.replay(Ledger("20220131"), NOW) == Ledger("20220131")
+    done = ledger.finish(entry, str(entry.execution), BatchState.COMPLETED, NOW)
+    again = ledger.replay(done, NOW)
+    assert again.execution == f"{entry.execution}-2"
+    assert again.version == entry.version
+
+
+def test_what_may_stand_in_the_table_is_known_until_a_run_completes() -> None:
+    first = running(claimed("a", 1))
+    first = ledger.deliver(first, str(first.execution), 3)
+    second = claimed("b", 2, onto=first)
+    second = ledger.finish(second, str(first.execution), BatchState.FAILED, NOW)
+    second = running(second)
+    second = ledger.deliver(second, str(second.execution), 3)
+    assert second.delivered == (first.version, second.version)
+    done = ledger.finish(second, str(second.execution), BatchState.COMPLETED, NOW)
+    assert done.delivered == (second.version,)
+
+
+def test_history_tells_each_run_once_and_stays_bounded() -> None:
+    entry = claimed()
+    for minute in range(ledger.HISTORY_LENGTH + 5):
+        entry = running(entry)
+        entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW)
+        entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW)
+        entry = ledger.claim(entry, files(str(minute), minute), NOW)
+    names = [run["execution"] for run in entry.history]
+    assert len(names) == len(set(names)) == ledger.HISTORY_LENGTH
+
+
+def test_files_of_an_incomplete_set_are_noted_and_of_a_complete_one_kept() -> None:
+    partial = {Kind.ORDERS: files()[Kind.ORDERS]}
+    assert ledger.observe(Ledger("20220131"), partial).missing == [Kind.CUSTOMERS, Kind.ITEMS]
+    assert ledger.observe(claimed(), partial) == claimed()
+
+
+def test_an_entry_survives_the_table() -> None:
+    entry = running(claimed())
+    entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, summary={"a": "1"}, cause="x")
+    assert Ledger.from_item(entry.as_item()) == entry
+    assert Ledger.from_item({**entry.as_item(), "pk": "batch#20220131", "sk": "ledger"}) == replace(entry)

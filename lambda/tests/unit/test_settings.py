@@ -1,0 +1,35 @@
+"""Settings: everything that is wrong is told at once."""
+
+from __future__ import annotations
+
+import pytest
+from pipeline.errors import SettingsError
+from pipeline.settings import PublishSettings, TransformSettings, read_settings
+
+COMPLETE = {"BUCKET_NAME": "b", "TABLE_NAME": "t", "STATE_MACHINE_ARN": "a"}
+
+
+def test_defaults_apply_where_nothing_is_set() -> None:
+    settings = read_settings(TransformSettings, COMPLETE)
+    assert (settings.bucket_name, settings.chunk_records, settings.max_error_messages) == ("b", 5_000, 1_000)
+
+
+def test_numbers_and_switches_are_read() -> None:
+    assert read_settings(TransformSettings, {**COMPLETE, "CHUNK_RECORDS": " 7 "}).chunk_records == 7
+    publish = {"TABLE_NAME": "t", "QUEUE_URL": "u"}
+    assert read_settings(PublishSettings, publish).partial_batch_responses
+    assert not read_settings(PublishSettings, {**publish, "PARTIAL_BATCH_RESPONSES": "False"}).partial_batch_responses
+
+
+def test_every_fault_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings(TransformSettings, {"BUCKET_NAME": " ", "TABLE_NAME": "t", "CHUNK_RECORDS": "0"})
+    assert str(caught.value) == (
+        "the environment is not complete: BUCKET_NAME is not set; STATE_MACHINE_ARN is not set; "
+        "CHUNK_RECORDS is '0', but must be a whole number above 0"
+    )
+
+
+def test_a_switch_is_true_or_false() -> None:
+    with pytest.raises(SettingsError, match="PARTIAL_BATCH_RESPONSES is 'maybe', but must be true or false"):
+        read_settings(PublishSettings, {"TABLE_NAME": "t", "QUEUE_URL": "u", "PARTIAL_BATCH_RESPONSES": "maybe"})
