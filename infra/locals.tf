@@ -58,7 +58,6 @@ locals {
     finalize = {
       description = "Closes the ledger entry of a batch"
       environment = {
-        BUCKET_NAME   = local.bucket_name
         TABLE_NAME    = module.table.name
         QUIET_SECONDS = tostring(var.timeout_seconds.deliver)
       }

@@ -9,6 +9,7 @@ module "bucket" {
 
   name                          = local.bucket_name
   scope                         = local.scope
+  require_tls                   = var.require_tls
   queue_arn                     = module.ingest_queue.arn
   deletion_protection           = var.deletion_protection
   work_retention_days           = var.work_retention_days
@@ -22,6 +23,7 @@ module "ingest_queue" {
 
   name                       = "${local.prefix}-ingest"
   scope                      = local.scope
+  require_tls                = var.require_tls
   visibility_timeout_seconds = local.ingest_visibility_timeout_seconds
   message_retention_seconds  = 345600 # 4 days; its dead letters have 14, counted from the first arrival
   max_receive_count          = var.max_receive_count
@@ -33,6 +35,7 @@ module "output_queue" {
 
   name                       = "${local.prefix}-output"
   scope                      = local.scope
+  require_tls                = var.require_tls
   fifo                       = true
   visibility_timeout_seconds = var.output_visibility_timeout_seconds
   max_receive_count          = var.max_receive_count
@@ -41,8 +44,9 @@ module "output_queue" {
 module "publish_dead_letter_queue" {
   source = "./modules/queue"
 
-  name  = "${local.prefix}-publish-dead-letter"
-  scope = local.scope
+  name        = "${local.prefix}-publish-dead-letter"
+  scope       = local.scope
+  require_tls = var.require_tls
 }
 
 module "table" {

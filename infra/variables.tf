@@ -256,6 +256,20 @@ variable "output_visibility_timeout_seconds" {
   }
 }
 
+# --- Protection ----------------------------------------------------------------------------------------------------
+
+variable "require_tls" {
+  description = "Whether bucket and queues refuse requests without TLS. Off only for an environment named local or local-..., whose AWS is an emulator that speaks plain HTTP on the loopback."
+  type        = bool
+  default     = true
+  nullable    = false
+
+  validation {
+    condition     = var.require_tls || can(regex("^local(-|$)", var.environment))
+    error_message = "require_tls must be true in every environment but local or local-...: what travels to AWS is the partner's data."
+  }
+}
+
 # --- Keeping and deleting ------------------------------------------------------------------------------------------
 
 variable "deletion_protection" {

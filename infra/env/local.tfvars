@@ -4,5 +4,8 @@ deletion_protection = false
 log_retention_days  = 7
 log_level           = "INFO"
 
+# The emulator speaks plain HTTP on the loopback.
+require_tls = false
+
 # The offline provider cannot ask for partial batch responses, so publish must fail a batch as a whole.
 partial_batch_responses = false

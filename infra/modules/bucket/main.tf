@@ -108,8 +108,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 }
 
 resource "aws_s3_bucket_policy" "this" {
+  count = var.require_tls ? 1 : 0
+
   bucket = aws_s3_bucket.this.bucket
-  policy = templatefile("${path.module}/policy.json.tftpl", { bucket_arn = local.arn })
+  policy = templatefile("${path.module}/tls_policy.json.tftpl", { bucket_arn = local.arn })
 
   # One change to a bucket's access at a time, else S3 answers with a conflict.
   depends_on = [aws_s3_bucket_public_access_block.this]

@@ -19,6 +19,13 @@ variable "scope" {
   nullable = false
 }
 
+variable "require_tls" {
+  description = "Whether the bucket refuses requests without TLS."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "queue_arn" {
   description = "ARN of the queue that is told of every new object under incoming/. Its policy must already let the bucket send."
   type        = string

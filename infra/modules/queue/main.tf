@@ -11,6 +11,15 @@ locals {
   arn             = "${local.arn_prefix}:${local.name}"
   dead_letter_arn = "${local.arn_prefix}:${local.dead_letter_name}"
 
+  # Only roles of this account reach a queue, through their own policies; a bucket needs the queue's leave.
+  sender_policy = var.sending_bucket_arn == null ? null : templatefile("${path.module}/sender_policy.json.tftpl", {
+    queue_arn  = local.arn
+    bucket_arn = var.sending_bucket_arn
+    account_id = var.scope.account_id
+  })
+  tls_policy = var.require_tls ? templatefile("${path.module}/tls_policy.json.tftpl", { queue_arn = local.arn }) : null
+  statements = flatten([for policy in [local.sender_policy, local.tls_policy] : jsondecode(policy).Statement if policy != null])
+
   has_dead_letter = var.max_receive_count != null
   fourteen_days   = 1209600 # as long as SQS keeps a message
 }
@@ -59,16 +68,15 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead_letter" {
 }
 
 resource "aws_sqs_queue_policy" "this" {
+  count = length(local.statements) > 0 ? 1 : 0
+
   queue_url = aws_sqs_queue.this.id
-  policy = templatefile(
-    "${path.module}/${var.sending_bucket_arn == null ? "policy" : "policy_bucket"}.json.tftpl",
-    { queue_arn = local.arn, bucket_arn = var.sending_bucket_arn, account_id = var.scope.account_id },
-  )
+  policy    = jsonencode({ Version = "2012-10-17", Statement = local.statements })
 }
 
 resource "aws_sqs_queue_policy" "dead_letter" {
-  count = local.has_dead_letter ? 1 : 0
+  count = local.has_dead_letter && var.require_tls ? 1 : 0
 
   queue_url = aws_sqs_queue.dead_letter[0].id
-  policy    = templatefile("${path.module}/policy.json.tftpl", { queue_arn = local.dead_letter_arn })
+  policy    = templatefile("${path.module}/tls_policy.json.tftpl", { queue_arn = local.dead_letter_arn })
 }

@@ -19,6 +19,13 @@ variable "scope" {
   nullable = false
 }
 
+variable "require_tls" {
+  description = "Whether the queue and its dead-letter queue refuse requests without TLS."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "fifo" {
   description = "Whether the queue keeps the order of each message group and drops doubles for 5 minutes (with high throughput per group)."
   type        = bool
