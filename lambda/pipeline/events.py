@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pipeline.data_model import INCOMING_PREFIX, batch_key
+from pipeline.data_model import INCOMING_PREFIX, Kind, batch_key, error_sort_key
 from pipeline.errors import EventError
 
 UNKNOWN_FILE = "unknown_file"
+MISSING_FILE = "missing_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,25 @@ def _from_event_bridge(event: Mapping[str, Any]) -> list[ObjectCreated]:
     return [ObjectCreated(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("etag", ""))]
 
 
+def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
+    """Tell which batch a scheduled event asks to check: the one whose files are due by now.
+
+    None where the event is no scheduled one. `due_days` counts from the batch's day to the day of the check, in UTC.
+
+    Raises
+    ------
+    EventError
+        The event has no time.
+    """
+    if event.get("detail-type") != "Scheduled Event":
+        return None
+    try:
+        checked = datetime.fromisoformat(event["time"])
+    except (KeyError, TypeError, ValueError) as fault:
+        raise EventError(f"a scheduled event without its time: {fault}") from fault
+    return (checked - timedelta(days=due_days)).strftime("%Y%m%d")
+
+
 def parse_body(body: str) -> Mapping[str, Any]:
     """Read the body of an ingest message.
 
@@ -108,4 +129,24 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
         "file": name,
         "line": None,
         "code": UNKNOWN_FILE,
+    }
+
+
+def missing_file_error(batch: str, kind: Kind) -> dict[str, Any]:
+    """Word the error item for a file that was due and is not there; the run of the complete set takes it away."""
+    name = f"{kind.value}_{batch}.csv"
+    return {
+        "pk": batch_key(batch),
+        "sk": error_sort_key(kind.value, 0, MISSING_FILE),
+        "kind": kind.value,
+        "customer_reference": None,
+        "order_reference": None,
+        "message": (
+            f"{name} has not arrived, so batch {batch} waits. Send {name} (or {name}.gz); the batch is processed as "
+            "soon as its three files are there"
+        ),
+        "batch": batch,
+        "file": name,
+        "line": None,
+        "code": MISSING_FILE,
     }

@@ -21,6 +21,7 @@ class Metric(StrEnum):
 
     FILES_RECEIVED = "FilesReceived"
     FOREIGN_FILES = "ForeignFiles"
+    MISSING_FILES = "MissingFiles"
     RUNS_STARTED = "RunsStarted"
     RECORDS_READ = "RecordsRead"
     RECORDS_REFUSED = "RecordsRefused"

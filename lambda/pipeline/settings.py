@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from pipeline.errors import SettingsError
@@ -14,11 +14,15 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeSettings:
-    """Settings of `intake`."""
+    """Settings of `intake`.
+
+    `due_days` is how many days after a batch's day its files are due: the scheduled check then reports missing ones.
+    """
 
     bucket_name: str
     table_name: str
     state_machine_arn: str
+    due_days: int = field(default=1, metadata={"minimum": 0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,28 +86,28 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] | None =
     source = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for field in fields(model):
-        name = field.name.upper()
+    for setting in fields(model):
+        name = setting.name.upper()
         text = source.get(name, "").strip()
         if text:
             try:
-                values[field.name] = _convert(text, str(field.type))
+                values[setting.name] = _convert(text, str(setting.type), setting.metadata.get("minimum", 1))
             except ValueError as fault:
                 faults.append(f"{name} is {text!r}, but must be {fault}")
-        elif field.default is MISSING:
+        elif setting.default is MISSING:
             faults.append(f"{name} is not set")
     if faults:
         raise SettingsError(f"the environment is not complete: {'; '.join(faults)}")
     return model(**values)
 
 
-def _convert(text: str, type_name: str) -> str | int | bool:
+def _convert(text: str, type_name: str, minimum: int) -> str | int | bool:
     if type_name == "bool":
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
         raise ValueError("true or false")
     if type_name == "int":
-        if text.isascii() and text.isdigit() and int(text) > 0:
+        if text.isascii() and text.isdigit() and int(text) >= minimum:
             return int(text)
-        raise ValueError("a whole number above 0")
+        raise ValueError(f"a whole number from {minimum} up")
     return text

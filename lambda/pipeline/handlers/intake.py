@@ -16,7 +16,14 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.data_model import INCOMING_PREFIX, Kind, parse_key
 from pipeline.errors import EventError, LedgerConflictError
-from pipeline.events import ObjectCreated, foreign_file_error, objects_created, parse_body
+from pipeline.events import (
+    ObjectCreated,
+    due_batch,
+    foreign_file_error,
+    missing_file_error,
+    objects_created,
+    parse_body,
+)
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import IntakeSettings, read_settings
 
@@ -55,7 +62,17 @@ class Intake:
         count(Metric.FILES_RECEIVED)
         self._receive_file(file.batch)
 
-    def _receive_file(self, batch: str) -> None:
+    def check_due(self, batch: str) -> None:
+        """Report each file of a batch that is due and missing; a set that is complete after all is started."""
+        entry = self._receive_file(batch)
+        if entry.state is not ledger.BatchState.WAITING:
+            return
+        for kind in entry.missing:
+            self._table.put(missing_file_error(batch, kind))
+        count(Metric.MISSING_FILES, len(entry.missing))
+        logger().warning("files missing", batch=batch, missing=entry.missing)
+
+    def _receive_file(self, batch: str) -> ledger.Ledger:
         entry = self._claim_newest_set(batch)
         if entry.state is ledger.BatchState.WAITING:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
@@ -64,6 +81,7 @@ class Intake:
             logger().info("run started", batch=batch, execution=entry.execution)
         else:
             logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)
+        return entry
 
     def _claim_newest_set(self, batch: str) -> ledger.Ledger:
         """Write the set that is in the bucket now into the ledger.
@@ -95,7 +113,7 @@ def start_run(workflow: Workflow, entry: ledger.Ledger) -> bool:
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take S3 events from the ingest queue, or straight from S3 or EventBridge.
+    """Take S3 events from the ingest queue, or straight from S3 or EventBridge, and the scheduled check.
 
     A message that fails stays in the queue, comes again after the visibility timeout, and ends in the dead-letter
     queue. With one message a batch that also holds where the mapping does not read `batchItemFailures`: when all
@@ -103,6 +121,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     settings = read_settings(IntakeSettings)
     intake = Intake(Bucket(settings.bucket_name), Table(settings.table_name), Workflow(settings.state_machine_arn))
+    due = due_batch(event, settings.due_days)
+    if due is not None:
+        intake.check_due(due)
+        return {}
     if not _from_queue(event):
         intake.receive(event)
         return {}

@@ -238,3 +238,33 @@ def test_missing_settings_are_named_all_at_once(environment: pytest.MonkeyPatch,
         environment.delenv(name, raising=False)
     with pytest.raises(SettingsError, match=r"BUCKET_NAME is not set; TABLE_NAME is not set; STATE_MACHINE_ARN"):
         intake.handler({}, context)
+
+
+def test_files_that_are_due_and_missing_are_reported_once_each(cloud: Cloud, context: Context) -> None:
+    cloud.upload("orders_20220131.csv")
+    for _ in range(2):
+        assert intake.handler(load_event("scheduled"), context) == {}
+
+    errors = {sk: item for (_, sk), item in cloud.items().items() if sk != "ledger"}
+    assert set(errors) == {f"error#{kind}#0000000000#missing_file" for kind in ("customers", "items")}
+    assert all("has not arrived" in item["message"]["S"] for item in errors.values())
+
+
+def test_a_complete_set_whose_event_was_lost_is_started_by_the_check(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    intake.handler(load_event("scheduled"), context)
+    assert len(cloud.executions()) == 1
+    assert not any(sk.startswith("error#") for _, sk in cloud.items())
+
+
+def test_how_many_days_after_a_batch_its_files_are_due_is_a_setting(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("DUE_DAYS", "0")
+    intake.handler(load_event("scheduled"), context)
+    assert {pk for pk, _ in cloud.items()} == {"batch#20220201"}
+
+
+def test_a_scheduled_event_without_a_time_is_refused(cloud: Cloud, context: Context) -> None:
+    with pytest.raises(EventError, match="without its time"):
+        intake.handler({"detail-type": "Scheduled Event"}, context)
