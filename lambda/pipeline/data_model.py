@@ -154,6 +154,11 @@ def customer_key(customer_reference: str) -> str:
     return f"customer#{customer_reference}"
 
 
+def customer_sort_key(batch: str) -> str:
+    """Sort key of a customer's result in a batch."""
+    return f"batch#{batch}"
+
+
 def error_sort_key(kind: str, record: int, code: str) -> str:
     """Sort key of an error; `record` is the line where the record starts, 0 for the file as a whole."""
     return f"error#{kind}#{record:010}#{code}"
@@ -162,6 +167,42 @@ def error_sort_key(kind: str, record: int, code: str) -> str:
 LEDGER_SORT_KEY = "ledger"
 REMOVED = "removed"
 """Attribute of the short-lived item that stands for a customer whom a correction dropped."""
+
+
+def removed_item(customer_reference: str, batch: str) -> dict[str, Any]:
+    """Item that stands for a customer whom a correction dropped, until it is deleted."""
+    return {
+        "pk": customer_key(customer_reference),
+        "sk": customer_sort_key(batch),
+        "customer_reference": customer_reference,
+        REMOVED: True,
+    }
+
+
+def error_item(
+    batch: str,
+    kind: Kind,
+    file: str,
+    line: int | None,
+    code: str,
+    reason: str,
+    customer_reference: str | None = None,
+    order_reference: str | None = None,
+) -> dict[str, Any]:
+    """Item of what is wrong with a record, or with the file as a whole where `line` is None."""
+    where = file if line is None else f"{file} line {line}"
+    return {
+        "pk": batch_key(batch),
+        "sk": error_sort_key(kind, line or 0, code),
+        "kind": str(kind),
+        "customer_reference": customer_reference,
+        "order_reference": order_reference,
+        "message": f"{where}: {reason}",
+        "batch": batch,
+        "file": file,
+        "line": line,
+        "code": str(code),
+    }
 
 
 def number_text(value: Decimal | int) -> str:

@@ -1,0 +1,88 @@
+"""Chunk files: table writes as lines of DynamoDB JSON, in pieces small enough for one delivery each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One file of at most `chunk_records` write requests, puts before deletes."""
+
+    path: Path
+    records: int
+
+
+class ChunkWriter:
+    """Writes requests, in the order in which they come, into numbered files."""
+
+    def __init__(self, directory: Path, chunk_records: int) -> None:
+        self._directory = directory
+        self._size = chunk_records
+        self._lines: list[str] = []
+        self._bytes = 0
+        self.chunks: list[Chunk] = []
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def add(self, lines: list[str]) -> None:
+        """Add request lines; full chunks are written at once."""
+        lines = self._lines + lines if self._lines else lines
+        whole = len(lines) - len(lines) % self._size
+        for start in range(0, whole, self._size):
+            self._write(lines[start : start + self._size])
+        self._lines = lines[whole:]
+
+    def flush(self) -> None:
+        """Write what is left; what follows begins a new chunk."""
+        if self._lines:
+            self._write(self._lines)
+            self._lines = []
+
+    def _write(self, lines: list[str]) -> None:
+        path = self._directory / f"{len(self.chunks):05}.jsonl"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.chunks.append(Chunk(path, len(lines)))
+
+
+def put_line(item: Mapping[str, Any]) -> str:
+    """Write a put request of an item of plain values."""
+    return _dump({"PutRequest": {"Item": {name: _typed(value) for name, value in item.items()}}})
+
+
+def delete_line(pk: str, sk: str) -> str:
+    """Write a delete request."""
+    return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
+
+
+def put_items(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
+    """Read the items back that the chunks put into the table, as plain values with numbers as Decimal."""
+    for chunk in chunks:
+        with chunk.path.open(encoding="utf-8") as lines:
+            for line in lines:
+                request = json.loads(line)
+                if "PutRequest" in request:
+                    yield {name: _plain(value) for name, value in request["PutRequest"]["Item"].items()}
+
+
+def _dump(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+
+
+def _typed(value: str | int | bool | None) -> dict[str, Any]:
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    return {"S": value}
+
+
+def _plain(typed: Mapping[str, Any]) -> Any:
+    ((name, value),) = typed.items()
+    return {"NULL": None, "N": Decimal(value)}[name] if name in ("NULL", "N") else value

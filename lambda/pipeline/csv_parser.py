@@ -1,0 +1,289 @@
+"""The only DuckDB reader: a received file becomes typed records, each with the first rule that it breaks.
+
+DuckDB reads whole lines, one record each; SQL splits them into cells and checks the cells by the table of record
+kinds. So a record's number is its line, its text is at hand when it is refused, and nothing hangs on how a CSV
+reader recovers from a bad record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from pipeline.data_model import KINDS, ROW_ID, Column, ColumnType, Kind
+from pipeline.error_codes import ErrorCode
+from pipeline.file_profile import BLANKS, BLOCK, Grammar, Header, Marks, RefusedFileError, Text, read_header, read_text
+from pipeline.record_lines import MAX_RECORD, RecordLines, as_records, rewrite
+
+__all__ = ["CsvFile", "RefusedFileError", "Rule", "SourceFile", "open_database", "read_file"]
+
+MAX_REFERENCE = 1024
+"""Bytes of a reference: with the prefix before it, it must fit a table key of 2,048 bytes."""
+
+MAX_CELL_SHOWN = 80
+
+AMOUNT = "DECIMAL(18,4)"
+
+_INTEGER = "-?[0-9]{1,18}"
+_LONG_INTEGER = "-?0*[0-9]{19}"
+_WORD = "[0-9A-Za-z]"
+_PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as the partner sent it: its name and where its bytes are."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a record must not be; `broken` is the SQL condition, `column` the cell that it is about."""
+
+    code: ErrorCode
+    broken: str
+    column: str | None = None
+
+
+def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
+    """Open a database in memory that spills to `workdir` and writes nowhere else."""
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{memory_mb}MB",
+            "threads": str(threads),
+            "temp_directory": str(workdir / "spill"),
+            "home_directory": str(workdir),
+            "extension_directory": str(workdir / "extensions"),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "preserve_insertion_order": "false",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A file of records, understood: SQL for its records and the rules in the order in which they are checked."""
+
+    kind: Kind
+    name: str
+    records: RecordLines
+    header: Header
+    marks: Marks
+    has_quotes: bool
+    decimal_mark: str = "."
+
+    @property
+    def record_count(self) -> int:
+        """Lines after the header, blank ones included; counted without DuckDB."""
+        return self.records.records - self.header.skip
+
+    @property
+    def has_row_ids(self) -> bool:
+        """Tell whether the file has the optional column of row ids."""
+        return ROW_ID in self.header.positions
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that are read, in the order of the table of record kinds."""
+        extra = (Column(ROW_ID),) if self.has_row_ids else ()
+        return KINDS[self.kind].columns + extra
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules for a record by itself; a record's `rule` is the number, from 1, of the first it breaks."""
+        return tuple(self._rules())
+
+    def records_sql(self, numbered: bool = False) -> str:
+        """Select the records: `rule` (0 for a blank line, NULL for a good record), the cells, `amount`, `line`.
+
+        `numbered` adds `record`, the number of its line, which needs the file read in order, by one thread.
+        """
+        conditions = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(self.rules, 1))
+        number = "record, " if numbered else ""
+        return f"""
+            SELECT {number}line, cell_count, {", ".join(quoted(column.name) for column in self.columns)},
+                {self._amount()} AS amount,
+                (CASE WHEN clean THEN NULL WHEN line IS NULL OR trim(line, ' ') = '' THEN 0 {conditions} END
+                )::UTINYINT AS rule
+            FROM ({self._cells_sql(numbered)})"""
+
+    def has_decimal_comma_sql(self) -> str:
+        """Ask whether any amount of the file has a comma."""
+        amounts = [quoted(column.name) for column in self.columns if column.type is ColumnType.AMOUNT]
+        any_comma = " OR ".join(f"contains({amount}, ',')" for amount in amounts) or "false"
+        return f"""
+            SELECT EXISTS (SELECT 1 FROM ({self._cells_sql(numbered=False)})
+            WHERE cell_count = {len(self.header.names)} AND ({any_comma}))"""
+
+    def broken_quotes_sql(self) -> str:
+        """Ask whether any line is not a whole record by itself."""
+        record = literal(self._grammar.record)
+        return f"""
+            SELECT EXISTS (SELECT 1 FROM {self._lines()}
+            WHERE contains(line, '"') AND NOT regexp_full_match(line, {record}))"""
+
+    @cached_property
+    def _grammar(self) -> Grammar:
+        return Grammar(self.header.delimiter)
+
+    def _lines(self) -> str:
+        # Quote, escape and comment are switched off and the delimiter does not occur: so a line is one cell.
+        return f"""read_csv({literal(str(self.records.path))}, auto_detect = false, header = false,
+            skip = {self.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(self.marks.cell)},
+            quote = '', escape = '', comment = '', new_line = '\\n', max_line_size = {4 * BLOCK})"""
+
+    def _cells_sql(self, numbered: bool) -> str:
+        number = "record, " if numbered else ""
+        row_number = f"row_number() OVER () + {self.header.skip} AS record, " if numbered else ""
+        delimiter = literal(self.header.delimiter)
+        split = f"string_split(line, {delimiter})"
+        if self.has_quotes:
+            plain = f"""string_split(replace(line, '"', ''), {delimiter})"""
+            extract = literal(f"({self._grammar.quoted}|{self._grammar.unquoted}){_escaped(self.header.delimiter)}")
+            split = f"""CASE WHEN NOT contains(line, '"') THEN {split} WHEN clean THEN {plain}
+                ELSE regexp_extract_all(line || {delimiter}, {extract}, 1) END"""
+        cells = ", ".join(f"{self._cell(column)} AS {quoted(column.name)}" for column in self.columns)
+        return f"""
+            SELECT {number}line, clean, len(cells) AS cell_count, {cells}
+            FROM (SELECT {number}line, clean, {split} AS cells
+                FROM (SELECT {row_number}line,
+                        strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {literal(self._clean())}) AS clean
+                    FROM {self._lines()}))"""
+
+    def _cell(self, column: Column) -> str:
+        """Return the SQL of a column's text, without quotes around it and trimmed where it is not free text."""
+        cell = f"cells[{self.header.positions[column.name]}]"
+        text = cell
+        if self.has_quotes:
+            text = f"""CASE WHEN starts_with({cell}, '"')
+                THEN replace(substring({cell}, 2, length({cell}) - 2), '""', '"') ELSE {cell} END"""
+        if self.records.joins:
+            text = f"replace({text}, {literal(self.marks.newline)}, chr(10))"
+        if column.type is not ColumnType.TEXT or column.name == ROW_ID:
+            text = f"trim({text}, {literal(BLANKS)})"
+        return f"CASE WHEN clean THEN {cell} ELSE {text} END"
+
+    def _clean(self) -> str:
+        """Form of a record that is certainly good, with cells that need no trimming: nearly all are such.
+
+        Whatever does not have this form is looked at rule by rule.
+        """
+        types = {self.header.positions[column.name]: column for column in self.columns}
+        delimiter = _escaped(self.header.delimiter)
+        forms = []
+        for position in range(1, len(self.header.names) + 1):
+            column = types.get(position, Column(""))
+            form = {
+                ColumnType.REFERENCE: _PLAIN_REFERENCE,
+                ColumnType.INTEGER: _INTEGER,
+                ColumnType.TIMESTAMP: _INTEGER,
+                ColumnType.AMOUNT: self._amount_form(),
+                ColumnType.TEXT: rf'[^{delimiter}"\x00-\x1f]*',
+            }[column.type]
+            if column.name == ROW_ID:
+                form = f"(?:{_PLAIN_REFERENCE})?"
+            forms.append(f'(?:{form}|"{form}")' if self.has_quotes else form)
+        return delimiter.join(forms)
+
+    def _amount_form(self) -> str:
+        return f"-?[0-9]{{1,14}}(?:[{self.decimal_mark}][0-9]{{1,4}})?"
+
+    def _amount(self) -> str:
+        """Return the SQL of the record's amount, NULL where it has none that is valid."""
+        for column in self.columns:
+            if column.type is ColumnType.AMOUNT:
+                name = quoted(column.name)
+                text = f"replace({name}, ',', '.')" if self.decimal_mark == "," else name
+                proven = f"regexp_full_match({name}, {literal(self._amount_form())})"
+                whole = f"cell_count = {len(self.header.names)}"
+                # The cast can't round: the form allows no more digits than the type holds.
+                return f"CASE WHEN clean OR ({whole} AND {proven}) THEN CAST({text} AS {AMOUNT}) END"
+        return f"CAST(NULL AS {AMOUNT})"
+
+    def _rules(self) -> Iterator[Rule]:
+        yield Rule(ErrorCode.NOT_UTF8, f"starts_with(line, {literal(self.marks.invalid)})")
+        yield Rule(ErrorCode.RECORD_TOO_LONG, f"strlen(line) > {MAX_RECORD}")
+        if self.has_quotes:
+            record = literal(self._grammar.record)
+            yield Rule(ErrorCode.BAD_QUOTING, f"contains(line, '\"') AND NOT regexp_full_match(line, {record})")
+        yield Rule(ErrorCode.WRONG_CELL_COUNT, f"cell_count <> {len(self.header.names)}")
+        for column in KINDS[self.kind].columns:
+            yield from self._column_rules(column)
+
+    def _column_rules(self, column: Column) -> Iterator[Rule]:
+        name = quoted(column.name)
+        match column.type:
+            case ColumnType.REFERENCE:
+                yield Rule(ErrorCode.EMPTY_REFERENCE, f"{name} = ''", column.name)
+                yield Rule(ErrorCode.REFERENCE_TOO_LONG, f"strlen({name}) > {MAX_REFERENCE}", column.name)
+            case ColumnType.INTEGER:
+                yield Rule(ErrorCode.NOT_AN_INTEGER, _no_integer(name), column.name)
+            case ColumnType.TIMESTAMP:
+                yield Rule(ErrorCode.NOT_A_TIMESTAMP, _no_integer(name), column.name)
+            case ColumnType.AMOUNT:
+                form = literal(self._amount_form())
+                if self.decimal_mark == ",":
+                    pointed = literal(self._amount_form().replace("[,]", "[.]"))
+                    both = f"regexp_full_match({name}, {pointed}) AND NOT regexp_full_match({name}, {form})"
+                    yield Rule(ErrorCode.AMBIGUOUS_AMOUNT, both, column.name)
+                yield Rule(ErrorCode.NOT_AN_AMOUNT, f"NOT regexp_full_match({name}, {form})", column.name)
+            case ColumnType.TEXT:
+                pass
+
+
+def read_file(
+    connection: duckdb.DuckDBPyConnection, kind: Kind, source: SourceFile, workdir: Path, max_bytes: int | None = None
+) -> CsvFile:
+    """Find out how the file is to be read; raise RefusedFileError where it can't be."""
+    text = read_text(source.path, kind, workdir, max_bytes)
+    header = read_header(text.path, kind)
+    file = CsvFile(kind, source.name, as_records(text), header, text.marks, text.has_quotes)
+    if not text.is_regular or header.lines > header.skip or (text.has_quotes and _has_broken_quotes(connection, file)):
+        file = _rewritten(file, text, workdir)
+    if header.delimiter != "," and _ask(connection, file.has_decimal_comma_sql()):
+        file = CsvFile(kind, file.name, file.records, header, file.marks, file.has_quotes, decimal_mark=",")
+    return file
+
+
+def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
+    records = rewrite(text, file.header.delimiter, workdir / f"{file.kind}.records.csv")
+    if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
+        text.path.unlink()
+    return CsvFile(file.kind, file.name, records, file.header, file.marks, file.has_quotes)
+
+
+def _has_broken_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> bool:
+    return _ask(connection, file.broken_quotes_sql())
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
+    row = connection.execute(question).fetchone()
+    return bool(row and row[0])
+
+
+def _no_integer(name: str) -> str:
+    """Return the SQL condition that a cell is no integer of 64 bits; only digits get as far as the cast."""
+    fits = f"regexp_full_match({name}, '{_LONG_INTEGER}') AND TRY_CAST({name} AS BIGINT) IS NOT NULL"
+    return f"NOT (regexp_full_match({name}, '{_INTEGER}') OR ({fits}))"
+
+
+def _escaped(delimiter: str) -> str:
+    return {"\t": r"\t", "|": r"\|"}.get(delimiter, delimiter)
+
+
+def quoted(name: str) -> str:
+    """Write an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Write a string of SQL; DuckDB knows no escapes within it but the doubled quote."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,336 @@
+"""Join one day's files into what each customer ordered and spent, and into what was wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.chunks import Chunk, ChunkWriter, delete_line, put_items, put_line
+from pipeline.csv_parser import CsvFile, RefusedFileError, SourceFile, literal, open_database, read_file
+from pipeline.data_model import (
+    Kind,
+    batch_key,
+    customer_key,
+    customer_sort_key,
+    error_item,
+    message_for,
+    number_text,
+    removed_item,
+)
+from pipeline.error_codes import SENTENCES, ErrorCode
+from pipeline.errors import ReconciliationError
+from pipeline.refusals import Counts, judge, refusals, write_rejects
+from pipeline.summary import FileSummary, Reconciliation, State, Summary
+
+__all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
+
+_FETCH = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may use, and how its output is cut."""
+
+    memory_mb: int
+    """DuckDB's own limit; beyond it, it spills to the working directory."""
+    threads: int
+    chunk_records: int = 5000
+    max_error_messages: int = 1000
+    """Record errors of a file that become messages of their own."""
+    rejects_location: str = ""
+    """Prefix under which the files of refused records will be found, for the sentence that names one."""
+    max_file_bytes: int | None = None
+    """Unpacked size beyond which a file is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What earlier versions of the same batch left in the table."""
+
+    error_sort_keys: frozenset[str] = frozenset()
+    customers: Sequence[Path] = ()
+    """Parquet files, one column `customer_reference`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run leaves in its working directory."""
+
+    state: State
+    chunks: list[Chunk]
+    rejects: dict[Kind, Path]
+    """Files of refused records, for the kinds that have any."""
+    customers: Path
+    """Parquet file of the customer references that this version delivers."""
+    summary: Summary
+
+
+def process(
+    batch: str, files: Mapping[Kind, SourceFile], workdir: Path, options: Options, previous: Previous | None = None
+) -> Outcome:
+    """Read, validate and join the three files of a day.
+
+    The same bytes give the same chunk files. Raises ReconciliationError where the figures do not add up.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with open_database(workdir, options.memory_mb, options.threads) as connection:
+        run = _Run(batch, workdir, options, previous or Previous(), connection)
+        return run.join(files)
+
+
+def messages(outcome: Outcome) -> Iterator[str]:
+    """Yield the bodies of the messages that delivering the outcome sends: customers first, then errors."""
+    for item in put_items(outcome.chunks):
+        message = message_for(item)
+        if message is not None:
+            yield message.body
+
+
+class _Run:
+    """One run over the files of a batch."""
+
+    def __init__(
+        self,
+        batch: str,
+        workdir: Path,
+        options: Options,
+        previous: Previous,
+        connection: duckdb.DuckDBPyConnection,
+    ) -> None:
+        self._batch = batch
+        self._workdir = workdir
+        self._options = options
+        self._previous = previous
+        self._connection = connection
+        self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
+        self._error_sort_keys: set[str] = set()
+
+    def join(self, sources: Mapping[Kind, SourceFile]) -> Outcome:
+        files, refused = self._read(sources)
+        if refused:
+            return self._refuse(sources, files, refused)
+        counts = {kind: judge(self._connection, files[kind]) for kind in Kind}
+        self._total()
+        reconciliation = self._reconcile(files, counts)
+        customers = self._write_customers()
+        reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
+        summaries = {
+            kind: FileSummary(
+                file=files[kind].name,
+                delimiter=files[kind].header.delimiter,
+                decimal_mark=files[kind].decimal_mark,
+                ignored_columns=files[kind].header.ignored,
+                read=counts[kind].read,
+                counted=counts[kind].read - counts[kind].refused,
+                refused=counts[kind].refused,
+                refused_by_code=counts[kind].refused_by_code,
+                messages=reported[kind],
+            )
+            for kind in Kind
+        }
+        summary = Summary(
+            state="READY",
+            files=summaries,
+            customers=summaries[Kind.CUSTOMERS].counted,
+            orders=summaries[Kind.ORDERS].counted,
+            items=summaries[Kind.ITEMS].counted,
+            total_amount=reconciliation.delivered_amount,
+            removed_customers=self._remove_customers(),
+            errors=len(self._error_sort_keys),
+            reconciliation=reconciliation,
+        )
+        rejects = {kind: self._write_rejects(files[kind]) for kind in Kind if counts[kind].refused}
+        return self._finish(summary, rejects, customers)
+
+    def _read(self, sources: Mapping[Kind, SourceFile]) -> tuple[dict[Kind, CsvFile], dict[Kind, RefusedFileError]]:
+        files: dict[Kind, CsvFile] = {}
+        refused: dict[Kind, RefusedFileError] = {}
+        for kind in Kind:
+            try:
+                files[kind] = read_file(
+                    self._connection, kind, sources[kind], self._workdir, self._options.max_file_bytes
+                )
+            except RefusedFileError as error:
+                refused[kind] = error
+        return files, refused
+
+    def _refuse(
+        self,
+        sources: Mapping[Kind, SourceFile],
+        files: Mapping[Kind, CsvFile],
+        refused: Mapping[Kind, RefusedFileError],
+    ) -> Outcome:
+        """Refuse the batch: one error for each file that can't be used, and nothing else."""
+        for kind in _by_name(sources):
+            if kind in refused:
+                self._add_errors(
+                    [error_item(self._batch, kind, sources[kind].name, None, refused[kind].code, str(refused[kind]))]
+                )
+        summaries = {
+            kind: FileSummary(
+                file=sources[kind].name,
+                delimiter=files[kind].header.delimiter if kind in files else None,
+                decimal_mark=files[kind].decimal_mark if kind in files else None,
+                ignored_columns=files[kind].header.ignored if kind in files else (),
+                file_error=str(refused[kind].code) if kind in refused else None,
+            )
+            for kind in Kind
+        }
+        self._connection.execute("CREATE TABLE results (customer_reference VARCHAR)")
+        summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
+        return self._finish(summary, {}, self._write_references())
+
+    def _finish(self, summary: Summary, rejects: dict[Kind, Path], customers: Path) -> Outcome:
+        stale = sorted(self._previous.error_sort_keys - self._error_sort_keys)
+        self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
+        self._chunks.flush()
+        return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
+
+    def _total(self) -> None:
+        """Sum up items by order and orders by customer; a customer without orders has 0 and 0."""
+        self._connection.execute(
+            """CREATE TABLE results AS
+            WITH totals AS (
+                SELECT orders.parent AS reference, count(*) AS orders, sum(items.records) AS items,
+                    sum(items.amount) AS amount
+                FROM orders_accepted AS orders LEFT JOIN items_accepted AS items USING (reference)
+                GROUP BY orders.parent
+            )
+            SELECT customers.reference AS customer_reference, coalesce(totals.orders, 0) AS number_of_orders,
+                coalesce(totals.items, 0)::BIGINT AS number_of_items,
+                coalesce(totals.amount, 0) AS total_amount_spent
+            FROM customers_accepted AS customers LEFT JOIN totals USING (reference)"""
+        )
+
+    def _reconcile(self, files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts]) -> Reconciliation:
+        """Compare both sides of the books and fail where they differ.
+
+        One side is taken before any grouping and joining: line ends counted while the file was looked at, and
+        amounts summed straight from the records. The other is what will be delivered plus what was refused.
+        """
+        delivered = self._row(
+            """SELECT count(*), sum(number_of_orders)::BIGINT, sum(number_of_items)::BIGINT, sum(total_amount_spent)
+            FROM results"""
+        )
+        for position, kind in enumerate(Kind):
+            read, refused, counted = counts[kind].read, counts[kind].refused, delivered[position] or 0
+            if files[kind].record_count != counts[kind].lines:
+                raise ReconciliationError(
+                    f"{files[kind].name} has {files[kind].record_count} lines after its header, "
+                    f"but {counts[kind].lines} were read"
+                )
+            if read != counted + refused:
+                raise ReconciliationError(
+                    f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
+                )
+        scanned, refused_amount, without = self._row(
+            """SELECT (SELECT coalesce(sum(amount), 0) FROM items_staged WHERE is_total),
+                (SELECT coalesce(sum(amount), 0) FROM items_refused),
+                (SELECT count(*) - count(amount) FROM items_refused)"""
+        )
+        total = delivered[3] or Decimal(0)
+        if scanned != total + refused_amount:
+            raise ReconciliationError(
+                f"{files[Kind.ITEMS].name}: the amounts read sum up to {scanned}, but {total} was counted "
+                f"and {refused_amount} refused"
+            )
+        return Reconciliation(number_text(scanned), number_text(total), number_text(refused_amount), without)
+
+    def _write_customers(self) -> Path:
+        """Write the results as put requests, sorted by reference."""
+        # JSON escapes are left to the json function only where a reference needs any.
+        rows = self._connection.execute(
+            f"""SELECT '{{"PutRequest":{{"Item":{{"pk":{{"S":"' || {literal(customer_key(""))} || reference
+                || '"}},"sk":{{"S":' || {literal('"' + customer_sort_key(self._batch) + '"')}
+                || '}},"customer_reference":{{"S":"' || reference
+                || '"}},"number_of_orders":{{"N":"' || number_of_orders
+                || '"}},"total_amount_spent":{{"N":"'
+                || rtrim(rtrim(total_amount_spent::DECIMAL(38,4)::VARCHAR, '0'), '.') || '"}}}}}}}}' AS line
+            FROM (SELECT *, CASE WHEN regexp_full_match(customer_reference, '[ !#-\\[\\]-~]*') THEN customer_reference
+                    ELSE (to_json(customer_reference)::VARCHAR)[2:-2] END AS reference FROM results)
+            ORDER BY customer_reference"""
+        )
+        while batch := rows.fetchmany(_FETCH):
+            self._chunks.add([row[0] for row in batch])
+        return self._write_references()
+
+    def _write_references(self) -> Path:
+        target = self._workdir / "customers.parquet"
+        self._connection.execute(
+            f"""COPY (SELECT customer_reference FROM results ORDER BY customer_reference)
+            TO {literal(str(target))} (FORMAT parquet)"""
+        )
+        return target
+
+    def _write_errors(self, file: CsvFile, counts: Counts) -> int:
+        """Write an error for each refused record up to the limit, and above it one that tells of the rest."""
+        if not counts.refused:
+            return 0
+        self._add_errors(
+            error_item(
+                self._batch,
+                file.kind,
+                file.name,
+                refusal.line,
+                refusal.code,
+                refusal.reason,
+                refusal.customer_reference,
+                refusal.order_reference,
+            )
+            for refusal in refusals(self._connection, file, self._options.max_error_messages)
+        )
+        reported = min(counts.refused, self._options.max_error_messages)
+        if reported < counts.refused:
+            code = ErrorCode.TOO_MANY_ERRORS
+            rejects = f"{self._options.rejects_location}{file.kind}.csv"
+            reason = SENTENCES[code].format(refused=counts.refused, reported=reported, rejects=rejects)
+            self._add_errors([error_item(self._batch, file.kind, file.name, None, code, reason)])
+        return reported
+
+    def _add_errors(self, items: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
+        for item in items:
+            self._error_sort_keys.add(item["sk"])
+            self._chunks.add([put_line(item)])
+
+    def _write_rejects(self, file: CsvFile) -> Path:
+        directory = self._workdir / "rejects"
+        directory.mkdir(exist_ok=True)
+        target = directory / f"{file.kind}.csv"
+        write_rejects(self._connection, file, target)
+        return target
+
+    def _remove_customers(self) -> int:
+        """Write a removal for every customer that an earlier version delivered and this one does not.
+
+        A marker and its deletion, in one chunk: the marker is what the stream tells consumers of.
+        """
+        if not self._previous.customers:
+            return 0
+        paths = ", ".join(literal(str(path)) for path in self._previous.customers)
+        rows = self._connection.execute(
+            f"""SELECT DISTINCT customer_reference FROM read_parquet([{paths}])
+            WHERE customer_reference NOT IN (SELECT customer_reference FROM results) ORDER BY customer_reference"""
+        )
+        removed = 0
+        while batch := rows.fetchmany(max(self._options.chunk_records // 2, 1)):
+            self._chunks.flush()
+            items = [removed_item(row[0], self._batch) for row in batch]
+            puts = [put_line(item) for item in items]
+            self._chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])
+            removed += len(batch)
+        return removed
+
+    def _row(self, query: str) -> tuple[Any, ...]:
+        row = self._connection.execute(query).fetchone()
+        if row is None:  # pragma: no cover
+            raise ReconciliationError(f"no row came back for: {query}")
+        return row
+
+
+def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
+    return sorted(Kind, key=lambda kind: sources[kind].name)

@@ -1,0 +1,97 @@
+"""Every reason for which the pipeline refuses a record or a file, with the sentence that a partner reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What is wrong; the code is part of the error message's contract, so a code is never renamed."""
+
+    # The file as a whole: the batch is refused.
+    EMPTY_FILE = "empty_file"
+    DAMAGED_GZIP = "damaged_gzip"
+    UTF16_FILE = "utf16_file"
+    BINARY_FILE = "binary_file"
+    HTML_FILE = "html_file"
+    LINE_TOO_LONG = "line_too_long"
+    MISSING_COLUMN = "missing_column"
+    REPEATED_COLUMN = "repeated_column"
+    UNCLOSED_QUOTE = "unclosed_quote"
+    FILE_TOO_LARGE = "file_too_large"
+    # One record: it is left out, everything else counts.
+    NOT_UTF8 = "not_utf8"
+    RECORD_TOO_LONG = "record_too_long"
+    BAD_QUOTING = "bad_quoting"
+    WRONG_CELL_COUNT = "wrong_cell_count"
+    EMPTY_REFERENCE = "empty_reference"
+    REFERENCE_TOO_LONG = "reference_too_long"
+    NOT_AN_INTEGER = "not_an_integer"
+    NOT_A_TIMESTAMP = "not_a_timestamp"
+    NOT_AN_AMOUNT = "not_an_amount"
+    AMBIGUOUS_AMOUNT = "ambiguous_amount"
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    UNKNOWN_ORDER = "unknown_order"
+    REFUSED_CUSTOMER = "refused_customer"
+    REFUSED_ORDER = "refused_order"
+    DUPLICATE_ID = "duplicate_id"
+    DUPLICATE_REFERENCE = "duplicate_reference"
+    # Not about a record's content.
+    TOO_MANY_ERRORS = "too_many_errors"
+    UNKNOWN_FILE = "unknown_file"
+    """Worded in `events`, where the object's name is known."""
+    RUN_FAILED = "run_failed"
+    """Worded in `handlers.finalize`, where the cause is known."""
+
+
+FILE_CODES = frozenset(
+    {
+        ErrorCode.EMPTY_FILE,
+        ErrorCode.DAMAGED_GZIP,
+        ErrorCode.UTF16_FILE,
+        ErrorCode.BINARY_FILE,
+        ErrorCode.HTML_FILE,
+        ErrorCode.LINE_TOO_LONG,
+        ErrorCode.MISSING_COLUMN,
+        ErrorCode.REPEATED_COLUMN,
+        ErrorCode.UNCLOSED_QUOTE,
+        ErrorCode.FILE_TOO_LARGE,
+    }
+)
+"""The codes that refuse a whole file, and with it the batch."""
+
+SENTENCES: Mapping[ErrorCode, str] = {
+    ErrorCode.EMPTY_FILE: "the file is empty; it needs at least a header line that names {columns}",
+    ErrorCode.DAMAGED_GZIP: "the gzip data is cut short or damaged; compress and upload the file again",
+    ErrorCode.UTF16_FILE: "the file is UTF-16 text; save it as UTF-8",
+    ErrorCode.BINARY_FILE: "the file is binary data and no CSV text; export it as CSV (UTF-8)",
+    ErrorCode.HTML_FILE: "the file is a web page (HTML or XML) and no CSV text; export it as CSV (UTF-8)",
+    ErrorCode.LINE_TOO_LONG: "line {number} is longer than {limit} bytes, which no CSV record of this kind is",
+    ErrorCode.MISSING_COLUMN: "the header has no column {column}; it must name {columns} (found: {value})",
+    ErrorCode.REPEATED_COLUMN: "the header names column {column} more than once",
+    ErrorCode.UNCLOSED_QUOTE: "the quote that opens a cell in the record at line {number} is never closed",
+    ErrorCode.FILE_TOO_LARGE: "the file holds more than {limit} bytes; send the day in a smaller file",
+    ErrorCode.NOT_UTF8: "the record holds bytes that are not UTF-8 text; save the file as UTF-8",
+    ErrorCode.RECORD_TOO_LONG: "the record is longer than {limit} bytes",
+    ErrorCode.BAD_QUOTING: "a quoted cell must begin and end with its quotes, and a quote inside is written twice",
+    ErrorCode.WRONG_CELL_COUNT: "the record has {found} cells where the header has {expected}",
+    ErrorCode.EMPTY_REFERENCE: "{column} is empty",
+    ErrorCode.REFERENCE_TOO_LONG: "{column} '{value}' is longer than {limit} bytes",
+    ErrorCode.NOT_AN_INTEGER: "{column} '{value}' is not a whole number (such as 3)",
+    ErrorCode.NOT_A_TIMESTAMP: "{column} '{value}' is not a time in whole Unix seconds (such as 1643646722)",
+    ErrorCode.NOT_AN_AMOUNT: "{column} '{value}' is not a plain decimal number ({hint})",
+    ErrorCode.AMBIGUOUS_AMOUNT: (
+        "{column} '{value}' has a decimal point, but other amounts of the file have a decimal comma; use one of them"
+    ),
+    ErrorCode.UNKNOWN_CUSTOMER: "{column} '{value}' is not in the customers file",
+    ErrorCode.UNKNOWN_ORDER: "{column} '{value}' is not in the orders file",
+    ErrorCode.REFUSED_CUSTOMER: "{column} '{value}' was refused in the customers file",
+    ErrorCode.REFUSED_ORDER: "{column} '{value}' was refused in the orders file",
+    ErrorCode.DUPLICATE_ID: "{column} '{value}' was already given in line {first}",
+    ErrorCode.DUPLICATE_REFERENCE: "{column} '{value}' was already given in line {first}",
+    ErrorCode.TOO_MANY_ERRORS: (
+        "{refused} records were refused, the first {reported} have a message each; all of them are in {rejects}"
+    ),
+}
+"""What follows "<file> line <n>: " in the message. Names in braces are filled in per error."""

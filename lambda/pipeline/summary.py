@@ -1,0 +1,70 @@
+"""A run in figures: what the ledger keeps and `pipeline check` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from pipeline.data_model import Kind
+
+State = Literal["READY", "REFUSED"]
+"""READY to be delivered, or REFUSED because a file could not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """What was decided about a file, and how its records were divided: `read` = `counted` + `refused`."""
+
+    file: str
+    delimiter: str | None = None
+    decimal_mark: str | None = None
+    ignored_columns: tuple[str, ...] = ()
+    read: int = 0
+    counted: int = 0
+    refused: int = 0
+    refused_by_code: Mapping[str, int] = field(default_factory=dict)
+    messages: int = 0
+    """Refused records with an error message of their own; the rejects file holds them all."""
+    file_error: str | None = None
+    """Code of the reason why the file as a whole was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """Both sides of the books as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
+
+    These are the amounts of items with a valid total_price; `refused_without_amount` counts the refused items that
+    have none.
+    """
+
+    scanned_amount: str = "0"
+    delivered_amount: str = "0"
+    refused_amount: str = "0"
+    refused_without_amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The run as a whole."""
+
+    state: State
+    files: Mapping[Kind, FileSummary]
+    customers: int = 0
+    orders: int = 0
+    items: int = 0
+    total_amount: str = "0"
+    removed_customers: int = 0
+    errors: int = 0
+    """Error messages, those about whole files included."""
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as plain JSON values."""
+        values = asdict(self)
+        values["files"] = {str(kind): _lists(file) for kind, file in values["files"].items()}
+        return values
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
