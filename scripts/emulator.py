@@ -61,17 +61,21 @@ class Emulator:
         return self.folder / "emulator.log"
 
     def running(self) -> Record | None:
-        """The record of the live emulator, or None where there is none."""
+        """Return the record of the live emulator, or None where there is none."""
         return self._record() if self._locked() else None
 
     def start(self, port: int | None = None) -> Record:
         """Return the running emulator, starting one where there is none.
 
-        Args:
-            port: The port that it must listen on; None takes the one that it has, or the default.
+        Parameters
+        ----------
+        port
+            The port that it must listen on; None takes the one that it has, or the default.
 
-        Raises:
-            CommandError: The port belongs to another program, or the emulator does not come up.
+        Raises
+        ------
+        CommandError
+            The port belongs to another program, or the emulator does not come up.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "emulator.start.lock").open("wb") as lock:
@@ -168,7 +172,7 @@ class Emulator:
 
 @contextmanager
 def temporary_emulator(folder: Path) -> Iterator[Record]:
-    """An emulator in a folder of its own, on a free port, for as long as the block lasts."""
+    """Run an emulator in a folder of its own, on a free port, for as long as the block lasts."""
     emulator = Emulator(folder)
     try:
         yield emulator.start(_free_port())
@@ -191,12 +195,12 @@ def serve(folder: Path) -> None:
 
 
 def endpoint(port: int) -> str:
-    """The address of an emulator on this machine."""
+    """Return the address of an emulator on this machine."""
     return f"http://{HOST}:{port}"
 
 
 def port_from_environment() -> int | None:
-    """The port that MINISTACK_PORT asks for, or None."""
+    """Return the port that MINISTACK_PORT asks for, or None."""
     text = os.environ.get("MINISTACK_PORT", "").strip()
     if not text:
         return None
@@ -206,7 +210,7 @@ def port_from_environment() -> int | None:
 
 
 def _environment(port: int, temporary: Path) -> dict[str, str]:
-    """What the emulator and its functions see: nothing of this machine's own AWS or Python settings."""
+    """Return what the emulator and its functions see: nothing of this machine's own AWS or Python settings."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
     nowhere = str(temporary / "none")
     return kept | {
@@ -230,7 +234,7 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
 
 
 def _runtime() -> str:
-    """What the emulator runs on; one that was started with another is started anew."""
+    """Say what the emulator runs on; one that was started with another is started anew."""
     return f"{sys.executable} {sys.version.split()[0]} ministack {version('ministack')}"
 
 

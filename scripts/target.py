@@ -22,12 +22,18 @@ LOCAL = "local"
 class Target:
     """One environment: its region, where its services answer, and what Terraform made there.
 
-    Attributes:
-        name: The environment's name, `local` or that of a file in `infra/env/`.
-        region: The AWS region.
-        endpoint_url: The address of all services, or None for AWS's own.
-        known_outputs: What Terraform made, where the caller knows it; else it is read from `folder`.
-        folder: Where the environment's build products are.
+    Attributes
+    ----------
+    name
+        The environment's name, `local` or that of a file in `infra/env/`.
+    region
+        The AWS region.
+    endpoint_url
+        The address of all services, or None for AWS's own.
+    known_outputs
+        What Terraform made, where the caller knows it; else it is read from `folder`.
+    folder
+        Where the environment's build products are.
     """
 
     name: str
@@ -50,14 +56,18 @@ class Target:
     def outputs(self) -> dict[str, Any]:
         """Terraform's outputs by name.
 
-        Raises:
-            CommandError: Nothing is deployed there.
+        Raises
+        ------
+        CommandError
+            Nothing is deployed there.
         """
         if self.known_outputs is not None:
             return self.known_outputs
         command = "make tf-apply" if self.name == LOCAL else f"make tf-apply ENV={self.name}"
         if self.name == LOCAL and not _is_current(self.folder):
-            raise CommandError("Nothing is deployed on this machine's local AWS.", f"Deploy first: {command} (or: make demo)")
+            raise CommandError(
+                "Nothing is deployed on this machine's local AWS.", f"Deploy first: {command} (or: make demo)"
+            )
         with suppress(OSError, ValueError):
             return read_outputs(self.folder / "outputs.json")
         raise CommandError(
@@ -76,7 +86,7 @@ class Target:
             ) from None
 
     def client(self, service: str) -> Any:
-        """A boto3 client of one service in this target."""
+        """Make a boto3 client of one service in this target."""
         import boto3  # half a second that a command without AWS need not pay
         from botocore.config import Config
 
@@ -96,11 +106,12 @@ class Target:
 
 
 def load(name: str = LOCAL, root: Path = ROOT) -> Target:
-    """The target of an environment's name.
+    """Return the target of an environment's name.
 
-    Raises:
-        UsageError: There is no such environment.
-        CommandError: Its region is not known.
+    Raises
+    ------
+    UsageError
+        There is no such environment.
     """
     check_name(name, root)
     folder = root / "build" / name
@@ -125,7 +136,7 @@ def check_name(name: str, root: Path = ROOT) -> None:
 
 
 def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
-    """What the environment's variable file sets, and the defaults of `infra/variables.tf` for the rest."""
+    """Return what the environment's variable file sets, and the defaults of `infra/variables.tf` for the rest."""
     import hcl2
     from hcl2 import SerializationOptions
 
@@ -147,7 +158,7 @@ def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def read_outputs(file: Path) -> dict[str, Any]:
-    """The values in what `terraform output -json` printed."""
+    """Read the values in what `terraform output -json` printed."""
     return {name: output["value"] for name, output in json.loads(file.read_text()).items()}
 
 
