@@ -22,7 +22,6 @@ class Metric(StrEnum):
     FILES_RECEIVED = "FilesReceived"
     FOREIGN_FILES = "ForeignFiles"
     MISSING_FILES = "MissingFiles"
-    RUNS_STARTED = "RunsStarted"
     RECORDS_READ = "RecordsRead"
     RECORDS_REFUSED = "RecordsRefused"
     ITEMS_WRITTEN = "ItemsWritten"

@@ -35,37 +35,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.setenv(name, value)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    for cached in (clients.client, observability.logger, observability.metrics):
-        cached.cache_clear()
     return monkeypatch
 
 
 @pytest.fixture
 def cloud(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A versioned bucket, the table, a FIFO output queue and a state machine, and the functions' settings."""
-    with mock_aws():
-        s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
-        sqs, stepfunctions = boto3.client("sqs"), boto3.client("stepfunctions")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        queue_url = sqs.create_queue(QueueName="output.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        machine = stepfunctions.create_state_machine(
-            name="batch",
-            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
-            roleArn="arn:aws:iam::123456789012:role/test",
-        )["stateMachineArn"]
-        for name, value in {
-            "BUCKET_NAME": BUCKET,
-            "TABLE_NAME": TABLE,
-            "STATE_MACHINE_ARN": machine,
-            "QUEUE_URL": queue_url,
-            "QUIET_SECONDS": "60",
-        }.items():
-            environment.setenv(name, value)
-        yield Cloud(Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, s3, dynamodb, sqs, stepfunctions)
+    with small_aws(environment) as cloud:
+        yield cloud

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
+from moto import mock_aws
+
+from pipeline import observability
+from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
@@ -96,3 +104,37 @@ class Cloud:
             for message in messages:
                 self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
         return taken
+
+
+@contextmanager
+def small_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An empty AWS with the resources that the functions use, the functions' settings, and fresh clients."""
+    for cached in (clients.client, observability.logger, observability.metrics):
+        cached.cache_clear()
+    with mock_aws():
+        s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
+        sqs, stepfunctions = boto3.client("sqs"), boto3.client("stepfunctions")
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        dynamodb.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+        queue_url = sqs.create_queue(QueueName="output.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        machine = stepfunctions.create_state_machine(
+            name="batch",
+            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/test",
+        )["stateMachineArn"]
+        for name, value in {
+            "BUCKET_NAME": BUCKET,
+            "TABLE_NAME": TABLE,
+            "STATE_MACHINE_ARN": machine,
+            "QUEUE_URL": queue_url,
+            "QUIET_SECONDS": "60",
+        }.items():
+            environment.setenv(name, value)
+        yield Cloud(Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, s3, dynamodb, sqs, stepfunctions)

@@ -54,7 +54,7 @@ class _Run:
 
     def finish(self, entry: Ledger) -> Ledger:
         """Apply the end of the run to the ledger entry."""
-        cause = self.cause or (self.summary.get("cause") if self._state is BatchState.FAILED else None)
+        cause = self.cause or _refusal(self.summary)
         return ledger.finish(
             entry,
             self.execution,
@@ -64,6 +64,12 @@ class _Run:
             cause=cause,
             quiet=self._quiet,
         )
+
+
+def _refusal(summary: Mapping[str, Any]) -> str | None:
+    """Name the files that refused the batch, where any did."""
+    refused = [file["file_error"] for file in summary.get("files", {}).values() if file.get("file_error")]
+    return "; ".join(refused) or None
 
 
 def _cause(error: Mapping[str, Any]) -> str:

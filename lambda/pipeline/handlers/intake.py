@@ -77,7 +77,6 @@ class Intake:
         if entry.state is ledger.BatchState.WAITING:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
         elif entry.state is ledger.BatchState.QUEUED and start_run(self._workflow, entry):
-            count(Metric.RUNS_STARTED)
             logger().info("run started", batch=batch, execution=entry.execution)
         else:
             logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)

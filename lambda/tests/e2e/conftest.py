@@ -1,0 +1,29 @@
+"""One deployed stack for all end-to-end tests of a worker; each test takes days of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from e2e.stack import Stack
+
+from scripts import package
+from scripts.terraform import deployed_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Package, start an emulator with IAM enforcement, apply the Terraform configuration."""
+    built = package.build("local")
+    with deployed_stack(tmp_path_factory.mktemp("stack"), built.file) as target:
+        yield Stack(target)
+
+
+_DAYS = (f"2023{month:02}{day:02}" for month, day in itertools.product(range(1, 13), range(1, 29)))
+
+
+@pytest.fixture
+def day() -> str:
+    """A batch that no other test uses."""
+    return next(_DAYS)

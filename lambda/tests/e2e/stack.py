@@ -1,0 +1,124 @@
+"""The whole stack on an emulator of its own, and the verbs with which a test drives it."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.ledger import BatchState, Ledger
+
+from scripts.target import Target
+
+PATIENCE_SECONDS = 120.0
+POLL_SECONDS = 0.05
+ENDED = (BatchState.COMPLETED, BatchState.FAILED)
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait until a condition holds and return its value; fail with `what` when it never does."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} seconds"
+        time.sleep(POLL_SECONDS)
+    return value
+
+
+@dataclass
+class Stack:
+    """A deployed stack, seen from outside: as the partner, the operator and a consumer see it."""
+
+    target: Target
+    received: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.s3 = self.target.client("s3")
+        self.sqs = self.target.client("sqs")
+        self.dynamodb = self.target.client("dynamodb")
+        self.stepfunctions = self.target.client("stepfunctions")
+        self.bucket = Bucket(self.target.output("bucket_name"), self.s3)
+        self.table = Table(self.target.output("table_name"), self.dynamodb)
+        self.workflow = Workflow(self.target.output("state_machine_arn"), self.stepfunctions)
+
+    def upload(self, files: Mapping[str, bytes]) -> None:
+        """Store files under incoming/, in this order."""
+        for name, content in files.items():
+            self.s3.put_object(Bucket=self.bucket.name, Key=f"incoming/{name}", Body=content)
+
+    def ended(self, batch: str, version: str | None = None) -> Ledger:
+        """Wait until the batch (or a certain version of it) has ended and return its ledger entry."""
+
+        def look() -> Ledger | None:
+            entry = self.table.get_ledger(batch)
+            if entry is None or entry.state not in ENDED or entry.holder is not None:
+                return None
+            return entry if version in (None, entry.version) else None
+
+        entry: Ledger = eventually(look, f"the end of batch {batch}")
+        return entry
+
+    def items(self, batch: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """Everything that the table holds of a batch but the ledger, by key, in DynamoDB JSON."""
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table.name, ConsistentRead=True)
+        return {
+            (item["pk"]["S"], item["sk"]["S"]): item
+            for page in pages
+            for item in page["Items"]
+            if batch in item["pk"]["S"] + item["sk"]["S"] and item["sk"]["S"] != "ledger"
+        }
+
+    def messages(self, batch: str) -> list[dict[str, Any]]:
+        """Return the bodies of all messages of a batch that consumers have seen, after everything is sent.
+
+        A marker item goes the way of every change; when its message is there, so are those of all changes before it.
+        """
+        marker = uuid.uuid4().hex
+        self.table.put(_marker(marker))
+        eventually(lambda: self._drain() or marker in self._codes(), "the marker's message")
+        return [json.loads(message["body"]) for message in self.received if message["batch"] == batch]
+
+    def counted(self, batch: str) -> Counter[str]:
+        """Return the messages of a batch as a multiset of their texts."""
+        return Counter(json.dumps(body, sort_keys=True) for body in self.messages(batch))
+
+    def _drain(self) -> None:
+        """Consume what can be received now, as a consumer does."""
+        url = self.target.output("output_queue_url")
+        while found := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in found:
+                batch = message["MessageAttributes"]["batch"]["StringValue"]
+                self.received.append({"body": message["Body"], "batch": batch})
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def _codes(self) -> set[str | None]:
+        return {json.loads(message["body"]).get("code") for message in self.received}
+
+    def dead_letters(self) -> dict[str, int]:
+        """Count what waits in each dead-letter queue."""
+        names = [name for name in self.target.outputs if name.endswith("dead_letter_queue_url")]
+        return {name: self._waiting(self.target.output(name)) for name in names}
+
+    def _waiting(self, url: str) -> int:
+        reply = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        return int(reply["Attributes"]["ApproximateNumberOfMessages"])
+
+    def executions(self, batch: str) -> dict[str, str]:
+        """Return the state of each run of a batch, by name."""
+        pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.workflow.arn)
+        return {
+            run["name"]: run["status"] for page in pages for run in page["executions"] if run["name"].startswith(batch)
+        }
+
+
+def _marker(code: str) -> dict[str, Any]:
+    fields = dict.fromkeys(("customer_reference", "order_reference", "batch", "file", "line"))
+    return {"pk": "batch#marker", "sk": f"error#marker#0000000000#{code}", "message": "marker", "code": code, **fields}

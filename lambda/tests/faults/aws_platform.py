@@ -1,0 +1,174 @@
+"""AWS as the functions meet it, in one process: what repeats, retries and gives up, on top of moto.
+
+The rules are those of the services: the ingest queue gives a message again until its function succeeded or five times,
+Step Functions retries a task by its class of error and then goes the failed way, the table's stream is taken in order
+and comes again from the first record that was not sent. Time does not pass: a wait is another round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.errors import BatchBusyError, PermanentError
+from pipeline.handlers import deliver, finalize, intake, publish, transform
+from support import TABLE, Cloud, Context, queued, s3_event
+
+MAX_RECEIVES = 5
+TASK_TRIES = 6
+ROUNDS = 60
+
+
+class UnfinishedError(AssertionError):
+    """The platform did not come to rest."""
+
+
+@dataclass
+class Run:
+    """An execution of the state machine; `steps` yields once for each wait."""
+
+    name: str
+    payload: Mapping[str, Any]
+    status: str = "RUNNING"
+
+
+@dataclass
+class Platform:
+    """Queues, state machine and stream, driven by hand."""
+
+    cloud: Cloud
+    streams: Any
+    ingest: deque[tuple[dict[str, Any], int]] = field(default_factory=deque)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[str, Run] = field(default_factory=dict)
+    bodies: list[str] = field(default_factory=list)
+    during: dict[str, Callable[[], None]] = field(default_factory=dict)
+    stage: str = ""
+    _position: int = 0
+
+    def upload(self, files: Mapping[str, bytes], events: Iterable[str] | None = None) -> None:
+        """Store files and queue their events; `events` names the files in the order of their events."""
+        for name, content in files.items():
+            self.cloud.upload(name, content)
+        for name in files if events is None else events:
+            self.ingest.append((queued(s3_event(f"incoming/{name}")), 1))
+
+    def settle(self) -> None:
+        """Let everything happen until nothing is left to do."""
+        for _ in range(ROUNDS):
+            if not (self._take_events() | self._advance_runs() | self._publish()):
+                self.bodies += [message["Body"] for message in self.cloud.received()]
+                return
+        raise UnfinishedError(
+            f"ingest {len(self.ingest)}, runs {[(run.name, run.status) for run in self.runs.values()]}"
+        )
+
+    def outcome(self) -> tuple[dict[Any, Any], Counter[str]]:
+        """Return what must not depend on faults: the table but for the ledger's bookkeeping, and the messages."""
+        items = self.cloud.items()
+        return {key: item for key, item in items.items() if key[1] != "ledger"}, Counter(self.bodies)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each batch by the ledger."""
+        items = self.cloud.items()
+        return {pk: item["state"]["S"] for (pk, sk), item in items.items() if sk == "ledger"}
+
+    def _call(self, stage: str, handler: Callable[..., Any], event: dict[str, Any]) -> Any:
+        self.stage = stage
+        try:
+            hook = self.during.pop(stage, None)
+            if hook:
+                hook()
+            return handler(event, Context())
+        finally:
+            self.stage = ""
+
+    def _take_events(self) -> bool:
+        waiting, self.ingest = self.ingest, deque()
+        for event, receives in waiting:
+            try:
+                self._call("intake", intake.handler, event)
+            except Exception:  # noqa: BLE001 (as Lambda: any failure gives the message back)
+                if receives < MAX_RECEIVES:
+                    self.ingest.append((event, receives + 1))
+                else:
+                    self.dead_letters.append(event)
+        return bool(waiting)
+
+    def _advance_runs(self) -> bool:
+        for name, payload in self.cloud.executions().items():
+            self.runs.setdefault(name, Run(name, payload))
+        active = [run for run in self.runs.values() if run.status == "RUNNING"]
+        for run in active:
+            self._advance(run)
+        return bool(active)
+
+    def _advance(self, run: Run) -> None:
+        """Run an execution to its end, or until it has to wait for another."""
+        event = {"batch": run.payload["batch"], "version": run.payload["version"], "execution": run.name}
+        try:
+            outcome = self._task("transform", transform.handler, {**event, "files": run.payload["files"]})
+            event["outcome"] = outcome
+            if outcome["state"] == "READY" or outcome["chunks"]:
+                manifest = self.cloud.s3.get_object(Bucket=self.cloud.bucket.name, Key=outcome["manifest"])
+                for chunk in json.load(manifest["Body"]):
+                    self._task("deliver", deliver.handler, {**event, "chunk": chunk})
+        except BatchBusyError:
+            return
+        except Exception as error:  # noqa: BLE001 (as Step Functions: States.ALL)
+            event["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
+        state = self._task("finalize", finalize.handler, event)["state"]
+        run.status = "FAILED" if state == "FAILED" else "SUCCEEDED"
+        self._stop(run)
+
+    def _task(self, stage: str, handler: Callable[..., Any], event: dict[str, Any]) -> Any:
+        """Call a function as a Task state does: retried unless its error is a permanent one."""
+        for last in [False] * (TASK_TRIES - 1) + [True]:
+            try:
+                return self._call(stage, handler, json.loads(json.dumps(event)))
+            except (PermanentError, BatchBusyError):
+                raise
+            except Exception:
+                if last:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _stop(self, run: Run) -> None:
+        arn = self.cloud.workflow.arn.replace(":stateMachine:", ":execution:")
+        self.cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{run.name}")
+
+    def _publish(self) -> bool:
+        """Take what the stream has, in order; what was not sent comes again in the next round."""
+        records = self._changes()[self._position :]
+        if not records:
+            return False
+        try:
+            reply = self._call("publish", publish.handler, {"Records": records})
+        except Exception:  # noqa: BLE001 (as Lambda: the whole batch comes again)
+            return True
+        failed = {failure["itemIdentifier"] for failure in reply["batchItemFailures"]}
+        taken = next((n for n, r in enumerate(records) if r["dynamodb"]["SequenceNumber"] in failed), len(records))
+        self._position += taken
+        return True
+
+    def _changes(self) -> list[dict[str, Any]]:
+        """Read the whole stream; as in DynamoDB, a write that changes nothing has no record in it."""
+        arn = self.cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+        (shard,) = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+        iterator = self.streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        records = []
+        while iterator:
+            reply = self.streams.get_records(ShardIterator=iterator)
+            records += reply["Records"]
+            iterator = reply.get("NextShardIterator") if reply["Records"] else None
+        changes = [record["dynamodb"] for record in records]
+        return [
+            {**record, "eventSource": "aws:dynamodb"}
+            for record, change in zip(records, changes, strict=True)
+            if change.get("OldImage") != change.get("NewImage")
+        ]

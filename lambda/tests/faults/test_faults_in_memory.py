@@ -1,0 +1,87 @@
+"""Every single fault at every call of every stage: the table and the messages end as without it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from faults.aws_platform import Platform
+from faults.injection import Fault, Injector
+from support import REGION, small_aws
+
+DAY = "20220131"
+CUSTOMERS = b"customer_reference,first_name,last_name,status\n" + b"".join(b"c-%d,A,B,ok\n" % n for n in range(12))
+ORDERS = b"customer_reference,order_status,order_reference,order_timestamp\n" + b"".join(
+    b"c-%d,ok,o-%d,1643646722\n" % (n % 10, n) for n in range(20)
+)
+ITEMS = b"order_reference,item_name,quantity,total_price\n" + b"".join(
+    b"o-%d,Pen,1,%d.25\n" % (n % 23, n) for n in range(40)
+)
+FILES = {f"customers_{DAY}.csv": CUSTOMERS, f"orders_{DAY}.csv": ORDERS, f"items_{DAY}.csv": ITEMS}
+CORRECTED = {
+    f"customers_{DAY}.csv": CUSTOMERS.replace(b"c-3,A,B,ok\n", b""),
+    f"items_{DAY}.csv": ITEMS.replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50").replace(b"o-22,", b"o-2,"),
+}
+LAST_EVENT = [f"items_{DAY}.csv"]
+"""One event is enough for a set: fewer calls to break, the same effects."""
+
+EFFECTS = {"PutItem", "BatchWriteItem", "StartExecution", "PutObject", "SendMessageBatch"}
+BATCHES = {"BatchWriteItem", "SendMessageBatch"}
+
+Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
+
+
+@contextmanager
+def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """An AWS of its own, with small chunks and no pauses between tries."""
+    with small_aws(environment) as cloud:
+        for name, value in {"CHUNK_RECORDS": "9", "QUIET_SECONDS": "1"}.items():
+            environment.setenv(name, value)
+        environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+        yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
+
+
+def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = None) -> tuple[Outcome, Injector]:
+    """Run a day, then a correction of it in which a fault may strike."""
+    with fresh_platform(environment) as platform:
+        platform.upload(FILES, LAST_EVENT)
+        platform.settle()
+        injector = Injector(lambda: platform.stage, fault)
+        platform.upload(CORRECTED, LAST_EVENT)
+        platform.settle()
+        assert platform.dead_letters == []
+        return (*platform.outcome(), platform.states()), injector
+
+
+def faults(calls: dict[str, list[str]]) -> Iterator[Fault]:
+    """List what can strike at each call of each stage; a read has no effect that could be half done."""
+    for stage, names in calls.items():
+        for number, name in enumerate(names, 1):
+            yield Fault(stage, number, "before")
+            if name in EFFECTS:
+                yield Fault(stage, number, "after")
+                yield Fault(stage, number, "throttle")
+            if name in BATCHES:
+                yield Fault(stage, number, "partial")
+
+
+def test_no_single_fault_loses_or_doubles_anything(environment: pytest.MonkeyPatch, capsys: Any) -> None:
+    expected, survey = day_and_correction(environment)
+    assert expected[2] == {f"batch#{DAY}": "COMPLETED"}
+    injected, lost, doubled, wrong = 0, 0, 0, []
+    for fault in faults(survey.calls):
+        outcome, injector = day_and_correction(environment, fault)
+        injected += injector.injected
+        lost += (expected[1] - outcome[1]).total()
+        doubled += (outcome[1] - expected[1]).total()
+        if outcome != expected:
+            wrong.append(str(fault))
+    with capsys.disabled():
+        print(f"\nfaults: {injected} injected, {injected - len(wrong)} survived, {lost} lost, {doubled} doubled")
+    assert injected > 50
+    assert (wrong, lost, doubled) == ([], 0, 0)

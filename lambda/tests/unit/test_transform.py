@@ -1,0 +1,196 @@
+"""Transform: the very files of the set become chunks, what earlier versions left is taken away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pipeline import ledger
+from pipeline.errors import BatchBusyError, PreviousVersionLostError, SourceChangedError, SupersededError
+from pipeline.handlers import intake, transform
+from pipeline.ledger import BatchState, Ledger
+from support import BUCKET, Cloud, Context, queued, s3_event
+
+CUSTOMERS = b"id,first_name,last_name,customer_reference,status\n1,Ada,Byron,c-1,Active\n2,Max,Born,c-2,Active\n"
+ORDERS = (
+    b"id,customer_reference,order_status,order_reference,order_timestamp\n"
+    b"1,c-1,Delivered,o-1,1643646722\n2,c-1,Delivered,o-2,1643646723\n"
+)
+ITEMS = (
+    b"id,order_reference,item_name,quantity,total_price\n"
+    b"1,o-1,Pen,2,12.50\n2,o-2,Ink,1,75.00\n3,o-9,Ink,1,1.00\n4,o-2,Ink,x,1.00\n"
+)
+DAY = {"customers_20220131.csv": CUSTOMERS, "orders_20220131.csv": ORDERS, "items_20220131.csv": ITEMS}
+
+
+def start(cloud: Cloud, context: Context, files: dict[str, bytes]) -> dict[str, Any]:
+    """Upload a day and return what the state machine passes to transform for the newest run."""
+    for name, content in files.items():
+        cloud.upload(name, content)
+    intake.handler(queued(s3_event("incoming/items_20220131.csv")), context)
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    return {**cloud.executions()[str(entry.execution)], "execution": entry.execution}
+
+
+def requests(cloud: Cloud, reply: dict[str, Any]) -> list[dict[str, Any]]:
+    """Everything that delivery will write, in order."""
+    manifest = json.load(cloud.s3.get_object(Bucket=BUCKET, Key=reply["manifest"])["Body"])
+    assert len(manifest) == reply["chunks"]
+    found = [line for chunk in manifest for line in cloud.bucket.json_lines(chunk["key"])]
+    assert sum(chunk["records"] for chunk in manifest) == len(found)
+    return found
+
+
+def keys(cloud: Cloud, reply: dict[str, Any], kind: str) -> set[str]:
+    inner = "Item" if kind == "PutRequest" else "Key"
+    return {
+        f"{line[kind][inner]['pk']['S']} {line[kind][inner]['sk']['S']}"
+        for line in requests(cloud, reply)
+        if kind in line
+    }
+
+
+def finish(cloud: Cloud, execution: str, state: BatchState = BatchState.COMPLETED) -> None:
+    now = transform.datetime.now(transform.UTC)
+    cloud.table.update_ledger("20220131", lambda entry: ledger.finish(entry, execution, state, now))
+
+
+def test_a_day_becomes_results_and_errors(cloud: Cloud, context: Context) -> None:
+    reply = transform.handler(start(cloud, context, DAY), context)
+
+    assert reply["state"] == "READY"
+    items = [line["PutRequest"]["Item"] for line in requests(cloud, reply)]
+    assert items[0] == {
+        "pk": {"S": "customer#c-1"},
+        "sk": {"S": "batch#20220131"},
+        "customer_reference": {"S": "c-1"},
+        "number_of_orders": {"N": "2"},
+        "total_amount_spent": {"N": "87.5"},
+    }
+    assert [item["code"]["S"] for item in items if "code" in item] == ["unknown_order", "not_an_integer"]
+    assert (reply["summary"]["customers"], reply["summary"]["files"]["items"]["refused"]) == (2, 2)
+
+
+def test_refused_records_are_kept_as_they_were_read(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    transform.handler(event, context)
+    key = f"rejects/20220131/{event['version']}/items.csv"
+    rejects = cloud.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    assert "3,o-9,Ink,1,1.00" in rejects
+    assert "4,o-2,Ink,x,1.00" in rejects
+
+
+def test_the_ledger_shows_the_run_and_what_it_is_about_to_deliver(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    transform.handler(event, context)
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert (entry.state, entry.holder) == (BatchState.RUNNING, event["execution"])
+    assert entry.delivered == (event["version"],)
+
+
+def test_running_it_again_gives_the_same_bytes(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    first = requests(cloud, transform.handler(event, context))
+    assert requests(cloud, transform.handler(event, context)) == first
+
+
+def test_a_file_replaced_in_mid_run_is_read_as_it_was(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    cloud.upload("items_20220131.csv", b"rubbish")
+    reply = transform.handler(event, context)
+    assert reply["summary"]["total_amount"] == "87.5"
+
+
+def test_without_versions_a_replaced_file_stops_the_run(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    event["files"]["items"]["version_id"] = None
+    cloud.upload("items_20220131.csv", b"rubbish")
+    with pytest.raises(SourceChangedError, match=r"incoming/items_20220131\.csv"):
+        transform.handler(event, context)
+
+
+def test_a_deleted_file_stops_the_run(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    gone = event["files"]["orders"]
+    cloud.s3.delete_object(Bucket=BUCKET, Key=gone["key"], VersionId=gone["version_id"])
+    with pytest.raises(SourceChangedError, match=r"incoming/orders_20220131\.csv"):
+        transform.handler(event, context)
+
+
+def test_a_refused_file_refuses_the_batch_and_says_why(cloud: Cloud, context: Context) -> None:
+    reply = transform.handler(start(cloud, context, {**DAY, "orders_20220131.csv": b"id;name\n"}), context)
+    assert reply["state"] == "REFUSED"
+    (error,) = [line["PutRequest"]["Item"] for line in requests(cloud, reply)]
+    assert error["file"]["S"] == "orders_20220131.csv"
+
+
+def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: Context) -> None:
+    first = start(cloud, context, DAY)
+    for line in requests(cloud, transform.handler(first, context)):
+        cloud.dynamodb.put_item(TableName=cloud.table.name, Item=line["PutRequest"]["Item"])
+    finish(cloud, first["execution"])
+
+    corrected = {
+        "customers_20220131.csv": CUSTOMERS.replace(b"2,Max,Born,c-2,Active\n", b""),
+        "items_20220131.csv": ITEMS.replace(b"o-2,Ink,x,1.00", b"o-2,Ink,1,1.00"),
+    }
+    reply = transform.handler(start(cloud, context, corrected), context)
+
+    marker = next(line["PutRequest"]["Item"] for line in requests(cloud, reply) if "removed" in str(line))
+    assert (marker["pk"]["S"], marker["removed"]) == ("customer#c-2", {"BOOL": True})
+    assert keys(cloud, reply, "DeleteRequest") == {
+        "customer#c-2 batch#20220131",
+        "batch#20220131 error#items#0000000005#not_an_integer",
+    }
+
+
+def test_what_a_lost_earlier_version_delivered_is_not_guessed(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+    cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, delivered=("lost",)))
+    with pytest.raises(PreviousVersionLostError, match="lost"):
+        transform.handler(event, context)
+
+
+def test_a_newer_version_waits_for_the_older_run(cloud: Cloud, context: Context) -> None:
+    older = start(cloud, context, DAY)
+    transform.handler(older, context)
+    newer = start(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"})
+    with pytest.raises(BatchBusyError):
+        transform.handler(newer, context)
+    finish(cloud, older["execution"])
+    assert transform.handler(newer, context)["summary"]["total_amount"] == "88.5"
+
+
+def test_a_run_that_ended_without_letting_go_is_waited_for_until_its_writers_are_gone(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    older = start(cloud, context, DAY)
+    transform.handler(older, context)
+    newer = start(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"})
+    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
+    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{older['execution']}")
+    with pytest.raises(BatchBusyError, match="rests until"):
+        transform.handler(newer, context)
+    past = "2022-01-01T00:00:00+00:00"
+    cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, quiet_until=past))
+    assert transform.handler(newer, context)["state"] == "READY"
+
+
+def test_a_superseded_run_does_not_begin(cloud: Cloud, context: Context) -> None:
+    older = start(cloud, context, DAY)
+    start(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"})
+    with pytest.raises(SupersededError):
+        transform.handler(older, context)
+
+
+def test_a_holder_that_step_functions_no_longer_knows_is_gone(cloud: Cloud, context: Context) -> None:
+    event = start(cloud, context, DAY)
+
+    def hold(entry: Ledger) -> Ledger:
+        return ledger.replace(entry, holder="20220131-forgotten")
+
+    cloud.table.update_ledger("20220131", hold)
+    assert transform.handler(event, context)["state"] == "READY"
