@@ -32,7 +32,7 @@ test: $(DEV_READY) ## | Run every test, with the coverage gate
 lint: $(DEV_READY) ## | Check style, types and Terraform format
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy lambda/pipeline scripts $(wildcard benchmarks)
 	@$(PYTHON) -m scripts.terraform fmt-check
 
 package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
@@ -78,7 +78,7 @@ bench: $(DEV_READY) ## | Compare the transform with a bare DuckDB query over the
 	@$(PYTHON) -m benchmarks
 
 clean: ## | Stop the local AWS and remove everything that make made
-	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator down; fi
+	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator stop build/local; fi
 	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -99,10 +99,10 @@ test-e2e: $(DEV_READY) ## | Only the end-to-end tests on local emulators
 	@$(PYTHON) -m pytest -m e2e $(ARGS)
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
-	@$(PYTHON) -m scripts.emulator up
+	@$(PIPELINE) local up
 
 local-down: $(READY) ## | Stop the local AWS; what was in it is gone
-	@$(PYTHON) -m scripts.emulator down
+	@$(PIPELINE) local down
 
 lock: $(DEV_READY) ## | Lock the dependencies of pyproject.toml again
 	@scripts/lock.sh $(VENV)/bin/uv

