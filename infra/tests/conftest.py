@@ -1,0 +1,33 @@
+"""One emulator for Terraform's account look-up, one fitted copy of the configuration, and one plan for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from infra.tests.support import Plan, Planner
+from scripts import emulator
+from scripts.terraform import LocalStack
+
+
+@pytest.fixture(scope="session")
+def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planner]:
+    """Plans with any variables; takes a second or two a plan."""
+    folder = tmp_path_factory.mktemp("stack")
+    with emulator.temporary_emulator(folder) as record:
+        stack = LocalStack(folder, quiet=True)
+        stack.init()
+        yield Planner(stack, emulator.endpoint(record.port), folder)
+
+
+@pytest.fixture(scope="session")
+def plan(planner: Planner) -> Plan:
+    """The plan of the defaults: what a production environment gets."""
+    return planner.plan()
+
+
+@pytest.fixture(scope="session")
+def local_plan(planner: Planner) -> Plan:
+    """The plan of this machine's own AWS."""
+    return planner.plan("local")

@@ -1,0 +1,248 @@
+"""The state machine: every step is retried and caught, every state is reachable, every end is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from pipeline import errors
+
+from infra.tests.support import ACCOUNT, INFRA, REGION, Plan, Planner
+
+pytestmark = pytest.mark.terraform
+
+States = Mapping[str, Mapping[str, Any]]
+TASKS = ("Transform", "DeliverChunk", "Finalize", "RunFailed")
+LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:csv-pipeline-dev"
+HISTORY_EVENTS = 25_000
+EVENTS_PER_TRY = 3
+
+
+def state_of(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A state of the machine or of its map's children."""
+    states: States = definition["States"]
+    return states[name] if name in states else states["Deliver"]["ItemProcessor"]["States"][name]
+
+
+def followers(state: Mapping[str, Any]) -> Iterator[str]:
+    """The states that a state may lead to."""
+    yield from (state[key] for key in ("Next", "Default") if key in state)
+    yield from (rule["Next"] for key in ("Choices", "Catch") for rule in state.get(key, []))
+
+
+def reachable(start: str, states: States) -> set[str]:
+    found, waiting = set[str](), [start]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += followers(states[name])
+    return found
+
+
+def retrier(state: Mapping[str, Any], error: str) -> Mapping[str, Any]:
+    """The rule that Step Functions would take for an error: the first that names it."""
+    for rule in state["Retry"]:
+        if error in rule["ErrorEquals"] or "States.ALL" in rule["ErrorEquals"]:
+            found: Mapping[str, Any] = rule
+            return found
+    raise AssertionError(f"nothing is said of {error}")
+
+
+def longest_wait(rule: Mapping[str, Any]) -> float:
+    """Seconds until the last try, without jitter."""
+    delays = (rule["IntervalSeconds"] * rule["BackoffRate"] ** count for count in range(rule["MaxAttempts"]))
+    return sum(min(delay, rule["MaxDelaySeconds"]) for delay in delays)
+
+
+def leaves(base: type[Exception]) -> set[str]:
+    """The names of an error class and of all below it: a function's error is known by its class."""
+    return {base.__name__}.union(*(leaves(below) for below in base.__subclasses__()))
+
+
+def test_the_tasks_are_the_ones_checked_here(plan: Plan) -> None:
+    states = plan.definition["States"]
+    found = {**states, **states["Deliver"]["ItemProcessor"]["States"]}
+
+    assert {name for name, state in found.items() if state["Type"] == "Task"} == set(TASKS)
+
+
+def test_every_state_is_reachable_and_every_way_ends(plan: Plan) -> None:
+    definition = plan.definition
+    child = definition["States"]["Deliver"]["ItemProcessor"]
+
+    for part in (definition, child):
+        assert reachable(part["StartAt"], part["States"]) == set(part["States"])
+        ends = {name for name, state in part["States"].items() if not list(followers(state))}
+        assert all(part["States"][end].get("End") or part["States"][end]["Type"] in ("Succeed", "Fail") for end in ends)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_is_retried_with_growing_jittered_and_bounded_delays(plan: Plan, task: str) -> None:
+    rules = [rule for rule in state_of(plan.definition, task)["Retry"] if rule["MaxAttempts"]]
+
+    assert rules
+    for rule in rules:
+        assert rule["JitterStrategy"] == "FULL"
+        assert rule["BackoffRate"] > 1
+        assert rule["IntervalSeconds"] < rule["MaxDelaySeconds"], "Step Functions wants it so"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_is_caught_whatever_happens(plan: Plan, task: str) -> None:
+    last = state_of(plan.definition, task)["Catch"][-1]
+
+    assert last["ErrorEquals"] == ["States.ALL"]
+    assert last["ResultPath"].startswith("$."), "the input must survive the error"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_is_not_repeated_where_that_cannot_help(plan: Plan, task: str) -> None:
+    state = state_of(plan.definition, task)
+
+    for error in leaves(errors.PermanentError):
+        assert retrier(state, error)["MaxAttempts"] == 0, error
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("error", sorted(leaves(errors.RetryableError) - {"BatchBusyError"}))
+def test_task_outlasts_minutes_of_what_the_code_calls_retryable(plan: Plan, task: str, error: str) -> None:
+    assert longest_wait(retrier(state_of(plan.definition, task), error)) >= 300
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "error",
+    [
+        "Lambda.ServiceException",
+        "Lambda.AWSLambdaException",
+        "Lambda.SdkClientException",
+        "Lambda.TooManyRequestsException",
+        "Lambda.Unknown",
+        "Runtime.ExitError",
+        "Sandbox.Timedout",
+        "States.Timeout",
+        "ClientError",
+    ],
+)
+def test_task_survives_a_single_fault_of_the_platform(plan: Plan, task: str, error: str) -> None:
+    assert retrier(state_of(plan.definition, task), error)["MaxAttempts"] >= 2
+
+
+def test_rule_for_all_errors_comes_last_and_alone(plan: Plan) -> None:
+    for task in TASKS:
+        rules = [rule["ErrorEquals"] for rule in state_of(plan.definition, task)["Retry"]]
+        assert rules[-1] == ["States.ALL"]
+        assert not [names for names in rules[:-1] if "States.ALL" in names]
+
+
+def test_transform_waits_hours_for_an_older_run_within_the_runs_own_time_and_history(plan: Plan) -> None:
+    rule = retrier(plan.definition["States"]["Transform"], "BatchBusyError")
+
+    assert longest_wait(rule) / 2 >= 6 * 3600, "full jitter halves the wait on average"
+    assert longest_wait(rule) / 2 < plan.definition["TimeoutSeconds"]
+    assert rule["MaxAttempts"] * EVENTS_PER_TRY < HISTORY_EVENTS / 2
+
+
+def test_superseded_run_ends_well(plan: Plan) -> None:
+    states = plan.definition["States"]
+    catch = states["Transform"]["Catch"][0]
+
+    assert (catch["ErrorEquals"], catch["Next"]) == (["SupersededError"], "Superseded")
+    assert states["Superseded"]["Type"] == "Succeed"
+    for verdict in ("Verdict", "FailureVerdict"):
+        ends = {rule["StringEquals"]: rule["Next"] for rule in states[verdict]["Choices"]}
+        assert ends == {"COMPLETED": "Completed", "SUPERSEDED": "Superseded"}
+
+
+def test_refused_or_empty_batch_is_closed_without_delivery(plan: Plan) -> None:
+    choice = plan.definition["States"]["AnythingToDeliver"]
+
+    assert [rule["Next"] for rule in choice["Choices"]] == ["Finalize", "Finalize"]
+    assert choice["Default"] == "Deliver"
+
+
+def test_whatever_breaks_closes_the_ledger_entry_before_the_run_fails(plan: Plan) -> None:
+    states = plan.definition["States"]
+
+    for name in ("Transform", "Deliver", "Finalize"):
+        assert states[name]["Catch"][-1]["Next"] == "RunFailed"
+    assert states["RunFailed"]["Parameters"]["FunctionName"] == f"{LAMBDA}-finalize"
+    assert states["RunFailed"]["Parameters"]["Payload"]["error.$"] == "$.error"
+    assert states["FailureVerdict"]["Default"] == "BatchFailed"
+    assert states["Verdict"]["Default"] == "BatchRefused"
+    assert {states[name]["Type"] for name in ("BatchFailed", "BatchRefused", "LedgerNotClosed")} == {"Fail"}
+
+
+def test_every_chunk_of_the_manifest_must_be_delivered(plan: Plan) -> None:
+    deliver = plan.definition["States"]["Deliver"]
+
+    assert deliver["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    assert deliver["ItemReader"] == {
+        "Resource": "arn:aws:states:::s3:getObject",
+        "ReaderConfig": {"InputType": "JSON"},
+        "Parameters": {"Bucket": f"csv-pipeline-dev-{ACCOUNT}", "Key.$": "$.transform.outcome.manifest"},
+    }
+    assert deliver["ToleratedFailureCount"] == 0
+    assert deliver["ResultPath"] is None, "what the children return must not add up to more than a state holds"
+    assert deliver["Label"] == "deliver", "the role's policy names it"
+
+
+def test_failed_chunk_keeps_the_name_of_its_error(plan: Plan) -> None:
+    assert state_of(plan.definition, "ChunkFailed") == {
+        "Type": "Fail",
+        "ErrorPath": "$.error.Error",
+        "CausePath": "$.error.Cause",
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "function", "payload"),
+    [
+        ("Transform", "transform", {"batch", "version", "files", "execution"}),
+        ("DeliverChunk", "deliver", {"batch", "version", "execution", "chunk"}),
+        ("Finalize", "finalize", {"batch", "version", "execution", "outcome"}),
+        ("RunFailed", "finalize", {"batch", "version", "execution", "error"}),
+    ],
+)
+def test_function_is_told_what_its_handler_reads(plan: Plan, task: str, function: str, payload: set[str]) -> None:
+    state = state_of(plan.definition, task)
+
+    assert state["Resource"] == "arn:aws:states:::lambda:invoke"
+    assert state["Parameters"]["FunctionName"] == f"{LAMBDA}-{function}"
+    assert set(state["Parameters"]["Payload"]) == {f"{name}.$" for name in payload}
+
+
+def test_children_and_steps_know_the_run_by_its_own_name(plan: Plan) -> None:
+    states = plan.definition["States"]
+
+    assert states["Begin"]["Parameters"]["execution.$"] == "$$.Execution.Name"
+    assert states["Deliver"]["ItemSelector"]["execution.$"] == "$.execution"
+
+
+def test_task_waits_longer_than_its_function_runs(planner: Planner) -> None:
+    timeouts = {"transform": 800, "deliver": 200, "finalize": 50}
+    definition = planner.plan(timeout_seconds=timeouts).definition
+    functions = {"Transform": "transform", "DeliverChunk": "deliver", "Finalize": "finalize", "RunFailed": "finalize"}
+
+    for task in TASKS:
+        assert state_of(definition, task)["TimeoutSeconds"] > timeouts[functions[task]]
+
+
+def test_concurrency_and_timeout_of_a_run_are_the_variables(planner: Planner) -> None:
+    definition = planner.plan(deliver_concurrency=7, batch_timeout_hours=5).definition
+
+    assert definition["States"]["Deliver"]["MaxConcurrency"] == 7
+    assert definition["TimeoutSeconds"] == 5 * 3600
+
+
+def test_run_is_logged_and_traced(plan: Plan) -> None:
+    machine = plan["module.workflow.aws_sfn_state_machine.this"]
+    log = plan["module.workflow.aws_cloudwatch_log_group.this"]
+    written = (INFRA / "modules/workflow/main.tf").read_text()
+
+    assert machine["type"] == "STANDARD"
+    assert machine["logging_configuration"][0]["level"] == "ERROR"
+    assert log["name"].startswith("/aws/vendedlogs/states/")
+    assert "tracing_configuration {\n    enabled = true" in written

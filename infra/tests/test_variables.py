@@ -1,0 +1,151 @@
+"""Every setting says what it is, and a bad value is refused with a sentence that says what is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.tests.support import INFRA, MODULES, Terraform, blocks, one_line, parse
+from scripts.terraform_command import find_terraform
+
+pytestmark = pytest.mark.terraform
+
+ROOT_VARIABLES = blocks(INFRA, "variable")
+FOLDERS = [INFRA, *(INFRA / "modules" / name for name in MODULES)]
+
+BAD: list[tuple[str, Any, str]] = [
+    ("name", "Csv", "3 to 30 lower-case letters"),
+    ("name", "csv--pipeline", "3 to 30 lower-case letters"),
+    ("name", "a-name-that-is-far-too-long-for-it", "S3 takes at most 63 characters"),
+    ("name", "aws-pipeline", "AWS keeps these prefixes"),
+    ("environment", "Production!", "2 to 16 lower-case letters"),
+    ("environment", "an-environment-of-length", "IAM takes at most 64 characters"),
+    ("region", "Ireland", "a region's code such as eu-west-1"),
+    ("region", "eu-west-1a", "not its name or an availability zone"),
+    ("tags", {"aws:owner": "me"}, "must not start with aws:"),
+    ("tags", {f"tag-{number}": "x" for number in range(41)}, "at most 40"),
+    ("package_file", "pipeline.tar.gz", "path of a .zip file"),
+    ("python_runtime", "python3.9", "the code needs Python 3.11"),
+    ("python_runtime", "nodejs22.x", "the code needs Python 3.11"),
+    ("architecture", "arm", "arm64 or x86_64"),
+    ("memory_mb", {"deliver": 64}, "from 128 to 10240"),
+    ("memory_mb", {"publish": 20480}, "from 128 to 10240"),
+    ("memory_mb", {"transform": 512}, "at least 1024"),
+    ("timeout_seconds", {"transform": 901}, "Lambda ends every call after 15 minutes"),
+    ("timeout_seconds", {"intake": 3}, "from 10 to 900"),
+    ("transform_storage_mb", 256, "from 512 to 10240"),
+    ("transform_storage_mb", 20480, "from 512 to 10240"),
+    ("reserved_concurrency", {"publish": 0}, "0 would stop the function"),
+    ("log_level", "debug", "DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    ("chunk_records", 10, "from 25"),
+    ("chunk_records", 50_000, "20000"),
+    ("deliver_concurrency", 0, "from 1 to 1000"),
+    ("max_error_messages", 0, "the partner would not hear"),
+    ("batch_timeout_hours", 400, "from 1 to 336"),
+    ("max_receive_count", 1, "a single interrupted call"),
+    ("output_visibility_timeout_seconds", 5, "from 30 to 43200"),
+    ("log_retention_days", 100, "one of CloudWatch's steps"),
+    ("work_retention_days", 7, "can be taken up again for 14 days"),
+    ("rejects_retention_days", 0, "from 1 to 3650"),
+    ("old_version_retention_days", 1, "exact versions"),
+    ("aborted_upload_retention_days", 0, "from 1 to 365"),
+    ("require_tls", False, "in every environment but local"),
+]
+EDGES: list[dict[str, Any]] = [
+    {"name": "abc", "environment": "a1", "region": "us-gov-west-1"},
+    {"name": "a" * 30, "environment": "b" * 16, "tags": {f"tag-{number}": "x" for number in range(40)}},
+    {"memory_mb": {"intake": 128, "transform": 1024}, "timeout_seconds": {"intake": 10, "transform": 900}},
+    {"memory_mb": {"transform": 10240}, "transform_storage_mb": 10240, "reserved_concurrency": {"deliver": 1000}},
+    {"chunk_records": 25, "deliver_concurrency": 1, "max_error_messages": 1, "max_receive_count": 2},
+    {"chunk_records": 20_000, "deliver_concurrency": 1000, "max_error_messages": 100_000, "max_receive_count": 1000},
+    {"environment": "local", "require_tls": False},
+    {"environment": "local-tests", "require_tls": False},
+    {"architecture": "x86_64", "python_runtime": "python3.11", "package_file": "somewhere/else.zip"},
+]
+
+
+class Checker:
+    """The root's variables alone, so that a value is checked without a provider in a fraction of a second."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copy(INFRA / "variables.tf", folder)
+        self._folder = folder
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+        quiet = {"TF_DATA_DIR": str(folder / "terraform"), "TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
+        self._terraform = Terraform(folder, str(find_terraform()), environment | quiet)
+
+    def complaint(self, values: dict[str, Any]) -> str:
+        """What Terraform says against these values; nothing where they are right."""
+        file = self._folder / "values.tfvars.json"
+        file.write_text(json.dumps(values))
+        code, _, said = self._terraform.plan(var_file=str(file), detailed_exitcode=None, lock=False)
+        return one_line(said) if code else ""
+
+
+@pytest.fixture(scope="module")
+def checker(tmp_path_factory: pytest.TempPathFactory) -> Checker:
+    return Checker(tmp_path_factory.mktemp("variables"))
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), BAD, ids=[f"{name}={str(value)[:20]}" for name, value, _ in BAD])
+def test_bad_value_is_refused_with_the_reason(checker: Checker, name: str, value: Any, reason: str) -> None:
+    complaint = checker.complaint({name: value})
+
+    assert "Invalid value for variable" in complaint
+    assert reason in complaint
+
+
+@pytest.mark.parametrize("values", EDGES, ids=lambda values: ",".join(values))
+def test_value_at_the_edge_is_taken(checker: Checker, values: dict[str, Any]) -> None:
+    assert checker.complaint(values) == ""
+
+
+def test_every_bad_value_worth_a_validation_is_tried_here() -> None:
+    validated = {name for name, body in ROOT_VARIABLES.items() if "validation" in body}
+
+    assert {name for name, _, _ in BAD} == validated
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_variable_has_a_type_and_a_description_that_is_a_sentence(folder: Path) -> None:
+    for name, body in blocks(folder, "variable").items():
+        assert body.get("type"), name
+        assert "any" not in str(body["type"]), name
+        assert len(body["description"].split()) > 2, name
+        assert body["description"].endswith("."), name
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_output_has_a_description_that_is_a_sentence(folder: Path) -> None:
+    for name, body in blocks(folder, "output").items():
+        assert body["description"].endswith("."), name
+
+
+def test_number_says_its_unit_and_its_range_and_is_validated() -> None:
+    for name, body in ROOT_VARIABLES.items():
+        if body["type"] == "number":
+            assert body["validation"], name
+            assert " to " in body["description"] or name == "log_retention_days", name
+
+
+def test_root_variable_has_a_default_so_that_a_clean_checkout_plans() -> None:
+    assert all("default" in body for body in ROOT_VARIABLES.values())
+
+
+def test_message_names_the_variable_that_it_is_about() -> None:
+    for name, body in ROOT_VARIABLES.items():
+        for validation in body.get("validation", []):
+            assert validation["error_message"].startswith(name), name
+            assert validation["error_message"].endswith("."), name
+
+
+def test_environment_file_sets_known_variables_only() -> None:
+    for file in (INFRA / "env").glob("*.tfvars"):
+        names = set(parse(file))
+        assert names <= set(ROOT_VARIABLES), file.name
+        assert f'"{file.stem}"' in file.read_text()
