@@ -1,0 +1,97 @@
+"""A run in figures, as the ledger keeps them and `check` finds them, put into tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pipeline.data_model import Kind, number_text
+from rich.markup import escape
+from rich.table import Table
+
+from scripts import terminal
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+DECIMAL_MARKS = {".": "point", ",": "comma"}
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The counts of a run: what counts of each kind, how many records were read and refused, how many errors told."""
+
+    customers: int = 0
+    orders: int = 0
+    items: int = 0
+    read: int = 0
+    refused: int = 0
+    errors: int = 0
+
+    @classmethod
+    def of(cls, summary: Mapping[str, Any]) -> Numbers:
+        """Take the counts from a run's summary; all are 0 where the run has not got that far."""
+        files = summary.get("files", {}).values()
+        return cls(
+            customers=int(summary.get("customers", 0)),
+            orders=int(summary.get("orders", 0)),
+            items=int(summary.get("items", 0)),
+            read=sum(int(file.get("read", 0)) for file in files),
+            refused=sum(int(file.get("refused", 0)) for file in files),
+            errors=int(summary.get("errors", 0)),
+        )
+
+    def sentence(self) -> str:
+        """Put the counts into words."""
+        return (
+            f"{terminal.counted(self.customers, 'customer')}, {terminal.counted(self.orders, 'order')}, "
+            f"{terminal.counted(self.items, 'item')}; {self.refused:,} of {self.read:,} records refused"
+        )
+
+
+def amount(text: str) -> str:
+    """Write an exact amount with its thousands apart."""
+    whole, point, cents = number_text(Decimal(text)).partition(".")
+    return f"{int(whole):,}{point}{cents}" if whole != "-0" else text
+
+
+def reconciliation(summary: Mapping[str, Any]) -> str:
+    """State both sides of the books; empty where the run did not get that far."""
+    books = summary.get("reconciliation")
+    if not books or summary.get("state") == "REFUSED":
+        return ""
+    scanned, delivered, refused = (
+        Decimal(str(books[f"{side}_amount"])) for side in ("scanned", "delivered", "refused")
+    )
+    sign = "=" if scanned == delivered + refused else "≠"
+    without = int(books.get("refused_without_amount", 0))
+    rest = f"; {terminal.counted(without, 'refused item')} had no valid amount" if without else ""
+    return (
+        f"Reconciled: {amount(str(scanned))} in the items file {sign} {amount(str(delivered))} counted "
+        f"+ {amount(str(refused))} refused{rest}"
+    )
+
+
+def files_table(summary: Mapping[str, Any]) -> Table:
+    """Tabulate what was decided about each file, and how its records were divided."""
+    numbers = ("Read", "Counted", "Refused")
+    shown = terminal.table("File", *numbers, "Delimiter", "Decimal mark", "Columns ignored", numbers=numbers)
+    files = summary.get("files", {})
+    for kind in Kind:
+        file = files.get(kind.value)
+        if not file:
+            continue
+        if file.get("file_error"):
+            shown.add_row(escape(str(file["file"])), "[bold red]can't be used[/]")
+            continue
+        refused = int(file["refused"])
+        shown.add_row(
+            escape(str(file["file"])),
+            f"{int(file['read']):,}",
+            f"{int(file['counted']):,}",
+            f"[red]{refused:,}[/]" if refused else "0",
+            DELIMITERS.get(str(file.get("delimiter")), ""),
+            DECIMAL_MARKS.get(str(file.get("decimal_mark")), "") if kind is Kind.ITEMS else "",
+            escape(", ".join(file.get("ignored_columns") or ())),
+        )
+    return shown

@@ -1,0 +1,148 @@
+"""How the operator's commands talk: results on standard output, everything else on standard error.
+
+A command prints its result once, as text for a person or as JSON for a machine; which target it acts on, progress
+and warnings go to standard error, so that a pipe gets the result alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from scripts.target import Target
+
+WIDTH_WITHOUT_TERMINAL = 120
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+
+
+def _chosen_env(ctx: typer.Context, value: str | None) -> str:
+    return value or (ctx.parent.params["env"] if ctx.parent else "") or "local"
+
+
+EnvOption = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        callback=_chosen_env,
+        help="The target: local, or an environment of infra/env/. [dim]\\[default: $ENV, else local][/]",
+        show_default=False,
+    ),
+]
+
+
+def out() -> Console:
+    """Console of results."""
+    return _console(stderr=False)
+
+
+def err() -> Console:
+    """Console of everything that is not the result."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # Rich takes 80 columns where there is no terminal, which folds tables in a log.
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(stderr=stderr, highlight=False, emoji=False, width=width)
+
+
+def announce(target: Target) -> None:
+    """Say which target a command acts on."""
+    err().print(f"[dim]Target: {target.description}[/]")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Turn what DynamoDB gives (decimals, nested maps) into what JSON takes."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, set | frozenset):
+        return sorted(plain(inner) for inner in value)
+    return value
+
+
+def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
+    """Start a table in the one style of all commands; the columns in `numbers` are set right-aligned."""
+    right = set(numbers)
+    made = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="dim",
+    )
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def spinner() -> Progress:
+    """Progress of steps whose length nobody knows."""
+    return Progress(
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=err(),
+    )
+
+
+def bar(*unit: ProgressColumn) -> Progress:
+    """Progress of a known amount of work, counted unless another unit is given."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        *(unit or (TextColumn("{task.completed:,.0f}"),)),
+        TimeElapsedColumn(),
+        console=err(),
+    )
+
+
+def duration(seconds: float) -> str:
+    """Word a length of time in the two units that matter: `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Word a number of bytes in a unit that reads well."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Word a count: `1 file`, `2 files`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
