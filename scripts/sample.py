@@ -1,0 +1,198 @@
+"""`pipeline sample`: make a realistic day of partner files, of any size, with some records wrong.
+
+The same arguments give the same bytes, so a demo shows the same numbers every time and a test can rely on them.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import cycle
+from pathlib import Path
+from typing import Annotated, BinaryIO, TextIO
+
+import typer
+from pipeline.data_model import KINDS, Kind, is_batch, today
+
+from scripts import terminal
+from scripts.errors import UsageError
+
+DAY_SECONDS = 24 * 60 * 60
+
+FIRST_NAMES = (
+    "Amelia", "Åsa", "Beatriz", "Chidi", "Dörte", "Emre", "Fatima", "Grzegorz", "Hana", "Ingrid", "João", "Kaveh",
+    "Leïla", "Mateo", "Niamh", "Oluwaseun", "Priya", "Quentin", "Rosa", "Sven", "Thị", "Uma", "Viktor", "Wanda",
+    "Ximena", "Yusuf", "Zoë",
+)  # fmt: skip
+LAST_NAMES = (
+    "Abara", "Bergström", "Castillo", "Dubois", "Eriksen", "Fernandes", "García", "Haddad", "Ito", "Jansen",
+    "Kowalski", "Lindqvist", "Müller", "Nowak", "O'Brien", "Papadopoulos", "Quinn", "Rossi", "Schäfer", "Tanaka",
+    "Usman", "van der Berg", "Weiss", "Xu", "Yılmaz", "Zhang",
+)  # fmt: skip
+ITEMS = (
+    ("Coffee, ground, 500 g", 649), ("Desk lamp", 3490), ("Notebook A5", 395), ("Running shoes", 8995),
+    ('Monitor 27"', 21900), ("Tea towel", 500), ("Umbrella", 1799), ("Water bottle", 1250), ("Wool socks", 899),
+    ("Paperback", 1099),
+)  # fmt: skip
+CUSTOMER_STATUS = ("Active", "Active", "Active", "Active", "Pending", "Inactive")
+ORDER_STATUS = ("Delivered", "Delivered", "Delivered", "Shipped", "Placed", "Returned")
+ORDERS_A_CUSTOMER = (0, 0, 1, 1, 1, 2, 2, 3, 5)
+ITEMS_AN_ORDER = (1, 1, 1, 2, 2, 3, 4, 6)
+
+Row = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A generated day: its files, how many records each holds, and how many of them were made wrong."""
+
+    files: dict[Kind, Path]
+    records: dict[Kind, int]
+    defects: int
+
+
+def generate(
+    folder: Path,
+    day: str,
+    customers: int = 200,
+    defects: float = 0.01,
+    seed: int = 1,
+    *,
+    compress: bool = False,
+) -> Sample:
+    """Write the three files of a day into a folder, in constant memory.
+
+    `defects` is the share of records that are made wrong, each in another way in turn. The customers depend on the
+    seed alone, so that they come back on other days.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = ".csv.gz" if compress else ".csv"
+    files = {kind: folder / f"{kind}_{day}{suffix}" for kind in Kind}
+    records = dict.fromkeys(Kind, 0)
+    wrong = 0
+    with ExitStack() as stack:
+        writers = {kind: csv.writer(_open(path, stack), lineterminator="\n") for kind, path in files.items()}
+        for kind, writer in writers.items():
+            writer.writerow([column.name for column in KINDS[kind].columns])
+        for kind, row, is_defect in _records(day, customers, defects, seed):
+            writers[kind].writerow(row)
+            records[kind] += 1
+            wrong += is_defect
+    return Sample(files, records, wrong)
+
+
+def _open(path: Path, stack: ExitStack) -> TextIO:
+    file: BinaryIO = stack.enter_context(path.open("wb"))
+    if path.name.endswith(".gz"):
+        # No time and no name in the header: the same day gives the same bytes.
+        file = stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0))  # type: ignore[assignment]
+    return stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+
+
+def _records(day: str, customers: int, share: float, seed: int) -> Iterator[tuple[Kind, Row, bool]]:
+    people = random.Random(f"{seed}")
+    trade = random.Random(f"{seed}-{day}")
+    faults = random.Random(f"{seed}-{day}-defects")
+    in_turn = {kind: cycle(changes) for kind, changes in DEFECTS.items()}
+    midnight = int(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp())
+
+    def made(kind: Kind, row: Row) -> Iterator[tuple[Kind, Row, bool]]:
+        if faults.random() < share:
+            for changed in next(in_turn[kind])(row):
+                yield kind, changed, changed is not row
+        else:
+            yield kind, row, False
+
+    order_number = 0
+    for number in range(customers):
+        customer = f"{people.getrandbits(16):04x}-{number:05x}"
+        name = [people.choice(FIRST_NAMES), people.choice(LAST_NAMES), people.choice(CUSTOMER_STATUS)]
+        yield from made(Kind.CUSTOMERS, [customer, *name])
+        for _ in range(trade.choice(ORDERS_A_CUSTOMER)):
+            order_number += 1
+            order = f"{trade.getrandbits(24):06x}-{order_number:06x}"
+            moment = midnight + trade.randrange(DAY_SECONDS)
+            yield from made(Kind.ORDERS, [customer, trade.choice(ORDER_STATUS), order, str(moment)])
+            for _ in range(trade.choice(ITEMS_AN_ORDER)):
+                item, cents = trade.choice(ITEMS)
+                quantity = trade.choice((1, 1, 1, 2, 3))
+                price = f"{quantity * cents // 100}.{quantity * cents % 100:02}"
+                yield from made(Kind.ITEMS, [order, item, str(quantity), price])
+
+
+def _cell(position: int, change: Callable[[str], str]) -> Callable[[Row], list[Row]]:
+    def apply(row: Row) -> list[Row]:
+        return [[change(cell) if index == position else cell for index, cell in enumerate(row)]]
+
+    return apply
+
+
+DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
+    # A wrong customer comes in addition to the right one: otherwise it would take all its orders with it.
+    Kind.CUSTOMERS: (
+        lambda row: [row, list(row)],
+        lambda row: [row, ["", *row[1:]]],
+        lambda row: [row, row[:2]],
+    ),
+    Kind.ORDERS: (
+        _cell(3, lambda _: "yesterday"),
+        lambda row: [row, list(row)],
+        _cell(0, lambda _: "nobody"),
+        _cell(2, lambda _: ""),
+    ),
+    Kind.ITEMS: (
+        _cell(3, lambda price: f"€ {price}"),
+        _cell(2, lambda _: "two"),
+        _cell(0, lambda order: f"{order}-lost"),
+        _cell(3, lambda price: price.replace(".", ",")),
+        lambda row: [row[:3]],
+        _cell(3, lambda _: ""),
+    ),
+}
+"""How a record goes wrong: each way takes the right row and gives the rows to write instead."""
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the three files.")],
+    day: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="The day.", show_default="today")] = "",
+    customers: Annotated[int, typer.Option(min=0, help="How many customers.")] = 200,
+    defects: Annotated[float, typer.Option(min=0, max=1, help="Share of records to make wrong.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="Another seed gives other customers and orders.")] = 1,
+    compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Make a realistic day of files with some bad records; the same arguments give the same files.
+
+    Example: pipeline sample /tmp/day --date 20220131 --customers 1000 --defects 0.02
+
+    Exit codes: 0 written, 2 a file is in the way.
+    """
+    day = day or today()
+    if not is_batch(day):
+        raise UsageError(f"--date is {day!r}, but a day is written YYYYMMDD.")
+    in_the_way = [path for kind in Kind for path in folder.glob(f"{kind}_{day}.csv*")]
+    if in_the_way and not force:
+        raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
+    for path in in_the_way:
+        path.unlink()
+    sample = generate(folder, day, customers, defects, seed, compress=compress)
+    if as_json:
+        terminal.print_json(
+            {
+                "files": {kind: str(path) for kind, path in sample.files.items()},
+                "records": sample.records,
+                "defects": sample.defects,
+            }
+        )
+        return
+    out = terminal.out()
+    for kind, path in sample.files.items():
+        out.print(f"{path}  {sample.records[kind]:,} records")
+    out.print(f"{sample.defects:,} of them are wrong on purpose. Try: pipeline check {folder} --batch {day}")
