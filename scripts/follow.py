@@ -1,0 +1,117 @@
+"""Follow a batch from the arrival of its files until its run is over, by looking at its ledger entry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.data_model import Kind
+from pipeline.ledger import BatchState, Ledger, set_version
+
+from scripts import terminal
+from scripts.errors import CommandError
+
+FINAL_STATES = (BatchState.COMPLETED, BatchState.FAILED)
+PICK_UP_SECONDS = 60.0
+"""When a complete set has not been noticed after this time, something is wrong and the display says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a batch is: what is missing, or the ledger entry of the set that lies in the bucket now."""
+
+    batch: str
+    missing: Sequence[Kind]
+    ledger: Ledger | None
+    current: bool
+
+    @property
+    def over(self) -> bool:
+        """There is nothing to wait for: a file is missing, or the run of the present set has ended."""
+        return bool(self.missing) or self.state in FINAL_STATES
+
+    @property
+    def state(self) -> BatchState:
+        """State of the set that lies in the bucket now; an older set's does not count."""
+        if self.ledger is None or not self.current:
+            return BatchState.WAITING
+        return self.ledger.state
+
+    def describe(self) -> str:
+        """Put into a few words what is going on."""
+        if self.missing:
+            return f"{self.batch}: waits for {' and '.join(self.missing)}"
+        if self.state is BatchState.WAITING:
+            return f"{self.batch}: files are there, about to be noticed"
+        if self.state is BatchState.QUEUED:
+            return f"{self.batch}: queued"
+        if self.state is BatchState.RUNNING and self.ledger is not None:
+            chunks = self.ledger.chunks
+            return f"{self.batch}: " + (
+                f"delivering {terminal.counted(chunks, 'chunk')}" if chunks else "reading, validating, joining"
+            )
+        return f"{self.batch}: {self.state}"
+
+
+def look(bucket: Bucket, table: Table, batch: str) -> Progress:
+    """See how far a batch is."""
+    files = bucket.find_set(batch)
+    missing = [kind for kind in Kind if kind not in files]
+    ledger = table.get_ledger(batch)
+    current = ledger is not None and not missing and ledger.version == set_version(files)
+    return Progress(batch, missing, ledger, current)
+
+
+def wait(
+    bucket: Bucket,
+    table: Table,
+    batch: str,
+    tell: Callable[[str], None],
+    *,
+    timeout: float = 3600.0,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Progress:
+    """Wait until a batch is over; `tell` gets a sentence about where it is at each look.
+
+    Raises
+    ------
+    CommandError
+        It takes longer than `timeout` seconds; the batch goes on without us.
+    """
+    start = clock()
+    while True:
+        progress, waited = look(bucket, table, batch), clock() - start
+        unnoticed = progress.state is BatchState.WAITING and not progress.missing and waited > PICK_UP_SECONDS
+        tell(progress.describe() + (" (this takes unusually long: see pipeline logs)" if unnoticed else ""))
+        if progress.over:
+            return progress
+        if waited > timeout:
+            raise CommandError(
+                f"After {terminal.duration(waited)}: {progress.describe()}.",
+                f"It goes on by itself; look again with: pipeline status {batch}",
+            )
+        # Quick at first, so that a small batch is seen at once; a large one takes minutes anyway.
+        sleep(min(2.0, 0.25 + waited / 30))
+
+
+def follow(bucket: Bucket, table: Table, batches: Sequence[str], timeout: float = 3600.0) -> list[Progress]:
+    """Wait for batches one after the other, showing where each is."""
+    results: list[Progress] = []
+    with terminal.spinner() as display:
+        for batch in batches:
+            task = display.add_task(f"{batch}: …", total=1)
+            results.append(
+                wait(
+                    bucket,
+                    table,
+                    batch,
+                    lambda text, task=task: display.update(task, description=text),  # type: ignore[misc]
+                    timeout=timeout,
+                )
+            )
+            display.update(task, completed=1)
+    return results

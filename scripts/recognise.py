@@ -1,0 +1,166 @@
+"""Which batch file a local file is: by its name, else by its header.
+
+Partners name files as they like; the header tells the kind. Only the start of a file is read.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.data_model import INCOMING_PREFIX, KINDS, Kind, is_batch, parse_file_name
+from pipeline.file_profile import BLANKS
+
+from scripts.errors import UsageError
+from scripts.summary import DELIMITERS
+
+HEADER_BYTES = 64 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class UnrecognisedError(UsageError):
+    """The header of a file does not tell its kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A local file and the name under which it goes to `incoming/`; `note` says why where the two differ."""
+
+    path: Path
+    name: str
+    note: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The object key."""
+        return INCOMING_PREFIX + self.name
+
+
+def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list[Upload], list[str]]:
+    """Decide what to upload, before anything is sent.
+
+    A folder stands for the files in it. Returns the uploads, and a sentence for each file of a folder that is left
+    out; `force` sends every file under its own name.
+
+    Raises
+    ------
+    UsageError
+        A file that was named itself can't be recognised, or two files would be the same one of a batch.
+    """
+    if not is_batch(date):
+        raise UsageError(f"The date is {date!r}, but a day is written YYYYMMDD.")
+    uploads: list[Upload] = []
+    refused: list[str] = []
+    left_out: list[str] = []
+    for path in paths:
+        if not path.exists():
+            refused.append(f"{path} does not exist")
+            continue
+        for file in _files_in(path) if path.is_dir() else [path]:
+            try:
+                uploads.append(Upload(file, file.name) if force else recognise(file, date))
+            except UnrecognisedError as error:
+                (left_out if path.is_dir() else refused).append(str(error))
+    refused += _clashes(uploads)
+    if refused:
+        raise UsageError("; ".join(refused) + ".", "Nothing was uploaded.")
+    if not uploads:
+        raise UsageError("; ".join(["There is nothing to upload", *left_out]) + ".")
+    return uploads, left_out
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _clashes(uploads: Iterable[Upload]) -> list[str]:
+    clashes: list[str] = []
+    first: dict[tuple[str, ...], Upload] = {}
+    for upload in uploads:
+        known = parse_file_name(upload.name)
+        other = first.setdefault((known.kind, known.batch) if known else (upload.name,), upload)
+        if other is not upload:
+            what = f"the {known.kind} file of {known.batch}" if known else upload.name
+            clashes.append(f"{other.path} and {upload.path} would both be {what}")
+    return clashes
+
+
+def recognise(path: Path, date: str) -> Upload:
+    """Name a file as its batch file: it keeps a name that is right, else its header tells the kind.
+
+    Raises
+    ------
+    UnrecognisedError
+        Says why the header doesn't tell.
+    """
+    if parse_file_name(path.name):
+        return Upload(path, path.name)
+    kind, delimiter, compressed = kind_of(path)
+    name = f"{kind}_{date}.csv{'.gz' if compressed else ''}"
+    return Upload(path, name, f"its header ({DELIMITERS[delimiter]}-delimited) is that of {kind}")
+
+
+def kind_of(path: Path) -> tuple[Kind, str, bool]:
+    """Tell the kind of a file, its delimiter and whether it is compressed, from its first line.
+
+    Raises
+    ------
+    UnrecognisedError
+        Says why the header doesn't tell.
+    """
+    start, compressed = _start(path)
+    try:
+        # The cut may go through a character; a faulty header line still shows as one.
+        text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
+    except UnicodeDecodeError as error:
+        raise UnrecognisedError(f"{path}: not text in UTF-8") from error
+    lines = (line for line in text.splitlines(keepends=True) if line.strip())
+    header = next(lines, None)
+    if header is None:
+        raise UnrecognisedError(f"{path}: empty")
+    found = [(kind, delimiter) for delimiter in DELIMITERS for kind in _kinds(header, delimiter)]
+    if len(found) == 1:
+        return (*found[0], compressed)
+    if found:
+        names = " and ".join(kind for kind, _ in found)
+        raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({names})")
+    raise UnrecognisedError(f"{path}: {_closest(header)}")
+
+
+def _start(path: Path) -> tuple[bytes, bool]:
+    with path.open("rb") as file:
+        compressed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        if not compressed:
+            return file.read(HEADER_BYTES), False
+        try:
+            return gzip.GzipFile(fileobj=file).read(HEADER_BYTES), True
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnrecognisedError(f"{path}: a broken gzip file") from error
+
+
+def _columns(header: str, delimiter: str) -> set[str]:
+    cells = next(csv.reader([header], delimiter=delimiter), [])
+    return {cell.strip(BLANKS).lower() for cell in cells}
+
+
+def _kinds(header: str, delimiter: str) -> list[Kind]:
+    columns = _columns(header, delimiter)
+    return [kind for kind, model in KINDS.items() if {column.name for column in model.columns} <= columns]
+
+
+def _closest(header: str) -> str:
+    """Say which columns are missing for the kind that the header comes closest to."""
+    there, kind, delimiter = max(
+        (len({column.name for column in model.columns} & _columns(header, delimiter)), kind, delimiter)
+        for kind, model in KINDS.items()
+        for delimiter in DELIMITERS
+    )
+    if not there:
+        return "its first line is not the header of a customers, orders or items file"
+    missing = [column.name for column in KINDS[kind].columns if column.name not in _columns(header, delimiter)]
+    return f"its header looks like that of {kind}, but has no column {' or '.join(missing)}"

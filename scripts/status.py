@@ -1,0 +1,253 @@
+"""`pipeline status`: each batch with its files, state, counts and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.data_model import (
+    INCOMING_PREFIX,
+    REJECTS_PREFIX,
+    WORK_PREFIX,
+    Kind,
+    is_batch,
+    parse_key,
+)
+from pipeline.ledger import BatchState, FileSet, Ledger, set_version
+from rich.markup import escape
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import CommandError, UsageError
+from scripts.summary import Numbers
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+READERS = 16
+STYLES = {
+    BatchState.WAITING: "yellow",
+    BatchState.QUEUED: "cyan",
+    BatchState.RUNNING: "cyan",
+    BatchState.COMPLETED: "green",
+    BatchState.FAILED: "bold red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatus:
+    """A batch: the files that lie in the bucket now, and its ledger entry where the pipeline has taken note of it."""
+
+    batch: str
+    files: FileSet
+    ledger: Ledger | None
+
+    @property
+    def state(self) -> BatchState:
+        """State of the batch; WAITING where nobody has noticed it."""
+        return self.ledger.state if self.ledger else BatchState.WAITING
+
+    @property
+    def present(self) -> list[Kind]:
+        """The kinds of files that are there, or were when the set was complete."""
+        known = self.ledger.files if self.ledger else {}
+        return [kind for kind in Kind if kind in self.files or kind in known]
+
+    @property
+    def missing(self) -> list[Kind]:
+        """The kinds of files that have not arrived."""
+        return [kind for kind in Kind if kind not in self.present]
+
+    @property
+    def corrected(self) -> bool:
+        """A set lies in the bucket that is not the one that the ledger knows."""
+        complete = len(self.files) == len(Kind)
+        return complete and (self.ledger is None or self.ledger.version != set_version(self.files))
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the status as plain values for a machine."""
+        entry = self.ledger
+        sources = {**(entry.files if entry else {}), **self.files}
+        return {
+            "batch": self.batch,
+            "state": self.state.value,
+            "missing": [kind.value for kind in self.missing],
+            "files": {kind.value: source.as_dict() for kind, source in sources.items()},
+            "newer_set": self.corrected,
+            "version": entry.version if entry else None,
+            "execution": entry.execution if entry else None,
+            "queued_at": entry.queued_at if entry else None,
+            "started_at": entry.started_at if entry else None,
+            "finished_at": entry.finished_at if entry else None,
+            "duration_seconds": duration_of(entry),
+            "chunks": entry.chunks if entry else 0,
+            "cause": entry.cause if entry else None,
+            "summary": entry.summary if entry else {},
+            "history": list(entry.history) if entry else [],
+        }
+
+
+def find_batches(s3: S3Client, bucket: str) -> tuple[list[str], list[str]]:
+    """List the batches that left a trace in the bucket, newest first, and the foreign objects under `incoming/`.
+
+    Files may have expired from `incoming/`; the folders of their results then still name the batch.
+    """
+    batches: set[str] = set()
+    foreign: list[str] = []
+    for key in Bucket(bucket, s3).keys(INCOMING_PREFIX):
+        known = parse_key(key)
+        if known:
+            batches.add(known.batch)
+        elif not key.endswith("/"):
+            foreign.append(key)
+    for prefix in (WORK_PREFIX, REJECTS_PREFIX):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
+            folders = (found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", ()))
+            batches |= {folder for folder in folders if is_batch(folder)}
+    return sorted(batches, reverse=True), foreign
+
+
+def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStatus]:
+    """Read the status of batches, several at once."""
+
+    def one(batch: str) -> BatchStatus:
+        return BatchStatus(batch, bucket.find_set(batch), table.get_ledger(batch))
+
+    with ThreadPoolExecutor(max_workers=READERS) as pool:
+        return list(pool.map(one, batches))
+
+
+def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | None:
+    """Seconds from the moment the set was complete until its run was over, or until now; None before that."""
+    if entry is None or entry.queued_at is None:
+        return None
+    end = datetime.fromisoformat(entry.finished_at) if entry.finished_at else now or datetime.now(UTC)
+    return (end - datetime.fromisoformat(entry.queued_at)).total_seconds()
+
+
+def headline(entry: Ledger) -> str:
+    """Say in one line of markup how a run ended, or where it is."""
+    style = STYLES[entry.state]
+    numbers = Numbers.of(entry.summary)
+    parts = [f"Batch {entry.batch} [{style}]{entry.state}[/]"]
+    seconds = duration_of(entry)
+    if entry.finished_at and seconds is not None:
+        parts.append(f"in {terminal.duration(seconds)}:")
+    if entry.state is BatchState.COMPLETED:
+        parts.append(numbers.sentence())
+    elif entry.cause:
+        parts.append(escape(entry.cause))
+    return " ".join(parts)
+
+
+def show_all(statuses: Iterable[BatchStatus]) -> None:
+    """Print one line a batch."""
+    counts = ("Customers", "Orders", "Items", "Refused")
+    shown = terminal.table("Batch", "State", "Files", *counts, "Took", "Finished", numbers=(*counts, "Took"))
+    for status in statuses:
+        entry = status.ledger
+        numbers = Numbers.of(entry.summary if entry else {})
+        seconds = duration_of(entry)
+        shown.add_row(
+            status.batch,
+            f"[{STYLES[status.state]}]{status.state}[/]",
+            _files(status),
+            *(f"{count:,}" if numbers.read else "" for count in (numbers.customers, numbers.orders, numbers.items)),
+            f"{numbers.refused:,}" if numbers.read else "",
+            terminal.duration(seconds) if seconds is not None else "",
+            (entry.finished_at or "")[:19].replace("T", " ") if entry else "",
+        )
+    terminal.out().print(shown)
+
+
+def _files(status: BatchStatus) -> str:
+    if status.missing:
+        return f"{len(status.present)} of 3, no {', '.join(status.missing)}"
+    return "3 of 3, a newer set waits" if status.corrected else "3 of 3"
+
+
+def show_one(status: BatchStatus) -> None:
+    """Print everything that is known about one batch."""
+    out, entry = terminal.out(), status.ledger
+    if entry is None:
+        out.print(f"Batch {status.batch} [yellow]{status.state}[/]: the pipeline has not taken note of it yet.")
+    else:
+        out.print(headline(entry), soft_wrap=True)
+    if status.corrected and entry is not None and entry.version is not None:
+        out.print("[yellow]A newer set of files lies in the bucket and is not noticed yet.[/]")
+    summary: Mapping[str, Any] = entry.summary.get("files", {}) if entry else {}
+    shown = terminal.table(
+        "File", "Size", "Arrived", "Read", "Counted", "Refused", numbers=("Size", "Read", "Counted", "Refused")
+    )
+    for kind in Kind:
+        source = status.files.get(kind) or (entry.files.get(kind) if entry else None)
+        if source is None:
+            shown.add_row(f"{kind}_{status.batch}.csv", "", "[yellow]missing[/]")
+            continue
+        counts = summary.get(kind, {})
+        shown.add_row(
+            source.key.removeprefix(INCOMING_PREFIX),
+            terminal.size(source.size),
+            source.last_modified[:19].replace("T", " "),
+            *(f"{int(counts[name]):,}" if name in counts else "" for name in ("read", "counted", "refused")),
+        )
+    out.print(shown)
+    if entry and entry.history:
+        out.print("[dim]Runs:[/]")
+        for run in entry.history:
+            cause = f": {escape(str(run['cause']))}" if run.get("cause") else ""
+            out.print(
+                f"  {run['finished_at'][:19].replace('T', ' ')}  {run['execution']}  {run['state']}{cause}",
+                soft_wrap=True,
+            )
+    if Numbers.of(entry.summary if entry else {}).refused or status.state is BatchState.FAILED:
+        out.print(f"What was wrong: pipeline errors {status.batch}")
+
+
+def command(
+    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="The day, YYYYMMDD; without: all.")] = None,
+    last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Show the N newest batches only.")] = 30,
+    env: terminal.EnvOption = "",
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Show each batch: files there and missing, state, counts, refused records, how long it took.
+
+    Example: pipeline status 20220131
+
+    Exit codes: 0 shown (whatever the state), 1 no such batch, 2 BATCH is no day.
+    """
+    if batch is not None and not is_batch(batch):
+        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
+    target = targets.load(env)
+    terminal.announce(target)
+    s3 = target.client("s3")
+    bucket = Bucket(target.output("bucket_name"), s3)
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    if batch is not None:
+        status = read(bucket, table, [batch])[0]
+        if status.ledger is None and not status.files:
+            raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
+        terminal.print_json(status.as_plain()) if as_json else show_one(status)
+        return
+    batches, foreign = find_batches(s3, bucket.name)
+    statuses = read(bucket, table, batches[:last])
+    if as_json:
+        terminal.print_json({"batches": [status.as_plain() for status in statuses], "foreign_files": foreign})
+        return
+    note = terminal.err()
+    if statuses:
+        show_all(statuses)
+    else:
+        note.print("No batch has arrived yet. Send one: pipeline upload DIR")
+    if len(batches) > last:
+        note.print(f"[dim]… and {len(batches) - last:,} older ones: --last {len(batches)} shows all.[/]")
+    if foreign:
+        note.print(
+            f"[yellow]{terminal.counted(len(foreign), 'file')} without a batch file's name:[/] pipeline errors unknown"
+        )

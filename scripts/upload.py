@@ -1,0 +1,125 @@
+"""`pipeline upload`: send partner files to `incoming/` and follow their batch until it is done."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from boto3.s3.transfer import TransferConfig
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.data_model import parse_file_name, today
+from pipeline.ledger import BatchState
+from rich.progress import DownloadColumn, TransferSpeedColumn
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import CommandError
+from scripts.follow import Progress, follow
+from scripts.recognise import Upload, plan
+from scripts.status import headline
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MULTIPART_BYTES = 64 * 1024 * 1024
+"""From this size on a file goes in parts, several at once: 10,000 parts of it hold more than S3's 5 TB."""
+
+
+def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], tell: Callable[[Upload, int], None]) -> None:
+    """Upload the files one after the other; `tell` gets the bytes of a file that have just gone."""
+    config = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
+    for upload in uploads:
+        s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(tell, upload))
+
+
+def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> None:
+    """Upload the files with a progress bar for each."""
+    with terminal.bar(DownloadColumn(), TransferSpeedColumn()) as progress:
+        tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
+        send(s3, bucket, uploads, lambda upload, count: progress.advance(tasks[upload], count))
+
+
+def batches_of(uploads: Sequence[Upload]) -> list[str]:
+    """List the batches that files belong to, each once, in order."""
+    known = (parse_file_name(upload.name) for upload in uploads)
+    return sorted({file.batch for file in known if file})
+
+
+def as_plain(uploads: Sequence[Upload], results: Sequence[Progress]) -> dict[str, Any]:
+    """Put what happened into plain values for a machine."""
+    return {
+        "uploaded": [{"file": str(upload.path), "key": upload.key} for upload in uploads],
+        "batches": [
+            {
+                "batch": result.batch,
+                "state": result.state.value,
+                "missing": [kind.value for kind in result.missing],
+                "cause": result.ledger.cause if result.ledger and result.current else None,
+            }
+            for result in results
+        ],
+    }
+
+
+def command(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE... | DIR", help="Files, or a folder of files.")],
+    date: Annotated[
+        str,
+        typer.Option("--date", metavar="YYYYMMDD", help="The day of files whose name tells none; else today."),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Send files as they are, under their own names.")] = False,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the batch until it is done.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to follow.")] = 3600.0,
+    env: terminal.EnvOption = "",
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Send files to incoming/ and follow their batch until it is done.
+
+    A file whose name is not a batch file's (customers_YYYYMMDD.csv, orders_…, items_…, also .gz) is recognised by its
+    header and renamed, or refused with the reason; then nothing is sent at all.
+
+    Example: pipeline upload customers_20220131.csv orders_20220131.csv items_20220131.csv
+
+    Exit codes: 0 sent (and COMPLETED, or waiting for files still missing), 1 the batch FAILED or the time is over,
+    2 a file was refused.
+    """
+    uploads, left_out = plan(paths, date or today(), force=force)
+    target = targets.load(env)
+    terminal.announce(target)
+    note = terminal.err()
+    for sentence in left_out:
+        note.print(f"[yellow]Left out:[/] {sentence}", markup=True)
+    for upload in uploads:
+        if upload.note:
+            note.print(f"{upload.path} is sent as [bold]{upload.name}[/]: {upload.note}")
+    s3 = target.client("s3")
+    bucket = target.output("bucket_name")
+    send_with_display(s3, bucket, uploads)
+    batches = batches_of(uploads)
+    results: list[Progress] = []
+    if not no_wait and batches:
+        table = Table(target.output("table_name"), target.client("dynamodb"))
+        results = follow(Bucket(bucket, s3), table, batches, timeout=timeout)
+    if as_json:
+        terminal.print_json(as_plain(uploads, results))
+    else:
+        _show(uploads, results, batches, waited=not no_wait)
+    failed = [result.batch for result in results if result.state is BatchState.FAILED]
+    if failed:
+        raise CommandError(f"Batch {' and '.join(failed)} FAILED.", f"See: pipeline errors {failed[0]}")
+
+
+def _show(uploads: Sequence[Upload], results: Sequence[Progress], batches: Sequence[str], *, waited: bool) -> None:
+    out = terminal.out()
+    for upload in uploads:
+        if parse_file_name(upload.name) is None:
+            out.print(f"{upload.name} is no batch file's name: the pipeline will answer it with an error message.")
+    for result in results:
+        told = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
+        out.print(told, soft_wrap=True)
+    if batches and not waited:
+        out.print(f"Sent. See how it goes on with: pipeline status {batches[0]}")
