@@ -1,0 +1,231 @@
+"""`pipeline purge`: empty the bucket, the queues and the table, and say so when anything is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from botocore.exceptions import ClientError
+from pipeline.aws.backoff import within
+from pipeline.aws.clients import error_code
+from pipeline.aws.dynamodb import Table
+from pipeline.errors import ThrottledError
+from rich.progress import TaskID
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import CommandError
+from scripts.queues import name as queue_name
+from scripts.queues import waiting
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+    from scripts.target import Target
+
+PURGE_QUEUE_SECONDS = 60
+"""SQS takes one PurgeQueue a queue in 60 seconds, and needs up to 60 seconds to carry it out (SQS API reference)."""
+WRITE_SECONDS = 300.0
+ROUNDS = 3
+PROBLEMS_SHOWN = 20
+
+Version = tuple[str, str]
+"""Key and version id of an object."""
+Tell = Callable[[int], None]
+"""Takes how many things have been removed so far."""
+
+
+@dataclass(slots=True)
+class Emptied:
+    """What became of one bucket, queue or table."""
+
+    name: str
+    removed: int = 0
+    left: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
+    """Delete every version, delete marker and unfinished upload, 1,000 a call, and count what is left."""
+    result = Emptied(bucket)
+    asked: set[Version] = set()
+    stuck: set[Version] = set()
+    marker: dict[str, str] = {}
+    while True:
+        page = s3.list_object_versions(Bucket=bucket, **marker)  # type: ignore[arg-type]
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        there = {(version["Key"], version["VersionId"]) for version in found}
+        stuck |= there & asked
+        if asked := there - stuck:
+            # From the same place again afterwards: a marker that names a deleted version leads nowhere.
+            result.problems += _delete_objects(s3, bucket, asked)
+            result.removed += len(asked)
+            tell(result.removed)
+        elif page.get("IsTruncated"):
+            marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+        else:
+            break
+    result.left = len(stuck)
+    result.removed -= len(stuck)
+    for uploads in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for upload in uploads.get("Uploads", ()):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+            result.removed += 1
+    return result
+
+
+def _delete_objects(s3: S3Client, bucket: str, versions: Iterable[Version]) -> list[str]:
+    """Delete up to 1,000 versions; return a sentence for each that S3 refuses to delete."""
+    objects = [{"Key": key, "VersionId": version} for key, version in sorted(versions)]
+    reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
+    return [f"{error.get('Key')}: {error.get('Code')} {error.get('Message')}" for error in reply.get("Errors", ())]
+
+
+def empty_table(dynamodb: DynamoDBClient, name: str, tell: Tell) -> Emptied:
+    """Delete every item, page by page, and count what is left."""
+    result = Emptied(name)
+    table = Table(name, dynamodb)
+    keys = {"ProjectionExpression": "#pk, #sk", "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"}}
+    for page in dynamodb.get_paginator("scan").paginate(TableName=name, ConsistentRead=True, **keys):  # type: ignore[arg-type]
+        try:
+            result.removed += table.write(
+                [{"DeleteRequest": {"Key": item}} for item in page["Items"]], within(WRITE_SECONDS)
+            )
+        except ThrottledError as error:
+            result.problems.append(str(error))
+        tell(result.removed)
+    result.left = dynamodb.scan(TableName=name, ConsistentRead=True, Select="COUNT")["Count"]
+    return result
+
+
+def empty_queue(sqs: SQSClient, url: str, tell: Tell, sleep: Callable[[float], None] = time.sleep) -> Emptied:
+    """Purge a queue, wait for its turn where it was purged a moment ago, and until it counts no message."""
+    result = Emptied(queue_name(url))
+    before = waiting(sqs, url).total
+    _purge_queue(sqs, url, sleep)
+    deadline = within(PURGE_QUEUE_SECONDS)
+    while (left := waiting(sqs, url).total) and deadline() > 0:
+        sleep(1)
+    result.removed, result.left = max(0, before - left), left
+    tell(result.removed)
+    return result
+
+
+def _purge_queue(sqs: SQSClient, url: str, sleep: Callable[[float], None]) -> None:
+    deadline = within(PURGE_QUEUE_SECONDS + 10)
+    while True:
+        try:
+            sqs.purge_queue(QueueUrl=url)
+        except ClientError as error:
+            if not error_code(error).endswith("PurgeQueueInProgress") or deadline() <= 0:
+                raise
+            sleep(5)
+        else:
+            return
+
+
+def purge(target: Target, tell: Callable[[str, int, bool], None]) -> list[Emptied]:
+    """Empty everything that a deployment keeps; `tell` gets the part, how much of it is removed, whether it is over.
+
+    The table goes first: a run that finds its ledger entry gone stops writing. What arrived meanwhile is taken in
+    another round.
+    """
+    parts = _parts(target)
+    results = {name: Emptied(name) for name in parts}
+    todo = list(parts)
+    for _ in range(ROUNDS):
+        for name in todo:
+            before = results[name].removed
+            result = _guarded(parts[name], lambda count, name=name, before=before: tell(name, before + count, False))  # type: ignore[misc]
+            result.name, result.removed = name, before + result.removed
+            results[name] = result
+            tell(name, result.removed, True)
+        todo = [name for name in parts if results[name].left and not results[name].problems]
+        if not todo:
+            break
+    return list(results.values())
+
+
+def _parts(target: Target) -> Mapping[str, Callable[[Tell], Emptied]]:
+    s3, sqs, dynamodb = target.client("s3"), target.client("sqs"), target.client("dynamodb")
+    table, bucket = target.output("table_name"), target.output("bucket_name")
+    urls = [url for name, url in sorted(target.outputs.items()) if name.endswith("_queue_url") and url]
+    return {
+        f"table {table}": lambda tell: empty_table(dynamodb, table, tell),
+        f"bucket {bucket}": lambda tell: empty_bucket(s3, bucket, tell),
+        **{f"queue {url.rsplit('/', 1)[-1]}": _queue_part(sqs, url) for url in urls},
+    }
+
+
+def _queue_part(sqs: SQSClient, url: str) -> Callable[[Tell], Emptied]:
+    return lambda tell: empty_queue(sqs, url, tell)
+
+
+def _guarded(empty: Callable[[Tell], Emptied], tell: Tell) -> Emptied:
+    """Go on with the other parts where one of them can't be emptied."""
+    try:
+        return empty(tell)
+    except ClientError as error:
+        return Emptied("", left=1, problems=[str(error)])
+
+
+def purge_with_display(target: Target) -> list[Emptied]:
+    """Purge, showing for each part how far it is."""
+    with terminal.spinner() as display:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(name: str, removed: int, over: bool) -> None:
+            if name not in tasks:
+                tasks[name] = display.add_task("", total=1)
+            display.update(tasks[name], description=f"{name}: {removed:,} removed", completed=int(over))
+
+        return purge(target, tell)
+
+
+def command(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    env: terminal.EnvOption = "",
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Empty the bucket (all versions), all queues (dead-letter queues too) and the table.
+
+    Asks for the environment's name first, except on local. The deployment itself stays: make tf-destroy removes it.
+
+    Example: pipeline purge --env staging
+
+    Exit codes: 0 all is empty, 1 something is left (it is listed) or the answer was no.
+    """
+    target = targets.load(env)
+    terminal.announce(target)
+    _ = target.outputs  # nothing deployed: say that before asking
+    if not (yes or target.is_local):
+        _ask(target)
+    results = purge_with_display(target)
+    if as_json:
+        terminal.print_json(
+            [{"name": r.name, "removed": r.removed, "left": r.left, "problems": r.problems} for r in results]
+        )
+    else:
+        terminal.out().print(f"{sum(result.removed for result in results):,} things removed.")
+    _complain(results)
+
+
+def _ask(target: Target) -> None:
+    kept = [target.output("bucket_name"), target.output("table_name")]
+    terminal.err().print(f"This deletes [bold]everything[/] in {target.description}: {', '.join(kept)} and all queues.")
+    if typer.prompt(f"Type {target.name} to go on", err=True, default="", show_default=False).strip() != target.name:
+        raise CommandError("That is not the environment's name: nothing was deleted.")
+
+
+def _complain(results: list[Emptied]) -> None:
+    problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
+    unfinished = [result.name for result in results if result.left or result.problems]
+    for problem in problems[:PROBLEMS_SHOWN]:
+        terminal.err().print(f"[red]{problem}[/]", markup=True)
+    if unfinished:
+        raise CommandError(f"Not empty: {', '.join(unfinished)}.", "Run the command again once the cause is gone.")
