@@ -1,0 +1,207 @@
+"""`pipeline demo`: from nothing to results on this machine: a local AWS, the stack, a sample day, what came out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.data_model import number_text
+from pipeline.ledger import BatchState, Ledger
+from rich.markup import escape
+
+from scripts import emulator, package, terminal
+from scripts.errors import CommandError, UsageError
+from scripts.errors_report import Fault, find, group, show
+from scripts.follow import wait
+from scripts.messages import Peek, line, peek
+from scripts.purge import purge
+from scripts.queues import waiting
+from scripts.recognise import plan
+from scripts.sample import generate
+from scripts.status import duration_of, find_batches
+from scripts.summary import Numbers, amount, files_table, reconciliation
+from scripts.target import LOCAL, ROOT, Target
+from scripts.terraform import LocalStack
+from scripts.upload import send
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+DAY = "20220131"
+FOLDER = ROOT / "build" / LOCAL
+MESSAGES_SECONDS = 60.0
+ROWS = 5
+
+NEXT = (
+    ("make upload FILE=my.csv", "send a file of your own; a partner's name for it will do"),
+    ("make status", "every batch: files, state, counts"),
+    (f"make errors BATCH={DAY}", "all that was wrong, by cause"),
+    ("make messages", "what waits in the output queue"),
+    (f"make logs BATCH={DAY}", "what the functions said, in order"),
+    ("make purge", "empty the bucket, the queues and the table"),
+    ("make tf-destroy", "remove the stack; make clean stops the local AWS too"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a demo has to show: the ledger entry, customers, errors and messages."""
+
+    entry: Ledger
+    customers: Sequence[dict[str, Any]]
+    errors: Sequence[Fault]
+    messages: Peek
+    again: bool
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Show that a step is at work, and how long it took."""
+    console, start = terminal.err(), time.monotonic()
+    with console.status(f"{title}…"):
+        yield
+    console.print(f"[green]✓[/] {title:<58} [dim]{time.monotonic() - start:>6.1f} s[/]")
+
+
+def deploy() -> Target:
+    """Start the local AWS, build the package and apply the stack; what is there already stays."""
+    port = emulator.port_from_environment()
+    with step("Start the local AWS (MiniStack, access rules enforced)"):
+        emulator.Emulator(FOLDER).start(port)
+    with step("Build the Lambda package"):
+        zip_file = package.build(LOCAL).file
+    stack = LocalStack(quiet=True)
+    with step("Initialise Terraform with the offline AWS provider"):
+        stack.init()
+    with step("Apply the stack"):
+        return stack.apply(zip_file, port)
+
+
+def send_sample(target: Target) -> tuple[Ledger, bool]:
+    """Send the sample day and wait for its end. True where the pipeline had processed these very files before.
+
+    What an earlier demo left is emptied first, so that every demo shows the same; the results of other files are
+    nobody's to delete, and with them there the day is just sent again.
+    """
+    s3 = target.client("s3")
+    bucket = Bucket(target.output("bucket_name"), s3)
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    batches, foreign = find_batches(s3, bucket.name)
+    if batches == [DAY] and not foreign:
+        with step("Empty what the last demo left"):
+            _check_empty(target)
+    known = table.get_ledger(DAY)
+    with step(f"Make a sample day ({DAY}) with some bad records"):
+        files = generate(FOLDER / "sample", DAY).files
+    with step("Upload its three files to incoming/"):
+        uploads, _ = plan(list(files.values()), DAY)
+        send(s3, bucket.name, uploads, lambda *_: None)
+    with step("Validate, join, store and announce"):
+        result = wait(bucket, table, DAY, lambda _: None, timeout=300)
+    if result.ledger is None or result.state is not BatchState.COMPLETED:
+        cause = result.ledger.cause if result.ledger else ""
+        raise CommandError(f"The demo's batch ended {result.state}: {cause}", f"See: make logs BATCH={DAY}")
+    return result.ledger, known is not None and known.execution == result.ledger.execution
+
+
+def _check_empty(target: Target) -> None:
+    problems = [result for result in purge(target, lambda *_: None) if result.left or result.problems]
+    if problems:
+        reasons = "; ".join(f"{result.name} {', '.join(result.problems)}".strip() for result in problems)
+        raise CommandError(f"What the last demo left could not be emptied: {reasons}.", "See: make purge")
+
+
+def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
+    """Read what came out: from the table, and from the queue once the table's stream has been announced."""
+    dynamodb, name = target.client("dynamodb"), target.output("table_name")
+    sqs, url = target.client("sqs"), target.output("output_queue_url")
+    numbers = Numbers.of(entry.summary)
+    if not again:
+        with step("Wait for the messages in the output queue"):
+            _await_messages(sqs, url, numbers.customers + numbers.errors)
+    errors = find(dynamodb, name, DAY)
+    return Shown(entry, customers_of(dynamodb, name, DAY), errors, peek(sqs, url), again)
+
+
+def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:
+    deadline = time.monotonic() + MESSAGES_SECONDS
+    while (there := waiting(sqs, url).total) < expected:
+        if time.monotonic() > deadline:
+            raise CommandError(f"Only {there} of {expected} messages arrived.", f"See: make logs BATCH={DAY}")
+        time.sleep(0.2)
+
+
+def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[str, Any]]:
+    """Read a batch's results, the largest spenders first. It reads the whole table: for a demo, not for a product."""
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName=table,
+        FilterExpression="sk = :sk AND begins_with(pk, :pk)",
+        ExpressionAttributeValues={":sk": {"S": f"batch#{batch}"}, ":pk": {"S": "customer#"}},
+    )
+    deserialize = TypeDeserializer().deserialize
+    items = [{name: deserialize(value) for name, value in item.items()} for page in pages for item in page["Items"]]
+    return sorted(items, key=lambda item: (-item["total_amount_spent"], item["customer_reference"]))
+
+
+def show_results(shown: Shown) -> None:
+    """Print what came out as tables, and what to try next."""
+    out, summary = terminal.out(), shown.entry.summary
+    numbers = Numbers.of(summary)
+    seconds = duration_of(shown.entry) or 0
+    out.print(
+        f"\n[bold]Batch {DAY} [green]{shown.entry.state}[/] in {terminal.duration(seconds)}[/]: {numbers.sentence()}."
+    )
+    if shown.again:
+        out.print("These very files had been processed before: nothing was written and nothing was sent again.")
+    out.print(f"{reconciliation(summary)}.\n")
+    out.print(files_table(summary))
+
+    out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.customers:,} customers)")
+    table = terminal.table("Customer", "Orders", "Spent", numbers=("Orders", "Spent"))
+    for item in shown.customers[:ROWS]:
+        orders, spent = item["number_of_orders"], number_text(item["total_amount_spent"])
+        table.add_row(escape(item["customer_reference"]), f"{orders:,}", amount(spent))
+    out.print(table)
+
+    out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
+    show(group(shown.errors, 1), more=False)
+
+    types = [message.fields.get("type") for message in shown.messages.messages]
+    out.print(
+        f"\n[bold]Messages in the SQS output queue[/] ({shown.messages.waiting:,} wait, the first {ROWS} and errors)"
+    )
+    for message in shown.messages.messages[:ROWS]:
+        out.print(line(message), soft_wrap=True)
+    for message in [m for m, kind in zip(shown.messages.messages, types, strict=True) if kind == "error_message"][:3]:
+        out.print(line(message), soft_wrap=True)
+
+    out.print("\n[bold]What to try next[/]")
+    for command_line, meaning in NEXT:
+        out.print(f"  [cyan]{command_line:<28}[/] {meaning}")
+
+
+def command(env: terminal.EnvOption = "") -> None:
+    """Show the pipeline at work on this machine, in one go.
+
+    Starts a local AWS, deploys the stack to it, sends a sample day with some bad records and shows the results, the
+    errors and the messages. Run again, it takes seconds and shows the same.
+
+    Example: pipeline demo
+
+    Exit codes: 0 shown, 1 a step failed, 2 the target is not local.
+    """
+    if env != LOCAL:
+        raise UsageError(f"The demo runs on the local AWS only, not on {env}.", "Run: make demo")
+    os.environ.pop("AWS_PROFILE", None)
+    target = deploy()
+    terminal.announce(target)
+    entry, again = send_sample(target)
+    show_results(gather(target, entry, again=again))

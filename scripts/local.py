@@ -1,0 +1,58 @@
+"""`pipeline local`: the local AWS by hand; the commands that need it start it themselves."""
+
+from __future__ import annotations
+
+import typer
+
+from scripts import terminal
+from scripts.emulator import Emulator, endpoint, port_from_environment
+from scripts.errors import CommandError
+from scripts.target import LOCAL, ROOT
+
+app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
+
+
+def _emulator() -> Emulator:
+    return Emulator(ROOT / "build" / LOCAL)
+
+
+@app.command("up")
+def up() -> None:
+    """Start the local AWS, where it does not run yet.
+
+    Example: MINISTACK_PORT=4567 pipeline local up
+
+    Exit codes: 0 it runs, 1 it can't start.
+    """
+    record = _emulator().start(port_from_environment())
+    terminal.out().print(f"The local AWS runs on {endpoint(record.port)}.")
+
+
+@app.command("down")
+def down() -> None:
+    """Stop the local AWS; what was in it is gone.
+
+    Example: pipeline local down
+
+    Exit codes: 0 it is stopped.
+    """
+    stopped = _emulator().stop()
+    terminal.out().print("The local AWS is stopped." if stopped else "The local AWS was not running.")
+
+
+@app.command("status")
+def status(as_json: terminal.JsonOption = False) -> None:
+    """Tell whether the local AWS runs, and where.
+
+    Example: pipeline local status
+
+    Exit codes: 0 it runs, 1 it does not.
+    """
+    record = _emulator().running()
+    url = endpoint(record.port) if record else None
+    if as_json:
+        terminal.print_json({"running": record is not None, "endpoint_url": url})
+    elif url:
+        terminal.out().print(f"The local AWS runs on {url}.")
+    if record is None:
+        raise CommandError("The local AWS is not running.", "Start it: make tf-apply (or: pipeline local up)")

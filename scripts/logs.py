@@ -1,0 +1,152 @@
+"""`pipeline logs`: what all functions wrote, in the order of time."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from botocore.exceptions import ClientError
+from pipeline.aws.clients import error_code
+from pipeline.data_model import is_batch
+from rich.markup import escape
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import UsageError
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LEVELS = {"DEBUG": "dim", "INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
+ALWAYS_THERE = {
+    "level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size",
+    "function_arn", "function_request_id", "xray_trace_id", "exception_name", "exception", "stack_trace",
+}  # fmt: skip
+"""Fields of a JSON log line that are shown in their own place, or not at all."""
+LAMBDA_NOISE = ("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START", "XRAY TraceId")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a log: when (in milliseconds since 1970), by which function, what."""
+
+    moment: int
+    function: str
+    text: str
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of a JSON line; of another line, the line as its message."""
+        try:
+            found = json.loads(self.text)
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {"message": self.text}
+
+
+def read(
+    logs: CloudWatchLogsClient, groups: Mapping[str, str], since: float, batch: str | None = None
+) -> Iterator[Event]:
+    """Merge the functions' logs since a time in order; with a batch, only the lines that name it.
+
+    A function that never ran may have no log yet; it then has nothing to say.
+    """
+    sources = [_read_group(logs, function, group, since, batch) for function, group in groups.items()]
+    yield from heapq.merge(*sources, key=lambda event: event.moment)
+
+
+def _read_group(
+    logs: CloudWatchLogsClient, function: str, group: str, since: float, batch: str | None
+) -> Iterator[Event]:
+    wanted = {"filterPattern": f'"{batch}"'} if batch else {}
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(since * 1000),
+        **wanted,  # type: ignore[arg-type]
+    )
+    try:
+        for page in pages:
+            for event in page["events"]:
+                text = event["message"].rstrip("\n")
+                if (batch or "") in text and not _is_noise(text):
+                    yield Event(event["timestamp"], function, text)
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+
+
+def _is_noise(text: str) -> bool:
+    """Lambda's own lines, and metrics in their embedded format."""
+    return text.startswith(LAMBDA_NOISE) or text.startswith('{"_aws"')
+
+
+def seconds(text: str) -> float:
+    """Read a length of time such as `90s`, `15m`, `2h`, `3d`.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        raise UsageError(f"--since is {text!r}, but a length of time is written 90s, 15m, 2h or 3d.")
+    return int(match[1]) * UNITS[match[2]]
+
+
+def line(event: Event) -> str:
+    """Put an event into one line of markup."""
+    fields = event.fields
+    moment = datetime.fromtimestamp(event.moment / 1000, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
+    level = str(fields.get("level", ""))
+    style = LEVELS.get(level, "dim")
+    extra = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if name not in ALWAYS_THERE)
+    parts = [
+        f"[dim]{moment}[/] [magenta]{event.function:<9}[/] [{style}]{level:<7}[/]",
+        escape(_short(fields.get("message", ""))),
+        f"[dim]{escape(extra)}[/]" if extra else "",
+    ]
+    if "exception_name" in fields:
+        parts.append(f"[red]{escape(str(fields['exception_name']))}[/]")
+    return " ".join(part for part in parts if part)
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def command(
+    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Only lines that name this day.")] = None,
+    since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 2h, 3d.")] = "1h",
+    env: terminal.EnvOption = "",
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Show what the functions logged, all in the order of time. With --json: the log lines as they are.
+
+    Example: pipeline logs 20220131 --since 2h
+
+    Exit codes: 0 shown, 2 BATCH is no day or TIME no length of time.
+    """
+    if batch is not None and not is_batch(batch):
+        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
+    start = time.time() - seconds(since)
+    target = targets.load(env)
+    terminal.announce(target)
+    out, count = terminal.out(), 0
+    for event in read(target.client("logs"), target.output("log_group_names"), start, batch):
+        count += 1
+        if as_json:
+            sys.stdout.write(event.text + "\n")
+        else:
+            out.print(line(event), soft_wrap=True)
+    if not count:
+        terminal.err().print(f"Nothing was logged in the last {since}{f' about {batch}' if batch else ''}.")

@@ -1,0 +1,146 @@
+"""`pipeline redrive`: put what lies in the dead-letter queues back to where it came from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pipeline.aws.clients import error_code
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import CommandError
+from scripts.queues import name as queue_name
+from scripts.queues import waiting
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+    from scripts.target import Target
+
+QUEUES = {"ingest_dead_letter_queue_url": "ingest_queue_url", "output_dead_letter_queue_url": "output_queue_url"}
+"""Output that names a dead-letter queue → output that names its source."""
+
+NO_MOVE_TASKS = {
+    "InvalidAction",
+    "UnsupportedOperation",
+    "AWS.SimpleQueueService.UnsupportedOperation",
+    "UnknownOperation",
+}
+MOVE_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """How many messages went from one dead-letter queue back to its source, and how many are left."""
+
+    queue: str
+    source: str
+    moved: int
+    left: int
+
+
+def redrive(
+    sqs: SQSClient, dead_letter_url: str, source_url: str, sleep: Callable[[float], None] = time.sleep
+) -> Redriven:
+    """Move all messages of a dead-letter queue back to its source. Safe to repeat."""
+    before = waiting(sqs, dead_letter_url).total
+    moved = 0
+    if before:
+        try:
+            task = sqs.start_message_move_task(
+                SourceArn=_arn(sqs, dead_letter_url), DestinationArn=_arn(sqs, source_url)
+            )
+        except ClientError as error:
+            if error_code(error) not in NO_MOVE_TASKS:
+                raise
+            moved = _move_by_hand(sqs, dead_letter_url, source_url)
+        else:
+            moved = _await_task(sqs, _arn(sqs, dead_letter_url), task["TaskHandle"], sleep)
+    return Redriven(queue_name(dead_letter_url), queue_name(source_url), moved, waiting(sqs, dead_letter_url).total)
+
+
+def _await_task(sqs: SQSClient, arn: str, handle: str, sleep: Callable[[float], None]) -> int:
+    deadline = time.monotonic() + MOVE_SECONDS
+    while True:
+        tasks = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=10)["Results"]
+        # Only a running task shows its handle, so the newest one is ours.
+        task: Any = next((task for task in tasks if task.get("TaskHandle") == handle), tasks[0] if tasks else {})
+        if task.get("Status") == "FAILED":
+            raise CommandError(f"SQS could not move the messages: {task.get('FailureReason', 'no reason given')}.")
+        moved = int(task.get("ApproximateNumberOfMessagesMoved", 0))
+        if task.get("Status") != "RUNNING" or time.monotonic() > deadline:
+            return moved
+        sleep(1)
+
+
+def _move_by_hand(sqs: SQSClient, dead_letter_url: str, source_url: str) -> int:
+    """Move messages one by one, for a service without move tasks: sent first, deleted only then."""
+    moved = 0
+    while True:
+        reply = sqs.receive_message(
+            QueueUrl=dead_letter_url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=1,
+            AttributeNames=["MessageGroupId"],
+            MessageAttributeNames=["All"],
+        )
+        if not reply.get("Messages"):
+            return moved
+        for message in reply["Messages"]:
+            extra: dict[str, Any] = {}
+            if source_url.endswith(".fifo"):
+                # An id of its own: the source may still remember the first one and would drop the message.
+                extra = {
+                    "MessageGroupId": message["Attributes"]["MessageGroupId"],
+                    "MessageDeduplicationId": f"redrive-{message['MessageId']}",
+                }
+            sqs.send_message(
+                QueueUrl=source_url,
+                MessageBody=message["Body"],
+                MessageAttributes=message.get("MessageAttributes", {}),
+                **extra,
+            )
+            sqs.delete_message(QueueUrl=dead_letter_url, ReceiptHandle=message["ReceiptHandle"])
+            moved += 1
+
+
+def _arn(sqs: SQSClient, url: str) -> str:
+    return sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def redrive_all(target: Target) -> list[Redriven]:
+    """Redrive every dead-letter queue that holds messages of another queue."""
+    sqs = target.client("sqs")
+    return [redrive(sqs, target.output(dead), target.output(source)) for dead, source in QUEUES.items()]
+
+
+def command(env: terminal.EnvOption = "", as_json: terminal.JsonOption = False) -> None:
+    """Put what lies in the dead-letter queues back to its source, to be tried again. Safe to repeat.
+
+    Example: pipeline redrive
+
+    Exit codes: 0 all dead-letter queues are empty, 1 something is left in one.
+    """
+    target = targets.load(env)
+    terminal.announce(target)
+    results = redrive_all(target)
+    unsent = waiting(target.client("sqs"), target.output("publish_dead_letter_queue_url")).total
+    if as_json:
+        terminal.print_json({"queues": [asdict(result) for result in results], "stream_failures": unsent})
+    else:
+        table = terminal.table("Dead-letter queue", "Moved", "Left", "Back to", numbers=("Moved", "Left"))
+        for result in results:
+            table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
+        terminal.out().print(table)
+    left = [result.queue for result in results if result.left]
+    if left:
+        raise CommandError(f"Not empty: {', '.join(left)}.", "Run the command again.")
+    if unsent:
+        raise CommandError(
+            f"{terminal.counted(unsent, 'failure')} of publish remain in their queue.",
+            "They name places in the table's stream, not messages, so they can't be moved: see pipeline logs.",
+        )

@@ -1,0 +1,78 @@
+"""`pipeline replay`: run the present set of files of a batch once more."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.data_model import is_batch
+from pipeline.handlers.intake import start_run
+from pipeline.ledger import BatchState, Ledger
+
+from scripts import target as targets
+from scripts import terminal
+from scripts.errors import CommandError, UsageError
+from scripts.follow import follow
+from scripts.status import headline
+
+
+def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:
+    """Want the batch's set of files once more and start its run; False where a run of it is on its way already.
+
+    Also starts a run that the ledger wants but that never began. Safe to repeat.
+
+    Raises
+    ------
+    CommandError
+        The batch was never complete, so there is nothing to run.
+    """
+    known = table.get_ledger(batch)
+    if known is None or known.version is None:
+        missing = known.missing if known else []
+        detail = f"its set still lacks {' and '.join(missing)}" if missing else "the pipeline knows no such batch"
+        raise CommandError(f"Batch {batch} can't run again: {detail}.")
+    entry = table.update_ledger(batch, functools.partial(ledger.replay, now=datetime.now(UTC)))
+    started = entry.state is BatchState.QUEUED and start_run(workflow, entry)
+    return entry, started
+
+
+def command(
+    batch: Annotated[str, typer.Argument(metavar="BATCH", help="The day, YYYYMMDD.")],
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the run until it is done.")] = False,
+    env: terminal.EnvOption = "",
+    as_json: terminal.JsonOption = False,
+) -> None:
+    """Run the present set of files of a batch once more, for example after a failure whose cause is gone.
+
+    What is in the table already is not written or sent again; a run that is on its way is left alone.
+
+    Example: pipeline replay 20220131
+
+    Exit codes: 0 done, 1 nothing to run, or the run FAILED, 2 BATCH is no day.
+    """
+    if not is_batch(batch):
+        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
+    target = targets.load(env)
+    terminal.announce(target)
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    workflow = Workflow(target.output("state_machine_arn"), target.client("stepfunctions"))
+    entry, started = replay(table, workflow, batch)
+    word = "is started" if started else "is on its way already"
+    terminal.err().print(f"Run {entry.execution} {word}.")
+    state = entry.state
+    if not no_wait:
+        bucket = Bucket(target.output("bucket_name"), target.client("s3"))
+        result = follow(bucket, table, [batch])[0]
+        state = result.state
+        if result.ledger and not as_json:
+            terminal.out().print(headline(result.ledger))
+    if as_json:
+        terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
+    if state is BatchState.FAILED:
+        raise CommandError(f"Batch {batch} FAILED.", f"See: pipeline errors {batch}")
