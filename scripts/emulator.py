@@ -92,7 +92,7 @@ class Emulator:
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
-                f"Choose another port, for example: make tf-apply MINISTACK_PORT={free_port()}",
+                f"Choose another port, for example: make tf-apply MINISTACK_PORT={_next_free_port(port)}",
             )
         record = self._wait_until_healthy(self._spawn(port))
         if record is None:
@@ -261,6 +261,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def _next_free_port(port: int) -> int:
+    return next((later for later in range(port + 1, 65536) if not _answers(later)), free_port())
 
 
 def _poll(done: Callable[[], bool], seconds: float) -> bool:

@@ -217,55 +217,56 @@ class AccountStack:
 
     name: str
     source: Path = ROOT / "infra"
+    builds: Path = ROOT / "build"
 
     @property
     def folder(self) -> Path:
         """Where this environment's build products are."""
-        return ROOT / "build" / self.name
+        return self.builds / self.name
 
     @property
     def terraform(self) -> Terraform:
         """Terraform on `infra/`."""
-        # A workspace for each environment keeps their states apart, on this machine as in a bucket.
+        # A workspace for each environment keeps their states apart.
         return Terraform(self.source, self.folder / "terraform", os.environ | {"TF_WORKSPACE": self.name})
 
     def init(self) -> None:
         """Initialise Terraform, and fetch the outputs of what is deployed already."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.terraform.show("init", "-input=false")
         self._save_outputs()
 
     def plan(self, zip_file: Path) -> None:
         """Show what `apply` would do."""
-        self._ensure_init()
+        self._prepare()
         self.terraform.show("plan", "-input=false", *self._settings(zip_file))
 
     def apply(self, zip_file: Path) -> None:
         """Show the plan, ask, deploy."""
-        self._ensure_init()
-        self.terraform.show("apply", *self._settings(zip_file), *_approval())
-        self._save_outputs()
+        self._prepare()
+        try:
+            self.terraform.show("apply", *self._settings(zip_file), *_approval())
+        finally:
+            self._save_outputs()
 
     def destroy(self, zip_file: Path) -> None:
         """Show what would be destroyed, ask, destroy."""
-        self._ensure_init()
+        self._prepare()
         self.terraform.show("destroy", *self._settings(zip_file), *_approval())
         (self.folder / "outputs.json").unlink(missing_ok=True)
 
-    def _ensure_init(self) -> None:
-        if not (self.folder / "terraform" / "providers").exists():
-            self.init()
+    def _prepare(self) -> None:
+        print(f"Preparing Terraform for {self.name}…", flush=True)
+        self.terraform.run("init", "-input=false", "-no-color")
 
     def _settings(self, zip_file: Path) -> list[str]:
-        return [
-            f"-var-file=env/{self.name}.tfvars",
-            f"-var=package_file={os.path.relpath(zip_file, self.source)}",
-        ]
+        return [f"-var-file=env/{self.name}.tfvars", f"-var=package_file={os.path.relpath(zip_file, self.source)}"]
 
     def _save_outputs(self) -> None:
+        """Keep the outputs for the other commands; where nothing is deployed there are none."""
         with suppress(CommandError):
             printed = self.terraform.run("output", "-json")
             if json.loads(printed):
+                self.folder.mkdir(parents=True, exist_ok=True)
                 _write(self.folder / "outputs.json", printed)
 
 

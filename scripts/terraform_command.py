@@ -134,7 +134,10 @@ class Terraform:
                     errors.append(_diagnostic(event["diagnostic"]))
                 yield event
         if process.returncode:
-            raise CommandError(f"terraform {arguments[0]} failed:\n" + "\n".join(errors or other[-20:]))
+            told = "\n".join(errors or other[-20:])
+            raise CommandError(
+                f"terraform {arguments[0]} failed:\n{told}\n", "VERBOSE=1 shows all that Terraform says."
+            )
 
     @cached_property
     def _environment(self) -> dict[str, str]:

@@ -12,7 +12,8 @@ import pytest
 from scripts import emulator, terraform_command
 from scripts.emulator import Emulator
 from scripts.errors import CommandError
-from scripts.terraform import LocalStack, _in_short
+from scripts.target import read_outputs
+from scripts.terraform import AccountStack, LocalStack, _in_short
 from scripts.terraform_command import find_terraform
 
 CONFIGURATION = """
@@ -196,3 +197,39 @@ def test_what_was_left_out_is_one_line_a_resource_type() -> None:
     left_out = ["aws_a.x", "aws_a.y.z", "aws_b (the whole resource)"]
 
     assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
+
+
+@pytest.mark.terraform
+def test_each_account_has_its_own_state_and_outputs(
+    tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "infra"
+    (source / "env").mkdir(parents=True)
+    (source / "main.tf").write_text(
+        'variable "package_file" {}\nvariable "name" {}\n'
+        'resource "terraform_data" "this" {\n  input = var.name\n}\n'
+        'output "region" {\n  value = terraform_data.this.output\n}\n'
+    )
+    for name in ("dev", "prod"):
+        (source / "env" / f"{name}.tfvars").write_text(f'name = "region of {name}"\n')
+    dev, prod = (AccountStack(name, source, tmp_path / "build") for name in ("dev", "prod"))
+    monkeypatch.setenv("YES", "1")
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+
+    dev.apply(package)
+    prod.apply(package)
+    prod.plan(package)
+
+    assert "No changes" in capfd.readouterr().out
+    assert read_outputs(dev.folder / "outputs.json") == {"region": "region of dev"}
+    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+
+    dev.destroy(package)
+    assert not (dev.folder / "outputs.json").exists()
+    (prod.folder / "outputs.json").unlink()
+    prod.init()
+    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+
+    (source / "main.tf").write_text("resource {")
+    with pytest.raises(CommandError, match="terraform init failed"):
+        prod.apply(package)
