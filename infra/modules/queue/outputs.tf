@@ -13,8 +13,3 @@ output "dead_letter_queue_url" {
   description = "URL of the dead-letter queue; null where there is none."
   value       = one(aws_sqs_queue.dead_letter[*].id)
 }
-
-output "dead_letter_queue_arn" {
-  description = "ARN of the dead-letter queue; null where there is none."
-  value       = one(aws_sqs_queue.dead_letter[*].arn)
-}
