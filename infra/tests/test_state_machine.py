@@ -145,21 +145,22 @@ def test_transform_waits_hours_for_an_older_run_within_the_runs_own_time_and_his
     assert rule["MaxAttempts"] * EVENTS_PER_TRY < HISTORY_EVENTS / 2
 
 
-def test_superseded_run_ends_well(plan: Plan) -> None:
+def test_superseded_run_lets_go_of_its_batch_and_ends_well(plan: Plan) -> None:
     states = plan.definition["States"]
-    catch = states["Transform"]["Catch"][0]
 
-    assert (catch["ErrorEquals"], catch["Next"]) == (["SupersededError"], "Superseded")
+    assert [(rule["ErrorEquals"], rule["Next"]) for rule in states["Transform"]["Catch"]] == [
+        (["States.ALL"], "RunFailed")
+    ]
     assert states["Superseded"]["Type"] == "Succeed"
     for verdict in ("Verdict", "FailureVerdict"):
         ends = {rule["StringEquals"]: rule["Next"] for rule in states[verdict]["Choices"]}
         assert ends == {"COMPLETED": "Completed", "SUPERSEDED": "Superseded"}
 
 
-def test_refused_or_empty_batch_is_closed_without_delivery(plan: Plan) -> None:
+def test_only_a_run_without_chunks_skips_delivery_as_a_refused_one_has_errors_to_deliver(plan: Plan) -> None:
     choice = plan.definition["States"]["AnythingToDeliver"]
 
-    assert [rule["Next"] for rule in choice["Choices"]] == ["Finalize", "Finalize"]
+    assert choice["Choices"] == [{"Variable": "$.transform.outcome.chunks", "NumericEquals": 0, "Next": "Finalize"}]
     assert choice["Default"] == "Deliver"
 
 

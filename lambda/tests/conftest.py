@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
-import boto3
 import pytest
-from moto import mock_aws
-from pipeline import observability
-from pipeline.aws import clients
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
-from pipeline.aws.workflow import Workflow
-from support import BUCKET, REGION, TABLE, Cloud, Context
+from support import REGION, Cloud, Context, small_aws
 
 
 @pytest.fixture

@@ -104,14 +104,6 @@ class Bucket:
             for _ in pool.map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), files):
                 pass
 
-    def fetch(self, key: str, path: Path) -> bool:
-        """Copy an object into a file; False where there is none."""
-        source = self.head(key)
-        if source is None:
-            return False
-        self.download(source, path)
-        return True
-
     def put_json(self, key: str, value: Any) -> None:
         """Store a value as a JSON object."""
         body = json.dumps(value, separators=(",", ":")).encode()

@@ -67,9 +67,9 @@ class _Run:
 
 
 def _refusal(summary: Mapping[str, Any]) -> str | None:
-    """Name the files that refused the batch, where any did."""
-    refused = [file["file_error"] for file in summary.get("files", {}).values() if file.get("file_error")]
-    return "; ".join(refused) or None
+    """Name the files that refused the batch, where any did, each with its error code."""
+    files = summary.get("files", {}).values()
+    return "; ".join(f"{file['file']}: {file['file_error']}" for file in files if file.get("file_error")) or None
 
 
 def _cause(error: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -107,7 +107,9 @@ def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: 
             f"batch {run.batch}: the list of customers that version {', '.join(lost)} delivered is gone from "
             f"{WORK_PREFIX}, so what a correction must remove is unknown"
         )
-    lists = bucket.download_all({version: source for version, source in sources.items() if source}, directory)
+    # Work files are written once under their version, so their object versions do not matter.
+    latest = {version: replace(source, version_id=None) for version, source in sources.items() if source}
+    lists = bucket.download_all(latest, directory)
     return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=tuple(lists.values()))
 
 

@@ -92,7 +92,7 @@ class Stack:
         """Consume what can be received now, as a consumer does."""
         url = self.target.output("output_queue_url")
         while found := self.sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0, MessageAttributeNames=["All"]
         ).get("Messages"):
             for message in found:
                 batch = message["MessageAttributes"]["batch"]["StringValue"]

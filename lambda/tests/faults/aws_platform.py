@@ -112,7 +112,7 @@ class Platform:
         try:
             outcome = self._task("transform", transform.handler, {**event, "files": run.payload["files"]})
             event["outcome"] = outcome
-            if outcome["state"] == "READY" or outcome["chunks"]:
+            if outcome["chunks"]:
                 manifest = self.cloud.s3.get_object(Bucket=self.cloud.bucket.name, Key=outcome["manifest"])
                 for chunk in json.load(manifest["Body"]):
                     self._task("deliver", deliver.handler, {**event, "chunk": chunk})

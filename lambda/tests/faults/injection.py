@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
-
 from pipeline.aws import clients
 
 SERVICES = ("s3", "dynamodb", "sqs", "stepfunctions")

@@ -13,7 +13,10 @@ from support import Cloud, Context
 
 RUN = "20220131-v1"
 READY = {"state": "READY", "summary": {"total": "12.50"}}
-REFUSED = {"state": "REFUSED", "summary": {"files": {"items": {"file_error": "items_20220131.csv: no header"}}}}
+REFUSED = {
+    "state": "REFUSED",
+    "summary": {"files": {"items": {"file": "items_20220131.csv", "file_error": "empty_file"}}},
+}
 BROKEN = {"Error": "ReconciliationError", "Cause": json.dumps({"errorMessage": "3 read, 2 counted", "errorType": "X"})}
 
 
@@ -56,7 +59,7 @@ def test_a_refused_set_is_failed_without_a_wait_for_the_next(running: Cloud, con
     entry = entry_of(running)
     assert (entry.state, entry.cause, entry.quiet_until) == (
         BatchState.FAILED,
-        "items_20220131.csv: no header",
+        "items_20220131.csv: empty_file",
         None,
     )
 
