@@ -101,27 +101,36 @@ class CsvFile:
         """The rules for a record by itself; a record's `rule` is the number, from 1, of the first it breaks."""
         return tuple(self._rules())
 
+    @property
+    def last_rule_of_form(self) -> int:
+        """Number of the last rule about the record as a whole: who breaks none up to it has all its cells."""
+        return [rule.code for rule in self.rules].index(ErrorCode.WRONG_CELL_COUNT) + 1
+
     def records_sql(self, numbered: bool = False) -> str:
         """Select the records: `rule` (0 for a blank line, NULL for a good record), the cells, `amount`, `line`.
 
         `numbered` adds `record`, the number of its line, which needs the file read in order, by one thread.
         """
-        conditions = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(self.rules, 1))
         number = "record, " if numbered else ""
+        # A clean record needs neither trimming nor checking; CASE leaves out what is not needed, row by row.
+        columns = ", ".join(
+            f"CASE WHEN clean THEN {self._cell(column)} ELSE {self._text(column)} END AS {quoted(column.name)}"
+            for column in self.columns
+        )
+        conditions = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(self.rules, 1))
         return f"""
-            SELECT {number}line, cell_count, {", ".join(quoted(column.name) for column in self.columns)},
-                {self._amount()} AS amount,
+            SELECT {number}line, len(cells) AS cell_count, {columns}, {self._amount()} AS amount,
                 (CASE WHEN clean THEN NULL WHEN line IS NULL OR trim(line, ' ') = '' THEN 0 {conditions} END
                 )::UTINYINT AS rule
             FROM ({self._cells_sql(numbered)})"""
 
     def has_decimal_comma_sql(self) -> str:
         """Ask whether any amount of the file has a comma."""
-        amounts = [quoted(column.name) for column in self.columns if column.type is ColumnType.AMOUNT]
-        any_comma = " OR ".join(f"contains({amount}, ',')" for amount in amounts) or "false"
+        amounts = [column.name for column in self.columns if column.type is ColumnType.AMOUNT]
+        any_comma = " OR ".join(f"contains({quoted(amount)}, ',')" for amount in amounts) or "false"
         return f"""
-            SELECT EXISTS (SELECT 1 FROM ({self._cells_sql(numbered=False)})
-            WHERE cell_count = {len(self.header.names)} AND ({any_comma}))"""
+            SELECT EXISTS (SELECT 1 FROM ({self.records_sql()})
+            WHERE contains(line, ',') AND (rule IS NULL OR rule > {self.last_rule_of_form}) AND ({any_comma}))"""
 
     def broken_quotes_sql(self) -> str:
         """Ask whether any line is not a whole record by itself."""
@@ -141,6 +150,7 @@ class CsvFile:
             quote = '', escape = '', comment = '', new_line = '\\n', max_line_size = {4 * BLOCK})"""
 
     def _cells_sql(self, numbered: bool) -> str:
+        """Select the lines with their cells, those of a clean record without quotes."""
         number = "record, " if numbered else ""
         row_number = f"row_number() OVER () + {self.header.skip} AS record, " if numbered else ""
         delimiter = literal(self.header.delimiter)
@@ -150,18 +160,18 @@ class CsvFile:
             extract = literal(f"({self._grammar.quoted}|{self._grammar.unquoted}){_escaped(self.header.delimiter)}")
             split = f"""CASE WHEN NOT contains(line, '"') THEN {split} WHEN clean THEN {plain}
                 ELSE regexp_extract_all(line || {delimiter}, {extract}, 1) END"""
-        cells = ", ".join(f"{self._cell(column)} AS {quoted(column.name)}" for column in self.columns)
         return f"""
-            SELECT {number}line, clean, len(cells) AS cell_count, {cells}
-            FROM (SELECT {number}line, clean, {split} AS cells
-                FROM (SELECT {row_number}line,
-                        strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {literal(self._clean())}) AS clean
-                    FROM {self._lines()}))"""
+            SELECT {number}line, clean, {split} AS cells
+            FROM (SELECT {row_number}line,
+                    strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {literal(self._clean())}) AS clean
+                FROM {self._lines()})"""
 
     def _cell(self, column: Column) -> str:
+        return f"cells[{self.header.positions[column.name]}]"
+
+    def _text(self, column: Column) -> str:
         """Return the SQL of a column's text, without quotes around it and trimmed where it is not free text."""
-        cell = f"cells[{self.header.positions[column.name]}]"
-        text = cell
+        text = cell = self._cell(column)
         if self.has_quotes:
             text = f"""CASE WHEN starts_with({cell}, '"')
                 THEN replace(substring({cell}, 2, length({cell}) - 2), '""', '"') ELSE {cell} END"""
@@ -169,18 +179,21 @@ class CsvFile:
             text = f"replace({text}, {literal(self.marks.newline)}, chr(10))"
         if column.type is not ColumnType.TEXT or column.name == ROW_ID:
             text = f"trim({text}, {literal(BLANKS)})"
-        return f"CASE WHEN clean THEN {cell} ELSE {text} END"
+        return text
+
+    def _is_whole(self) -> str:
+        return f"len(cells) = {len(self.header.names)}"
 
     def _clean(self) -> str:
-        """Form of a record that is certainly good, with cells that need no trimming: nearly all are such.
+        """Return the form of a record that is certainly good, with cells that need no trimming: nearly all are such.
 
         Whatever does not have this form is looked at rule by rule.
         """
-        types = {self.header.positions[column.name]: column for column in self.columns}
+        columns = {self.header.positions[column.name]: column for column in self.columns}
         delimiter = _escaped(self.header.delimiter)
         forms = []
         for position in range(1, len(self.header.names) + 1):
-            column = types.get(position, Column(""))
+            column = columns.get(position, Column(""))
             form = {
                 ColumnType.REFERENCE: _PLAIN_REFERENCE,
                 ColumnType.INTEGER: _INTEGER,
@@ -200,13 +213,15 @@ class CsvFile:
         """Return the SQL of the record's amount, NULL where it has none that is valid."""
         for column in self.columns:
             if column.type is ColumnType.AMOUNT:
-                name = quoted(column.name)
-                text = f"replace({name}, ',', '.')" if self.decimal_mark == "," else name
-                proven = f"regexp_full_match({name}, {literal(self._amount_form())})"
-                whole = f"cell_count = {len(self.header.names)}"
+                cell, text = self._cell(column), self._text(column)
+                proven = f"{self._is_whole()} AND regexp_full_match({text}, {literal(self._amount_form())})"
                 # The cast can't round: the form allows no more digits than the type holds.
-                return f"CASE WHEN clean OR ({whole} AND {proven}) THEN CAST({text} AS {AMOUNT}) END"
+                return f"CASE WHEN clean THEN {self._as_amount(cell)} WHEN {proven} THEN {self._as_amount(text)} END"
         return f"CAST(NULL AS {AMOUNT})"
+
+    def _as_amount(self, text: str) -> str:
+        pointed = f"replace({text}, ',', '.')" if self.decimal_mark == "," else text
+        return f"CAST({pointed} AS {AMOUNT})"
 
     def _rules(self) -> Iterator[Rule]:
         yield Rule(ErrorCode.NOT_UTF8, f"starts_with(line, {literal(self.marks.invalid)})")
@@ -214,12 +229,12 @@ class CsvFile:
         if self.has_quotes:
             record = literal(self._grammar.record)
             yield Rule(ErrorCode.BAD_QUOTING, f"contains(line, '\"') AND NOT regexp_full_match(line, {record})")
-        yield Rule(ErrorCode.WRONG_CELL_COUNT, f"cell_count <> {len(self.header.names)}")
+        yield Rule(ErrorCode.WRONG_CELL_COUNT, f"NOT {self._is_whole()}")
         for column in KINDS[self.kind].columns:
             yield from self._column_rules(column)
 
     def _column_rules(self, column: Column) -> Iterator[Rule]:
-        name = quoted(column.name)
+        name = self._text(column)
         match column.type:
             case ColumnType.REFERENCE:
                 yield Rule(ErrorCode.EMPTY_REFERENCE, f"{name} = ''", column.name)

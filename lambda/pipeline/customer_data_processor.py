@@ -24,8 +24,9 @@ from pipeline.data_model import (
 )
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
-from pipeline.refusals import Counts, judge, refusals, write_rejects
+from pipeline.refusals import judge, refusals, refused_by_code, write_rejects
 from pipeline.summary import FileSummary, Reconciliation, State, Summary
+from pipeline.totals import ACCEPTED_ORDERS, ONE_ORDER_EACH, sum_up, total
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -91,6 +92,17 @@ def messages(outcome: Outcome) -> Iterator[str]:
             yield message.body
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the records of one file were divided."""
+
+    lines: int
+    """Lines after the header that DuckDB read, blank ones included."""
+    read: int
+    refused: int
+    refused_by_code: dict[str, int]
+
+
 class _Run:
     """One run over the files of a batch."""
 
@@ -114,8 +126,7 @@ class _Run:
         files, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
-        counts = {kind: judge(self._connection, files[kind]) for kind in Kind}
-        self._total()
+        counts = self._judge(files)
         reconciliation = self._reconcile(files, counts)
         customers = self._write_customers()
         reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
@@ -191,21 +202,27 @@ class _Run:
         self._chunks.flush()
         return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
 
-    def _total(self) -> None:
-        """Sum up items by order and orders by customer; a customer without orders has 0 and 0."""
+    def _judge(self, files: Mapping[Kind, CsvFile]) -> dict[Kind, Counts]:
+        """Find what is refused, and sum up what is left by customer in `results`."""
+        sum_up(self._connection, files)
+        refused = {Kind.CUSTOMERS: judge(self._connection, files[Kind.CUSTOMERS])}
+        total(self._connection, ONE_ORDER_EACH)
+        refused |= {kind: judge(self._connection, files[kind]) for kind in (Kind.ORDERS, Kind.ITEMS)}
+        if refused[Kind.ORDERS] or refused[Kind.ITEMS]:
+            total(self._connection, ACCEPTED_ORDERS)
         self._connection.execute(
-            """CREATE TABLE results AS
-            WITH totals AS (
-                SELECT orders.parent AS reference, count(*) AS orders, sum(items.records) AS items,
-                    sum(items.amount) AS amount
-                FROM orders_accepted AS orders LEFT JOIN items_accepted AS items USING (reference)
-                GROUP BY orders.parent
-            )
-            SELECT customers.reference AS customer_reference, coalesce(totals.orders, 0) AS number_of_orders,
-                coalesce(totals.items, 0)::BIGINT AS number_of_items,
-                coalesce(totals.amount, 0) AS total_amount_spent
-            FROM customers_accepted AS customers LEFT JOIN totals USING (reference)"""
+            "CREATE VIEW results AS SELECT reference AS customer_reference, * EXCLUDE (reference) FROM customer_totals"
         )
+        counts = {}
+        for number, kind in enumerate(Kind):
+            lines, blank = self._row(
+                """SELECT coalesce(sum(records), 0)::BIGINT,
+                    coalesce(sum(records) FILTER (rule = 0), 0)::BIGINT FROM scanned WHERE kind = ?""",
+                [number],
+            )
+            by_code = refused_by_code(self._connection, kind) if refused[kind] else {}
+            counts[kind] = Counts(lines, lines - blank, refused[kind], by_code)
+        return counts
 
     def _reconcile(self, files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts]) -> Reconciliation:
         """Compare both sides of the books and fail where they differ.
@@ -214,11 +231,10 @@ class _Run:
         amounts summed straight from the records. The other is what will be delivered plus what was refused.
         """
         delivered = self._row(
-            """SELECT count(*), sum(number_of_orders)::BIGINT, sum(number_of_items)::BIGINT, sum(total_amount_spent)
-            FROM results"""
+            """SELECT sum(customers)::BIGINT, sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results"""
         )
-        for position, kind in enumerate(Kind):
-            read, refused, counted = counts[kind].read, counts[kind].refused, delivered[position] or 0
+        for number, kind in enumerate(Kind):
+            read, refused, counted = counts[kind].read, counts[kind].refused, delivered[number] or 0
             if files[kind].record_count != counts[kind].lines:
                 raise ReconciliationError(
                     f"{files[kind].name} has {files[kind].record_count} lines after its header, "
@@ -229,17 +245,17 @@ class _Run:
                     f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
                 )
         scanned, refused_amount, without = self._row(
-            """SELECT (SELECT coalesce(sum(amount), 0) FROM items_staged WHERE is_total),
+            """SELECT (SELECT coalesce(sum(amount), 0) FROM scanned),
                 (SELECT coalesce(sum(amount), 0) FROM items_refused),
                 (SELECT count(*) - count(amount) FROM items_refused)"""
         )
-        total = delivered[3] or Decimal(0)
-        if scanned != total + refused_amount:
+        amount = delivered[3] or Decimal(0)
+        if scanned != amount + refused_amount:
             raise ReconciliationError(
-                f"{files[Kind.ITEMS].name}: the amounts read sum up to {scanned}, but {total} was counted "
+                f"{files[Kind.ITEMS].name}: the amounts read sum up to {scanned}, but {amount} was counted "
                 f"and {refused_amount} refused"
             )
-        return Reconciliation(number_text(scanned), number_text(total), number_text(refused_amount), without)
+        return Reconciliation(number_text(scanned), number_text(amount), number_text(refused_amount), without)
 
     def _write_customers(self) -> Path:
         """Write the results as put requests, sorted by reference."""
@@ -248,9 +264,9 @@ class _Run:
             f"""SELECT '{{"PutRequest":{{"Item":{{"pk":{{"S":"' || {literal(customer_key(""))} || reference
                 || '"}},"sk":{{"S":' || {literal('"' + customer_sort_key(self._batch) + '"')}
                 || '}},"customer_reference":{{"S":"' || reference
-                || '"}},"number_of_orders":{{"N":"' || number_of_orders
+                || '"}},"number_of_orders":{{"N":"' || orders
                 || '"}},"total_amount_spent":{{"N":"'
-                || rtrim(rtrim(total_amount_spent::DECIMAL(38,4)::VARCHAR, '0'), '.') || '"}}}}}}}}' AS line
+                || rtrim(rtrim(amount::VARCHAR, '0'), '.') || '"}}}}}}}}' AS line
             FROM (SELECT *, CASE WHEN regexp_full_match(customer_reference, '[ !#-\\[\\]-~]*') THEN customer_reference
                     ELSE (to_json(customer_reference)::VARCHAR)[2:-2] END AS reference FROM results)
             ORDER BY customer_reference"""
@@ -262,7 +278,7 @@ class _Run:
     def _write_references(self) -> Path:
         target = self._workdir / "customers.parquet"
         self._connection.execute(
-            f"""COPY (SELECT customer_reference FROM results ORDER BY customer_reference)
+            f"""COPY (SELECT customer_reference FROM results)
             TO {literal(str(target))} (FORMAT parquet)"""
         )
         return target
@@ -325,8 +341,8 @@ class _Run:
             removed += len(batch)
         return removed
 
-    def _row(self, query: str) -> tuple[Any, ...]:
-        row = self._connection.execute(query).fetchone()
+    def _row(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
+        row = self._connection.execute(query, parameters).fetchone()
         if row is None:  # pragma: no cover
             raise ReconciliationError(f"no row came back for: {query}")
         return row

@@ -1,9 +1,9 @@
-"""Which records are refused, across records and files, and why: from CSV files to accepted references and rejects.
+"""Which records are refused and why, across records and files; the second reading, for what is wrong only.
 
-Every file is read once, by all threads, into totals per reference. Only where that shows that something is wrong, it
-is read a second time, in order and with line numbers, for the records concerned. The rules are applied one after
-another, each to the records that the ones before left: the record by itself, its parent, a repeated row id, a
-repeated reference. So a record is only ever a duplicate of one that stood until then.
+The first reading shows which references and row ids are suspicious. Only where there are any, or where records break
+a rule by themselves, the file is read again, in order and with line numbers, for the records concerned. The rules are
+applied one after another, each to the records that the ones before left: the record by itself, its parent, a repeated
+row id, a repeated reference. So a record is only ever a duplicate of one that stood until then.
 """
 
 from __future__ import annotations
@@ -18,9 +18,26 @@ from pipeline.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile, 
 from pipeline.data_model import KINDS, ROW_ID, Kind
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.record_lines import MAX_RECORD
+from pipeline.totals import key, owner
 
 _UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
 _REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
+
+_GOOD = {
+    Kind.CUSTOMERS: "SELECT reference, NULL::VARCHAR AS parent, records FROM customer_book",
+    Kind.ORDERS: "SELECT reference, parent, orders AS records FROM order_book WHERE orders > 0",
+    Kind.ITEMS: "SELECT reference, items AS records, amount FROM order_book WHERE items > 0",
+}
+"""The records of a file that break no rule by themselves, by reference."""
+
+_SUSPICIOUS = {
+    Kind.CUSTOMERS: "SELECT reference FROM customer_book WHERE records > 1",
+    Kind.ORDERS: """SELECT reference FROM order_book WHERE orders > 1 OR (orders = 1
+        AND parent IN (SELECT reference FROM customer_totals WHERE customers = 0))""",
+    Kind.ITEMS: """SELECT reference FROM order_book WHERE items > 0
+        AND (orders = 0 OR reference IN (SELECT reference FROM orders_lost))""",
+}
+"""The references of a file that are repeated or have no accepted parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,43 +51,38 @@ class Refusal:
     order_reference: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How the records of one file were divided."""
+def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
+    """Find the refused records of a file and return their number.
 
-    lines: int
-    """Lines after the header that DuckDB read, blank ones included."""
-    read: int
-    refused: int
-    refused_by_code: dict[str, int]
-
-
-def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> Counts:
-    """Divide the records of a file; the files come in the order of `KINDS`, since orders need the customers.
-
-    Leaves the table or view `<kind>_accepted` (reference, parent, records, amount), `<kind>_refused` and
-    `<kind>_staged`.
+    The files come in the order of `KINDS`, and orders after their customers are known in `customer_totals`. Leaves
+    `<kind>_refused`, `<kind>_accepted` and `<kind>_lost`, the references that have no accepted record any more.
     """
     kind = file.kind
-    _stage(connection, file)
-    _find_suspicious_keys(connection, file)
-    row = connection.execute(
-        f"""SELECT (SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_staged WHERE NOT is_total),
-            (SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_staged WHERE NOT is_total AND rule = 0),
-            EXISTS (FROM {kind}_staged WHERE rule > 0) OR EXISTS (FROM {kind}_touched)
-            OR EXISTS (FROM {kind}_repeated_ids)""",
-    ).fetchone()
-    lines, blank, is_suspicious = row or (0, 0, False)
-    if is_suspicious:
+    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_SUSPICIOUS[kind]}")
+    connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
+    if _ask(
+        connection,
+        f"""SELECT EXISTS (FROM {kind}_suspicious) OR EXISTS (FROM {kind}_repeated_ids) OR EXISTS (
+            FROM scanned WHERE kind = {list(Kind).index(kind)} AND rule > 0)""",
+    ):
         _collect_suspects(connection, file)
         _pass_judgement(connection, kind)
         _accept_the_rest(connection, kind)
     else:
-        connection.execute(_empty_judgement(kind))
-        connection.execute(f"CREATE VIEW {kind}_accepted AS SELECT * EXCLUDE (rule, is_total) FROM {_good(kind)}")
-    by_code = connection.execute(f"SELECT code, count(*) FROM {kind}_refused GROUP BY code ORDER BY code").fetchall()
-    refused = sum(count for _, count in by_code)
-    return Counts(lines, lines - blank, refused, dict(by_code))
+        connection.execute(_NOTHING_REFUSED.format(kind=kind))
+        connection.execute(f"CREATE VIEW {kind}_accepted AS {_GOOD[kind]}")
+    connection.execute(
+        f"""CREATE VIEW {kind}_lost AS SELECT reference FROM {kind}_judged WHERE own_code IS NULL
+        GROUP BY reference HAVING count(*) = count(code)"""
+    )
+    connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
+    row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
+    return row[0] if row else 0
+
+
+def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[str, int]:
+    """Count the refused records of a file by code."""
+    return dict(connection.execute(f"SELECT code, count(*) FROM {kind}_refused GROUP BY code ORDER BY code").fetchall())
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: Path) -> None:
@@ -94,55 +106,36 @@ def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -
             yield Refusal(*row)
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
-    """Sum up the records by reference, and by rule where they break one.
+def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
+    """Return the SQL of the row ids that more than one good record has."""
+    if not file.has_row_ids or _has_distinct_numbers(connection, file.kind):
+        return "SELECT NULL::VARCHAR AS id WHERE false"
+    return f"""SELECT {ROW_ID} FROM ({file.records_sql()}) WHERE rule IS NULL AND {ROW_ID} <> ''
+        GROUP BY {ROW_ID} HAVING count(*) > 1"""
 
-    The rows with `is_total` are summed straight from the records, apart from the rest: the other side of the books.
+
+def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> bool:
+    """Tell whether the row ids of the good records are all different numbers, as they mostly are.
+
+    False may also mean that this is not known.
     """
-    key, parent = _key(file.kind), _parent(file.kind)
-    connection.execute(
-        f"""CREATE TABLE {file.kind}_staged AS
-        SELECT rule, reference, grouping(reference) = 1 AS is_total, count(*) AS records,
-            any_value({parent}) AS parent, sum(amount) AS amount
-        FROM (SELECT *, CASE WHEN rule IS NULL THEN {key} END AS reference FROM ({file.records_sql()}))
-        GROUP BY GROUPING SETS ((rule, reference), (rule))"""
+    number = list(Kind).index(kind)
+    return _ask(
+        connection,
+        f"""SELECT coalesce(sum(row_ids) = sum(distinct_numbers), true)
+        FROM scanned WHERE kind = {number} AND rule IS NULL""",
     )
-
-
-def _find_suspicious_keys(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
-    """Collect the references that are repeated or have no parent, and the row ids that are repeated."""
-    kind = KINDS[file.kind]
-    suspicious = ["records > 1"] if kind.identity else []
-    if kind.parent:
-        suspicious.append(f"parent NOT IN (SELECT reference FROM {kind.parent[0]}_accepted)")
-    connection.execute(
-        f"CREATE TABLE {kind.kind}_touched AS SELECT reference FROM {_good(kind.kind)} WHERE {' OR '.join(suspicious)}"
-    )
-    ids = "SELECT NULL::VARCHAR AS id WHERE false"
-    if file.has_row_ids:
-        ids = f"""SELECT id FROM ({file.records_sql()}) WHERE rule IS NULL AND id <> ''
-            GROUP BY id HAVING count(*) > 1"""
-    connection.execute(f"CREATE TABLE {kind.kind}_repeated_ids AS {ids}")
 
 
 def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
     """Read the file in order and keep the records that break a rule or share a key with one that may."""
     kind = file.kind
-    by_rule = list(enumerate(file.rules, 1))
-    code = " ".join(f"WHEN {number} THEN {literal(rule.code)}" for number, rule in by_rule)
-    column = " ".join(f"WHEN {number} THEN {literal(rule.column)}" for number, rule in by_rule if rule.column)
-    value = " ".join(f"WHEN {number} THEN {quoted(rule.column)}" for number, rule in by_rule if rule.column)
-    names = {name.name: name for name in file.columns}
-    references = ", ".join(
-        f"CASE WHEN {name} <> '' AND strlen({name}) <= {MAX_REFERENCE} AND (rule IS NULL OR cell_count = "
-        f"{len(file.header.names)}) THEN {name} END AS {name}"
-        if name in names
-        else f"NULL::VARCHAR AS {name}"
-        for name in ("customer_reference", "order_reference")
-    )
-    row_id = quoted(ROW_ID) if file.has_row_ids else "''"
-    broken = next((number for number, rule in by_rule if rule.code is ErrorCode.WRONG_CELL_COUNT), 0)
-    references = references.replace("rule IS NULL OR", f"rule IS NULL OR rule > {broken} AND")
+    rules = dict(enumerate(file.rules, 1))
+    code = " ".join(f"WHEN {number} THEN {literal(rule.code)}" for number, rule in rules.items())
+    about = {number: rule.column for number, rule in rules.items() if rule.column}
+    column = " ".join(f"WHEN {number} THEN {literal(name)}" for number, name in about.items())
+    value = " ".join(f"WHEN {number} THEN {quoted(name)}" for number, name in about.items())
+    row_id = ROW_ID if file.has_row_ids else "''"
     extra, join = "0", ""
     if file.records.joins:
         extra = "coalesce(joined.extra, 0)"
@@ -153,70 +146,67 @@ def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> N
     connection.execute(
         f"""CREATE TABLE {kind}_suspects AS
         SELECT found.record + {extra} AS line_number, found.* EXCLUDE (record)
-        FROM (SELECT record, line, cell_count, {row_id} AS id, {_key(kind)} AS reference, {_parent(kind)} AS parent,
-                amount, rule, {references},
-                CASE rule {code} END AS code,
-                {f"CASE rule {column} END" if column else "NULL"} AS column_name,
-                {f"CASE rule {value} END" if value else "NULL"} AS value
+        FROM (SELECT record, line, cell_count, {row_id} AS id, {key(kind)} AS reference, {owner(kind)} AS parent,
+                amount, {_told(file, "customer_reference")}, {_told(file, "order_reference")},
+                CASE rule {code} END AS code, CASE rule {column} END AS column_name, CASE rule {value} END AS value
             FROM ({file.records_sql(numbered=True)})
             WHERE rule > 0 OR (rule IS NULL AND ({row_id} IN (SELECT id FROM {kind}_repeated_ids)
-                OR {_key(kind)} IN (SELECT reference FROM {kind}_touched)))) AS found {join}"""
+                OR {key(kind)} IN (SELECT reference FROM {kind}_suspicious)))) AS found {join}"""
     )
     connection.execute("SET preserve_insertion_order = false")
+
+
+def _told(file: CsvFile, name: str) -> str:
+    """Return the SQL of a reference for the error message: where the record has it, and no longer than it may be."""
+    if name not in file.header.positions:
+        return f"NULL::VARCHAR AS {name}"
+    return f"""CASE WHEN (rule IS NULL OR rule > {file.last_rule_of_form}) AND {name} <> ''
+        AND strlen({name}) <= {MAX_REFERENCE} THEN {name} END AS {name}"""
 
 
 def _pass_judgement(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     """Apply the rules between records to the suspects, one after another."""
     record_kind = KINDS[kind]
-    parent = "code"
+    steps = ["SELECT *, code AS own_code, NULL::BIGINT AS first_line FROM " + f"{kind}_suspects"]
     if record_kind.parent:
-        owner = record_kind.parent[0]
-        parent = f"""CASE WHEN code IS NOT NULL THEN code
-            WHEN parent IN (SELECT reference FROM {owner}_accepted) THEN NULL
-            WHEN parent IN (SELECT reference FROM {owner}_refused WHERE reference IS NOT NULL)
-            THEN {literal(_REFUSED[owner])} ELSE {literal(_UNKNOWN[owner])} END"""
-    parent_column = literal(record_kind.parent[1]) if record_kind.parent else "NULL"
-    identity = literal(record_kind.identity) if record_kind.identity else "NULL"
-    repeated = f"{literal(ErrorCode.DUPLICATE_REFERENCE)}" if record_kind.identity else "NULL"
-    connection.execute(
-        f"""CREATE TABLE {kind}_judged AS
-        WITH with_parent AS (
-            SELECT * REPLACE ({parent} AS code), code AS own_code FROM {kind}_suspects
-        ), with_id AS (
-            SELECT *, CASE WHEN code IS NULL AND id <> '' THEN
-                min(line_number) OVER (PARTITION BY CASE WHEN code IS NULL THEN id END) END AS first_id
-            FROM with_parent
-        ), with_unique_id AS (
-            SELECT * REPLACE (CASE WHEN first_id < line_number THEN {literal(ErrorCode.DUPLICATE_ID)}
-                ELSE code END AS code)
-            FROM with_id
-        ), with_reference AS (
-            SELECT *, CASE WHEN code IS NULL THEN
-                min(line_number) OVER (PARTITION BY CASE WHEN code IS NULL THEN reference END) END AS first_reference
-            FROM with_unique_id
-        ), final AS (
-            SELECT * REPLACE (CASE WHEN first_reference < line_number THEN coalesce({repeated}, code)
-                ELSE code END AS code)
-            FROM with_reference
-        )
-        SELECT line_number, line, code, own_code, reference, parent, amount, customer_reference, order_reference,
-            cell_count,
-            CASE WHEN own_code IS NOT NULL THEN column_name WHEN code = '{ErrorCode.DUPLICATE_ID}' THEN '{ROW_ID}'
-                WHEN code = '{ErrorCode.DUPLICATE_REFERENCE}' THEN {identity} ELSE {parent_column} END AS column_name,
-            CASE WHEN own_code IS NOT NULL THEN value WHEN code = '{ErrorCode.DUPLICATE_ID}' THEN id
-                WHEN code = '{ErrorCode.DUPLICATE_REFERENCE}' THEN reference ELSE parent END AS value,
-            CASE code WHEN '{ErrorCode.DUPLICATE_ID}' THEN first_id
-                WHEN '{ErrorCode.DUPLICATE_REFERENCE}' THEN first_reference END AS first_line
-        FROM final"""
-    )
-    connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
+        steps.append(_check_parent(*record_kind.parent))
+    steps.append(_check_repeated("id", literal(ROW_ID), ErrorCode.DUPLICATE_ID))
+    if record_kind.identity:
+        steps.append(_check_repeated("reference", literal(record_kind.identity), ErrorCode.DUPLICATE_REFERENCE))
+    query = ""
+    for step in steps:
+        query = step.format(records=f"({query})")
+    connection.execute(f"CREATE TABLE {kind}_judged AS {query}")
     connection.execute(f"DROP TABLE {kind}_suspects")
 
 
-def _empty_judgement(kind: Kind) -> str:
-    return f"""CREATE TABLE {kind}_refused (line_number BIGINT, line VARCHAR, code VARCHAR, own_code VARCHAR,
-        reference VARCHAR, parent VARCHAR, amount {AMOUNT}, customer_reference VARCHAR, order_reference VARCHAR,
-        cell_count BIGINT, column_name VARCHAR, value VARCHAR, first_line BIGINT)"""
+def _check_parent(kind: Kind, column: str) -> str:
+    return f"""SELECT * EXCLUDE (has_parent) REPLACE (
+            CASE WHEN code IS NOT NULL OR has_parent THEN code
+                WHEN parent IN (SELECT reference FROM {kind}_refused WHERE reference IS NOT NULL)
+                THEN {literal(_REFUSED[kind])} ELSE {literal(_UNKNOWN[kind])} END AS code,
+            CASE WHEN code IS NOT NULL THEN column_name ELSE {literal(column)} END AS column_name,
+            CASE WHEN code IS NOT NULL THEN value ELSE parent END AS value
+        )
+        FROM (SELECT *, parent IN (SELECT reference FROM {kind}_accepted) AS has_parent FROM {{records}})"""
+
+
+def _check_repeated(key_column: str, column: str, code: ErrorCode) -> str:
+    """Refuse every record but the first of those that still stand and have the same key."""
+    return f"""SELECT * EXCLUDE (is_later, earliest) REPLACE (
+            CASE WHEN is_later THEN {literal(code)} ELSE code END AS code,
+            CASE WHEN is_later THEN {column} ELSE column_name END AS column_name,
+            CASE WHEN is_later THEN {key_column} ELSE value END AS value,
+            CASE WHEN is_later THEN earliest ELSE first_line END AS first_line
+        )
+        FROM (SELECT *, code IS NULL AND {key_column} <> '' AND earliest < line_number AS is_later
+            FROM (SELECT *, min(line_number) OVER (PARTITION BY code IS NULL, {key_column}) AS earliest
+                FROM {{records}}))"""
+
+
+_NOTHING_REFUSED = f"""CREATE TABLE {{kind}}_judged (line_number BIGINT, line VARCHAR, code VARCHAR, own_code VARCHAR,
+    reference VARCHAR, amount {AMOUNT}, customer_reference VARCHAR, order_reference VARCHAR,
+    cell_count BIGINT, column_name VARCHAR, value VARCHAR, first_line BIGINT)"""
 
 
 def _accept_the_rest(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
@@ -224,34 +214,23 @@ def _accept_the_rest(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     if KINDS[kind].identity:
         # One record stands for a reference: for a suspect reference it is known only since the judgement.
         accepted = f"""
-            SELECT reference, parent, records, amount FROM {_good(kind)}
+            SELECT reference, parent, 1 AS records FROM ({_GOOD[kind]})
             WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
-            UNION ALL
-            SELECT reference, parent, 1, amount FROM {kind}_judged WHERE code IS NULL"""
+            UNION ALL SELECT reference, parent, 1 FROM {kind}_judged WHERE code IS NULL"""
     else:
         accepted = f"""
-            SELECT reference, parent, staged.records - coalesce(lost.records, 0) AS records,
-                staged.amount - coalesce(lost.amount, 0) AS amount
-            FROM {_good(kind)} AS staged LEFT JOIN (
-                SELECT reference, count(*) AS records, sum(amount) AS amount FROM {kind}_refused
-                WHERE own_code IS NULL GROUP BY reference) AS lost USING (reference)
-            WHERE staged.records > coalesce(lost.records, 0)"""
+            SELECT reference, good.records - coalesce(bad.records, 0) AS records,
+                good.amount - coalesce(bad.amount, 0) AS amount
+            FROM ({_GOOD[kind]}) AS good LEFT JOIN (
+                SELECT reference, count(*) AS records, sum(amount) AS amount FROM {kind}_judged
+                WHERE own_code IS NULL AND code IS NOT NULL GROUP BY reference) AS bad USING (reference)
+            WHERE good.records > coalesce(bad.records, 0)"""
     connection.execute(f"CREATE TABLE {kind}_accepted AS {accepted}")
 
 
-def _good(kind: Kind) -> str:
-    return f"(FROM {kind}_staged WHERE rule IS NULL AND NOT is_total)"
-
-
-def _key(kind: Kind) -> str:
-    """Name the reference by which records are summed up: their own, or else their parent's."""
-    identity = KINDS[kind].identity
-    return quoted(identity) if identity else _parent(kind)
-
-
-def _parent(kind: Kind) -> str:
-    parent = KINDS[kind].parent
-    return quoted(parent[1]) if parent else "NULL::VARCHAR"
+def _ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
+    row = connection.execute(question).fetchone()
+    return bool(row and row[0])
 
 
 def _record(file: CsvFile) -> str:

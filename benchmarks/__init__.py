@@ -1,0 +1,1 @@
+"""Measurements of the pipeline, each runnable by itself."""

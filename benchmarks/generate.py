@@ -1,0 +1,110 @@
+"""Write a day's three files of any size: the same arguments give the same bytes.
+
+Example:
+    python -m benchmarks.generate build/bench --customers 500000
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from pipeline.data_model import Kind
+
+BATCH = "20220131"
+QUOTING = ("none", "names", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What the files of a generated day are like."""
+
+    customers: int = 500_000
+    orders_per_customer: int = 4
+    items_per_order: int = 3
+    bad_items: int = 0
+    """How many items have a price that is none, evenly spread over the file."""
+    quoting: str = "none"
+    """Cells with quotes: none of them, the customers' names, or all."""
+
+    @property
+    def orders(self) -> int:
+        """How many orders the day has."""
+        return self.customers * self.orders_per_customer
+
+    @property
+    def items(self) -> int:
+        """How many items the day has."""
+        return self.orders * self.items_per_order
+
+
+def generate(day: Day, directory: Path) -> dict[Kind, Path]:
+    """Write the files into the directory and return their paths; files that are there already are kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = {kind: directory / f"{kind}_{BATCH}.csv" for kind in Kind}
+    with duckdb.connect(config={"threads": "2"}) as connection:
+        for kind, query in _queries(day).items():
+            if not paths[kind].exists():
+                partial = paths[kind].with_suffix(".part")
+                quoted = ", FORCE_QUOTE *" if day.quoting == "all" else ""
+                connection.execute(f"COPY ({query}) TO '{partial}' (FORMAT csv, HEADER true{quoted})")
+                partial.rename(paths[kind])
+    return paths
+
+
+def _queries(day: Day) -> dict[Kind, str]:
+    # References are scrambled by a multiplication modulo 2^32, so that no file is sorted by them.
+    customer = "printf('%08x-11ed-cust', ({} * 2654435761) % 4294967296)"
+    order = "printf('%08x-ord', ({} * 2246822519) % 4294967296)"
+    name = "'\"Last, Jr\" ' || i" if day.quoting == "names" else "'Last' || i % 5000"
+    bad = f"i % {day.items // day.bad_items} = 0" if day.bad_items else "false"
+    return {
+        Kind.CUSTOMERS: f"""SELECT i AS id, 'First' || i % 1000 AS first_name, {name} AS last_name,
+            {customer.format("i")} AS customer_reference, 'Active' AS status
+            FROM range({day.customers}) AS numbers(i)""",
+        Kind.ORDERS: f"""SELECT i AS id, {customer.format(f"(i // {day.orders_per_customer})")} AS customer_reference,
+            'Delivered' AS order_status, {order.format("i")} AS order_reference,
+            1643587200 + i % 86400 AS order_timestamp
+            FROM range({day.orders}) AS numbers(i)""",
+        Kind.ITEMS: f"""SELECT i AS id, {order.format(f"(i // {day.items_per_order})")} AS order_reference,
+            'item ' || i % 1000 AS item_name, i % 9 + 1 AS quantity,
+            CASE WHEN {bad} THEN 'n/a' ELSE printf('%d.%02d', i * 37 % 1000, i % 100) END AS total_price
+            FROM range({day.items}) AS numbers(i)""",
+    }
+
+
+def day_from(arguments: argparse.Namespace) -> Day:
+    """Read the day's shape from parsed arguments."""
+    return Day(
+        arguments.customers,
+        arguments.orders_per_customer,
+        arguments.items_per_order,
+        arguments.bad_items,
+        arguments.quoting,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that shape a day."""
+    default = Day()
+    parser.add_argument("--customers", type=int, default=default.customers)
+    parser.add_argument("--orders-per-customer", type=int, default=default.orders_per_customer)
+    parser.add_argument("--items-per-order", type=int, default=default.items_per_order)
+    parser.add_argument("--bad-items", type=int, default=default.bad_items, help="items without a valid price")
+    parser.add_argument("--quoting", choices=QUOTING, default=default.quoting)
+
+
+def main() -> None:
+    """Write a day's files."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("directory", type=Path)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    for path in generate(day_from(arguments), arguments.directory).values():
+        print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
