@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -152,3 +154,40 @@ def test_the_port_is_the_environments_choice(monkeypatch: pytest.MonkeyPatch, te
     monkeypatch.setenv("MINISTACK_PORT", text)
 
     assert emulator.port_from_environment() == port
+
+
+def traced(error: Exception) -> dict[str, Any]:
+    """What MiniStack makes of an exception that a handler raised."""
+    try:
+        raise error
+    except Exception as raised:  # noqa: BLE001
+        body = {"errorMessage": str(raised), "errorType": "Runtime.HandlerError"}
+        return {"error": True, "body": body, "log": f'{{"level":"INFO"}}\n{traceback.format_exc()}'}
+
+
+@pytest.mark.parametrize(
+    ("result", "name"),
+    [
+        (traced(CommandError("Port 1: taken.")), "CommandError"),
+        (traced(ValueError()), "ValueError"),
+        (traced(KeyError("files")), "KeyError"),
+        (traced(RuntimeError("one line\nand: another.")), "RuntimeError"),
+        (
+            {"error": True, "body": {"errorMessage": "Worker process died", "errorType": "Runtime.HandlerError"}},
+            "Runtime.ExitError",
+        ),
+        (
+            {"error": True, "body": {"errorMessage": "Task timed out", "errorType": "Sandbox.Timedout"}},
+            "Sandbox.Timedout",
+        ),
+        ({"error": True, "body": {"errorMessage": "odd", "errorType": "Runtime.HandlerError"}}, "Runtime.HandlerError"),
+    ],
+)
+def test_a_failed_function_has_the_error_name_that_lambda_gives(result: dict[str, Any], name: str) -> None:
+    assert emulator.name_errors_as_lambda_does(result)["body"]["errorType"] == name
+
+
+def test_what_a_function_returned_is_left_alone() -> None:
+    result = {"body": {"errorType": "Runtime.HandlerError"}, "log": "Traceback (most recent call last):"}
+
+    assert emulator.name_errors_as_lambda_does(result)["body"] == {"errorType": "Runtime.HandlerError"}
