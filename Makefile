@@ -3,6 +3,8 @@
 
 ENV ?= local
 export ENV MINISTACK_PORT VERBOSE YES
+# What a person set for other Python projects must not reach this one's environment.
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules

@@ -129,3 +129,17 @@ def test_a_package_above_a_limit_is_refused_with_its_largest_parts(
 
     with pytest.raises(CommandError, match=r"Lambda takes 10.0 MB at most\. Its largest parts.*_duckdb.* MB"):
         build(target=tmp_path / "a.zip")
+
+
+@pytest.mark.slow
+def test_the_package_for_aws_has_compiled_code_for_its_processor_and_python(tmp_path: Path) -> None:
+    arm = 183  # EM_AARCH64, in the header of an ELF file
+
+    built = build("dev", target=tmp_path / "a.zip")
+
+    with zipfile.ZipFile(built.file) as archive:
+        compiled = [name for name in archive.namelist() if name.endswith(".so")]
+        assert [name for name in compiled if name.startswith("_duckdb")]
+        for name in compiled:
+            assert int.from_bytes(archive.read(name)[18:20], "little") == arm, name
+            assert "abi3" in name or "cpython-313" in name, name
