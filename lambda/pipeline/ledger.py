@@ -189,6 +189,13 @@ def replay(ledger: Ledger, now: datetime) -> Ledger:
     return _queue(ledger, ledger.version, ledger.files, now)
 
 
+def rename(ledger: Ledger, execution: str, now: datetime) -> Ledger:
+    """Give the run that waits under the name `execution` the next name; it may have been another's."""
+    if ledger.version is None or ledger.state is not BatchState.QUEUED or ledger.execution != execution:
+        return ledger
+    return _queue(ledger, ledger.version, ledger.files, now)
+
+
 def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledger:
     attempt = ledger.attempts.get(version, 0) + 1
     name = f"{ledger.batch}-{version}"

@@ -76,7 +76,7 @@ class Intake:
         entry = self._claim_newest_set(batch)
         if entry.state is ledger.BatchState.WAITING:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
-        elif entry.state is ledger.BatchState.QUEUED and start_run(self._workflow, entry):
+        elif entry.state is ledger.BatchState.QUEUED and start_run(self._table, self._workflow, entry):
             logger().info("run started", batch=batch, execution=entry.execution)
         else:
             logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)
@@ -103,11 +103,19 @@ def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
     return ledger.claim(known, files, datetime.now(UTC))
 
 
-def start_run(workflow: Workflow, entry: ledger.Ledger) -> bool:
-    """Start the run that a ledger entry wants; False where it was started before."""
-    files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
-    payload = {"batch": entry.batch, "version": entry.version, "files": files}
-    return workflow.start(str(entry.execution), payload)
+def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
+    """Start the run that a ledger entry waits for; False where there is none, as it has begun already.
+
+    Starting a run that is on its way changes nothing. A name that is taken by a run that has ended, while the entry
+    still waits, is an older run's, from before the batch was purged: then the run gets the next name.
+    """
+    while entry.state is ledger.BatchState.QUEUED:
+        files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
+        if workflow.start(str(entry.execution), {"batch": entry.batch, "version": entry.version, "files": files}):
+            return True
+        rename = functools.partial(ledger.rename, execution=str(entry.execution), now=datetime.now(UTC))
+        entry = table.update_ledger(entry.batch, rename)
+    return False
 
 
 @instrument

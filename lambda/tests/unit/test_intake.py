@@ -268,3 +268,38 @@ def test_how_many_days_after_a_batch_its_files_are_due_is_a_setting(
 def test_a_scheduled_event_without_a_time_is_refused(cloud: Cloud, context: Context) -> None:
     with pytest.raises(EventError, match="without its time"):
         intake.handler({"detail-type": "Scheduled Event"}, context)
+
+
+def test_the_same_files_after_a_purge_run_again_under_the_next_name(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    arrive(context, "items")
+    (first,) = cloud.executions()
+    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
+    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{first}")
+    for pk, sk in cloud.items():
+        cloud.dynamodb.delete_item(TableName=cloud.table.name, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+
+    cloud.upload_day()
+    arrive(context, "items")
+    arrive(context, "items")
+
+    assert set(cloud.executions()) == {first, f"{first}-2"}
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert entry.execution == f"{first}-2"
+
+
+def test_a_run_that_ended_while_we_looked_is_not_started_again(cloud: Cloud, context: Context) -> None:
+    """Between our reading of the ledger and our start the run began and completed."""
+    cloud.upload_day()
+    arrive(context, "items")
+    (name,) = cloud.executions()
+    seen = cloud.table.get_ledger("20220131")
+    assert seen is not None
+    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
+    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{name}")
+    done = intake.ledger.replace(seen, state=BatchState.COMPLETED)
+    cloud.table.update_ledger("20220131", lambda _: done)
+
+    assert not intake.start_run(cloud.table, cloud.workflow, seen)
+    assert set(cloud.executions()) == {name}
