@@ -183,7 +183,7 @@ def _pass_judgement(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
 def _check_parent(kind: Kind, column: str) -> str:
     return f"""SELECT * EXCLUDE (has_parent) REPLACE (
             CASE WHEN code IS NOT NULL OR has_parent THEN code
-                WHEN parent IN (SELECT reference FROM {kind}_refused WHERE reference IS NOT NULL)
+                WHEN parent IN (SELECT {column} FROM {kind}_refused WHERE {column} IS NOT NULL)
                 THEN {literal(_REFUSED[kind])} ELSE {literal(_UNKNOWN[kind])} END AS code,
             CASE WHEN code IS NOT NULL THEN column_name ELSE {literal(column)} END AS column_name,
             CASE WHEN code IS NOT NULL THEN value ELSE parent END AS value

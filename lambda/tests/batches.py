@@ -1,0 +1,134 @@
+"""What the tests of the transform share: running it over bytes, and comparing it with the reference."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import reference
+from pipeline.chunks import put_items
+from pipeline.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.data_model import Kind
+
+BATCH = "20220131"
+
+CUSTOMERS = b"customer_reference,first_name,last_name,status\nc1,Ada,Lovelace,active\nc2,Alan,Turing,active\n"
+ORDERS = (
+    b"customer_reference,order_status,order_reference,order_timestamp\nc1,sent,o1,1643646722\nc1,sent,o2,1643646723\n"
+)
+ITEMS = b"order_reference,item_name,quantity,total_price\no1,pen,1,12.50\no2,ink,2,75.00\n"
+
+csv.field_size_limit(sys.maxsize)
+
+
+def day(customers: bytes = CUSTOMERS, orders: bytes = ORDERS, items: bytes = ITEMS) -> dict[Kind, bytes]:
+    """A good day, or one with some other file."""
+    return {Kind.CUSTOMERS: customers, Kind.ORDERS: orders, Kind.ITEMS: items}
+
+
+def file_name(kind: Kind) -> str:
+    return f"{kind}_{BATCH}.csv"
+
+
+def run(files: Mapping[Kind, bytes], directory: Path, previous: Previous | None = None, **options: Any) -> Outcome:
+    """Run the transform over files with these contents."""
+    sources = {}
+    for kind, content in files.items():
+        path = directory / file_name(kind)
+        path.write_bytes(content)
+        sources[kind] = SourceFile(file_name(kind), path)
+    chosen = {"memory_mb": 200, "threads": 2, "max_error_messages": 1_000_000, "rejects_location": "rejects/"} | options
+    return process(BATCH, sources, directory / "work", Options(**chosen), previous)
+
+
+@dataclass
+class Observed:
+    """An outcome, read back from its files."""
+
+    state: str
+    customers: dict[str, tuple[int, Decimal]]
+    errors: list[dict[str, Any]]
+    rejects: dict[Kind, list[dict[str, str]]]
+    messages: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    def codes(self) -> list[tuple[str, int | None, str]]:
+        """File kind, line and code of each error."""
+        return [(error["kind"], error["line"] and int(error["line"]), error["code"]) for error in self.errors]
+
+    def only_error(self) -> dict[str, Any]:
+        (error,) = self.errors
+        return error
+
+
+def read(outcome: Outcome) -> Observed:
+    """Read an outcome's files."""
+    items = list(put_items(outcome.chunks))
+    rejects = {}
+    for kind, path in outcome.rejects.items():
+        with path.open(newline="", encoding="utf-8") as file:
+            rejects[kind] = list(csv.DictReader(file))
+    return Observed(
+        state=outcome.state,
+        customers={
+            item["customer_reference"]: (int(item["number_of_orders"]), item["total_amount_spent"])
+            for item in items
+            if "number_of_orders" in item
+        },
+        errors=[item for item in items if item["sk"].startswith("error#")],
+        rejects=rejects,
+        messages=[json.loads(body, parse_float=Decimal) for body in messages(outcome)],
+        summary=outcome.summary.as_dict(),
+    )
+
+
+def observe(files: Mapping[Kind, bytes], **options: Any) -> Observed:
+    """Run the transform in a directory of its own and read what it left."""
+    with working_directory() as directory:
+        return read(run(files, directory, **options))
+
+
+@contextmanager
+def working_directory() -> Any:
+    with tempfile.TemporaryDirectory(prefix="batch-") as directory:
+        yield Path(directory)
+
+
+def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) -> Observed:
+    """Compare results, errors, lines, references and rejected text with the reference's."""
+    expected = reference.reference({str(kind): content for kind, content in files.items()})
+    observed = observe(files, **options)
+    if expected.refused_files:
+        assert observed.codes() == [(refused.kind, None, refused.code) for refused in _by_file(expected.refused_files)]
+        assert (observed.state, observed.customers, observed.rejects) == ("REFUSED", {}, {})
+        return observed
+    assert observed.state == "READY"
+    refused = _by_file(expected.refused)
+    assert [
+        (error["kind"], int(error["line"]), error["code"], error["customer_reference"], error["order_reference"])
+        for error in observed.errors
+    ] == [(error.kind, error.line, error.code, error.customer_reference, error.order_reference) for error in refused]
+    for kind in Kind:
+        mine = [(int(row["line"]), row["code"], row["record"]) for row in observed.rejects.get(kind, [])]
+        assert mine == [
+            (error.line, error.code, error.record[:1_000_000] if error.code == "record_too_long" else error.record)
+            for error in refused
+            if error.kind == kind
+        ]
+        summary = observed.summary["files"][kind]
+        assert summary["read"] == expected.read[kind] == summary["counted"] + summary["refused"]
+    assert observed.customers == expected.customers
+    assert list(observed.customers) == sorted(observed.customers, key=lambda text: text.encode())
+    return observed
+
+
+def _by_file(refused: list[reference.Refused]) -> list[reference.Refused]:
+    return sorted(refused, key=lambda one: (file_name(Kind(one.kind)), one.line or 0))
