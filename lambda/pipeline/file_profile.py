@@ -254,12 +254,9 @@ def read_header(path: Path, kind: Kind) -> Header:
     required = {column.name for column in KINDS[kind].columns}
     found = max(readings, key=lambda reading: len(required & set(reading.names)))
     if missing := [column.name for column in KINDS[kind].columns if column.name not in found.names]:
-        shown = ", ".join(found.names)
+        # What was found is not told: where the header is missing, it is a record, with a customer's name in it.
         raise RefusedFileError(
-            ErrorCode.MISSING_COLUMN,
-            column=" and ".join(missing),
-            columns=required_columns(kind),
-            value=printable(shown),
+            ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind)
         )
     counts = Counter(found.names)
     read = required | {ROW_ID}
@@ -299,8 +296,3 @@ def _take(lines: Iterator[bytes], count: int) -> Iterator[bytes]:
     for _, line in zip(range(count), lines, strict=False):
         yield line
 
-
-def printable(text: str, length: int = 80) -> str:
-    """Shorten a text for a sentence and write control characters as escapes."""
-    shown = text if len(text) <= length else text[: length - 1] + "…"
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)

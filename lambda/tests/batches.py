@@ -117,17 +117,18 @@ def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) ->
         for error in observed.errors
     ] == [(error.kind, error.line, error.code, error.customer_reference, error.order_reference) for error in refused]
     for kind in Kind:
-        mine = [(int(row["line"]), row["code"], row["record"]) for row in observed.rejects.get(kind, [])]
-        assert mine == [
-            (error.line, error.code, error.record[:1_000_000] if error.code == "record_too_long" else error.record)
-            for error in refused
-            if error.kind == kind
-        ]
+        mine = [(int(row["line"]), row["code"], _beginning(row["record"])) for row in observed.rejects.get(kind, [])]
+        assert mine == [(one.line, one.code, _beginning(one.record)) for one in refused if one.kind == kind]
         summary = observed.summary["files"][kind]
         assert summary["read"] == expected.read[kind] == summary["counted"] + summary["refused"]
     assert observed.customers == expected.customers
     assert list(observed.customers) == sorted(observed.customers, key=lambda text: text.encode())
     return observed
+
+
+def _beginning(record: str) -> str:
+    """Of a very long record no more is kept than the beginning."""
+    return record[:200_000]
 
 
 def _by_file(refused: list[reference.Refused]) -> list[reference.Refused]:

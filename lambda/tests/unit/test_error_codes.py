@@ -1,0 +1,94 @@
+"""The catalogue of files with one defect, and the table of error codes in the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from batches import CUSTOMERS, ITEMS, Observed, assert_agrees_with_reference, day, observe
+from pipeline.data_model import Kind
+from pipeline.error_codes import FILE_CODES, SENTENCES, ErrorCode
+from pipeline.file_profile import MAX_LINE
+
+TESTS = Path(__file__).parents[1]
+DATA = TESTS / "data"
+TABLE = TESTS.parents[1] / "docs" / "error-codes.md"
+ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<cause>.+) \| (?P<example>.+) \| (?P<advice>.+) \|$", re.MULTILINE)
+
+WORDED_ELSEWHERE = {ErrorCode.UNKNOWN_FILE, ErrorCode.RUN_FAILED}
+MADE_HERE = {
+    ErrorCode.RECORD_TOO_LONG,
+    ErrorCode.LINE_TOO_LONG,
+    ErrorCode.FILE_TOO_LARGE,
+    ErrorCode.TOO_MANY_ERRORS,
+}
+"""Codes whose files would be too large to keep, or that hang on a setting."""
+
+CATALOGUE = sorted(path.name for path in (DATA / "defects").iterdir())
+
+
+def documented() -> dict[str, str]:
+    """The codes of the table, with their examples."""
+    return {row["code"]: row["example"] for row in ROW.finditer(TABLE.read_text())}
+
+
+def defective_day(code: str) -> dict[Kind, bytes]:
+    found = {}
+    for kind in Kind:
+        (path,) = [*(DATA / "defects" / code).glob(f"{kind}_*"), DATA / "good" / f"{kind}_20220131.csv"][:1]
+        found[kind] = path.read_bytes()
+    return found
+
+
+def examples(observed: Observed, code: str) -> list[str]:
+    return [error["message"] for error in observed.errors if error["code"] == code]
+
+
+def test_the_good_files_have_no_error() -> None:
+    good = {kind: (DATA / "good" / f"{kind}_20220131.csv").read_bytes() for kind in Kind}
+    assert assert_agrees_with_reference(good).errors == []
+
+
+def test_the_table_has_every_code_and_no_other() -> None:
+    assert set(documented()) == {str(code) for code in ErrorCode}
+
+
+def test_every_code_has_a_file_that_shows_it() -> None:
+    assert set(CATALOGUE) == {str(code) for code in set(ErrorCode) - WORDED_ELSEWHERE - MADE_HERE}
+    assert set(SENTENCES) == set(ErrorCode) - WORDED_ELSEWHERE
+
+
+@pytest.mark.parametrize("code", CATALOGUE)
+def test_a_file_with_one_defect_gives_the_message_of_the_table(code: str) -> None:
+    observed = assert_agrees_with_reference(defective_day(code))
+    assert documented()[code] in examples(observed, code)
+    assert observed.state == ("REFUSED" if code in FILE_CODES else "READY")
+
+
+def test_a_record_of_more_than_a_million_bytes_is_refused_by_itself() -> None:
+    record = b"c3," + b"x" * 1_000_000 + b",y,z\n"
+    observed = assert_agrees_with_reference(day(CUSTOMERS.rstrip(b"\n") + b"\n" + record + b"c4,a,b,c\n"))
+    assert examples(observed, ErrorCode.RECORD_TOO_LONG) == [documented()[ErrorCode.RECORD_TOO_LONG]]
+    assert list(observed.customers) == ["c1", "c2", "c4"]
+
+
+def test_a_line_that_no_csv_has_refuses_the_file() -> None:
+    header = ITEMS.splitlines(keepends=True)[0]
+    observed = observe(day(items=header + b"x" * (MAX_LINE + 1)))
+    assert observed.only_error()["message"] == documented()[ErrorCode.LINE_TOO_LONG]
+
+
+def test_a_file_above_the_limit_is_refused_also_when_packed(tmp_path: Path) -> None:
+    observed = observe(day(items=ITEMS * 3), max_file_bytes=100)
+    assert observed.state == "REFUSED"
+    assert documented()[ErrorCode.FILE_TOO_LARGE] in examples(observed, ErrorCode.FILE_TOO_LARGE)
+
+
+def test_above_the_limit_one_message_tells_of_the_rest() -> None:
+    bad = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(3))
+    observed = observe(day(items=ITEMS + bad), max_error_messages=2)
+    assert [code for *_, code in observed.codes()] == ["not_an_amount", "not_an_amount", "too_many_errors"]
+    assert observed.errors[-1]["message"] == documented()[ErrorCode.TOO_MANY_ERRORS]
+    assert observed.errors[-1]["line"] is None
+    assert [row["line"] for row in observed.rejects[Kind.ITEMS]] == ["4", "5", "6"]
