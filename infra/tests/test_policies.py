@@ -34,6 +34,7 @@ WORK = {
         ("dynamodb:GetItem", TABLE),
         ("dynamodb:PutItem", TABLE),
         ("states:StartExecution", MACHINE),
+        ("states:DescribeExecution", f"{EXECUTION}:*"),
     },
     "transform": {
         ("s3:GetObject", f"{BUCKET}/incoming/*"),

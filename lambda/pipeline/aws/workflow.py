@@ -26,7 +26,10 @@ class Workflow:
         """Start a run; False where one of that name was started before (names stay taken for 90 days)."""
         try:
             self._stepfunctions.start_execution(
-                stateMachineArn=self.arn, name=name, input=json.dumps(payload, separators=(",", ":"))
+                stateMachineArn=self.arn,
+                name=name,
+                # Sorted, so that the same payload is the same text: with it, the start of a run that runs is repeated.
+                input=json.dumps(payload, separators=(",", ":"), sort_keys=True),
             )
         except ClientError as error:
             if error_code(error) == "ExecutionAlreadyExists":

@@ -104,16 +104,18 @@ def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
 
 
 def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
-    """Start the run that a ledger entry waits for; False where there is none, as it has begun already.
+    """Start the run that a ledger entry waits for; False where there is none, as it is on its way already.
 
-    Starting a run that is on its way changes nothing. A name that is taken by a run that has ended, while the entry
+    A name that is taken by a run that has ended, while the entry
     still waits, is an older run's, from before the batch was purged: then the run gets the next name.
     """
     while entry.state is ledger.BatchState.QUEUED:
         files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
-        if workflow.start(str(entry.execution), {"batch": entry.batch, "version": entry.version, "files": files}):
-            return True
-        rename = functools.partial(ledger.rename, execution=str(entry.execution), now=datetime.now(UTC))
+        name = str(entry.execution)
+        started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
+        if started or workflow.stopped_at(name) is None:
+            return started
+        rename = functools.partial(ledger.rename, execution=name, now=datetime.now(UTC))
         entry = table.update_ledger(entry.batch, rename)
     return False
 
