@@ -28,6 +28,7 @@ locals {
         BUCKET_NAME       = local.bucket_name
         TABLE_NAME        = module.table.name
         STATE_MACHINE_ARN = module.workflow.state_machine_arn
+        DUE_DAYS          = tostring(var.due_days)
       }
       storage_mb = 512
       # One message a call: a failing one takes no others back into the queue with it.
@@ -89,6 +90,27 @@ locals {
       }
     }
   }
+
+  # What else calls a function: EventBridge, at a time or for an event.
+  triggers = merge(
+    var.due_check_schedule == null ? {} : {
+      due-check = {
+        description   = "Asks intake to report the files that are due and missing"
+        function      = "intake"
+        schedule      = var.due_check_schedule
+        event_pattern = null
+      }
+    },
+    {
+      run-ended = {
+        # Such a run passes no Catch, so nothing in the state machine can close its ledger entry.
+        description   = "Lets finalize close the ledger entry of a run that Step Functions ended: timed out, stopped, failed"
+        function      = "finalize"
+        schedule      = null
+        event_pattern = templatefile("${path.module}/events/run_ended.json.tftpl", { state_machine_arn = module.workflow.state_machine_arn })
+      }
+    },
+  )
 
   policy_values = {
     bucket_arn              = module.bucket.arn

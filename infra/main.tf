@@ -96,3 +96,15 @@ module "workflow" {
   batch_timeout_hours = var.batch_timeout_hours
   log_retention_days  = var.log_retention_days
 }
+
+module "trigger" {
+  source   = "./modules/trigger"
+  for_each = local.triggers
+
+  name          = "${local.prefix}-${each.key}"
+  description   = each.value.description
+  scope         = local.scope
+  schedule      = each.value.schedule
+  event_pattern = each.value.event_pattern
+  function_arn  = module.function[each.value.function].arn
+}

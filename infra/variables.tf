@@ -230,6 +230,29 @@ variable "batch_timeout_hours" {
   }
 }
 
+variable "due_days" {
+  description = "Days after a batch's day on which its files are due, 0 to 30: the check of a day reports what is missing of the batch that many days before, in UTC."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.due_days >= 0 && var.due_days <= 30 && floor(var.due_days) == var.due_days
+    error_message = "due_days must be a whole number from 0 (due on the batch's own day) to 30: whoever learns of a missing file later than that can do nothing about it."
+  }
+}
+
+variable "due_check_schedule" {
+  description = "When missing files are reported: a time of day in UTC as cron(minute hour * * ? *), on certain weekdays cron(minute hour ? * MON-FRI *). Null for no check."
+  type        = string
+  default     = "cron(0 12 * * ? *)"
+
+  validation {
+    condition     = var.due_check_schedule == null ? true : can(regex("^cron\\(([0-5]?[0-9]) ([01]?[0-9]|2[0-3]) (\\* \\* \\?|\\? \\* (SUN|MON|TUE|WED|THU|FRI|SAT)([,-](SUN|MON|TUE|WED|THU|FRI|SAT))*) \\*\\)$", var.due_check_schedule))
+    error_message = "due_check_schedule must be a time of day in UTC such as cron(30 6 * * ? *), or on weekdays cron(30 6 ? * MON-FRI *), with minutes 0 to 59 and hours 0 to 23: each check looks at one day's files, once. Null switches it off."
+  }
+}
+
 # --- Queues --------------------------------------------------------------------------------------------------------
 
 variable "max_receive_count" {

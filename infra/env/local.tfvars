@@ -9,3 +9,6 @@ require_tls = false
 
 # The offline provider cannot ask for partial batch responses, so publish must fail a batch as a whole.
 partial_batch_responses = false
+
+# Nobody waits for files on this machine: a check at noon would report a day that never was.
+due_check_schedule = null

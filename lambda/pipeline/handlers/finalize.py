@@ -13,12 +13,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.data_model import batch_key, error_sort_key
+from pipeline.errors import EventError
 from pipeline.ledger import BatchState, Ledger
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import FinalizeSettings, read_settings
 
 RUN_FAILED = "run_failed"
 _CAUSE_LENGTH = 500
+_CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
 
 @instrument
@@ -27,22 +29,56 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  #
 
     A run that broke also leaves an error item, which becomes an error message. Returns the state that the state
     machine ends in: SUPERSEDED where a newer set of files took over meanwhile.
+
+    EventBridge calls it too, for a run that Step Functions ended: one that timed out or was stopped passes none of
+    the state machine's catches. A run that has closed itself stays as it is.
     """
     settings = read_settings(FinalizeSettings)
     table = Table(settings.table_name)
-    run = _Run(event, datetime.now(UTC), timedelta(seconds=settings.quiet_seconds))
-    entry = table.update_ledger(event["batch"], run.finish)
+    ended = _ended_run(event)
+    run = _Run(ended or event, datetime.now(UTC), timedelta(seconds=settings.quiet_seconds))
+    if ended and _is_closed(table.get_ledger(run.batch), run):
+        logger().info("run is closed already", execution=run.execution)
+        return {"state": "CLOSED"}
+    entry = table.update_ledger(run.batch, run.finish)
     state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
     if run.cause and state is BatchState.FAILED:
-        table.put(_error_item(event["batch"], run.execution, run.cause))
+        table.put(_error_item(run.batch, run.execution, run.cause))
     _report(entry, state, run)
     return {"state": state.value}
+
+
+def _ended_run(event: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Put EventBridge's notice of a run's end into the form in which the state machine tells of a run that broke.
+
+    None where the event is no such notice.
+    """
+    if event.get("detail-type") != "Step Functions Execution Status Change":
+        return None
+    try:
+        detail = event["detail"]
+        given = json.loads(detail["input"])
+        error = {
+            "Error": detail.get("error") or f"States.{detail['status']}",
+            "Cause": detail.get("cause") or _CAUSES.get(detail["status"], ""),
+        }
+        return {"batch": given["batch"], "execution": detail["name"], "error": error}
+    except (KeyError, TypeError, ValueError) as fault:
+        raise EventError(f"a notice of a run's end without its name, status or input: {fault}") from fault
+
+
+def _is_closed(entry: Ledger | None, run: _Run) -> bool:
+    """Tell whether the ledger has a run's end already, and not from this very notice, which may come twice."""
+    if entry is None:
+        return True  # purged: there is nothing left to close
+    return entry.cause != run.cause and any(ended["execution"] == run.execution for ended in entry.history)
 
 
 class _Run:
     """How a run ended, from what the state machine passes on: an outcome, or an error where it broke."""
 
     def __init__(self, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> None:
+        self.batch: str = event["batch"]
         self.execution: str = event["execution"]
         self.cause = _cause(event["error"]) if "error" in event else None
         self.summary: Mapping[str, Any] = event.get("outcome", {}).get("summary", {})
@@ -53,7 +89,9 @@ class _Run:
         self._quiet = quiet if self.cause else timedelta(0)
 
     def finish(self, entry: Ledger) -> Ledger:
-        """Apply the end of the run to the ledger entry."""
+        """Apply the end of the run to the ledger entry; what was completed stays so, whatever broke afterwards."""
+        if entry.execution == self.execution and entry.state is BatchState.COMPLETED:
+            return entry
         cause = self.cause or _refusal(self.summary)
         return ledger.finish(
             entry,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from e2e.stack import Stack
+from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
 from pipeline import ledger
 from pipeline.data_model import Kind
@@ -15,13 +16,32 @@ from pipeline.ledger import BatchState, Ledger, SourceObject
 pytestmark = pytest.mark.e2e
 
 
+def execution_arn(stack: Stack, execution: str) -> str:
+    return stack.workflow.arn.replace(":stateMachine:", ":execution:") + f":{execution}"
+
+
 def failures(stack: Stack, execution: str) -> list[str]:
     """The names of the errors of a run's tasks, in order."""
-    arn = stack.workflow.arn.replace(":stateMachine:", ":execution:") + f":{execution}"
-    pages = stack.stepfunctions.get_paginator("get_execution_history").paginate(executionArn=arn)
+    pages = stack.stepfunctions.get_paginator("get_execution_history").paginate(
+        executionArn=execution_arn(stack, execution)
+    )
     events = [event for page in pages for event in page["events"]]
     details = ("taskFailedEventDetails", "lambdaFunctionFailedEventDetails")
     return [event[name]["error"] for event in events for name in details if name in event]
+
+
+def waiting_or_in_flight(stack: Stack) -> int:
+    """Count the events that intake has not dealt with."""
+    counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+    url = stack.target.output("ingest_queue_url")
+    found = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
+    return sum(int(found[name]) for name in counts)
+
+
+def rest(stack: Stack, day: str) -> None:
+    """Keep a batch busy, as a run that broke does while a writer of it may be left."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    stack.table.update_ledger(day, lambda _: Ledger(day, quiet_until=later.isoformat(timespec="seconds")))
 
 
 def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -> None:
@@ -29,7 +49,7 @@ def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -
     gone = {kind: SourceObject(f"incoming/{kind}_{day}.csv", "0" * 32, 1, now.isoformat()) for kind in Kind}
     entry = stack.table.update_ledger(day, lambda entry: ledger.claim(entry, gone, now))
 
-    start_run(stack.workflow, entry)
+    start_run(stack.table, stack.workflow, entry)
 
     ended = stack.ended(day)
     assert ended.state is BatchState.FAILED
@@ -40,13 +60,30 @@ def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -
 
 
 def test_batch_that_is_busy_is_waited_for(stack: Stack, day: str) -> None:
-    free_from = datetime.now(UTC) + timedelta(seconds=4)
-    resting = Ledger(day, quiet_until=free_from.isoformat(timespec="seconds"))
-    stack.table.update_ledger(day, lambda _: resting)
-
+    rest(stack, day)
     stack.upload(files_of(day))
+    execution = eventually(lambda: next(iter(stack.executions(day)), None), "the run's start")
+    eventually(lambda: failures(stack, execution), "the first try of the busy batch")
+
+    stack.table.update_ledger(day, lambda entry: replace(entry, quiet_until=None))
 
     ended = stack.ended(day)
-    assert ended.state is BatchState.COMPLETED
-    assert set(failures(stack, str(ended.execution))) == {"BatchBusyError"}
-    assert datetime.fromisoformat(str(ended.started_at)) >= free_from.replace(microsecond=0)
+    assert (ended.state, ended.execution) == (BatchState.COMPLETED, execution)
+    assert set(failures(stack, execution)) == {"BatchBusyError"}
+
+
+def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, day: str) -> None:
+    rest(stack, day)
+    stack.upload(files_of(day))
+    eventually(lambda: "RUNNING" in stack.executions(day).values(), "the run's start")
+    # An event of the set that comes after the stop would start the run that the ledger still wants once more.
+    eventually(lambda: not waiting_or_in_flight(stack), "the last event's arrival")
+    (execution,) = stack.executions(day)
+
+    stack.stepfunctions.stop_execution(executionArn=execution_arn(stack, execution), error="Operator", cause="a test")
+
+    ended = stack.ended(day)
+    assert (ended.state, ended.execution) == (BatchState.FAILED, execution)
+    assert str(ended.cause).startswith("States.ABORTED: ")
+    (message,) = stack.messages(day)
+    assert message["code"] == "run_failed"

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pipeline.errors import EventError
 from pipeline.handlers import finalize
 from pipeline.ledger import BatchState, Ledger
-from support import Cloud, Context
+from support import Cloud, Context, load_event
 
 RUN = "20220131-v1"
 READY = {"state": "READY", "summary": {"total": "12.50"}}
@@ -110,3 +111,86 @@ def test_the_metrics_tell_how_the_run_ended(
     metrics = {name: value for blob in blobs for name, value in blob.items()}
     assert metrics["BatchesCompleted"] == [1.0]
     assert "BatchDuration" in metrics
+
+
+def notice(**detail: Any) -> dict[str, Any]:
+    """EventBridge's notice that Step Functions ended the run, as it comes when a run took too long."""
+    event = load_event("execution_timed_out")
+    event["detail"] |= detail
+    return event
+
+
+@pytest.mark.parametrize(
+    ("detail", "cause"),
+    [
+        ({}, "States.TIMED_OUT: it took longer than a run may"),
+        ({"status": "ABORTED"}, "States.ABORTED: it was stopped"),
+        ({"status": "ABORTED", "error": "Operator", "cause": "wrong files"}, "Operator: wrong files"),
+        (
+            {"status": "FAILED", "error": "LedgerNotClosed", "cause": '{"errorMessage": "throttled"}'},
+            "LedgerNotClosed: throttled",
+        ),
+    ],
+)
+def test_a_run_that_step_functions_ended_is_failed_with_an_error_and_a_rest(
+    running: Cloud, context: Context, detail: dict[str, Any], cause: str
+) -> None:
+    assert finalize.handler(notice(**detail), context) == {"state": "FAILED"}
+    entry = entry_of(running)
+    assert (entry.state, entry.holder, entry.cause) == (BatchState.FAILED, None, cause)
+    assert entry.quiet_until is not None
+    assert cause in running.items()["batch#20220131", "error#batch#0000000000#run_failed"]["message"]["S"]
+
+
+def test_the_same_notice_again_changes_nothing_and_completes_what_its_first_try_left(
+    running: Cloud, context: Context
+) -> None:
+    finalize.handler(notice(), context)
+    before = running.items()
+    error = {"pk": {"S": "batch#20220131"}, "sk": {"S": "error#batch#0000000000#run_failed"}}
+    running.dynamodb.delete_item(TableName=running.table.name, Key=error)
+    finalize.handler(notice(), context)
+    assert running.items() == before
+
+
+@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": REFUSED}, {"error": BROKEN}])
+def test_a_notice_about_a_run_that_closed_itself_changes_and_counts_nothing(
+    running: Cloud, context: Context, how: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    close(context, **how)
+    before = running.items()
+    capsys.readouterr()
+    assert finalize.handler(notice(status="FAILED", error="BatchFailed"), context) == {"state": "CLOSED"}
+    assert running.items() == before
+    assert "BatchesFailed" not in capsys.readouterr().out
+
+
+def test_a_notice_about_a_superseded_run_leaves_the_newer_ones_state(running: Cloud, context: Context) -> None:
+    newer = "20220131-v2"
+    running.table.update_ledger(
+        "20220131", lambda e: finalize.ledger.replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
+    )
+    assert finalize.handler(notice(status="ABORTED"), context) == {"state": "SUPERSEDED"}
+    entry = entry_of(running)
+    assert (entry.state, entry.execution, entry.holder) == (BatchState.QUEUED, newer, None)
+    assert not any("run_failed" in sk for _, sk in running.items())
+
+
+def test_a_notice_about_a_purged_batch_leaves_no_entry_behind(cloud: Cloud, context: Context) -> None:
+    assert finalize.handler(notice(), context) == {"state": "CLOSED"}
+    assert cloud.items() == {}
+
+
+@pytest.mark.parametrize("detail", [{"input": None}, {"input": "{"}, {"input": "{}"}, {"input": "[]"}])
+def test_a_notice_that_does_not_tell_the_batch_is_refused(
+    running: Cloud, context: Context, detail: dict[str, Any]
+) -> None:
+    with pytest.raises(EventError, match="without its name, status or input"):
+        finalize.handler(notice(**detail), context)
+
+
+def test_what_was_completed_stays_so_whatever_breaks_afterwards(running: Cloud, context: Context) -> None:
+    close(context, outcome=READY)
+    before = running.items()
+    assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "COMPLETED"}
+    assert running.items() == before

@@ -1,0 +1,38 @@
+# An EventBridge rule that calls one function: at times of its own, or when something happens in the account.
+
+locals {
+  # From the name rather than from the rule: known while planning, so that a plan shows whom the function lets in.
+  rule_arn = "arn:${var.scope.partition}:events:${var.scope.region}:${var.scope.account_id}:rule/${var.name}"
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  name                = var.name
+  description         = var.description
+  schedule_expression = var.schedule
+  event_pattern       = var.event_pattern
+
+  lifecycle {
+    precondition {
+      condition     = (var.schedule == null) != (var.event_pattern == null)
+      error_message = "A trigger needs either a schedule or an event_pattern: a rule with both would fire for each of them."
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  rule      = aws_cloudwatch_event_rule.this.name
+  target_id = "function"
+  arn       = var.function_arn
+
+  # The function must let the rule in before the first event comes.
+  depends_on = [aws_lambda_permission.this]
+}
+
+resource "aws_lambda_permission" "this" {
+  statement_id   = var.name
+  action         = "lambda:InvokeFunction"
+  function_name  = var.function_arn
+  principal      = "events.amazonaws.com"
+  source_arn     = local.rule_arn
+  source_account = var.scope.account_id
+}

@@ -1,0 +1,55 @@
+"""What calls a function beside the queue, the stream and the state machine: a time of day, and the end of a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pipeline.events import due_batch
+
+from infra.tests.support import ACCOUNT, REGION, Plan, Planner
+
+pytestmark = pytest.mark.terraform
+
+PREFIX = "csv-pipeline-dev"
+LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{PREFIX}"
+RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{PREFIX}"
+
+
+def test_files_that_are_due_are_checked_once_a_day(planner: Planner) -> None:
+    plan = planner.plan(due_check_schedule="cron(30 6 ? * MON-FRI *)", due_days=2)
+    rule = plan['module.trigger["due-check"].aws_cloudwatch_event_rule.this']
+    intake = plan['module.function["intake"].aws_lambda_function.this']
+
+    assert rule["schedule_expression"] == "cron(30 6 ? * MON-FRI *)"
+    assert intake["environment"][0]["variables"]["DUE_DAYS"] == "2"
+    assert due_batch({"detail-type": "Scheduled Event", "time": "2022-02-02T06:30:00Z"}, 2) == "20220131"
+
+
+def test_check_can_be_switched_off(planner: Planner) -> None:
+    plan = planner.plan("local")
+
+    assert list(plan.of_type("aws_cloudwatch_event_rule")) == [
+        'module.trigger["run-ended"].aws_cloudwatch_event_rule.this'
+    ]
+
+
+def test_every_end_of_a_run_that_passes_no_catch_is_told_to_finalize(plan: Plan) -> None:
+    rule = plan['module.trigger["run-ended"].aws_cloudwatch_event_rule.this']
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
+
+    assert json.loads(rule["event_pattern"]) == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [machine], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
+    }
+
+
+@pytest.mark.parametrize(("rule", "function"), [("due-check", "intake"), ("run-ended", "finalize")])
+def test_function_lets_its_rule_in_and_no_other(plan: Plan, rule: str, function: str) -> None:
+    permission = plan[f'module.trigger["{rule}"].aws_lambda_permission.this']
+
+    assert plan[f'module.trigger["{rule}"].aws_cloudwatch_event_target.this']["arn"] == f"{LAMBDA}-{function}"
+    assert (permission["function_name"], permission["principal"]) == (f"{LAMBDA}-{function}", "events.amazonaws.com")
+    assert (permission["source_arn"], permission["source_account"]) == (f"{RULE}-{rule}", ACCOUNT)
+    assert len(plan.of_type("aws_lambda_permission")) == 2
