@@ -106,12 +106,12 @@ class CsvFile:
         """Number of the last rule about the record as a whole: who breaks none up to it has all its cells."""
         return [rule.code for rule in self.rules].index(ErrorCode.WRONG_CELL_COUNT) + 1
 
-    def records_sql(self, numbered: bool = False) -> str:
-        """Select the records: `rule` (0 for a blank line, NULL for a good record), the cells, `amount`, `line`.
+    def records_sql(self, lines: str | None = None) -> str:
+        """Select the records: `rule` (0 for a blank line, NULL for a good record), the cells, `amount`, `clean`.
 
-        `numbered` adds `record`, the number of its line, which needs the file read in order, by one thread.
+        `lines` is a relation of (record, line) to take instead of all lines of the file; `record` is then passed on.
         """
-        number = "record, " if numbered else ""
+        number = "record, " if lines else ""
         # A clean record needs neither trimming nor checking; CASE leaves out what is not needed, row by row.
         columns = ", ".join(
             f"CASE WHEN clean THEN {self._cell(column)} ELSE {self._text(column)} END AS {quoted(column.name)}"
@@ -119,10 +119,14 @@ class CsvFile:
         )
         conditions = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(self.rules, 1))
         return f"""
-            SELECT {number}line, len(cells) AS cell_count, {columns}, {self._amount()} AS amount,
+            SELECT {number}line, clean, len(cells) AS cell_count, {columns}, {self._amount()} AS amount,
                 (CASE WHEN clean THEN NULL WHEN line IS NULL OR trim(line, ' ') = '' THEN 0 {conditions} END
                 )::UTINYINT AS rule
-            FROM ({self._cells_sql(numbered)})"""
+            FROM ({self._cells_sql(lines)})"""
+
+    def numbered_lines_sql(self) -> str:
+        """Select (record, line): the lines with their numbers. Needs the file read in order, so by one thread."""
+        return f"(SELECT row_number() OVER () + {self.header.skip} AS record, line FROM {self._lines()})"
 
     def has_decimal_comma_sql(self) -> str:
         """Ask whether any amount of the file has a comma."""
@@ -149,10 +153,9 @@ class CsvFile:
             skip = {self.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(self.marks.cell)},
             quote = '', escape = '', comment = '', new_line = '\\n', max_line_size = {4 * BLOCK})"""
 
-    def _cells_sql(self, numbered: bool) -> str:
+    def _cells_sql(self, lines: str | None) -> str:
         """Select the lines with their cells, those of a clean record without quotes."""
-        number = "record, " if numbered else ""
-        row_number = f"row_number() OVER () + {self.header.skip} AS record, " if numbered else ""
+        number = "record, " if lines else ""
         delimiter = literal(self.header.delimiter)
         split = f"string_split(line, {delimiter})"
         if self.has_quotes:
@@ -162,9 +165,9 @@ class CsvFile:
                 ELSE regexp_extract_all(line || {delimiter}, {extract}, 1) END"""
         return f"""
             SELECT {number}line, clean, {split} AS cells
-            FROM (SELECT {row_number}line,
+            FROM (SELECT {number}line,
                     strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {literal(self._clean())}) AS clean
-                FROM {self._lines()})"""
+                FROM {lines or self._lines()})"""
 
     def _cell(self, column: Column) -> str:
         return f"cells[{self.header.positions[column.name]}]"

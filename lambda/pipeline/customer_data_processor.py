@@ -24,7 +24,7 @@ from pipeline.data_model import (
 )
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
-from pipeline.refusals import judge, refusals, refused_by_code, write_rejects
+from pipeline.refusals import has_repeated, judge, refusals, refused_by_code, write_rejects
 from pipeline.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.totals import ACCEPTED_ORDERS, ONE_ORDER_EACH, sum_up, total
 
@@ -208,10 +208,11 @@ class _Run:
         refused = {Kind.CUSTOMERS: judge(self._connection, files[Kind.CUSTOMERS])}
         total(self._connection, ONE_ORDER_EACH)
         refused |= {kind: judge(self._connection, files[kind]) for kind in (Kind.ORDERS, Kind.ITEMS)}
-        if refused[Kind.ORDERS] or refused[Kind.ITEMS]:
+        if has_repeated(self._connection):
             total(self._connection, ACCEPTED_ORDERS)
         self._connection.execute(
-            "CREATE VIEW results AS SELECT reference AS customer_reference, * EXCLUDE (reference) FROM customer_totals"
+            """CREATE VIEW results AS SELECT reference AS customer_reference, customers, orders, items, amount
+            FROM customer_totals WHERE customers > 0"""
         )
         counts = {}
         for number, kind in enumerate(Kind):

@@ -66,7 +66,7 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
             FROM scanned WHERE kind = {list(Kind).index(kind)} AND rule > 0)""",
     ):
         _collect_suspects(connection, file)
-        _pass_judgement(connection, kind)
+        _pass_judgement(connection, file)
         _accept_the_rest(connection, kind)
     else:
         connection.execute(_NOTHING_REFUSED.format(kind=kind))
@@ -78,6 +78,15 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
     row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
     return row[0] if row else 0
+
+
+def has_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether orders or items share a key, so that it was open until now which of them stands."""
+    return _ask(
+        connection,
+        """SELECT EXISTS (FROM order_book WHERE orders > 1)
+            OR EXISTS (FROM orders_repeated_ids) OR EXISTS (FROM items_repeated_ids)""",
+    )
 
 
 def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[str, int]:
@@ -98,7 +107,7 @@ def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -
     """Yield the first refused records of a file, by line."""
     rows = connection.execute(
         f"""SELECT line_number, code, {_reason(file)}, customer_reference, order_reference
-            FROM {file.kind}_refused ORDER BY line_number LIMIT ?""",
+            FROM (FROM {file.kind}_refused ORDER BY line_number LIMIT ?) ORDER BY line_number""",
         [limit],
     )
     while batch := rows.fetchmany(1000):
@@ -141,19 +150,29 @@ def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> N
         extra = "coalesce(joined.extra, 0)"
         join = f"""ASOF LEFT JOIN read_csv({literal(str(file.records.joins))}, auto_detect = false, header = false,
             columns = {{'record': 'BIGINT', 'extra': 'BIGINT'}}) AS joined ON found.record > joined.record"""
-    # Record numbers are only right where the file is read in order.
+    suspicious = []
+    if _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
+        suspicious.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
+    if _ask(connection, f"SELECT EXISTS (FROM {kind}_suspicious)"):
+        suspicious.append(f"{key(kind)} IN (SELECT reference FROM {kind}_suspicious)")
+    # In order and so by one thread, which looks no closer than needed; what remains is looked at by all.
     connection.execute("SET preserve_insertion_order = true")
+    connection.execute(
+        f"""CREATE TABLE {kind}_doubtful AS
+        SELECT record, line FROM ({file.records_sql(file.numbered_lines_sql())})
+        WHERE {" OR ".join(["NOT clean", *suspicious])}"""
+    )
+    connection.execute("SET preserve_insertion_order = false")
     connection.execute(
         f"""CREATE TABLE {kind}_suspects AS
         SELECT found.record + {extra} AS line_number, found.* EXCLUDE (record)
         FROM (SELECT record, line, cell_count, {row_id} AS id, {key(kind)} AS reference, {owner(kind)} AS parent,
                 amount, {_told(file, "customer_reference")}, {_told(file, "order_reference")},
                 CASE rule {code} END AS code, CASE rule {column} END AS column_name, CASE rule {value} END AS value
-            FROM ({file.records_sql(numbered=True)})
-            WHERE rule > 0 OR (rule IS NULL AND ({row_id} IN (SELECT id FROM {kind}_repeated_ids)
-                OR {key(kind)} IN (SELECT reference FROM {kind}_suspicious)))) AS found {join}"""
+            FROM ({file.records_sql(f"{kind}_doubtful")})
+            WHERE rule > 0 OR (rule IS NULL AND ({" OR ".join(suspicious) or "false"}))) AS found {join}"""
     )
-    connection.execute("SET preserve_insertion_order = false")
+    connection.execute(f"DROP TABLE {kind}_doubtful")
 
 
 def _told(file: CsvFile, name: str) -> str:
@@ -164,31 +183,32 @@ def _told(file: CsvFile, name: str) -> str:
         AND strlen({name}) <= {MAX_REFERENCE} THEN {name} END AS {name}"""
 
 
-def _pass_judgement(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+def _pass_judgement(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
     """Apply the rules between records to the suspects, one after another."""
-    record_kind = KINDS[kind]
-    steps = ["SELECT *, code AS own_code, NULL::BIGINT AS first_line FROM " + f"{kind}_suspects"]
+    kind, record_kind = file.kind, KINDS[file.kind]
+    steps = []
     if record_kind.parent:
         steps.append(_check_parent(*record_kind.parent))
-    steps.append(_check_repeated("id", literal(ROW_ID), ErrorCode.DUPLICATE_ID))
+    if file.has_row_ids:
+        steps.append(_check_repeated("id", literal(ROW_ID), ErrorCode.DUPLICATE_ID))
     if record_kind.identity:
         steps.append(_check_repeated("reference", literal(record_kind.identity), ErrorCode.DUPLICATE_REFERENCE))
-    query = ""
+    suspects = f"SELECT *, code AS own_code, NULL::BIGINT AS first_line FROM {kind}_suspects"
+    query = f"{suspects} WHERE code IS NULL"
     for step in steps:
         query = step.format(records=f"({query})")
-    connection.execute(f"CREATE TABLE {kind}_judged AS {query}")
+    connection.execute(f"CREATE TABLE {kind}_judged AS {suspects} WHERE code IS NOT NULL UNION ALL BY NAME ({query})")
     connection.execute(f"DROP TABLE {kind}_suspects")
 
 
 def _check_parent(kind: Kind, column: str) -> str:
-    return f"""SELECT * EXCLUDE (has_parent) REPLACE (
-            CASE WHEN code IS NOT NULL OR has_parent THEN code
+    """Refuse the records whose parent is not among the accepted records of the other kind."""
+    return f"""SELECT * REPLACE (
+            CASE WHEN parent IN (SELECT reference FROM {kind}_accepted) THEN NULL
                 WHEN parent IN (SELECT {column} FROM {kind}_refused WHERE {column} IS NOT NULL)
                 THEN {literal(_REFUSED[kind])} ELSE {literal(_UNKNOWN[kind])} END AS code,
-            CASE WHEN code IS NOT NULL THEN column_name ELSE {literal(column)} END AS column_name,
-            CASE WHEN code IS NOT NULL THEN value ELSE parent END AS value
-        )
-        FROM (SELECT *, parent IN (SELECT reference FROM {kind}_accepted) AS has_parent FROM {{records}})"""
+            {literal(column)} AS column_name, parent AS value)
+        FROM {{records}}"""
 
 
 def _check_repeated(key_column: str, column: str, code: ErrorCode) -> str:
