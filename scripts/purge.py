@@ -32,6 +32,8 @@ PURGE_QUEUE_SECONDS = 60
 """SQS takes one PurgeQueue a queue in 60 seconds, and needs up to 60 seconds to carry it out (SQS API reference)."""
 WRITE_SECONDS = 300.0
 ROUNDS = 3
+PAGE = 1000
+"""Versions that one list or delete call takes (S3 API reference)."""
 PROBLEMS_SHOWN = 20
 
 Version = tuple[str, str]
@@ -57,7 +59,7 @@ def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
     stuck: set[Version] = set()
     marker: dict[str, str] = {}
     while True:
-        page = s3.list_object_versions(Bucket=bucket, **marker)  # type: ignore[arg-type]
+        page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE, **marker)  # type: ignore[arg-type]
         found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
         there = {(version["Key"], version["VersionId"]) for version in found}
         stuck |= there & asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -25,7 +26,8 @@ from scripts.status import headline
 def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:
     """Want the batch's set of files once more and start its run; False where a run of it is on its way already.
 
-    Also starts a run that the ledger wants but that never began. Safe to repeat.
+    A run that the ledger believes to be on its way, but that was aborted or timed out, no longer counts. Safe to
+    repeat.
 
     Raises
     ------
@@ -37,9 +39,25 @@ def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:
         missing = known.missing if known else []
         detail = f"its set still lacks {' and '.join(missing)}" if missing else "the pipeline knows no such batch"
         raise CommandError(f"Batch {batch} can't run again: {detail}.")
-    entry = table.update_ledger(batch, functools.partial(ledger.replay, now=datetime.now(UTC)))
-    started = entry.state is BatchState.QUEUED and start_run(workflow, entry)
-    return entry, started
+    change = functools.partial(_again, ended=_ended(workflow, known), now=datetime.now(UTC))
+    entry = table.update_ledger(batch, change)
+    started = start_run(table, workflow, entry)
+    return table.get_ledger(batch) or entry, started
+
+
+def _ended(workflow: Workflow, entry: Ledger) -> str | None:
+    """Return the name of the run that the entry believes to be at work, where it is over."""
+    if entry.state is not BatchState.RUNNING or workflow.stopped_at(str(entry.execution)) is None:
+        return None
+    return entry.execution
+
+
+def _again(entry: Ledger, ended: str | None, now: datetime) -> Ledger:
+    """Queue the set once more; the run `ended` no longer stands in the way."""
+    if entry.state is BatchState.RUNNING and entry.execution == ended:
+        # The holder stays: the new run takes the batch from it when its last writer has surely stopped.
+        entry = replace(entry, state=BatchState.FAILED)
+    return ledger.replay(entry, now)
 
 
 def command(
