@@ -78,7 +78,8 @@ def download(bucket: Bucket, keys: Sequence[str], folder: Path) -> list[Path]:
     for key in keys:
         _, batch, _, name = key.split("/")
         path = folder / f"rejects_{batch}_{name}"
-        bucket.fetch(key, path)
+        if source := bucket.head(key):
+            bucket.download(source, path)
         paths.append(path)
     return paths
 

@@ -148,28 +148,37 @@ def headline(entry: Ledger) -> str:
 
 def show_all(statuses: Iterable[BatchStatus]) -> None:
     """Print one line a batch."""
-    counts = ("Customers", "Orders", "Items", "Refused")
-    shown = terminal.table("Batch", "State", "Files", *counts, "Took", "Finished", numbers=(*counts, "Took"))
+    numbers = ("Customers", "Orders", "Items", "Refused", "Errors", "Took")
+    shown = terminal.table("Batch", "State", "Files", *numbers, "Finished", numbers=(*numbers, "Finished"))
     for status in statuses:
         entry = status.ledger
-        numbers = Numbers.of(entry.summary if entry else {})
+        counts = [""] * 5
+        if entry and entry.summary:
+            found = Numbers.of(entry.summary)
+            refused = f"{found.refused:,} of {found.read:,}"
+            counts = [f"{found.customers:,}", f"{found.orders:,}", f"{found.items:,}", refused, f"{found.errors:,}"]
+            if not found.read:
+                counts[:4] = [""] * 4
         seconds = duration_of(entry)
         shown.add_row(
             status.batch,
             f"[{STYLES[status.state]}]{status.state}[/]",
             _files(status),
-            *(f"{count:,}" if numbers.read else "" for count in (numbers.customers, numbers.orders, numbers.items)),
-            f"{numbers.refused:,}" if numbers.read else "",
+            *counts,
             terminal.duration(seconds) if seconds is not None else "",
-            (entry.finished_at or "")[:19].replace("T", " ") if entry else "",
+            _minute(entry.finished_at)[5:] if entry else "",
         )
     terminal.out().print(shown)
 
 
+def _minute(moment: str | None) -> str:
+    return (moment or "")[:16].replace("T", " ")
+
+
 def _files(status: BatchStatus) -> str:
     if status.missing:
-        return f"{len(status.present)} of 3, no {', '.join(status.missing)}"
-    return "3 of 3, a newer set waits" if status.corrected else "3 of 3"
+        return f"no {', no '.join(status.missing)}"
+    return "newer set" if status.corrected else "all 3"
 
 
 def show_one(status: BatchStatus) -> None:
@@ -185,27 +194,26 @@ def show_one(status: BatchStatus) -> None:
     shown = terminal.table(
         "File", "Size", "Arrived", "Read", "Counted", "Refused", numbers=("Size", "Read", "Counted", "Refused")
     )
+    read = Numbers.of(entry.summary).read if entry else 0
     for kind in Kind:
         source = status.files.get(kind) or (entry.files.get(kind) if entry else None)
         if source is None:
             shown.add_row(f"{kind}_{status.batch}.csv", "", "[yellow]missing[/]")
             continue
-        counts = summary.get(kind, {})
+        counts = summary.get(kind, {}) if read else {}
         shown.add_row(
             source.key.removeprefix(INCOMING_PREFIX),
             terminal.size(source.size),
-            source.last_modified[:19].replace("T", " "),
+            _minute(source.last_modified),
             *(f"{int(counts[name]):,}" if name in counts else "" for name in ("read", "counted", "refused")),
         )
     out.print(shown)
     if entry and entry.history:
         out.print("[dim]Runs:[/]")
         for run in entry.history:
-            cause = f": {escape(str(run['cause']))}" if run.get("cause") else ""
-            out.print(
-                f"  {run['finished_at'][:19].replace('T', ' ')}  {run['execution']}  {run['state']}{cause}",
-                soft_wrap=True,
-            )
+            superseded = run["state"] == BatchState.SUPERSEDED.value
+            cause = f": {escape(str(run['cause']))}" if run.get("cause") and not superseded else ""
+            out.print(f"  {_minute(run['finished_at'])}  {run['execution']}  {run['state']}{cause}", soft_wrap=True)
     if Numbers.of(entry.summary if entry else {}).refused or status.state is BatchState.FAILED:
         out.print(f"What was wrong: pipeline errors {status.batch}")
 

@@ -95,7 +95,8 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) 
         header_style="dim",
     )
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        number = column in right
+        made.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
     return made
 
 

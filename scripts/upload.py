@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,8 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.data_model import parse_file_name, today
 from pipeline.ledger import BatchState
-from rich.progress import DownloadColumn, TransferSpeedColumn
+from rich.markup import escape
+from rich.progress import DownloadColumn
 
 from scripts import target as targets
 from scripts import terminal
@@ -38,7 +39,7 @@ def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], tell: Callable[[U
 
 def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> None:
     """Upload the files with a progress bar for each."""
-    with terminal.bar(DownloadColumn(), TransferSpeedColumn()) as progress:
+    with terminal.bar(DownloadColumn()) as progress:
         tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
         send(s3, bucket, uploads, lambda upload, count: progress.advance(tasks[upload], count))
 
@@ -92,34 +93,40 @@ def command(
     terminal.announce(target)
     note = terminal.err()
     for sentence in left_out:
-        note.print(f"[yellow]Left out:[/] {sentence}", markup=True)
+        note.print(f"[yellow]Left out:[/] {escape(sentence)}.", soft_wrap=True)
     for upload in uploads:
         if upload.note:
-            note.print(f"{upload.path} is sent as [bold]{upload.name}[/]: {upload.note}")
-    s3 = target.client("s3")
-    bucket = target.output("bucket_name")
-    send_with_display(s3, bucket, uploads)
-    batches = batches_of(uploads)
+            note.print(f"{escape(str(upload.path))} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True)
+    s3, batches = target.client("s3"), batches_of(uploads)
+    bucket = Bucket(target.output("bucket_name"), s3)
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    before = {batch: entry.execution for batch in batches if (entry := table.get_ledger(batch))}
+    send_with_display(s3, bucket.name, uploads)
     results: list[Progress] = []
     if not no_wait and batches:
-        table = Table(target.output("table_name"), target.client("dynamodb"))
-        results = follow(Bucket(bucket, s3), table, batches, timeout=timeout)
+        results = follow(bucket, table, batches, timeout=timeout)
     if as_json:
         terminal.print_json(as_plain(uploads, results))
     else:
-        _show(uploads, results, batches, waited=not no_wait)
+        _show(uploads, results, before)
+        if batches and no_wait:
+            terminal.out().print(f"Sent. See how it goes on with: pipeline status {batches[0]}")
     failed = [result.batch for result in results if result.state is BatchState.FAILED]
     if failed:
         raise CommandError(f"Batch {' and '.join(failed)} FAILED.", f"See: pipeline errors {failed[0]}")
 
 
-def _show(uploads: Sequence[Upload], results: Sequence[Progress], batches: Sequence[str], *, waited: bool) -> None:
+def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None]) -> None:
+    """Print what became of the files; `before` names the run of each batch that the ledger knew already."""
     out = terminal.out()
     for upload in uploads:
         if parse_file_name(upload.name) is None:
-            out.print(f"{upload.name} is no batch file's name: the pipeline will answer it with an error message.")
+            out.print(
+                f"{escape(upload.name)} is no batch file's name: the pipeline will answer it with an error message.",
+                soft_wrap=True,
+            )
     for result in results:
         told = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
         out.print(told, soft_wrap=True)
-    if batches and not waited:
-        out.print(f"Sent. See how it goes on with: pipeline status {batches[0]}")
+        if result.ledger and result.current and before.get(result.batch) == result.ledger.execution:
+            out.print(f"That was before: the set is the same, so nothing runs again (pipeline replay {result.batch}).")
