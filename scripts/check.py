@@ -120,7 +120,7 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
         out.print(f"Customers spent {amount(summary['total_amount'])} in all.")
     out.print(files_table(summary))
     if line := reconciliation(summary):
-        out.print(line)
+        out.print(line, soft_wrap=True)
     show(group(errors, 3))
 
 

@@ -94,8 +94,7 @@ def send_sample(target: Target) -> tuple[Ledger, bool]:
     s3 = target.client("s3")
     bucket = Bucket(target.output("bucket_name"), s3)
     table = Table(target.output("table_name"), target.client("dynamodb"))
-    batches, foreign = find_batches(s3, bucket.name)
-    if batches == [DAY] and not foreign:
+    if find_batches(s3, bucket.name) == ([DAY], []):
         with step("Empty what the last demo left"):
             _check_empty(target)
     known = table.get_ledger(DAY)
@@ -157,11 +156,12 @@ def show_results(shown: Shown) -> None:
     numbers = Numbers.of(summary)
     seconds = duration_of(shown.entry) or 0
     out.print(
-        f"\n[bold]Batch {DAY} [green]{shown.entry.state}[/] in {terminal.duration(seconds)}[/]: {numbers.sentence()}."
+        f"\n[bold]Batch {DAY} [green]{shown.entry.state}[/] in {terminal.duration(seconds)}[/]: {numbers.sentence()}.",
+        soft_wrap=True,
     )
     if shown.again:
         out.print("These very files had been processed before: nothing was written and nothing was sent again.")
-    out.print(f"{reconciliation(summary)}.\n")
+    out.print(f"{reconciliation(summary)}.\n", soft_wrap=True)
     out.print(files_table(summary))
 
     out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.customers:,} customers)")

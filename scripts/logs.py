@@ -77,16 +77,21 @@ def _read_group(
         for page in pages:
             for event in page["events"]:
                 text = event["message"].rstrip("\n")
-                if (batch or "") in text and not _is_noise(text):
+                if (batch or "") in text and not is_noise(text):
                     yield Event(event["timestamp"], function, text)
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
 
 
-def _is_noise(text: str) -> bool:
-    """Lambda's own lines, and metrics in their embedded format."""
-    return text.startswith(LAMBDA_NOISE) or text.startswith('{"_aws"')
+def is_noise(text: str) -> bool:
+    """Tell whether a line is one of Lambda's own, or metrics in their embedded format."""
+    return text.startswith((*LAMBDA_NOISE, '{"_aws"'))
+
+
+def is_trace(text: str) -> bool:
+    """Tell whether a line belongs to a traceback that is not part of a JSON line; the line after it says the error."""
+    return text.startswith((" ", "Traceback "))
 
 
 def seconds(text: str) -> float:
@@ -127,6 +132,7 @@ def _short(value: Any) -> str:
 def command(
     batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Only lines that name this day.")] = None,
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 2h, 3d.")] = "1h",
+    full: Annotated[bool, typer.Option("--full", help="Show tracebacks too.")] = False,
     env: terminal.EnvOption = "",
     as_json: terminal.JsonOption = False,
 ) -> None:
@@ -142,7 +148,8 @@ def command(
     target = targets.load(env)
     terminal.announce(target)
     out, count = terminal.out(), 0
-    for event in read(target.client("logs"), target.output("log_group_names"), start, batch):
+    events = read(target.client("logs"), target.output("log_group_names"), start, batch)
+    for event in events if full or as_json else (event for event in events if not is_trace(event.text)):
         count += 1
         if as_json:
             sys.stdout.write(event.text + "\n")
