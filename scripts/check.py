@@ -121,7 +121,7 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     out.print(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
-    show(group(errors, 3))
+    show(group(errors, 3, summary))
 
 
 def command(

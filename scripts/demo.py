@@ -172,7 +172,7 @@ def show_results(shown: Shown) -> None:
     out.print(table)
 
     out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
-    show(group(shown.errors, 1), more=False)
+    show(group(shown.errors, 1, summary), more=False)
 
     types = [message.fields.get("type") for message in shown.messages.messages]
     out.print(

@@ -55,12 +55,22 @@ def find(dynamodb: DynamoDBClient, table: str, batch: str) -> list[Fault]:
     return sorted(faults, key=lambda fault: (fault["file"] or "", fault["line"] or 0))
 
 
-def group(faults: Iterable[Fault], examples: int) -> list[Group]:
-    """Gather errors by code and file, the most frequent first."""
+def group(faults: Iterable[Fault], examples: int, summary: Mapping[str, Any] | None = None) -> list[Group]:
+    """Gather errors by code and file, the most frequent first.
+
+    Only the first errors of a file have an item and a message of their own; a run's summary counts all of them.
+    """
+    files = (summary or {}).get("files", {}).values()
+    counts = {
+        (code, file["file"]): int(count) for file in files for code, count in file.get("refused_by_code", {}).items()
+    }
     gathered: dict[tuple[str, str | None], list[Fault]] = {}
     for fault in faults:
         gathered.setdefault((fault["code"], fault["file"]), []).append(fault)
-    groups = [Group(code, file, len(found), found[:examples]) for (code, file), found in gathered.items()]
+    groups = [
+        Group(code, file, counts.get((code, file), len(found)), found[:examples])
+        for (code, file), found in gathered.items()
+    ]
     return sorted(groups, key=lambda found: (-found.count, found.code, found.file or ""))
 
 
@@ -123,6 +133,7 @@ def command(
     entry = table.get_ledger(batch) if batch != UNKNOWN else None
     faults = find(dynamodb, table.name, batch)
     keys = rejects(bucket, entry)
+    summary = entry.summary if entry else {}
     copies = download(bucket, keys, folder) if folder else []
     if as_json:
         terminal.print_json(
@@ -130,13 +141,13 @@ def command(
                 "batch": batch,
                 "state": entry.state.value if entry else None,
                 "errors": faults,
-                "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(faults, 0)],
+                "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(faults, 0, summary)],
                 "rejects": [f"s3://{bucket.name}/{key}" for key in keys],
                 "downloaded": [str(path) for path in copies],
             }
         )
         return
-    show(group(faults, examples))
+    show(group(faults, examples, summary))
     out = terminal.out()
     if entry and entry.cause:
         out.print(f"The run failed: {escape(entry.cause)}", soft_wrap=True)

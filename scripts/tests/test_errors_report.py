@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,12 @@ def test_files_without_a_day_have_their_own_list(stack: Stack, run: Run) -> None
         }
     )
     assert "notes.txt was not processed" in run("errors", "unknown").stdout
+
+
+def test_errors_beyond_those_with_a_message_are_counted_by_the_run(faulty: Stack, run: Run) -> None:
+    summary = {"files": {"items": {"file": f"items_{DAY}.csv", "refused_by_code": {"not_an_amount": 4321}}}}
+    faulty.table.update_ledger(DAY, lambda entry: replace(entry, summary=summary))
+    result = run("errors", DAY, "--examples", "1")
+    assert f"4,321 × not_an_amount  items_{DAY}.csv" in result.stdout
+    assert "… and 4,320 more" in result.stdout
+    assert json.loads(run("errors", DAY, "--json").stdout)["by_code"][0]["count"] == 4321
