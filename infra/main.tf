@@ -108,3 +108,36 @@ module "trigger" {
   event_pattern = each.value.event_pattern
   function_arn  = module.function[each.value.function].arn
 }
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  name        = local.prefix
+  scope       = local.scope
+  require_tls = var.require_tls
+  emails      = var.alarm_emails
+  namespace   = local.prefix
+  functions = {
+    for part, function in module.function :
+    part => { name = function.name, timeout_seconds = var.timeout_seconds[part], memory_mb = var.memory_mb[part] }
+  }
+  queues = {
+    ingest = module.ingest_queue.name
+    output = module.output_queue.name
+  }
+  oldest_message_seconds = {
+    ingest = 3 * local.ingest_visibility_timeout_seconds # it has failed twice by then
+    output = var.output_age_alarm_hours * 3600
+  }
+  dead_letter_queues = {
+    ingest  = module.ingest_queue.dead_letter_queue_name
+    output  = module.output_queue.dead_letter_queue_name
+    publish = module.publish_dead_letter_queue.name
+  }
+  table_name                   = module.table.name
+  state_machine_arn            = module.workflow.state_machine_arn
+  rules                        = { for name, trigger in local.triggers : name => trigger.function }
+  completed_batch_within_hours = var.completed_batch_within_hours
+  refused_share_percent        = var.refused_share_percent
+  prices                       = var.prices
+}

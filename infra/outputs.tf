@@ -55,3 +55,13 @@ output "log_group_names" {
     { workflow = module.workflow.log_group_name },
   )
 }
+
+output "alarm_topic_arn" {
+  description = "ARN of the topic that alarms are sent to."
+  value       = module.monitoring.topic_arn
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = module.monitoring.dashboard_name
+}

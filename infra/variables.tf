@@ -279,6 +279,74 @@ variable "output_visibility_timeout_seconds" {
   }
 }
 
+# --- Alarms and dashboard ------------------------------------------------------------------------------------------
+
+variable "alarm_emails" {
+  description = "Addresses that get the alarms, each after confirming a message from AWS. At most 20; others subscribe to the topic themselves."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = length(var.alarm_emails) <= 20 && alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
+    error_message = "alarm_emails must be at most 20 e-mail addresses such as night@example.com: more belong into a mailing list."
+  }
+}
+
+variable "completed_batch_within_hours" {
+  description = "Hours within which some batch must have been completed, or there is an alarm, 12 to 168: with a batch a day a little more than 24, without batches on weekends a little more than 72. Null for no such alarm."
+  type        = number
+  default     = 26
+
+  validation {
+    condition     = var.completed_batch_within_hours == null ? true : var.completed_batch_within_hours >= 12 && var.completed_batch_within_hours <= 168 && floor(var.completed_batch_within_hours) == var.completed_batch_within_hours
+    error_message = "completed_batch_within_hours must be a whole number from 12 (batches come at most once a day) to 168 (CloudWatch looks back seven days at most), or null."
+  }
+}
+
+variable "refused_share_percent" {
+  description = "Refused records of a batch, in percent of those read, above which there is an alarm, 0 to 100."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.refused_share_percent >= 0 && var.refused_share_percent <= 100
+    error_message = "refused_share_percent must be from 0 (any refused record raises the alarm) to 100 (none does): it is a share."
+  }
+}
+
+variable "output_age_alarm_hours" {
+  description = "Hours after which a message that no consumer has taken from the output queue raises an alarm, 1 to 300."
+  type        = number
+  default     = 6
+  nullable    = false
+
+  validation {
+    condition     = var.output_age_alarm_hours >= 1 && var.output_age_alarm_hours <= 300
+    error_message = "output_age_alarm_hours must be from 1 to 300: after 336 hours (14 days) SQS forgets the message, and somebody must have time to act before."
+  }
+}
+
+variable "prices" {
+  description = "Prices in US dollars that the dashboard reckons with: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS. The defaults are list prices for eu-west-1 and arm64."
+  type = object({
+    gb_second        = optional(number, 0.0000133334)
+    function_call    = optional(number, 0.0000002)
+    state_transition = optional(number, 0.000025)
+    read_unit        = optional(number, 0.0000001415)
+    write_unit       = optional(number, 0.000000705)
+    queue_request    = optional(number, 0.0000005)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for price in values(var.prices) : price >= 0 && price < 1])
+    error_message = "prices must be from 0 to below 1 US dollar each: they are for a single unit, not for a million."
+  }
+}
+
 # --- Protection ----------------------------------------------------------------------------------------------------
 
 variable "require_tls" {

@@ -7,3 +7,7 @@ log_retention_days  = 14
 work_retention_days        = 15
 rejects_retention_days     = 30
 old_version_retention_days = 15
+
+# Batches come when somebody tries something.
+due_check_schedule           = null
+completed_batch_within_hours = null

@@ -12,3 +12,6 @@ partial_batch_responses = false
 
 # Nobody waits for files on this machine: a check at noon would report a day that never was.
 due_check_schedule = null
+
+# Nor does anybody need an alarm when no batch comes.
+completed_batch_within_hours = null

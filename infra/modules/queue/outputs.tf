@@ -4,6 +4,16 @@ output "arn" {
   depends_on  = [aws_sqs_queue.this, aws_sqs_queue_policy.this]
 }
 
+output "name" {
+  description = "Name of the queue."
+  value       = aws_sqs_queue.this.name
+}
+
+output "dead_letter_queue_name" {
+  description = "Name of the dead-letter queue; null where there is none."
+  value       = one(aws_sqs_queue.dead_letter[*].name)
+}
+
 output "url" {
   description = "URL of the queue."
   value       = aws_sqs_queue.this.id

@@ -1,0 +1,147 @@
+# Every way to fail, as alarms on single metrics. `clears` says whether somebody is told that it is over: of a queue that is
+# empty again, but not of a run that failed an hour ago, which nothing has put right since.
+
+locals {
+  # What stays wrong until somebody acts: one look is enough.
+  at_once = { statistic = "Maximum", comparison = "GreaterThanThreshold", period = 300, periods = 1, missing = "notBreaching", clears = true }
+  # What happened and is not undone by time.
+  once = merge(local.at_once, { statistic = "Sum", threshold = 0, clears = false })
+  # What retries heal by themselves, unless it lasts for a quarter of an hour.
+  lasting = merge(local.at_once, { statistic = "Sum", threshold = 0, periods = 3 })
+
+  dead_letter_alarms = {
+    for name, queue in var.dead_letter_queues : "${name}-dead-letters" => merge(local.at_once, {
+      description = "Something could not be processed and waits in ${queue}. Once the cause is gone: make redrive"
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateNumberOfMessagesVisible"
+      dimensions  = { QueueName = queue }
+      threshold   = 0
+    })
+  }
+
+  age_alarms = {
+    for name, seconds in var.oldest_message_seconds : "${name}-age" => merge(local.at_once, {
+      description = "A message has waited in ${var.queues[name]} for more than ${seconds} seconds: what should take it does not, or fails again and again."
+      namespace   = "AWS/SQS"
+      metric      = "ApproximateAgeOfOldestMessage"
+      dimensions  = { QueueName = var.queues[name] }
+      threshold   = seconds
+    })
+  }
+
+  function_alarms = merge([
+    for part, function in var.functions : {
+      "${part}-errors" = merge(local.lasting, {
+        description = "${function.name} has failed for a quarter of an hour, so this is more than what a retry heals. See why: make logs"
+        namespace   = "AWS/Lambda"
+        metric      = "Errors"
+        dimensions  = { FunctionName = function.name }
+      })
+      "${part}-throttles" = merge(local.lasting, {
+        description = "${function.name} is refused calls: the account's or its own concurrency is used up."
+        namespace   = "AWS/Lambda"
+        metric      = "Throttles"
+        dimensions  = { FunctionName = function.name }
+      })
+      "${part}-duration" = merge(local.at_once, {
+        description = "${function.name} has used nine tenths of its timeout of ${function.timeout_seconds} seconds: give it more time or memory before it needs it."
+        namespace   = "AWS/Lambda"
+        metric      = "Duration"
+        dimensions  = { FunctionName = function.name }
+        threshold   = 900 * function.timeout_seconds # milliseconds
+      })
+    }
+  ]...)
+
+  # Functions that EventBridge calls: Lambda drops an event after three tries, and then nobody has it.
+  event_alarms = merge(
+    {
+      for part in toset(values(var.rules)) : "${part}-events-dropped" => merge(local.once, {
+        description = "An event for ${var.functions[part].name} was given up after three tries. See why: make logs"
+        namespace   = "AWS/Lambda"
+        metric      = "AsyncEventsDropped"
+        dimensions  = { FunctionName = var.functions[part].name }
+      })
+    },
+    {
+      for rule, part in var.rules : "${rule}-not-called" => merge(local.once, {
+        description = "The rule ${var.name}-${rule} could not call ${var.functions[part].name}."
+        namespace   = "AWS/Events"
+        metric      = "FailedInvocations"
+        dimensions  = { RuleName = "${var.name}-${rule}" }
+      })
+    },
+  )
+
+  run_alarms = {
+    for name, metric in { failed = "ExecutionsFailed", timed-out = "ExecutionsTimedOut", stopped = "ExecutionsAborted" } :
+    "runs-${name}" => merge(local.once, {
+      description = "A batch's run has ${name == "failed" ? "failed or was refused" : replace(name, "-", " ")}. Which one and why: make status. Once the cause is gone: make replay BATCH=..."
+      namespace   = "AWS/States"
+      metric      = metric
+      dimensions  = { StateMachineArn = var.state_machine_arn }
+    })
+  }
+
+  table_alarms = {
+    for name, metric in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "table-throttled-${name}" => merge(local.lasting, {
+      description = "${var.table_name} has refused ${name} for a quarter of an hour: retries wait, and batches take longer."
+      namespace   = "AWS/DynamoDB"
+      metric      = metric
+      dimensions  = { TableName = var.table_name }
+    })
+  }
+
+  # Two questions, as CloudWatch knows no "by six o'clock": at the time of day when the files are due, the scheduled check
+  # counts what is missing; and whatever the time, some batch must have been completed within the last hours. A set that
+  # is there but did not make it is a run that failed, timed out or waits, which have alarms of their own.
+  day_alarms = merge(
+    {
+      files-missing = merge(local.once, {
+        description = "Files of a batch were due and have not arrived. Which ones: make status. The partner has an error message for each."
+        namespace   = var.namespace
+        metric      = "MissingFiles"
+        dimensions  = { service = "intake" }
+      })
+    },
+    var.completed_batch_within_hours == null ? {} : {
+      no-batch-completed = merge(local.at_once, {
+        description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours. Where they are: make status"
+        namespace   = var.namespace
+        metric      = "BatchesCompleted"
+        dimensions  = { service = "finalize" }
+        statistic   = "Sum"
+        comparison  = "LessThanThreshold"
+        threshold   = 1
+        period      = 3600
+        periods     = var.completed_batch_within_hours
+        missing     = "breaching"
+      })
+    },
+  )
+
+  alarms = merge(
+    local.dead_letter_alarms,
+    local.age_alarms,
+    local.function_alarms,
+    local.event_alarms,
+    local.run_alarms,
+    local.table_alarms,
+    local.day_alarms,
+    {
+      publish-iterator-age = merge(local.at_once, {
+        description = "Changes of ${var.table_name} have waited for more than a quarter of an hour to be sent. The stream forgets them after 24 hours."
+        namespace   = "AWS/Lambda"
+        metric      = "IteratorAge"
+        dimensions  = { FunctionName = var.functions.publish.name }
+        threshold   = 900000 # milliseconds
+      })
+      publish-dead-letters-lost = merge(local.once, {
+        description = "A change could neither be sent nor set aside in ${var.dead_letter_queues.publish}. Once the cause is gone: make replay BATCH=..."
+        namespace   = "AWS/Lambda"
+        metric      = "DestinationDeliveryFailures"
+        dimensions  = { FunctionName = var.functions.publish.name }
+      })
+    },
+  )
+}

@@ -1,0 +1,259 @@
+"""Every way to fail raises an alarm, and alarms and dashboard look at metrics that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pipeline
+import pytest
+from pipeline.observability import Metric
+
+from infra.tests.support import ACCOUNT, FUNCTIONS, REGION, Plan, Planner
+
+pytestmark = pytest.mark.terraform
+
+PREFIX = "csv-pipeline-dev"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-alarms"
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
+QUEUES = {f"{PREFIX}-{name}" for name in ("ingest", "ingest-dead-letter", "publish-dead-letter")} | {
+    f"{PREFIX}-{name}.fifo" for name in ("output", "output-dead-letter")
+}
+
+# What AWS publishes, as its developer guides list it: each service's metrics by the dimensions that they come with.
+FUNCTION_METRICS = {
+    "AsyncEventAge",
+    "AsyncEventsDropped",
+    "AsyncEventsReceived",
+    "ConcurrentExecutions",
+    "DeadLetterErrors",
+    "DestinationDeliveryFailures",
+    "Duration",
+    "Errors",
+    "Invocations",
+    "IteratorAge",
+    "Throttles",
+}
+QUEUE_METRICS = {
+    "ApproximateAgeOfOldestMessage",
+    "ApproximateNumberOfMessagesDelayed",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesVisible",
+    "NumberOfEmptyReceives",
+    "NumberOfMessagesDeleted",
+    "NumberOfMessagesReceived",
+    "NumberOfMessagesSent",
+    "SentMessageSize",
+}
+MACHINE_METRICS = {
+    "ExecutionThrottled",
+    "ExecutionTime",
+    "ExecutionsAborted",
+    "ExecutionsFailed",
+    "ExecutionsStarted",
+    "ExecutionsSucceeded",
+    "ExecutionsTimedOut",
+}
+TABLE_METRICS = {
+    "ConsumedReadCapacityUnits",
+    "ConsumedWriteCapacityUnits",
+    "ReadThrottleEvents",
+    "WriteThrottleEvents",
+}
+RULE_METRICS = {"FailedInvocations", "Invocations", "MatchedEvents", "ThrottledRules", "TriggeredRules"}
+PUBLISHED: dict[tuple[str, tuple[str, ...]], tuple[set[str], set[str]]] = {
+    ("AWS/Lambda", ("FunctionName",)): (FUNCTION_METRICS, {f"{PREFIX}-{name}" for name in FUNCTIONS}),
+    ("AWS/SQS", ("QueueName",)): (QUEUE_METRICS, QUEUES),
+    ("AWS/States", ("StateMachineArn",)): (MACHINE_METRICS, {MACHINE}),
+    ("AWS/States", ("ServiceMetric",)): ({"ConsumedCapacity", "ThrottledEvents"}, {"StateTransition"}),
+    ("AWS/DynamoDB", ("TableName",)): (TABLE_METRICS, {PREFIX}),
+    ("AWS/Events", ("RuleName",)): (RULE_METRICS, {f"{PREFIX}-{rule}" for rule in ("due-check", "run-ended")}),
+}
+
+Named = tuple[str, str, Mapping[str, str]]
+
+
+def emitted(name: str, dimensions: Mapping[str, str]) -> bool:
+    """Whether a function's code counts the metric under these dimensions."""
+    if name == "ColdStart":  # Powertools' own, for each function
+        service = dimensions.get("service")
+        return service in FUNCTIONS and dimensions == {"service": service, "function_name": f"{PREFIX}-{service}"}
+    (service,) = dimensions.values()
+    code = (Path(str(pipeline.__file__)).parent / "handlers" / f"{service}.py").read_text()
+    return set(dimensions) == {"service"} and f"Metric.{Metric(name).name}" in code
+
+
+def exists(metric: Named) -> bool:
+    namespace, name, dimensions = metric
+    if namespace == PREFIX:
+        return emitted(name, dimensions)
+    names, values = PUBLISHED[namespace, tuple(dimensions)]
+    return name in names and set(dimensions.values()) <= values
+
+
+def alarms_of(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """The alarms by the part of their names behind the prefix."""
+    found = plan.of_type("aws_cloudwatch_metric_alarm").values()
+    return {alarm["alarm_name"].removeprefix(f"{PREFIX}-"): alarm for alarm in found}
+
+
+def metrics_of_alarms(plan: Plan) -> Iterator[Named]:
+    for alarm in alarms_of(plan).values():
+        if alarm["metric_name"]:
+            yield alarm["namespace"], alarm["metric_name"], alarm["dimensions"]
+        for query in alarm["metric_query"]:
+            for metric in query["metric"]:
+                yield metric["namespace"], metric["metric_name"], metric["dimensions"]
+
+
+def dashboard_of(plan: Plan) -> list[dict[str, Any]]:
+    body = json.loads(plan["module.monitoring.aws_cloudwatch_dashboard.this"]["dashboard_body"])
+    widgets: list[dict[str, Any]] = body["widgets"]
+    return widgets
+
+
+def rows(widget: Mapping[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """A widget's lines: namespace, name and dimensions (nothing for an expression), and how the line is shown."""
+    for row in widget["properties"].get("metrics", []):
+        yield [part for part in row if isinstance(part, str)], next((p for p in row if isinstance(p, dict)), {})
+
+
+def metrics_of_dashboard(plan: Plan) -> Iterator[Named]:
+    for widget in dashboard_of(plan):
+        for parts, _ in rows(widget):
+            if parts:
+                yield parts[0], parts[1], dict(zip(parts[2::2], parts[3::2], strict=True))
+
+
+def test_every_metric_that_an_alarm_watches_exists(plan: Plan) -> None:
+    metrics = list(metrics_of_alarms(plan))
+
+    assert len(metrics) > 30
+    assert [metric for metric in metrics if not exists(metric)] == []
+
+
+def test_every_metric_that_the_dashboard_shows_exists(plan: Plan) -> None:
+    metrics = list(metrics_of_dashboard(plan))
+
+    assert len(metrics) > 60
+    assert [metric for metric in metrics if not exists(metric)] == []
+
+
+def test_everything_that_the_code_counts_is_on_the_dashboard(plan: Plan) -> None:
+    shown = {name for namespace, name, _ in metrics_of_dashboard(plan) if namespace == PREFIX}
+
+    assert shown == {metric.value for metric in Metric} | {"ColdStart"}
+
+
+def test_dashboard_answers_the_five_questions_without_a_hole(plan: Plan) -> None:
+    widgets = dashboard_of(plan)
+    headings = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
+    places = [(widget["x"], widget["y"]) for widget in widgets]
+
+    assert [re.findall("## (.*)", heading) for heading in headings] == [
+        ["Did today's batch arrive?"],
+        ["Is it done?"],
+        ["What failed?"],
+        ["How long does it take?"],
+        ["What does it cost?"],
+    ]
+    assert "${" not in json.dumps(widgets)
+    assert len(set(places)) == len(places)
+    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
+
+
+def test_expressions_use_lines_of_their_own_widget(plan: Plan) -> None:
+    functions = {"IF", "SUM"}
+    for widget in dashboard_of(plan):
+        options = [option for _, option in rows(widget)]
+        known = {option["id"] for option in options if "id" in option}
+        for option in options:
+            used = set(re.findall(r"[A-Za-z_]\w*", option.get("expression", ""))) - functions
+            assert used <= known, option
+
+
+def test_dashboard_shows_alarms_that_there_are(plan: Plan) -> None:
+    (widget,) = [widget for widget in dashboard_of(plan) if widget["type"] == "alarm"]
+    names = {arn.rpartition(f":alarm:{PREFIX}-")[2] for arn in widget["properties"]["alarms"]}
+
+    assert names <= set(alarms_of(plan))
+
+
+def test_cost_is_reckoned_with_the_given_prices_and_memory(planner: Planner) -> None:
+    plan = planner.plan(prices={"write_unit": 0.000001}, memory_mb={"transform": 2048})
+    (widget,) = [w for w in dashboard_of(plan) if w["properties"].get("title") == "Cost of a day"]
+    expressions = {option["label"]: option["expression"] for _, option in rows(widget) if "expression" in option}
+
+    assert expressions["DynamoDB"] == "reads * 0.000000141500 + writes * 0.000001000000"
+    assert "transform_ms * 2048" in expressions["Lambda"]
+    assert expressions["together"] == "lambda_usd + states_usd + table_usd + queue_usd"
+
+
+def test_every_way_to_fail_raises_an_alarm(plan: Plan) -> None:
+    assert set(alarms_of(plan)) == {
+        *(f"{queue}-dead-letters" for queue in ("ingest", "output", "publish")),
+        *(f"{queue}-age" for queue in ("ingest", "output")),
+        *(f"{part}-{fault}" for part in FUNCTIONS for fault in ("errors", "throttles", "duration")),
+        *(f"{part}-events-dropped" for part in ("intake", "finalize")),
+        *(f"{rule}-not-called" for rule in ("due-check", "run-ended")),
+        *(f"runs-{end}" for end in ("failed", "timed-out", "stopped")),
+        *(f"table-throttled-{what}" for what in ("reads", "writes")),
+        "publish-iterator-age",
+        "publish-dead-letters-lost",
+        "files-missing",
+        "no-batch-completed",
+        "refused-share",
+    }
+
+
+def test_alarm_tells_the_topic_and_says_what_it_means(plan: Plan) -> None:
+    written = json.dumps(plan.document["configuration"]["root_module"]["module_calls"]["monitoring"])
+    assert written.count('"alarm_actions"') == 2
+
+    for name, alarm in alarms_of(plan).items():
+        assert len(alarm["alarm_description"].split()) > 5, name
+        assert len(alarm["alarm_description"]) <= 1024, name
+        assert alarm["treat_missing_data"] == ("breaching" if name == "no-batch-completed" else "notBreaching"), name
+
+
+def test_call_that_nears_its_timeout_is_told_before_it_is_cut_off(planner: Planner) -> None:
+    alarm = alarms_of(planner.plan(timeout_seconds={"transform": 300}))["transform-duration"]
+
+    assert (alarm["threshold"], alarm["statistic"]) == (270_000, "Maximum")
+
+
+def test_day_without_a_batch_is_told_after_the_hours_given(planner: Planner) -> None:
+    alarm = alarms_of(planner.plan(completed_batch_within_hours=74))["no-batch-completed"]
+
+    assert (alarm["period"], alarm["evaluation_periods"], alarm["datapoints_to_alarm"]) == (3600, 74, 74)
+    assert (alarm["comparison_operator"], alarm["threshold"]) == ("LessThanThreshold", 1)
+    assert alarm["period"] * alarm["evaluation_periods"] <= 7 * 86400, "as far as CloudWatch looks back"
+
+
+def test_environment_without_daily_batches_has_no_alarm_about_their_absence(local_plan: Plan) -> None:
+    names = {alarm["alarm_name"] for alarm in local_plan.of_type("aws_cloudwatch_metric_alarm").values()}
+
+    assert not {name for name in names if name.endswith(("no-batch-completed", "due-check-not-called"))}
+    assert "csv-pipeline-local-runs-failed" in names
+
+
+def test_refused_share_is_a_share_of_what_was_read(planner: Planner) -> None:
+    alarm = alarms_of(planner.plan(refused_share_percent=12.5))["refused-share"]
+    (share,) = [query for query in alarm["metric_query"] if query["expression"]]
+
+    assert alarm["threshold"] == 12.5
+    assert share["expression"] == "IF(read > 0, 100 * refused / read, 0)"
+    assert {query["id"] for query in alarm["metric_query"]} == {"share", "read", "refused"}
+
+
+def test_alarms_reach_everybody_who_is_to_be_told(planner: Planner) -> None:
+    plan = planner.plan(alarm_emails=["night@example.com", "day@example.com"])
+    subscriptions = plan.of_type("aws_sns_topic_subscription").values()
+
+    assert {(one["protocol"], one["endpoint"]) for one in subscriptions} == {
+        ("email", "night@example.com"),
+        ("email", "day@example.com"),
+    }
