@@ -159,6 +159,13 @@ def test_what_the_service_sets_by_itself_is_left_alone() -> None:
     assert f"    prevent_destroy = true\n    {ignored}\n  }}\n}}" in fit_text(guarded, SCHEMA)[0]
 
 
+def test_what_the_emulator_tells_wrongly_is_left_alone_altogether() -> None:
+    text = 'resource "aws_cloudwatch_metric_alarm" "this" {\n  alarm_name = "a"\n}\n'
+    schema = {"resource_schemas": {"aws_cloudwatch_metric_alarm": {"block": {"attributes": {"alarm_name": {}}}}}}
+
+    assert "  lifecycle {\n    ignore_changes = all\n  }\n}" in fit_text(text, schema)[0]
+
+
 def test_the_provider_talks_to_the_local_aws_only() -> None:
     fitted, _ = fit_text('provider "aws" {\n  region = var.region\n  retry_mode = "standard"\n}\n', SCHEMA)
 
