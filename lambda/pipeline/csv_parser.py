@@ -149,9 +149,11 @@ class CsvFile:
 
     def _lines(self) -> str:
         # Quote, escape and comment are switched off and the delimiter does not occur: so a line is one cell.
+        # By default a buffer is 16 times the longest line, which is more memory than reading by line needs.
         return f"""read_csv({literal(str(self.records.path))}, auto_detect = false, header = false,
             skip = {self.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(self.marks.cell)},
-            quote = '', escape = '', comment = '', new_line = '\\n', max_line_size = {4 * BLOCK})"""
+            quote = '', escape = '', comment = '', new_line = '\\n',
+            max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
     def _cells_sql(self, lines: str | None) -> str:
         """Select the lines with their cells, those of a clean record without quotes."""
