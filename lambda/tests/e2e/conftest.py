@@ -20,10 +20,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(target)
 
 
-_DAYS = (f"2023{month:02}{day:02}" for month, day in itertools.product(range(1, 13), range(1, 29)))
+@pytest.fixture(scope="session")
+def days() -> Iterator[str]:
+    """Batches that no other test uses."""
+    return (f"2023{month:02}{day:02}" for month, day in itertools.product(range(1, 13), range(1, 29)))
 
 
 @pytest.fixture
-def day() -> str:
+def day(days: Iterator[str]) -> str:
     """A batch that no other test uses."""
-    return next(_DAYS)
+    return next(days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections import Counter
@@ -37,6 +38,7 @@ class Stack:
 
     target: Target
     received: list[dict[str, Any]] = field(default_factory=list)
+    _consumer: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.s3 = self.target.client("s3")
@@ -81,7 +83,13 @@ class Stack:
         """
         marker = uuid.uuid4().hex
         self.table.put(_marker(marker))
-        eventually(lambda: self._drain() or marker in self._codes(), "the marker's message")
+
+        def marked() -> bool:
+            with self._consumer:
+                self._drain()
+                return marker in self._codes()
+
+        eventually(marked, "the marker's message")
         return [json.loads(message["body"]) for message in self.received if message["batch"] == batch]
 
     def counted(self, batch: str) -> Counter[str]:

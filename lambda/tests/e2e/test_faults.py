@@ -1,0 +1,129 @@
+"""Processes really die (`os._exit`) or hang on the deployed stack; the table and the messages end as without it."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from e2e.stack import Stack, eventually
+from e2e.test_day import CUSTOMERS, ITEMS, files_of
+
+from pipeline.ledger import BatchState
+from scripts import package
+from scripts.terraform import deployed_stack
+
+pytestmark = pytest.mark.e2e
+
+FAULTY_ENTRY = Path(__file__).with_name("faulty_entry.py")
+Outcome = tuple[dict[tuple[str, str], str], Counter[str]]
+
+FUNCTION_SECONDS = 8
+"""Timeout of the functions here: what hangs is given up soon."""
+
+STAGES = {"intake": (1, 7, 8, 15), "transform": (1, 3, 5, 8, 10, 13), "deliver": (1, 2, 3), "finalize": (1, 2), "publish": (1, 2)}
+"""The calls of the SDK, by number, at which each stage dies; the tests in memory try every one."""
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the files that say which function fails where."""
+    return tmp_path_factory.mktemp("faults")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[Stack]:
+    """A stack of its own, whose functions can be made to fail, and which does not wait long for anything."""
+    folder = tmp_path_factory.mktemp("faulty")
+    built = package.build("local")
+    with deployed_stack(folder, built.file) as target:
+        stack = Stack(target)
+        zip_file = folder / "faulty.zip"
+        shutil.copyfile(built.file, zip_file)
+        with zipfile.ZipFile(zip_file, "a") as archive:
+            archive.write(FAULTY_ENTRY, FAULTY_ENTRY.name)
+        lambdas = target.client("lambda")
+        for part, name in target.output("function_names").items():
+            settings = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            settings |= {"FAULT_FILE": str(faults / part), "REAL_HANDLER": f"pipeline.handlers.{part}.handler"}
+            if "QUIET_SECONDS" in settings:
+                settings["QUIET_SECONDS"] = str(FUNCTION_SECONDS)
+            lambdas.update_function_code(FunctionName=name, ZipFile=zip_file.read_bytes())
+            lambdas.update_function_configuration(
+                FunctionName=name,
+                Handler="faulty_entry.handler",
+                Timeout=FUNCTION_SECONDS,
+                Environment={"Variables": settings},
+            )
+        stack.sqs.set_queue_attributes(
+            QueueUrl=target.output("ingest_queue_url"), Attributes={"VisibilityTimeout": str(FUNCTION_SECONDS)}
+        )
+        yield stack
+
+
+def corrected(day: str) -> dict[str, bytes]:
+    """A correction that adds, changes and removes."""
+    items = ITEMS.replace("3,o-3,Cap,1,0.0001", "3,o-3,Cap,1,0.0002").replace("Ink,x", "Ink,1")
+    return files_of(day, items, CUSTOMERS.replace("3,Eva,Dal,c-3,Active\n4,Eva,Dal,c-3,Active\n", ""))
+
+
+def day_and_correction(
+    stack: Stack, day: str, fault: tuple[Path, str] | None
+) -> Outcome:
+    """Run a day and then its correction, in which the fault strikes; return the table and messages without the day."""
+    stack.upload(files_of(day))
+    first = stack.ended(day)
+    stack.messages(day)
+    if fault:
+        whole = fault[0].with_suffix(".new")
+        whole.write_text(fault[1])
+        whole.replace(fault[0])
+    stack.upload(corrected(day))
+
+    def corrected_too() -> bool:
+        entry = stack.ended(day)
+        return entry.version != first.version and entry.state is BatchState.COMPLETED
+
+    eventually(corrected_too, f"the correction of {day}")
+    if fault:
+        eventually(lambda: not fault[0].exists(), f"the fault {fault}")
+        stack.ended(day)
+    sent = stack.counted(day)
+    return (
+        {
+            (pk.replace(day, "DAY"), sk.replace(day, "DAY")): str(item).replace(day, "DAY")
+            for (pk, sk), item in stack.items(day).items()
+        },
+        Counter({text.replace(day, "DAY"): count for text, count in sent.items()}),
+    )
+
+
+def break_stage(
+    stack: Stack, stage: str, file: Path, days: Iterator[str], expected: Outcome
+) -> Iterator[tuple[str, Counter[str], Counter[str], bool]]:
+    """Break one stage in every way, one after the other: what was broken, lost, doubled, and whether all is right."""
+    ways = [f"{call}:{kind}" for call in STAGES[stage] for kind in ("before", "after")]
+    for way in [*ways, "2:hang"]:
+        outcome = day_and_correction(stack, next(days), (file, way))
+        yield f"{stage} {way}", expected[1] - outcome[1], outcome[1] - expected[1], outcome == expected
+
+
+def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
+    stack: Stack, faults: Path, days: Iterator[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The stages are broken at the same time, on different days: so days also suffer from each other's faults."""
+    expected = day_and_correction(stack, next(days), None)
+    with ThreadPoolExecutor(len(STAGES)) as pool:
+        parts = pool.map(lambda stage: list(break_stage(stack, stage, faults / stage, days, expected)), STAGES)
+        results = [result for part in parts for result in part]
+    wrong = [name for name, _, _, right in results if not right]
+    lost = sum(missing.total() for _, missing, _, _ in results)
+    doubled = sum(extra.total() for _, _, extra, _ in results)
+    with capsys.disabled():
+        print(f"\nfaults: {len(results)} injected, {len(results) - len(wrong)} survived, {lost} lost, {doubled} doubled")
+    assert (wrong, lost, doubled) == ([], 0, 0)
+    assert not any(stack.dead_letters().values())
