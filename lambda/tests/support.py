@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
-
 from pipeline.ledger import BatchState
+
 from scripts import package
 from scripts.terraform import deployed_stack
 
@@ -25,7 +25,13 @@ Outcome = tuple[dict[tuple[str, str], str], Counter[str]]
 FUNCTION_SECONDS = 8
 """Timeout of the functions here: what hangs is given up soon."""
 
-STAGES = {"intake": (1, 7, 8, 15), "transform": (1, 3, 5, 8, 10, 13), "deliver": (1, 2, 3), "finalize": (1, 2), "publish": (1, 2)}
+STAGES = {
+    "intake": (1, 7, 8, 15),
+    "transform": (1, 3, 5, 8, 10, 13),
+    "deliver": (1, 2, 3),
+    "finalize": (1, 2),
+    "publish": (1, 2),
+}
 """The calls of the SDK, by number, at which each stage dies; the tests in memory try every one."""
 
 
@@ -71,9 +77,7 @@ def corrected(day: str) -> dict[str, bytes]:
     return files_of(day, items, CUSTOMERS.replace("3,Eva,Dal,c-3,Active\n4,Eva,Dal,c-3,Active\n", ""))
 
 
-def day_and_correction(
-    stack: Stack, day: str, fault: tuple[Path, str] | None
-) -> Outcome:
+def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -> Outcome:
     """Run a day and then its correction, in which the fault strikes; return the table and messages without the day."""
     stack.upload(files_of(day))
     first = stack.ended(day)
@@ -124,6 +128,8 @@ def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
     lost = sum(missing.total() for _, missing, _, _ in results)
     doubled = sum(extra.total() for _, _, extra, _ in results)
     with capsys.disabled():
-        print(f"\nfaults: {len(results)} injected, {len(results) - len(wrong)} survived, {lost} lost, {doubled} doubled")
+        print(
+            f"\nfaults: {len(results)} injected, {len(results) - len(wrong)} survived, {lost} lost, {doubled} doubled"
+        )
     assert (wrong, lost, doubled) == ([], 0, 0)
     assert not any(stack.dead_letters().values())
