@@ -15,6 +15,7 @@ from typing import Any
 INCOMING_PREFIX = "incoming/"
 WORK_PREFIX = "work/"
 REJECTS_PREFIX = "rejects/"
+DELIVERED_PREFIX = "delivered/"
 
 _FILE_NAME = re.compile(r"(customers|orders|items)_(\d{8})\.csv(\.gz)?", re.ASCII)
 

@@ -104,6 +104,11 @@ class Bucket:
             for _ in pool.map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), files):
                 pass
 
+    def fetch(self, key: str, path: Path) -> Path:
+        """Copy an object, as it is now, into a file."""
+        self._s3.download_file(self.name, key, str(path))
+        return path
+
     def put_json(self, key: str, value: Any) -> None:
         """Store a value as a JSON object."""
         body = json.dumps(value, separators=(",", ":")).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.data_model import REJECTS_PREFIX, WORK_PREFIX, Kind
+from pipeline.data_model import DELIVERED_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind
 from pipeline.errors import PreviousVersionLostError
 from pipeline.ledger import Ledger, SourceObject
 from pipeline.observability import Metric, count, instrument, logger
@@ -48,9 +48,13 @@ class Run:
         files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
         return cls(event["batch"], event["version"], event["execution"], files)
 
-    def work_key(self, name: str, version: str | None = None) -> str:
-        """Key of a work file of this run, or of an earlier version of its batch."""
-        return f"{WORK_PREFIX}{self.batch}/{version or self.version}/{name}"
+    def work_key(self, name: str) -> str:
+        """Key of a work file of this run."""
+        return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
+
+    def delivered_key(self, version: str) -> str:
+        """Key of the list of customers that a version of the batch delivered; a correction needs it, however late."""
+        return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
 
     def rejects_prefix(self) -> str:
         """Where the refused records of this run go."""
@@ -100,17 +104,16 @@ def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: 
     """Find out what earlier versions of the batch left in the table."""
     from pipeline.customer_data_processor import Previous
 
-    sources = {version: bucket.head(run.work_key("customers.parquet", version)) for version in entry.delivered}
-    lost = [version for version, source in sources.items() if source is None]
+    keys = {version: run.delivered_key(version) for version in entry.delivered}
+    stored = set(bucket.keys(f"{DELIVERED_PREFIX}{run.batch}/"))
+    lost = [version for version, key in keys.items() if key not in stored]
     if lost:
         raise PreviousVersionLostError(
             f"batch {run.batch}: the list of customers that version {', '.join(lost)} delivered is gone from "
-            f"{WORK_PREFIX}, so what a correction must remove is unknown"
+            f"{DELIVERED_PREFIX}, so what a correction must remove is unknown"
         )
-    # Work files are written once under their version, so their object versions do not matter.
-    latest = {version: replace(source, version_id=None) for version, source in sources.items() if source}
-    lists = bucket.download_all(latest, directory)
-    return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=tuple(lists.values()))
+    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in keys.items()]
+    return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=lists)
 
 
 def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSettings, directory: Path) -> Outcome:
@@ -136,7 +139,7 @@ def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     bucket.upload_all([(path, key) for path, key, _ in chunks])
     bucket.upload_all([(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()])
-    bucket.upload_all([(outcome.customers, run.work_key("customers.parquet"))])
+    bucket.upload_all([(outcome.customers, run.delivered_key(run.version))])
     manifest = run.work_key("manifest.json")
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     return manifest

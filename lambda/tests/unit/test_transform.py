@@ -147,6 +147,18 @@ def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: 
     }
 
 
+def test_a_correction_finds_what_was_delivered_after_the_work_files_are_gone(cloud: Cloud, context: Context) -> None:
+    first = start(cloud, context, DAY)
+    transform.handler(first, context)
+    finish(cloud, first["execution"])
+    for key in list(cloud.bucket.keys("work/")):
+        cloud.s3.delete_object(Bucket=BUCKET, Key=key)
+
+    without = {"customers_20220131.csv": CUSTOMERS.replace(b"2,Max,Born,c-2,Active\n", b"")}
+    reply = transform.handler(start(cloud, context, without), context)
+    assert "customer#c-2 batch#20220131" in keys(cloud, reply, "DeleteRequest")
+
+
 def test_what_a_lost_earlier_version_delivered_is_not_guessed(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
     cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, delivered=("lost",)))
