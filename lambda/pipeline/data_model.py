@@ -240,12 +240,12 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
     sort_key: str = new["sk"]
     if sort_key.startswith("error#"):
         fields = {"type": "error_message"} | {name: _plain(new.get(name)) for name in ERROR_FIELDS}
-        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+        body = _json(fields)
         return _message(new, body, group=new["pk"], batch=new.get("batch"))
     if not new["pk"].startswith("customer#"):
         return None
     batch = sort_key.removeprefix("batch#")
-    reference = json.dumps(new["customer_reference"], ensure_ascii=False)
+    reference = _json(new["customer_reference"])
     if new.get(REMOVED):
         if old is None or old.get(REMOVED):
             return None
@@ -264,6 +264,12 @@ def _message(item: Mapping[str, Any], body: str, group: str, batch: str | None) 
     identity = "\n".join((item["pk"], item["sk"], body))
     # A group id takes 128 characters of a limited alphabet, a reference does not: so a digest stands for it.
     return Message(body, _digest(group), _digest(identity), batch)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # SQS takes all characters of XML 1.0; of the others, JSON escapes the control characters by itself.
+    return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 
 def _digest(text: str) -> str:

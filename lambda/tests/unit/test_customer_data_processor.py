@@ -1,0 +1,263 @@
+"""The join: totals, refusals across files, chunks, corrections and the books."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
+from pipeline import customer_data_processor as processor
+from pipeline.customer_data_processor import Outcome, Previous, messages
+from pipeline.data_model import Kind, error_sort_key
+from pipeline.errors import ReconciliationError
+
+
+def requests(outcome: Outcome) -> list[list[dict[str, Any]]]:
+    """The write requests of each chunk."""
+    return [[json.loads(line) for line in chunk.path.read_text().splitlines()] for chunk in outcome.chunks]
+
+
+def references(directory: Path, *customers: str) -> Path:
+    """What an earlier version left as its list of customers."""
+    path = directory / f"{'-'.join(customers)}.parquet"
+    values = ", ".join(f"('{customer}')" for customer in customers)
+    duckdb.sql(f"COPY (FROM (VALUES {values}) AS t(customer_reference)) TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def test_a_good_day_gives_each_customer_s_orders_and_amount(tmp_path: Path) -> None:
+    outcome = run(day(), tmp_path)
+    assert requests(outcome) == [
+        [
+            {
+                "PutRequest": {
+                    "Item": {
+                        "pk": {"S": f"customer#{reference}"},
+                        "sk": {"S": "batch#20220131"},
+                        "customer_reference": {"S": reference},
+                        "number_of_orders": {"N": orders},
+                        "total_amount_spent": {"N": amount},
+                    }
+                }
+            }
+            for reference, orders, amount in (("c1", "2", "87.5"), ("c2", "0", "0"))
+        ]
+    ]
+    assert list(messages(outcome)) == [
+        '{"type":"customer_message","customer_reference":"c1","number_of_orders":2,"total_amount_spent":87.5}',
+        '{"type":"customer_message","customer_reference":"c2","number_of_orders":0,"total_amount_spent":0}',
+    ]
+    assert duckdb.sql(f"FROM '{outcome.customers}' ORDER BY 1").fetchall() == [("c1",), ("c2",)]
+    assert outcome.rejects == {}
+
+
+def test_the_summary_tells_what_was_decided_and_both_sides_of_the_books() -> None:
+    summary = observe(day(items=ITEMS + b"o9,pen,1,3.00\no1,pen,x,0.50\no1,pen,1,free\n")).summary
+    assert summary["files"]["items"] == {
+        "file": "items_20220131.csv",
+        "delimiter": ",",
+        "decimal_mark": ".",
+        "ignored_columns": [],
+        "read": 5,
+        "counted": 2,
+        "refused": 3,
+        "refused_by_code": {"not_an_amount": 1, "not_an_integer": 1, "unknown_order": 1},
+        "messages": 3,
+        "file_error": None,
+    }
+    assert (summary["customers"], summary["orders"], summary["items"], summary["errors"]) == (2, 2, 2, 3)
+    assert summary["reconciliation"] == {
+        "scanned_amount": "91",
+        "delivered_amount": "87.5",
+        "refused_amount": "3.5",
+        "refused_without_amount": 1,
+    }
+    json.dumps(summary)
+
+
+def test_sums_are_exact_where_floats_are_not() -> None:
+    cents = b"".join(b"o1,pen,1,0.1\n" for _ in range(1000)) + b"o2,pen,1,99999999999999.9999\n" * 1000
+    observed = assert_agrees_with_reference(
+        day(items=ITEMS.splitlines(keepends=True)[0] + cents + b"o2,x,-1,-0.0001\n")
+    )
+    assert observed.customers["c1"] == (2, Decimal("100000000000000099.8999"))
+    assert observed.messages[0]["total_amount_spent"] == Decimal("100000000000000099.8999")
+
+
+def test_cells_stay_text_until_a_rule_says_otherwise() -> None:
+    names = ["007", "7", "NULL", "1e5", "2022-01-31", "nan", "true", "1.0", "Ab", "ab"]
+    customers = CUSTOMERS.splitlines()[0] + b"".join(f"\n{name},a,b,c".encode() for name in names)
+    orders = ORDERS.splitlines()[0] + b"".join(f"\n{name},x,o{name},1".encode() for name in names)
+    items = ITEMS.splitlines()[0] + b"".join(f"\no{name},x,1,1".encode() for name in names)
+    observed = assert_agrees_with_reference(day(customers, orders, items))
+    assert observed.customers == {name: (1, Decimal(1)) for name in names}
+
+
+def test_what_is_refused_takes_its_dependents_with_it() -> None:
+    observed = assert_agrees_with_reference(
+        day(
+            b"id,customer_reference,first_name,last_name,status\n1,c1,a,b,c\n1,c2,a,b,c\n3,c1,a,b,c\n",
+            ORDERS + b"c2,sent,o3,1\nc3,sent,o4,1\n",
+            ITEMS + b"o3,pen,1,1\no4,pen,1,2\no5,pen,1,3\n",
+        )
+    )
+    assert [(kind, code) for kind, _, code in observed.codes()] == [
+        ("customers", "duplicate_id"),
+        ("customers", "duplicate_reference"),
+        ("items", "refused_order"),
+        ("items", "refused_order"),
+        ("items", "unknown_order"),
+        ("orders", "refused_customer"),
+        ("orders", "unknown_customer"),
+    ]
+    assert observed.customers == {"c1": (2, Decimal("87.5"))}
+
+
+def test_a_record_is_a_duplicate_only_of_one_that_stands() -> None:
+    observed = assert_agrees_with_reference(
+        day(
+            orders=ORDERS.splitlines()[0]
+            + b"\nc9,sent,o1,1\nc1,sent,o1,soon\nc2,sent,o1,3\nc1,sent,o1,4\nc1,sent,o2,1\n"
+        )
+    )
+    assert observed.codes() == [
+        ("orders", 2, "unknown_customer"),
+        ("orders", 3, "not_a_timestamp"),
+        ("orders", 5, "duplicate_reference"),
+    ]
+    assert observed.customers == {"c1": (1, Decimal(75)), "c2": (1, Decimal("12.5"))}
+
+
+@pytest.mark.parametrize("ids", [["1", "2", "2"], ["a", "b", "a"], ["1", "01", "1"], ["9" * 30, "x", "9" * 30]])
+def test_row_ids_must_not_repeat_whatever_they_look_like(ids: list[str]) -> None:
+    rows = [f"{row_id},o1,pen,1,1" for row_id in [*ids, "", "", "7"]]
+    items = "\n".join(["id,order_reference,item_name,quantity,total_price", *rows]).encode()
+    observed = assert_agrees_with_reference(day(items=items))
+    assert observed.codes() == [("items", 4, "duplicate_id")]
+    assert observed.customers["c1"] == (2, Decimal(5))
+
+
+def test_row_ids_that_are_the_same_number_but_not_the_same_text_differ() -> None:
+    items = b"id,order_reference,item_name,quantity,total_price\n7,o1,pen,1,1\n07,o1,pen,1,1\n-7,o1,pen,1,1\n"
+    assert assert_agrees_with_reference(day(items=items)).errors == []
+
+
+def test_values_are_shown_short_and_with_their_control_characters_visible() -> None:
+    value = "x\ny\tz\x01" + "é" * 100
+    observed = assert_agrees_with_reference(day(items=ITEMS + f'o1,pen,"{value}",1\n'.encode()))
+    shown = r"x\ny\tz\x01" + "é" * 73 + "…"
+    assert observed.only_error()["message"] == (
+        f"items_20220131.csv line 4: quantity '{shown}' is not a whole number (such as 3)"
+    )
+
+
+def test_what_a_cell_holds_is_not_taken_for_a_part_of_the_sentence() -> None:
+    observed = observe(day(items=ITEMS + b"o1,pen,{column} {hint} '; DROP TABLE x,1\n"))
+    assert "quantity '{column} {hint} '; DROP TABLE x' is not" in observed.only_error()["message"]
+
+
+def test_chunks_have_their_size_and_together_every_record(tmp_path: Path) -> None:
+    customers = CUSTOMERS.splitlines()[0] + b"".join(b"\nc%d,a,b,c" % number for number in range(25))
+    outcome = run(day(customers=customers, items=ITEMS + b"o9,x,1,1\n" * 3), tmp_path, chunk_records=10)
+    assert [chunk.records for chunk in outcome.chunks] == [10, 10, 8]
+    assert [chunk.path.name for chunk in outcome.chunks] == ["00000.jsonl", "00001.jsonl", "00002.jsonl"]
+    assert len(read(outcome).errors) == 3
+
+
+def test_the_same_bytes_give_the_same_chunks(tmp_path: Path) -> None:
+    customers = CUSTOMERS.splitlines()[0] + b"".join(b"\nc%d,a,b,c" % (number % 400) for number in range(500))
+    contents = []
+    for threads in (1, 2, 4):
+        directory = tmp_path / f"with {threads} thread's"
+        directory.mkdir()
+        outcome = run(day(customers=customers), directory, threads=threads, chunk_records=100)
+        contents.append([chunk.path.read_bytes() for chunk in outcome.chunks])
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_a_correction_removes_what_it_no_longer_has(tmp_path: Path) -> None:
+    stale, standing = error_sort_key("orders", 3, "not_a_timestamp"), error_sort_key("items", 4, "unknown_order")
+    previous = Previous(
+        frozenset({stale, standing}),
+        [references(tmp_path, "c1", "c8", "c9"), references(tmp_path, "c2", "c7", "c9")],
+    )
+    outcome = run(day(items=ITEMS + b"o9,x,1,1\n"), tmp_path, previous, chunk_records=5)
+    first, *removals = requests(outcome)
+    assert [list(request) for request in first] == [["PutRequest"]] * 3
+    assert [request["PutRequest"]["Item"] for chunk in removals for request in chunk if "PutRequest" in request] == [
+        {
+            "pk": {"S": f"customer#{reference}"},
+            "sk": {"S": "batch#20220131"},
+            "customer_reference": {"S": reference},
+            "removed": {"BOOL": True},
+        }
+        for reference in ("c7", "c8", "c9")
+    ]
+    for chunk in removals:
+        marked = [request["PutRequest"]["Item"]["pk"] for request in chunk if "PutRequest" in request]
+        deleted = [request["DeleteRequest"]["Key"]["pk"] for request in chunk if "DeleteRequest" in request]
+        assert deleted[: len(marked)] == marked
+        assert [next(iter(request)) for request in chunk[: len(marked)]] == ["PutRequest"] * len(marked)
+    assert removals[-1][-1] == {"DeleteRequest": {"Key": {"pk": {"S": f"batch#{BATCH}"}, "sk": {"S": stale}}}}
+    assert outcome.summary.removed_customers == 3
+    assert '"type":"customer_removed"' not in "".join(messages(outcome))
+
+
+def test_a_refused_batch_has_an_error_for_each_refused_file_and_removes_no_customer(tmp_path: Path) -> None:
+    previous = Previous(frozenset({"error#items#0000000004#unknown_order"}), [references(tmp_path, "c9")])
+    outcome = run(day(customers=b"", items=ITEMS + b'"'), tmp_path, previous)
+    observed = read(outcome)
+    assert (outcome.state, observed.codes()) == (
+        "REFUSED",
+        [("customers", None, "empty_file"), ("items", None, "unclosed_quote")],
+    )
+    assert [list(request) for request in requests(outcome)[0]] == [["PutRequest"], ["PutRequest"], ["DeleteRequest"]]
+    assert duckdb.sql(f"FROM '{outcome.customers}'").fetchall() == []
+    assert outcome.rejects == {}
+    assert observed.summary["files"]["items"]["file_error"] == "unclosed_quote"
+    assert observed.summary["files"]["orders"]["delimiter"] == ","
+
+
+def test_refused_records_are_kept_as_they_were_read() -> None:
+    lines = ['o1,"say ""hi""\n\nthere",x,1', " o9 ,pen , 1,1", "o1;pen;1;1"]
+    observed = observe(day(items=ITEMS + "\n".join(lines).encode()))
+    assert [(row["line"], row["code"], row["record"]) for row in observed.rejects[Kind.ITEMS]] == [
+        ("4", "not_an_integer", lines[0]),
+        ("7", "unknown_order", lines[1]),
+        ("8", "wrong_cell_count", lines[2]),
+    ]
+
+
+def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    run(day(customers=CUSTOMERS + "\nc\x01é,a,b,c".encode()), tmp_path)
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("UPDATE customer_totals SET orders = orders - 1 WHERE orders > 0", "orders_20220131.csv: 2 records were read"),
+        ("UPDATE customer_totals SET amount = amount + 0.0001", "amounts read sum up to 87.5000"),
+        ("DELETE FROM customer_totals WHERE reference = 'c2'", "customers_20220131.csv: 2 records were read, but 1"),
+        ("UPDATE scanned SET records = records - 1 WHERE kind = 2", "items_20220131.csv has 2 lines after its header"),
+    ],
+)
+def test_a_run_fails_where_the_books_do_not_balance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, told: str
+) -> None:
+    def total_wrongly(connection: duckdb.DuckDBPyConnection, orders: str) -> None:
+        total(connection, orders)
+        connection.execute(table)
+
+    total = processor.total
+    monkeypatch.setattr(processor, "total", total_wrongly)
+    with pytest.raises(ReconciliationError, match=told):
+        run(day(), tmp_path)

@@ -1,0 +1,152 @@
+"""Names, keys and messages."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pipeline.data_model import (
+    BatchFile,
+    Kind,
+    batch_key,
+    customer_key,
+    customer_sort_key,
+    error_item,
+    error_sort_key,
+    is_batch,
+    message_for,
+    number_text,
+    parse_file_name,
+    parse_key,
+    removed_item,
+    today,
+)
+
+
+@pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_19991231.csv"])
+def test_a_batch_file_tells_its_kind_and_day(name: str) -> None:
+    kind, _, day = name.partition("_")
+    assert parse_file_name(name) == parse_key(f"incoming/{name}") == BatchFile(Kind(kind), day[:8], name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "customers_20220230.csv",
+        "customers_20230229.csv",
+        "customers_00000101.csv",
+        "Customers_20220131.csv",
+        "customers_2022013.csv",
+        "customers_20220131.CSV",
+        "customers_20220131.csv.zip",
+        "customers_20220131.csv\n",
+        "customers_２０２２０１３１.csv",
+        "customer_20220131.csv",
+        "x/customers_20220131.csv",
+        "",
+    ],
+)
+def test_any_other_name_is_none_of_a_batch_file(name: str) -> None:
+    assert parse_file_name(name) is None
+    assert parse_key(f"incoming/{name}") is None
+
+
+def test_only_direct_children_of_incoming_count() -> None:
+    assert parse_key("work/customers_20220131.csv") is None
+    assert parse_key("incoming/old/customers_20220131.csv") is None
+
+
+def test_a_batch_is_a_day_that_exists() -> None:
+    assert is_batch(today())
+    assert not is_batch("2022-1-1")
+
+
+def test_keys_are_those_of_the_design() -> None:
+    assert (customer_key("ade3-11ed"), customer_sort_key("20220131")) == ("customer#ade3-11ed", "batch#20220131")
+    assert (batch_key("20220131"), batch_key(None)) == ("batch#20220131", "batch#unknown")
+    assert error_sort_key("items", 17, "not_an_amount") == "error#items#0000000017#not_an_amount"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("87.5000"), "87.5"),
+        (Decimal("0.0000"), "0"),
+        (Decimal("-0.0"), "0"),
+        (Decimal("100"), "100"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("-0.0001"), "-0.0001"),
+        (Decimal("12345678901234567890123456789012345.6789"), "12345678901234567890123456789012345.6789"),
+        (7, "7"),
+    ],
+)
+def test_numbers_are_written_plainly_and_exactly(value: Decimal | int, text: str) -> None:
+    assert number_text(value) == text
+
+
+def result_item(**changes: Any) -> dict[str, Any]:
+    return {
+        "pk": "customer#ade3-11ed",
+        "sk": "batch#20220131",
+        "customer_reference": "ade3-11ed",
+        "number_of_orders": Decimal(2),
+        "total_amount_spent": Decimal("87.50"),
+    } | changes
+
+
+def test_a_result_is_announced_with_four_fields_and_exact_digits() -> None:
+    message = message_for(result_item(total_amount_spent=Decimal("0.1000")))
+    assert message is not None
+    assert message.body == (
+        '{"type":"customer_message","customer_reference":"ade3-11ed","number_of_orders":2,"total_amount_spent":0.1}'
+    )
+    assert message.batch == "20220131"
+
+
+def test_an_error_is_announced_with_all_its_fields() -> None:
+    item = error_item("20220131", Kind.ITEMS, "items_20220131.csv", 17, "not_an_amount", "it is wrong", None, "o1")
+    message = message_for(item | {"line": Decimal(17)})
+    assert message is not None
+    assert json.loads(message.body) == {
+        "type": "error_message",
+        "customer_reference": None,
+        "order_reference": "o1",
+        "message": "items_20220131.csv line 17: it is wrong",
+        "batch": "20220131",
+        "file": "items_20220131.csv",
+        "line": 17,
+        "code": "not_an_amount",
+    }
+
+
+def test_a_removed_customer_is_announced_once() -> None:
+    marker = removed_item("ade3-11ed", "20220131")
+    message = message_for(marker, result_item())
+    assert message is not None
+    assert message.body == '{"type":"customer_removed","customer_reference":"ade3-11ed"}'
+    assert message_for(marker, marker) is None
+    assert message_for(marker) is None
+
+
+def test_the_ledger_is_nobody_s_business() -> None:
+    assert message_for({"pk": "batch#20220131", "sk": "ledger"}) is None
+
+
+def test_the_same_fact_has_the_same_id_and_another_one_has_another() -> None:
+    first, again = message_for(result_item()), message_for(result_item(total_amount_spent=Decimal("87.5")))
+    other = message_for(result_item(sk="batch#20220201"))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert first.id == again.id != other.id
+    assert first.group == other.group
+
+
+@pytest.mark.parametrize("reference", ["\x01", "\x1f", "\ufffe", "\uffff", "日本", '"\\', "\u2028"])
+def test_a_body_has_only_characters_that_sqs_takes(reference: str) -> None:
+    message = message_for(result_item(customer_reference=reference, pk=f"customer#{reference}"))
+    assert message is not None
+    assert not {char for char in message.body if char < " " or char in "\ufffe\uffff"}
+    assert json.loads(message.body)["customer_reference"] == reference
