@@ -112,6 +112,25 @@ locals {
     },
   )
 
+  # Which key encrypts: null for those of AWS, one made here, or one that is there already.
+  kms_key = var.kms_key == null ? null : { arn = var.kms_key == "create" ? one(module.key[*].arn) : var.kms_key }
+
+  # Who may use it, and whether to write as well: files (transform, the partner), messages (publish).
+  key_policies = {
+    for user, access in {
+      intake    = "read"
+      transform = "write"
+      deliver   = "read"
+      finalize  = "read"
+      publish   = "write"
+      workflow  = "read"
+      partner   = "write"
+    } :
+    user => {
+      for key in local.kms_key[*] : "key" => templatefile("${path.module}/policies/key_${access}.json.tftpl", { key_arn = key.arn })
+    }
+  }
+
   policy_values = {
     bucket_arn              = module.bucket.arn
     table_arn               = module.table.arn

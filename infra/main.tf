@@ -4,17 +4,28 @@ data "aws_caller_identity" "current" {}
 
 data "aws_partition" "current" {}
 
+module "key" {
+  source = "./modules/key"
+  count  = var.kms_key == "create" ? 1 : 0
+
+  name       = local.prefix
+  scope      = local.scope
+  bucket_arn = module.bucket.arn
+}
+
 module "bucket" {
   source = "./modules/bucket"
 
   name                          = local.bucket_name
   scope                         = local.scope
   require_tls                   = var.require_tls
+  kms_key                       = local.kms_key
   queue_arn                     = module.ingest_queue.arn
   deletion_protection           = var.deletion_protection
   work_retention_days           = var.work_retention_days
   rejects_retention_days        = var.rejects_retention_days
   old_version_retention_days    = var.old_version_retention_days
+  access_log_bucket             = var.access_log_bucket
   aborted_upload_retention_days = var.aborted_upload_retention_days
 }
 
@@ -24,6 +35,7 @@ module "ingest_queue" {
   name                       = "${local.prefix}-ingest"
   scope                      = local.scope
   require_tls                = var.require_tls
+  kms_key                    = local.kms_key
   visibility_timeout_seconds = local.ingest_visibility_timeout_seconds
   message_retention_seconds  = 345600 # 4 days; its dead letters have 14, counted from the first arrival
   max_receive_count          = var.max_receive_count
@@ -36,7 +48,8 @@ module "output_queue" {
   name                       = "${local.prefix}-output"
   scope                      = local.scope
   require_tls                = var.require_tls
-  fifo                       = true
+  kms_key                    = local.kms_key
+  fifo                       = var.output_fifo
   visibility_timeout_seconds = var.output_visibility_timeout_seconds
   max_receive_count          = var.max_receive_count
 }
@@ -47,6 +60,7 @@ module "publish_dead_letter_queue" {
   name        = "${local.prefix}-publish-dead-letter"
   scope       = local.scope
   require_tls = var.require_tls
+  kms_key     = local.kms_key
 }
 
 module "table" {
@@ -55,6 +69,8 @@ module "table" {
   name                = local.prefix
   scope               = local.scope
   deletion_protection = var.deletion_protection
+  kms_key             = local.kms_key
+  ttl_attribute       = var.table_ttl_attribute
 }
 
 module "function" {
@@ -74,6 +90,8 @@ module "function" {
   reserved_concurrency = var.reserved_concurrency[each.key]
   log_retention_days   = var.log_retention_days
   policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
+  further_policies     = local.key_policies[each.key]
+  kms_key              = local.kms_key
   event_source         = each.value.event_source
 
   environment = merge(each.value.environment, {
@@ -95,6 +113,8 @@ module "workflow" {
   deliver_concurrency = var.deliver_concurrency
   batch_timeout_hours = var.batch_timeout_hours
   log_retention_days  = var.log_retention_days
+  further_policies    = local.key_policies.workflow
+  kms_key             = local.kms_key
 }
 
 module "trigger" {
@@ -115,6 +135,7 @@ module "monitoring" {
   name        = local.prefix
   scope       = local.scope
   require_tls = var.require_tls
+  kms_key     = local.kms_key
   emails      = var.alarm_emails
   namespace   = local.prefix
   functions = {
@@ -140,4 +161,16 @@ module "monitoring" {
   completed_batch_within_hours = var.completed_batch_within_hours
   refused_share_percent        = var.refused_share_percent
   prices                       = var.prices
+}
+
+module "partner" {
+  source = "./modules/partner"
+
+  name             = "${local.prefix}-partner"
+  partition        = local.scope.partition
+  account_id       = var.partner_account_id
+  external_id      = var.partner_external_id
+  user             = var.partner_user
+  policy           = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values)
+  further_policies = local.key_policies.partner
 }

@@ -65,3 +65,13 @@ output "dashboard_name" {
   description = "Name of the CloudWatch dashboard."
   value       = module.monitoring.dashboard_name
 }
+
+output "partner_role_arn" {
+  description = "ARN of the role that the partner's account takes to store files; null where there is none."
+  value       = module.partner.role_arn
+}
+
+output "partner_user_name" {
+  description = "Name of the partner's IAM user, whose access key a person makes; null where there is none."
+  value       = module.partner.user_name
+}

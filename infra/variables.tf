@@ -267,6 +267,13 @@ variable "max_receive_count" {
   }
 }
 
+variable "output_fifo" {
+  description = "Whether the output queue keeps the order of each customer's messages and drops doubles for 5 minutes. Off: a standard queue, for consumers that need neither and more than 70000 messages a second."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "output_visibility_timeout_seconds" {
   description = "Seconds for which a message of the output queue is hidden from other consumers once received, 30 to 43200. A Lambda consumer needs six times its timeout."
   type        = number
@@ -361,6 +368,64 @@ variable "require_tls" {
   }
 }
 
+variable "kms_key" {
+  description = "Customer managed KMS key for files, messages, items, logs and alarms: create for one made here, or the ARN of a key of this region whose policy allows what modules/key/key_policy.json.tftpl does. Null for the keys of AWS."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key == null ? true : var.kms_key == "create" || can(regex("^arn:aws[a-z-]*:kms:${var.region}:[0-9]{12}:key/[0-9a-f-]{36}$", var.kms_key)) || can(regex("^arn:aws[a-z-]*:kms:${var.region}:[0-9]{12}:key/mrk-[0-9a-f]{32}$", var.kms_key))
+    error_message = "kms_key must be create, the ARN of a key in this region (arn:aws:kms:<region>:<account>:key/<id>; not an alias, which a policy can't name), or null."
+  }
+}
+
+variable "access_log_bucket" {
+  description = "Name of a bucket of the same account and region that takes a log of every access to the files; it must let logging.s3.amazonaws.com write. Null for no log."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.access_log_bucket == null ? true : can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.access_log_bucket))
+    error_message = "access_log_bucket must be a bucket's name (3 to 63 lower-case letters, digits, dots and hyphens), not its ARN or URL, or null."
+  }
+}
+
+# --- The partner ---------------------------------------------------------------------------------------------------
+
+variable "partner_account_id" {
+  description = "Number of the partner's AWS account, 12 digits: its principals may take a role that stores files under incoming/. Null for no such role."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.partner_account_id == null ? true : can(regex("^[0-9]{12}$", var.partner_account_id))
+    error_message = "partner_account_id must be the 12 digits of an AWS account, in quotes (a number would lose its leading zeros), or null."
+  }
+}
+
+variable "partner_external_id" {
+  description = "Secret that the partner must name to take the role, 16 to 1224 characters, agreed with the partner alone."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.partner_external_id == null ? true : can(regex("^[A-Za-z0-9+=,.@:/_-]+$", var.partner_external_id)) && length(var.partner_external_id) >= 16 && length(var.partner_external_id) <= 1224
+    error_message = "partner_external_id must be 16 to 1224 letters, digits and +=,.@:/_-: what IAM takes, and long enough not to be guessed."
+  }
+
+  validation {
+    condition     = (var.partner_account_id == null) == (var.partner_external_id == null)
+    error_message = "partner_external_id must be given with partner_account_id, and only then: without it, whoever can make the partner's account act could take the role."
+  }
+}
+
+variable "partner_user" {
+  description = "Whether there is an IAM user that stores files under incoming/, for a partner without an AWS account."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 # --- Keeping and deleting ------------------------------------------------------------------------------------------
 
 variable "deletion_protection" {
@@ -368,6 +433,17 @@ variable "deletion_protection" {
   type        = bool
   default     = true
   nullable    = false
+}
+
+variable "table_ttl_attribute" {
+  description = "Attribute of the table's items with the time (unix seconds) after which DynamoDB deletes them, for pipelines that write one; this one writes none. Null to keep items for ever."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.table_ttl_attribute == null ? true : length(var.table_ttl_attribute) >= 1 && length(var.table_ttl_attribute) <= 255 && !contains(["pk", "sk"], var.table_ttl_attribute)
+    error_message = "table_ttl_attribute must be an attribute's name of 1 to 255 characters other than pk and sk, which are texts, or null."
+  }
 }
 
 variable "log_retention_days" {

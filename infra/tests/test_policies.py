@@ -148,7 +148,8 @@ def test_policy_says_for_each_statement_what_it_is_for_and_has_no_wildcard_witho
             continue
         assert not [action for action in as_list(statement["Action"]) if "*" in action]
         if "*" in as_list(statement.get("Resource", [])) and template.name != "key_policy.json.tftpl":
-            # In a key's policy it means the key itself; elsewhere AWS has no resources for these actions; the statement's name says so.
+            # In a key's policy it means the key itself. Elsewhere AWS has no resources for these actions, and the
+            # statement's name says so.
             assert re.search("Which(Has|Have)NoResourceLevel$", statement["Sid"])
             assert {action.split(":")[0] for action in as_list(statement["Action"])} <= {"xray", "logs"}
 

@@ -32,7 +32,7 @@ def test_bucket_keeps_old_versions_and_encrypts() -> None:
     (encryption,) = BUCKET["aws_s3_bucket_server_side_encryption_configuration.this"]["rule"]
 
     assert versioning["status"] == "Enabled"
-    assert encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"] == "AES256"
+    assert "AES256" in encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"]
 
 
 def test_bucket_forgets_work_rejects_old_versions_and_aborted_uploads() -> None:
@@ -66,8 +66,18 @@ def test_queues_and_table_encrypt_and_the_table_can_be_restored(plan: Plan) -> N
 
     assert table["server_side_encryption"][0]["enabled"] is True
     assert table["point_in_time_recovery"] == [{"enabled": True}]
-    assert queues["aws_sqs_queue.this"]["sqs_managed_sse_enabled"] is True
-    assert queues["aws_sqs_queue.dead_letter"]["sqs_managed_sse_enabled"] is True
+    for name in ("this", "dead_letter"):
+        assert queues[f"aws_sqs_queue.{name}"]["sqs_managed_sse_enabled"] == "${var.kms_key == null ? true : null}"
+
+
+def test_accesses_are_logged_and_items_expire_where_that_is_wanted(planner: Planner) -> None:
+    logging = BUCKET["aws_s3_bucket_logging.this"]
+    table = planner.plan(table_ttl_attribute="expires_at")["module.table.aws_dynamodb_table.this"]
+
+    assert logging["target_bucket"] == "${var.access_log_bucket}"
+    assert table["ttl"][0]["attribute_name"] == "expires_at"
+    assert table["ttl"][0]["enabled"] is True
+    assert not planner.plan()["module.table.aws_dynamodb_table.this"]["ttl"]
 
 
 def test_production_cannot_be_deleted_by_accident(planner: Planner) -> None:

@@ -184,6 +184,17 @@ def test_output_queue_keeps_each_customers_order_at_high_throughput(plan: Plan) 
     assert '"perMessageGroupId"' in written["fifo_throughput_limit"]
 
 
+def test_output_queue_can_be_a_standard_one(planner: Planner) -> None:
+    plan = planner.plan(output_fifo=False)
+
+    for name in ("this", "dead_letter[0]"):
+        queue = plan[f"module.output_queue.aws_sqs_queue.{name}"]
+        assert not queue["fifo_queue"]
+        assert not queue["name"].endswith(".fifo")
+    redrive = json.loads(plan["module.output_queue.aws_sqs_queue.this"]["redrive_policy"])
+    assert redrive["deadLetterTargetArn"] == f"{SQS}-output-dead-letter"
+
+
 def test_publish_dead_letter_queue_is_the_end_of_the_line(plan: Plan) -> None:
     queue = plan["module.publish_dead_letter_queue.aws_sqs_queue.this"]
 
@@ -216,6 +227,8 @@ def test_commands_find_every_output_that_they_read(plan: Plan) -> None:
         "log_group_names",
         "alarm_topic_arn",
         "dashboard_name",
+        "partner_role_arn",
+        "partner_user_name",
     }
     assert plan.outputs["function_names"]["value"] == {name: f"{PREFIX}-{name}" for name in FUNCTIONS}
     assert set(plan.outputs["log_group_names"]["value"]) == {*FUNCTIONS, "workflow"}

@@ -41,8 +41,12 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.bucket
 
   rule {
+    # One key for all objects of a day or so, instead of a call of KMS for each.
+    bucket_key_enabled = var.kms_key != null
+
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key == null ? "AES256" : "aws:kms"
+      kms_master_key_id = one(var.kms_key[*].arn)
     }
   }
 }
@@ -115,6 +119,14 @@ resource "aws_s3_bucket_policy" "this" {
 
   # One change to a bucket's access at a time, else S3 answers with a conflict.
   depends_on = [aws_s3_bucket_public_access_block.this]
+}
+
+resource "aws_s3_bucket_logging" "this" {
+  count = var.access_log_bucket == null ? 0 : 1
+
+  bucket        = aws_s3_bucket.this.bucket
+  target_bucket = var.access_log_bucket
+  target_prefix = "${var.name}/"
 }
 
 # A bucket has one notification configuration: a second resource of this type would overwrite this one.

@@ -61,3 +61,17 @@ variable "aborted_upload_retention_days" {
   type        = number
   nullable    = false
 }
+
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the objects; null for the key of S3."
+  type = object({
+    arn = string
+  })
+  default = null
+}
+
+variable "access_log_bucket" {
+  description = "Name of the bucket that takes the log of every access, under the prefix of this bucket's name; null for no log."
+  type        = string
+  default     = null
+}

@@ -25,9 +25,18 @@ resource "aws_iam_role_policy" "work" {
   policy = var.policy
 }
 
+resource "aws_iam_role_policy" "further" {
+  for_each = var.further_policies
+
+  name   = each.key
+  role   = aws_iam_role.this.name
+  policy = each.value
+}
+
 resource "aws_cloudwatch_log_group" "this" {
   name              = local.log_group_name
   retention_in_days = var.log_retention_days
+  kms_key_id        = one(var.kms_key[*].arn)
 }
 
 resource "aws_lambda_function" "this" {
@@ -42,6 +51,7 @@ resource "aws_lambda_function" "this" {
   memory_size                    = var.memory_mb
   timeout                        = var.timeout_seconds
   reserved_concurrent_executions = var.reserved_concurrency
+  kms_key_arn                    = one(var.kms_key[*].arn)
 
   ephemeral_storage {
     size = var.storage_mb
@@ -65,7 +75,12 @@ resource "aws_lambda_function" "this" {
   }
 
   # The log group first, or Lambda makes one of its own without retention; the permissions first, or early calls fail.
-  depends_on = [aws_cloudwatch_log_group.this, aws_iam_role_policy.telemetry, aws_iam_role_policy.work]
+  depends_on = [
+    aws_cloudwatch_log_group.this,
+    aws_iam_role_policy.telemetry,
+    aws_iam_role_policy.work,
+    aws_iam_role_policy.further,
+  ]
 }
 
 resource "aws_lambda_event_source_mapping" "this" {

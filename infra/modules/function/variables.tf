@@ -98,6 +98,21 @@ variable "policy" {
   nullable    = false
 }
 
+variable "further_policies" {
+  description = "Further IAM policy documents (JSON) by name, such as the one for an encryption key."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the function's log and environment variables; null for the keys of CloudWatch and Lambda."
+  type = object({
+    arn = string
+  })
+  default = null
+}
+
 variable "event_source" {
   description = "Queue or stream whose messages Lambda gives to the function; null where the function is called directly. The arguments below batch_size are for streams."
   type = object({

@@ -17,7 +17,7 @@ locals {
 
 resource "aws_sns_topic" "this" {
   name              = local.topic_name
-  kms_master_key_id = var.kms_key_arn
+  kms_master_key_id = one(var.kms_key[*].arn)
 }
 
 resource "aws_sns_topic_policy" "this" {

@@ -26,10 +26,12 @@ variable "require_tls" {
   nullable    = false
 }
 
-variable "kms_key_arn" {
-  description = "ARN of the KMS key that encrypts the topic; null for none, as CloudWatch can't use the AWS managed key."
-  type        = string
-  default     = null
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the topic; null for none, as CloudWatch can't use the AWS managed key."
+  type = object({
+    arn = string
+  })
+  default = null
 }
 
 variable "emails" {

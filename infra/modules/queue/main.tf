@@ -1,5 +1,5 @@
 # One queue with, where messages are received more than once before they are given up, its dead-letter queue.
-# Encrypted with the key of SQS, reached over TLS only; the dead-letter queue takes messages from its own queue alone.
+# Encrypted, reached over TLS only; the dead-letter queue takes messages from its own queue alone.
 
 locals {
   suffix           = var.fifo ? ".fifo" : ""
@@ -33,7 +33,8 @@ resource "aws_sqs_queue" "this" {
   visibility_timeout_seconds  = var.visibility_timeout_seconds
   message_retention_seconds   = var.message_retention_seconds
   receive_wait_time_seconds   = 20 # long polling: no empty answers to pay for
-  sqs_managed_sse_enabled     = true
+  sqs_managed_sse_enabled     = var.kms_key == null ? true : null
+  kms_master_key_id           = one(var.kms_key[*].arn)
 
   redrive_policy = local.has_dead_letter ? jsonencode({
     deadLetterTargetArn = local.dead_letter_arn
@@ -54,7 +55,8 @@ resource "aws_sqs_queue" "dead_letter" {
   fifo_throughput_limit       = var.fifo ? "perMessageGroupId" : null
   message_retention_seconds   = local.fourteen_days
   receive_wait_time_seconds   = 20
-  sqs_managed_sse_enabled     = true
+  sqs_managed_sse_enabled     = var.kms_key == null ? true : null
+  kms_master_key_id           = one(var.kms_key[*].arn)
 }
 
 resource "aws_sqs_queue_redrive_allow_policy" "dead_letter" {

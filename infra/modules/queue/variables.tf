@@ -26,6 +26,14 @@ variable "require_tls" {
   nullable    = false
 }
 
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the queue and its dead-letter queue; null for the key of SQS."
+  type = object({
+    arn = string
+  })
+  default = null
+}
+
 variable "fifo" {
   description = "Whether the queue keeps the order of each message group and drops doubles for 5 minutes (with high throughput per group)."
   type        = bool

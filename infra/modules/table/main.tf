@@ -26,6 +26,16 @@ resource "aws_dynamodb_table" "this" {
   }
 
   server_side_encryption {
-    enabled = true # with the AWS managed key aws/dynamodb
+    enabled     = true # with the AWS managed key aws/dynamodb, or the given one
+    kms_key_arn = one(var.kms_key[*].arn)
+  }
+
+  dynamic "ttl" {
+    for_each = var.ttl_attribute[*]
+
+    content {
+      enabled        = true
+      attribute_name = ttl.value
+    }
   }
 }

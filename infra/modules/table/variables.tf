@@ -24,3 +24,17 @@ variable "deletion_protection" {
   type        = bool
   nullable    = false
 }
+
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the table; null for the key aws/dynamodb."
+  type = object({
+    arn = string
+  })
+  default = null
+}
+
+variable "ttl_attribute" {
+  description = "Attribute with the time (unix seconds) after which DynamoDB deletes an item; null to keep items for ever."
+  type        = string
+  default     = null
+}

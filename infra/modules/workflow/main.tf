@@ -33,10 +33,19 @@ resource "aws_iam_role_policy" "this" {
   })
 }
 
+resource "aws_iam_role_policy" "further" {
+  for_each = var.further_policies
+
+  name   = each.key
+  role   = aws_iam_role.this.name
+  policy = each.value
+}
+
 resource "aws_cloudwatch_log_group" "this" {
   # Under this prefix AWS keeps one policy for all delivered logs; elsewhere each group uses up room in a small one.
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = one(var.kms_key[*].arn)
 }
 
 resource "aws_sfn_state_machine" "this" {
@@ -68,5 +77,5 @@ resource "aws_sfn_state_machine" "this" {
   }
 
   # Creating a machine that logs already needs the role's permissions.
-  depends_on = [aws_iam_role_policy.this]
+  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy.further]
 }

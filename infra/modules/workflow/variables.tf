@@ -68,3 +68,18 @@ variable "log_retention_days" {
   type        = number
   nullable    = false
 }
+
+variable "further_policies" {
+  description = "Further IAM policy documents (JSON) by name, such as the one for an encryption key."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "kms_key" {
+  description = "Customer managed KMS key that encrypts the machine's log; null for CloudWatch's own."
+  type = object({
+    arn = string
+  })
+  default = null
+}

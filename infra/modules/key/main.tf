@@ -1,0 +1,30 @@
+# The customer managed key: encrypts files, messages, items, logs and alarms, is used through their services only, and
+# turns over once a year.
+
+locals {
+  # From names rather than from resources: the key must exist before what it encrypts.
+  account_arn = "arn:${var.scope.partition}:iam::${var.scope.account_id}:root"
+  log_arn     = "arn:${var.scope.partition}:logs:${var.scope.region}:${var.scope.account_id}:log-group"
+  alarm_arn   = "arn:${var.scope.partition}:cloudwatch:${var.scope.region}:${var.scope.account_id}:alarm"
+}
+
+resource "aws_kms_key" "this" {
+  description             = "Data of ${var.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30 # as long as KMS waits: with the key goes everything that it encrypted
+
+  policy = templatefile("${path.module}/key_policy.json.tftpl", {
+    account_arn  = local.account_arn
+    account_id   = var.scope.account_id
+    region       = var.scope.region
+    bucket_arn   = var.bucket_arn
+    alarm_arn    = "${local.alarm_arn}:${var.name}-*"
+    function_log = "${local.log_arn}:/aws/lambda/${var.name}-*"
+    workflow_log = "${local.log_arn}:/aws/vendedlogs/states/${var.name}-*"
+  })
+}
+
+resource "aws_kms_alias" "this" {
+  name          = "alias/${var.name}"
+  target_key_id = aws_kms_key.this.key_id
+}

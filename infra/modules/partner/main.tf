@@ -1,0 +1,41 @@
+# The partner's way in: a role that the partner's account may take, an IAM user for a partner without an account, or both.
+# Either may store files under incoming/, and nothing else: not read, not list, not delete.
+
+locals {
+  policies = merge({ upload = var.policy }, var.further_policies)
+}
+
+resource "aws_iam_role" "this" {
+  count = var.account_id == null ? 0 : 1
+
+  name                 = var.name
+  description          = "Taken by the partner's account ${var.account_id} to store files"
+  max_session_duration = 3600
+  assume_role_policy = templatefile("${path.module}/trust.json.tftpl", {
+    account_arn = "arn:${var.partition}:iam::${var.account_id}:root"
+    external_id = var.external_id
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = var.account_id == null ? {} : local.policies
+
+  name   = each.key
+  role   = aws_iam_role.this[0].name
+  policy = each.value
+}
+
+resource "aws_iam_user" "this" {
+  count = var.user ? 1 : 0
+
+  name          = var.name
+  force_destroy = true # its access keys are made outside Terraform, which would keep them in its state
+}
+
+resource "aws_iam_user_policy" "this" {
+  for_each = var.user ? local.policies : {}
+
+  name   = each.key
+  user   = aws_iam_user.this[0].name
+  policy = each.value
+}
