@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from pipeline.chunks import Chunk, ChunkWriter, delete_line, put_items, put_line
-from pipeline.csv_parser import CsvFile, RefusedFileError, SourceFile, literal, open_database, read_file
+from pipeline.csv_parser import MAX_CELL_SHOWN, CsvFile, RefusedFileError, SourceFile, literal, open_database, read_file
 from pipeline.data_model import (
     Kind,
     batch_key,
@@ -31,6 +31,7 @@ from pipeline.totals import ACCEPTED_ORDERS, ONE_ORDER_EACH, sum_up, total
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
 _FETCH = 20_000
+_MAX_NAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class _Run:
                 file=files[kind].name,
                 delimiter=files[kind].header.delimiter,
                 decimal_mark=files[kind].decimal_mark,
-                ignored_columns=files[kind].header.ignored,
+                ignored_columns=_told(files[kind].header.ignored),
                 read=counts[kind].read,
                 counted=counts[kind].read - counts[kind].refused,
                 refused=counts[kind].refused,
@@ -187,7 +188,7 @@ class _Run:
                 file=sources[kind].name,
                 delimiter=files[kind].header.delimiter if kind in files else None,
                 decimal_mark=files[kind].decimal_mark if kind in files else None,
-                ignored_columns=files[kind].header.ignored if kind in files else (),
+                ignored_columns=_told(files[kind].header.ignored) if kind in files else (),
                 file_error=str(refused[kind].code) if kind in refused else None,
             )
             for kind in Kind
@@ -351,3 +352,9 @@ class _Run:
 
 def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
     return sorted(Kind, key=lambda kind: sources[kind].name)
+
+
+def _told(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Shorten a list of column names, of which a file may have any number, for the ledger."""
+    more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
+    return tuple(name[:MAX_CELL_SHOWN] for name in names[:_MAX_NAMES]) + more

@@ -79,6 +79,12 @@ def test_the_summary_tells_what_was_decided_and_both_sides_of_the_books() -> Non
     json.dumps(summary)
 
 
+def test_the_summary_stays_small_however_many_columns_a_file_has() -> None:
+    wide = "\n".join(line + ",x" * 5000 for line in ITEMS.decode().splitlines()).replace("x", "y" * 200, 1)
+    ignored = observe(day(items=wide.encode())).summary["files"]["items"]["ignored_columns"]
+    assert ignored == ["y" * 80, *["x"] * 19, "… and 4980 more"]
+
+
 def test_sums_are_exact_where_floats_are_not() -> None:
     cents = b"".join(b"o1,pen,1,0.1\n" for _ in range(1000)) + b"o2,pen,1,99999999999999.9999\n" * 1000
     observed = assert_agrees_with_reference(
