@@ -255,9 +255,7 @@ def read_header(path: Path, kind: Kind) -> Header:
     found = max(readings, key=lambda reading: len(required & set(reading.names)))
     if missing := [column.name for column in KINDS[kind].columns if column.name not in found.names]:
         # What was found is not told: where the header is missing, it is a record, with a customer's name in it.
-        raise RefusedFileError(
-            ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind)
-        )
+        raise RefusedFileError(ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind))
     counts = Counter(found.names)
     read = required | {ROW_ID}
     if repeated := [name for name in counts if name in read and counts[name] > 1]:
@@ -295,4 +293,3 @@ def _lines(data: bytes) -> Iterator[bytes]:
 def _take(lines: Iterator[bytes], count: int) -> Iterator[bytes]:
     for _, line in zip(range(count), lines, strict=False):
         yield line
-

@@ -1,0 +1,128 @@
+"""What publish gave up is sent again as it stands now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from pipeline.handlers import publish
+from support import REGION, TABLE, Cloud, Context
+
+from scripts.errors import CommandError
+from scripts.republish import Republished, Republisher
+
+
+def item(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:
+    return {
+        "pk": {"S": f"customer#{reference}"},
+        "sk": {"S": "batch#20220131"},
+        "customer_reference": {"S": reference},
+        "number_of_orders": {"N": "1"},
+        "total_amount_spent": {"N": amount},
+        **more,
+    }
+
+
+def put(cloud: Cloud, *items: dict[str, Any]) -> None:
+    for one in items:
+        cloud.dynamodb.put_item(TableName=TABLE, Item=one)
+
+
+@pytest.fixture
+def dead(cloud: Cloud) -> str:
+    """publish's dead-letter queue."""
+    url: str = cloud.sqs.create_queue(QueueName="publish-dead-letter")["QueueUrl"]
+    return url
+
+
+def give_up(cloud: Cloud, dead: str) -> None:
+    """Put the letter that Lambda writes when publish could not send anything of the stream."""
+    streams = boto3.client("dynamodbstreams", region_name=REGION)
+    arn = cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+    records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+    place = {
+        "shardId": shard["ShardId"],
+        "startSequenceNumber": records[0]["dynamodb"]["SequenceNumber"],
+        "endSequenceNumber": records[-1]["dynamodb"]["SequenceNumber"],
+        "batchSize": len(records),
+        "streamArn": arn,
+    }
+    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
+
+
+def republisher(cloud: Cloud) -> Republisher:
+    def invoke(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        return publish.handler(json.loads(json.dumps(event, default=str)), Context())
+
+    return Republisher(cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, invoke)
+
+
+def bodies(cloud: Cloud) -> list[str]:
+    return sorted(message["Body"] for message in cloud.received())
+
+
+def test_each_item_is_sent_once_as_it_stands_now(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a", "1"), item("b", "2"), item("a", "3"))
+    give_up(cloud, dead)
+    put(cloud, item("b", "4"))
+
+    assert republisher(cloud).republish(dead) == Republished(letters=1, records=2)
+
+    sent = [json.loads(body) for body in bodies(cloud)]
+    assert [(one["customer_reference"], one["total_amount_spent"]) for one in sent] == [("a", 3), ("b", 4)]
+
+
+def test_a_removal_is_announced_where_the_customer_is_still_gone(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a"), item("a", removed={"BOOL": True}))
+    give_up(cloud, dead)
+    cloud.dynamodb.delete_item(TableName=TABLE, Key={name: item("a")[name] for name in ("pk", "sk")})
+
+    republisher(cloud).republish(dead)
+
+    assert bodies(cloud) == ['{"type":"customer_removed","customer_reference":"a"}']
+
+
+def test_doing_it_again_sends_nothing(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a"))
+    give_up(cloud, dead)
+    republisher(cloud).republish(dead)
+    assert republisher(cloud).republish(dead) == Republished()
+    assert len(bodies(cloud)) == 1
+
+
+def test_a_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a"))
+    give_up(cloud, dead)
+    failing = Republisher(
+        cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, lambda _: {"batchItemFailures": [{}]}
+    )
+    with pytest.raises(CommandError, match="the dead letter stays"):
+        failing.republish(dead)
+    waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+    assert waiting["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
+
+
+class Forgetful:
+    """A stream that keeps nothing any more."""
+
+    def __init__(self, streams: Any) -> None:
+        self._streams = streams
+
+    def get_shard_iterator(self, **_: Any) -> Any:
+        raise self._streams.exceptions.TrimmedDataAccessException(
+            {"Error": {"Code": "TrimmedDataAccessException"}}, "GetShardIterator"
+        )
+
+
+def test_a_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a"))
+    give_up(cloud, dead)
+    forgetful: Any = Forgetful(boto3.client("dynamodbstreams"))
+    assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1)
+    assert republisher(cloud).republish(dead) == Republished()
