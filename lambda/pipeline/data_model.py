@@ -193,15 +193,26 @@ def error_item(
     """Item of what is wrong with a record, or with the file as a whole where `line` is None."""
     where = file if line is None else f"{file} line {line}"
     return {
-        "pk": batch_key(batch),
+        **notice_item(batch, kind, code, f"{where}: {reason}", file),
         "sk": error_sort_key(kind, line or 0, code),
-        "kind": str(kind),
         "customer_reference": customer_reference,
         "order_reference": order_reference,
-        "message": f"{where}: {reason}",
+        "line": line,
+    }
+
+
+def notice_item(batch: str | None, kind: str, code: str, message: str, file: str | None = None) -> dict[str, Any]:
+    """Item of what is wrong with no record in particular: a file that is foreign or missing, a run that failed."""
+    return {
+        "pk": batch_key(batch),
+        "sk": error_sort_key(kind, 0, code),
+        "kind": str(kind),
+        "customer_reference": None,
+        "order_reference": None,
+        "message": message,
         "batch": batch,
         "file": file,
-        "line": line,
+        "line": None,
         "code": str(code),
     }
 

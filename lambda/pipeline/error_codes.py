@@ -41,6 +41,8 @@ class ErrorCode(StrEnum):
     TOO_MANY_ERRORS = "too_many_errors"
     UNKNOWN_FILE = "unknown_file"
     """Worded in `events`, where the object's name is known."""
+    MISSING_FILE = "missing_file"
+    """Worded in `events`, by the check at the time when files are due."""
     RUN_FAILED = "run_failed"
     """Worded in `handlers.finalize`, where the cause is known."""
 

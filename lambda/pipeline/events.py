@@ -10,11 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pipeline.data_model import INCOMING_PREFIX, Kind, batch_key, error_sort_key
+from pipeline.data_model import INCOMING_PREFIX, Kind, notice_item
+from pipeline.error_codes import ErrorCode
 from pipeline.errors import EventError
-
-UNKNOWN_FILE = "unknown_file"
-MISSING_FILE = "missing_file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +112,26 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
     """
     name = found.key.removeprefix(INCOMING_PREFIX)
     digest = hashlib.sha256(f"{found.key}\n{found.etag}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return {
-        "pk": batch_key(None),
-        "sk": f"error#file#{0:010}#{UNKNOWN_FILE}#{digest}",
-        "kind": "file",
-        "customer_reference": None,
-        "order_reference": None,
-        "message": (
-            f"{name} was not processed: its name is not that of a batch file. Name it customers_YYYYMMDD.csv, "
-            "orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that exists, and put it "
-            f"directly under {INCOMING_PREFIX}"
-        ),
-        "batch": None,
-        "file": name,
-        "line": None,
-        "code": UNKNOWN_FILE,
-    }
+    item = notice_item(
+        None,
+        "file",
+        ErrorCode.UNKNOWN_FILE,
+        f"{name} was not processed: its name is not that of a batch file. Name it customers_YYYYMMDD.csv, "
+        "orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that exists, and put it "
+        f"directly under {INCOMING_PREFIX}",
+        name,
+    )
+    return {**item, "sk": f"{item['sk']}#{digest}"}
 
 
 def missing_file_error(batch: str, kind: Kind) -> dict[str, Any]:
     """Word the error item for a file that was due and is not there; the run of the complete set takes it away."""
     name = f"{kind.value}_{batch}.csv"
-    return {
-        "pk": batch_key(batch),
-        "sk": error_sort_key(kind.value, 0, MISSING_FILE),
-        "kind": kind.value,
-        "customer_reference": None,
-        "order_reference": None,
-        "message": (
-            f"{name} has not arrived, so batch {batch} waits. Send {name} (or {name}.gz); the batch is processed as "
-            "soon as its three files are there"
-        ),
-        "batch": batch,
-        "file": name,
-        "line": None,
-        "code": MISSING_FILE,
-    }
+    return notice_item(
+        batch,
+        kind,
+        ErrorCode.MISSING_FILE,
+        f"{name} has not arrived, so batch {batch} waits. Send {name} (or {name}.gz); the batch is processed as "
+        "soon as its three files are there",
+        name,
+    )

@@ -12,13 +12,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
-from pipeline.data_model import batch_key, error_sort_key
+from pipeline.data_model import notice_item
+from pipeline.error_codes import ErrorCode
 from pipeline.errors import EventError
 from pipeline.ledger import BatchState, Ledger
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import FinalizeSettings, read_settings
 
-RUN_FAILED = "run_failed"
 _CAUSE_LENGTH = 500
 _CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
@@ -123,21 +123,13 @@ def _cause(error: Mapping[str, Any]) -> str:
 
 
 def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:
-    return {
-        "pk": batch_key(batch),
-        "sk": error_sort_key("batch", 0, RUN_FAILED),
-        "kind": "batch",
-        "customer_reference": None,
-        "order_reference": None,
-        "message": (
-            f"batch {batch} was not processed: run {execution} failed ({cause}). The operator has been alarmed; "
-            "the files need not be sent again unless they ask for it"
-        ),
-        "batch": batch,
-        "file": None,
-        "line": None,
-        "code": RUN_FAILED,
-    }
+    return notice_item(
+        batch,
+        "batch",
+        ErrorCode.RUN_FAILED,
+        f"batch {batch} was not processed: run {execution} failed ({cause}). The operator has been alarmed; "
+        "the files need not be sent again unless they ask for it",
+    )
 
 
 _STATE_METRICS = {

@@ -16,7 +16,7 @@ DATA = TESTS / "data"
 TABLE = TESTS.parents[1] / "docs" / "error-codes.md"
 ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<cause>.+) \| (?P<example>.+) \| (?P<advice>.+) \|$", re.MULTILINE)
 
-WORDED_ELSEWHERE = {ErrorCode.UNKNOWN_FILE, ErrorCode.RUN_FAILED}
+WORDED_ELSEWHERE = {ErrorCode.UNKNOWN_FILE, ErrorCode.MISSING_FILE, ErrorCode.RUN_FAILED}
 MADE_HERE = {
     ErrorCode.RECORD_TOO_LONG,
     ErrorCode.LINE_TOO_LONG,
