@@ -2,7 +2,7 @@
 # ENV=local (the default) is a whole AWS on this machine; ENV=<name> deploys with infra/env/<name>.tfvars.
 
 ENV ?= local
-export ENV MINISTACK_PORT VERBOSE YES
+export ENV MINISTACK_PORT VERBOSE YES FILE OUT
 # What a person set for other Python projects must not reach this one's environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET
 
@@ -17,8 +17,8 @@ PIPELINE := $(PYTHON) -m scripts.cli --env $(ENV)
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 
-.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors redrive \
-	replay logs purge bench clean format lock test-unit test-terraform test-e2e local-up local-down venv FORCE
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
+	redrive replay logs purge bench clean format lock test-unit test-terraform test-e2e local-up local-down venv FORCE
 
 help: ## | List the targets
 	@awk -f scripts/help.awk $(MAKEFILE_LIST)
@@ -52,8 +52,8 @@ tf-apply: package ## | Deploy (asks first, except on local; YES=1 does not ask)
 tf-destroy: $(READY) ## | Undo tf-apply
 	@$(PYTHON) -m scripts.terraform destroy --env $(ENV)
 
-upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send files to incoming/
-	@$(PIPELINE) upload $(FILE) $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
+upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
+	@$(PIPELINE) upload $${FILE:+"$$FILE"} $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
 
 status: $(READY) ## [BATCH=YYYYMMDD] | Show each batch: files, state, counts, errors
 	@$(PIPELINE) status $(BATCH)
@@ -63,6 +63,9 @@ messages: $(READY) ## | Show what waits in the output queue
 
 errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
 	@$(PIPELINE) errors $(BATCH)
+
+report: $(READY) ## BATCH=YYYYMMDD [OUT=page.html] | Write a page about a batch to mail on
+	@$(PIPELINE) report $(BATCH) $${OUT:+--out "$$OUT"}
 
 redrive: $(READY) ## | Put back what is in the dead-letter queues
 	@$(PIPELINE) redrive

@@ -5,5 +5,5 @@
     text = $0; sub(/^.* ## */, "", text)
     arguments = text; sub(/ *\| .*/, "", arguments); sub(/^\| .*/, "", arguments)
     sub(/^.*\| /, "", text)
-    if (target != "help") printf "  %-40s %s\n", target (arguments == "" ? "" : " " arguments), text
+    if (target != "help") printf "  %-42s %s\n", target (arguments == "" ? "" : " " arguments), text
 }

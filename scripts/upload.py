@@ -88,7 +88,7 @@ def command(
     Exit codes: 0 sent (and COMPLETED, or waiting for files still missing), 1 the batch FAILED or the time is over,
     2 a file was refused.
     """
-    uploads, left_out = plan(paths, date or today(), force=force)
+    uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
     target = targets.load(env)
     terminal.announce(target)
     note = terminal.err()

@@ -1,0 +1,118 @@
+"""What Step Functions tells of a run: its stages with their times, and how many chunks are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pipeline.aws.clients import error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+STAGES = {
+    "Transform": "read, validate, join",
+    "Deliver": "write into the table",
+    "Finalize": "close the books",
+    "RunFailed": "close after a failure",
+}
+"""The states of the state machine that do something, with what they do."""
+
+NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException", "InvalidAction", "UnknownOperation"}
+"""Answers where there is nothing to tell: the history is gone after 90 days, or nobody may ask for it."""
+
+FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One state of a run: when it began after the run's start, how long it took so far, how often it failed."""
+
+    name: str
+    start: float
+    seconds: float
+    failures: int = 0
+    over: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How many of a run's chunk files are delivered."""
+
+    done: int
+    total: int
+
+
+class Runs:
+    """The runs of the state machine, as far as Step Functions remembers them."""
+
+    def __init__(self, machine_arn: str, stepfunctions: SFNClient) -> None:
+        self._machine_arn = machine_arn
+        self._stepfunctions = stepfunctions
+
+    def stages(self, execution: str, now: datetime) -> list[Stage]:
+        """List the stages of a run in order; none where its history is not known (any more)."""
+        pages = self._stepfunctions.get_paginator("get_execution_history").paginate(
+            executionArn=self._arn(execution), includeExecutionData=False
+        )
+        try:
+            events = [event for page in pages for event in page["events"]]
+        except ClientError as error:
+            if error_code(error) in NOT_KNOWN:
+                return []
+            raise
+        return _stages(events, now)
+
+    def chunks(self, execution: str) -> Chunks | None:
+        """Count the delivered chunks of a run; None where its Distributed Map has not begun or is not known."""
+        try:
+            runs = self._stepfunctions.list_map_runs(executionArn=self._arn(execution))["mapRuns"]
+            if not runs:
+                return None
+            newest = max(runs, key=lambda run: run["startDate"])
+            counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+        except ClientError as error:
+            if error_code(error) in NOT_KNOWN:
+                return None
+            raise
+        return Chunks(counts["succeeded"], counts["total"])
+
+    def _arn(self, execution: str) -> str:
+        return f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
+
+
+def _stages(events: list[Any], now: datetime) -> list[Stage]:
+    """Pair entries and exits; the history of a run in work ends with a stage that has no exit."""
+    found: list[Stage] = []
+    entered: tuple[str, datetime] | None = None
+    failures = 0
+    started = events[0]["timestamp"] if events else now
+
+    def leave(moment: datetime, *, over: bool) -> None:
+        if entered is not None:
+            name, since = entered
+            seconds = (moment - since).total_seconds()
+            found.append(Stage(name, (since - started).total_seconds(), seconds, failures, over))
+
+    for event in events:
+        moment, kind = event["timestamp"], event["type"]
+        if kind in FAILURES:
+            failures += 1
+            continue
+        name = _name(event)
+        begins = name in STAGES and kind.endswith("StateEntered")
+        ends = entered is not None and kind.endswith("StateExited") and name == entered[0]
+        if begins or ends or (kind.startswith("Execution") and kind != "ExecutionStarted"):
+            # A state that its Catch leaves has no exit: then the next one's entry ends it, or the end of the run.
+            leave(moment, over=True)
+            entered, failures = ((name, moment) if begins else None), 0
+    leave(now, over=False)
+    return found
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+    return str(details.get("name", ""))
