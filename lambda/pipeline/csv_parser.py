@@ -7,6 +7,7 @@ reader recovers from a bad record.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,9 @@ AMOUNT = "DECIMAL(18,4)"
 _INTEGER = "-?[0-9]{1,18}"
 _LONG_INTEGER = "-?0*[0-9]{19}"
 _WORD = "[0-9A-Za-z]"
+_MANY_COLUMNS = 200
+"""With more of them the form of a clean record would become too large an expression."""
+_NOTHING = r"[^\x00-\x{10FFFF}]"
 _PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
 
 
@@ -150,9 +154,9 @@ class CsvFile:
     def _lines(self) -> str:
         # Quote, escape and comment are switched off and the delimiter does not occur: so a line is one cell.
         # By default a buffer is 16 times the longest line, which is more memory than reading by line needs.
-        return f"""read_csv({literal(str(self.records.path))}, auto_detect = false, header = false,
+        return f"""read_csv({file_literal(self.records.path)}, auto_detect = false, header = false,
             skip = {self.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(self.marks.cell)},
-            quote = '', escape = '', comment = '', new_line = '\\n',
+            quote = '', escape = '', comment = '', new_line = '\\n', compression = 'none',
             max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
     def _cells_sql(self, lines: str | None) -> str:
@@ -194,6 +198,8 @@ class CsvFile:
 
         Whatever does not have this form is looked at rule by rule.
         """
+        if len(self.header.names) > _MANY_COLUMNS:
+            return _NOTHING
         columns = {self.header.positions[column.name]: column for column in self.columns}
         delimiter = _escaped(self.header.delimiter)
         forms = []
@@ -302,6 +308,11 @@ def _escaped(delimiter: str) -> str:
 def quoted(name: str) -> str:
     """Write an identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def file_literal(path: Path) -> str:
+    """Write the name of one file for a reader of DuckDB, which would take some characters of it for wildcards."""
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def literal(text: str) -> str:

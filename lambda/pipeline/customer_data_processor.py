@@ -11,7 +11,16 @@ from typing import Any
 import duckdb
 
 from pipeline.chunks import Chunk, ChunkWriter, delete_line, put_items, put_line
-from pipeline.csv_parser import MAX_CELL_SHOWN, CsvFile, RefusedFileError, SourceFile, literal, open_database, read_file
+from pipeline.csv_parser import (
+    MAX_CELL_SHOWN,
+    CsvFile,
+    RefusedFileError,
+    SourceFile,
+    file_literal,
+    literal,
+    open_database,
+    read_file,
+)
 from pipeline.data_model import (
     Kind,
     batch_key,
@@ -329,7 +338,7 @@ class _Run:
         """
         if not self._previous.customers:
             return 0
-        paths = ", ".join(literal(str(path)) for path in self._previous.customers)
+        paths = ", ".join(file_literal(path) for path in self._previous.customers)
         rows = self._connection.execute(
             f"""SELECT DISTINCT customer_reference FROM read_parquet([{paths}])
             WHERE customer_reference NOT IN (SELECT customer_reference FROM results) ORDER BY customer_reference"""

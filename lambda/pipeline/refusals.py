@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile, literal, quoted
+from pipeline.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile, file_literal, literal, quoted
 from pipeline.data_model import KINDS, ROW_ID, Kind
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.record_lines import MAX_RECORD
@@ -148,7 +148,7 @@ def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> N
     extra, join = "0", ""
     if file.records.joins:
         extra = "coalesce(joined.extra, 0)"
-        join = f"""ASOF LEFT JOIN read_csv({literal(str(file.records.joins))}, auto_detect = false, header = false,
+        join = f"""ASOF LEFT JOIN read_csv({file_literal(file.records.joins)}, auto_detect = false, header = false,
             columns = {{'record': 'BIGINT', 'extra': 'BIGINT'}}) AS joined ON found.record > joined.record"""
     suspicious = []
     if _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):

@@ -11,7 +11,8 @@ import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
 from pipeline import customer_data_processor as processor
-from pipeline.customer_data_processor import Outcome, Previous, messages
+from pipeline.csv_parser import literal
+from pipeline.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.data_model import Kind, error_sort_key
 from pipeline.errors import ReconciliationError
 
@@ -25,7 +26,7 @@ def references(directory: Path, *customers: str) -> Path:
     """What an earlier version left as its list of customers."""
     path = directory / f"{'-'.join(customers)}.parquet"
     values = ", ".join(f"('{customer}')" for customer in customers)
-    duckdb.sql(f"COPY (FROM (VALUES {values}) AS t(customer_reference)) TO '{path}' (FORMAT parquet)")
+    duckdb.sql(f"COPY (FROM (VALUES {values}) AS t(customer_reference)) TO {literal(str(path))} (FORMAT parquet)")
     return path
 
 
@@ -83,6 +84,12 @@ def test_the_summary_stays_small_however_many_columns_a_file_has() -> None:
     wide = "\n".join(line + ",x" * 5000 for line in ITEMS.decode().splitlines()).replace("x", "y" * 200, 1)
     ignored = observe(day(items=wide.encode())).summary["files"]["items"]["ignored_columns"]
     assert ignored == ["y" * 80, *["x"] * 19, "… and 4980 more"]
+
+
+def test_a_file_may_have_very_many_columns() -> None:
+    names = ITEMS.splitlines()[0] + b"".join(b',"column %d"' % number for number in range(20_000))
+    observed = observe(day(items=names + b"\no1,pen,1,1.5" + b',"y"' * 20_000 + b"\no1,pen,1,x" + b"," * 20_000))
+    assert (observed.codes(), observed.summary["total_amount"]) == ([("items", 3, "not_an_amount")], "1.5")
 
 
 def test_sums_are_exact_where_floats_are_not() -> None:
@@ -183,6 +190,26 @@ def test_the_same_bytes_give_the_same_chunks(tmp_path: Path) -> None:
         outcome = run(day(customers=customers), directory, threads=threads, chunk_records=100)
         contents.append([chunk.path.read_bytes() for chunk in outcome.chunks])
     assert contents[0] == contents[1] == contents[2]
+
+
+@pytest.mark.parametrize("name", ["it's", "day [1]", "*", "?", "a*b?[c]", "ä 日", "{x}", "%20", "a\nb", "#1"])
+def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name
+    directory.mkdir()
+    (tmp_path / "aXbYc").mkdir()
+    items = ITEMS + b'o1,"two\nlines",1,x\no1,pen,1,y\n'
+    outcome = run(day(items=items), directory, Previous(customers=[references(directory, "c9")]))
+    assert [line for _, line, _ in read(outcome).codes()] == [4, 6]
+    assert outcome.summary.removed_customers == 1
+
+
+def test_the_content_and_not_the_name_tells_whether_a_file_is_packed(tmp_path: Path) -> None:
+    sources = {}
+    for kind, content in day().items():
+        path = tmp_path / f"{kind}_{BATCH}.csv.gz"
+        path.write_bytes(content)
+        sources[kind] = SourceFile(path.name, path)
+    assert process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.total_amount == "87.5"
 
 
 def test_a_correction_removes_what_it_no_longer_has(tmp_path: Path) -> None:
