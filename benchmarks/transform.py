@@ -88,16 +88,13 @@ def _typed_scan(kind: Kind, path: Path) -> str:
     with path.open() as file:
         names = file.readline().strip().replace('"', "").split(",")
     types = {column.name: _TYPES.get(column.type, "VARCHAR") for column in KINDS[kind].columns}
-    if kind is Kind.ITEMS and _has_bad_prices(path):
-        types["total_price"] = "VARCHAR"
     columns = ", ".join(f"'{name}': '{types.get(name, 'VARCHAR')}'" for name in names)
-    scan = f"read_csv('{path}', auto_detect = false, header = true, quote = '\"', columns = {{{columns}}})"
-    if types.get("total_price") == "VARCHAR":
-        return f"(SELECT * REPLACE (TRY_CAST(total_price AS DECIMAL(18,4)) AS total_price) FROM {scan})"
-    return scan
+    return f"""read_csv('{path}', auto_detect = false, header = true, quote = '"', ignore_errors = {_has_bad_prices(path)},
+        columns = {{{columns}}})"""
 
 
 def _has_bad_prices(path: Path) -> bool:
+    """Tell whether the generator put prices that are none into the file, which the bare side must skip."""
     with path.open("rb") as file:
         return b"n/a" in file.read(1 << 20)
 
