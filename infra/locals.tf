@@ -131,6 +131,16 @@ locals {
     }
   }
 
+  # The private network, and what Lambda needs to place a function in it.
+  network = var.vpc == null ? null : one(module.network[*].functions)
+  network_policies = {
+    for part in keys(local.functions) : part => {
+      for network in var.vpc[*] : "network" => templatefile("${path.module}/policies/network.json.tftpl", {
+        function_arn = "arn:${local.scope.partition}:lambda:${local.scope.region}:${local.scope.account_id}:function:${local.prefix}-${part}"
+      })
+    }
+  }
+
   policy_values = {
     bucket_arn              = module.bucket.arn
     table_arn               = module.table.arn

@@ -73,6 +73,21 @@ module "table" {
   ttl_attribute       = var.table_ttl_attribute
 }
 
+module "network" {
+  source = "./modules/network"
+  count  = var.vpc == null ? 0 : 1
+
+  name              = local.prefix
+  region            = var.region
+  cidr              = var.vpc.cidr
+  zones             = var.vpc.zones
+  bucket_arn        = module.bucket.arn
+  table_arn         = module.table.arn
+  queue_arn         = module.output_queue.arn
+  state_machine_arn = module.workflow.state_machine_arn
+  execution_arn     = module.workflow.execution_arn
+}
+
 module "function" {
   source   = "./modules/function"
   for_each = local.functions
@@ -90,7 +105,8 @@ module "function" {
   reserved_concurrency = var.reserved_concurrency[each.key]
   log_retention_days   = var.log_retention_days
   policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
-  further_policies     = local.key_policies[each.key]
+  further_policies     = merge(local.key_policies[each.key], local.network_policies[each.key])
+  network              = local.network
   kms_key              = local.kms_key
   event_source         = each.value.event_source
 

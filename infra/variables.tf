@@ -390,6 +390,25 @@ variable "access_log_bucket" {
   }
 }
 
+variable "vpc" {
+  description = "Private network for the functions, without a way to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Null for no network of their own."
+  type = object({
+    cidr  = string
+    zones = optional(list(string), ["a", "b"])
+  })
+  default = null
+
+  validation {
+    condition     = var.vpc == null ? true : can(cidrhost(var.vpc.cidr, 0)) && can(regex("^(10\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.|192\\.168\\.).*/(1[6-9]|2[0-4])$", var.vpc.cidr))
+    error_message = "vpc.cidr must be a private range of /16 to /24 such as 10.20.0.0/20: a subnet takes a sixteenth of it, and AWS makes none smaller than /28."
+  }
+
+  validation {
+    condition     = var.vpc == null ? true : length(var.vpc.zones) >= 2 && length(var.vpc.zones) <= 4 && length(distinct(var.vpc.zones)) == length(var.vpc.zones) && alltrue([for zone in var.vpc.zones : can(regex("^[a-f]$", zone))])
+    error_message = "vpc.zones must be two to four different letters such as [\"a\", \"b\"]: with one zone the pipeline stands still when that zone does."
+  }
+}
+
 # --- The partner ---------------------------------------------------------------------------------------------------
 
 variable "partner_account_id" {

@@ -10,6 +10,9 @@ require_tls = false
 # The offline provider cannot ask for partial batch responses, so publish must fail a batch as a whole.
 partial_batch_responses = false
 
+# A partner without an AWS account, so that its way in is there to be tried.
+partner_user = true
+
 # Nobody waits for files on this machine: a check at noon would report a day that never was.
 due_check_schedule = null
 

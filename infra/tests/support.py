@@ -19,7 +19,7 @@ from python_terraform import IsFlagged
 from scripts.terraform import LocalStack
 
 INFRA = Path(__file__).resolve().parent.parent
-MODULES = ("bucket", "function", "key", "monitoring", "partner", "queue", "table", "trigger", "workflow")
+MODULES = ("bucket", "function", "key", "monitoring", "network", "partner", "queue", "table", "trigger", "workflow")
 FUNCTIONS = ("intake", "transform", "deliver", "finalize", "publish")
 ENVIRONMENTS = tuple(sorted(file.stem for file in (INFRA / "env").glob("*.tfvars")))
 

@@ -77,6 +77,11 @@ BAD: list[tuple[str, Any, str]] = [
     ("partner_external_id", "short", "long enough not to be guessed"),
     ("partner_external_id", "given-without-an-account", "and only then"),
     ("table_ttl_attribute", "sk", "other than pk and sk"),
+    ("vpc", {"cidr": "10.20.0.0"}, "a private range of /16 to /24"),
+    ("vpc", {"cidr": "8.8.0.0/16"}, "a private range"),
+    ("vpc", {"cidr": "10.20.0.0/28"}, "a sixteenth of it"),
+    ("vpc", {"cidr": "10.20.0.0/20", "zones": ["a"]}, "two to four different letters"),
+    ("vpc", {"cidr": "10.20.0.0/20", "zones": ["eu-west-1a", "eu-west-1b"]}, "two to four different letters"),
     ("require_tls", False, "in every environment but local"),
 ]
 EDGES: list[dict[str, Any]] = [
@@ -91,6 +96,7 @@ EDGES: list[dict[str, Any]] = [
     {"kms_key": "create", "table_ttl_attribute": "expires_at", "output_fifo": False},
     {"kms_key": "arn:aws:kms:eu-west-1:123456789012:key/mrk-0123456789abcdef0123456789abcdef"},
     {"partner_account_id": "000000000012", "partner_external_id": "x" * 1224, "access_log_bucket": "logs.example"},
+    {"vpc": {"cidr": "192.168.0.0/24", "zones": ["a", "b", "c", "f"]}},
     {"due_check_schedule": None, "due_days": 0},
     {"due_check_schedule": "cron(59 23 ? * MON-THU,SAT *)", "due_days": 30},
     {"environment": "local", "require_tls": False},

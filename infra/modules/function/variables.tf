@@ -113,6 +113,15 @@ variable "kms_key" {
   default = null
 }
 
+variable "network" {
+  description = "Subnets and security groups of a private network for the function; null for none."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}
+
 variable "event_source" {
   description = "Queue or stream whose messages Lambda gives to the function; null where the function is called directly. The arguments below batch_size are for streams."
   type = object({

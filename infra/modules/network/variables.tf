@@ -1,0 +1,53 @@
+variable "name" {
+  description = "What the names of network, subnets, endpoints and security groups start with."
+  type        = string
+  nullable    = false
+}
+
+variable "region" {
+  description = "Region of the network, such as eu-west-1."
+  type        = string
+  nullable    = false
+}
+
+variable "cidr" {
+  description = "Addresses of the network, such as 10.20.0.0/20."
+  type        = string
+  nullable    = false
+}
+
+variable "zones" {
+  description = "Availability zones with a subnet each, by their letter."
+  type        = list(string)
+  nullable    = false
+}
+
+variable "bucket_arn" {
+  description = "ARN of the bucket, the only one that can be reached."
+  type        = string
+  nullable    = false
+}
+
+variable "table_arn" {
+  description = "ARN of the table, the only one that can be reached."
+  type        = string
+  nullable    = false
+}
+
+variable "queue_arn" {
+  description = "ARN of the output queue, the only one that can be sent to."
+  type        = string
+  nullable    = false
+}
+
+variable "state_machine_arn" {
+  description = "ARN of the state machine, the only one that can be started."
+  type        = string
+  nullable    = false
+}
+
+variable "execution_arn" {
+  description = "ARN of the machine's executions without the last part, which is :<execution's name>."
+  type        = string
+  nullable    = false
+}
