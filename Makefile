@@ -18,7 +18,8 @@ READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
-	redrive replay logs purge bench clean format lock test-unit test-terraform test-e2e local-up local-down venv FORCE
+	redrive replay logs purge bench clean format lock command-docs \
+	lint-style lint-types lint-terraform test-unit test-terraform test-e2e local-up local-down venv FORCE
 
 help: ## | List the targets
 	@awk -f scripts/help.awk $(MAKEFILE_LIST)
@@ -29,13 +30,9 @@ demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show 
 	@$(PIPELINE) demo
 
 test: $(DEV_READY) ## | Run every test, with the coverage gate
-	@$(PYTHON) -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing $(ARGS)
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --cov --cov-report=term-missing $(ARGS)
 
-lint: $(DEV_READY) ## | Check style, types and Terraform format
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy lambda/pipeline scripts $(wildcard benchmarks)
-	@$(PYTHON) -m scripts.terraform fmt-check
+lint: lint-style lint-types lint-terraform ## | Check style, types and Terraform format
 
 package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
 	@$(PYTHON) -m scripts.package --env $(ENV)
@@ -94,6 +91,16 @@ format: $(DEV_READY) ## | Format the Python and Terraform code
 	@$(VENV)/bin/ruff format --quiet .
 	@$(PYTHON) -m scripts.terraform fmt
 
+lint-style: $(DEV_READY) ## | Only the style of the Python code
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+lint-types: $(DEV_READY) ## | Only the types of the Python code
+	@$(VENV)/bin/mypy lambda/pipeline scripts $(wildcard benchmarks)
+
+lint-terraform: $(DEV_READY) ## | Only the format of the Terraform code
+	@$(PYTHON) -m scripts.terraform fmt-check
+
 test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
 	@$(PYTHON) -m pytest -m "not terraform and not e2e" $(ARGS)
 
@@ -108,6 +115,9 @@ local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 
 local-down: $(READY) ## | Stop the local AWS; what was in it is gone
 	@$(PIPELINE) local down
+
+command-docs: $(DEV_READY) ## | Write docs/commands.md from the commands' own help
+	@$(PYTHON) -m scripts.tests.command_docs
 
 lock: $(DEV_READY) ## | Lock the dependencies of pyproject.toml again
 	@scripts/lock.sh $(VENV)/bin/uv

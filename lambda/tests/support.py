@@ -105,6 +105,21 @@ class Cloud:
         return taken
 
 
+def set_credentials(environment: pytest.MonkeyPatch) -> None:
+    """Set credentials that lead nowhere, and hide those of the machine."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SESSION_TOKEN": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_SERVICE_NAME": "test",
+        "POWERTOOLS_METRICS_NAMESPACE": "test",
+    }.items():
+        environment.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CA_BUNDLE"):
+        environment.delenv(name, raising=False)
+
+
 @contextmanager
 def small_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty AWS with the resources that the functions use, the functions' settings, and fresh clients."""

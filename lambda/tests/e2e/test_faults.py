@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def break_stage(
 
 
 def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
-    stack: Stack, faults: Path, days: Iterator[str], capsys: pytest.CaptureFixture[str]
+    stack: Stack, faults: Path, days: Iterator[str], record_property: Callable[[str, object], None]
 ) -> None:
     """The stages are broken at the same time, on different days: so days also suffer from each other's faults."""
     expected = day_and_correction(stack, next(days), None)
@@ -127,9 +127,6 @@ def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
     wrong = [name for name, _, _, right in results if not right]
     lost = sum(missing.total() for _, missing, _, _ in results)
     doubled = sum(extra.total() for _, _, extra, _ in results)
-    with capsys.disabled():
-        print(
-            f"\nfaults: {len(results)} injected, {len(results) - len(wrong)} survived, {lost} lost, {doubled} doubled"
-        )
+    record_property("faults", (len(results), len(results) - len(wrong), lost, doubled))
     assert (wrong, lost, doubled) == ([], 0, 0)
     assert not any(stack.dead_letters().values())
