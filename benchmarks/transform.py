@@ -89,8 +89,8 @@ def _typed_scan(kind: Kind, path: Path) -> str:
         names = file.readline().strip().replace('"', "").split(",")
     types = {column.name: _TYPES.get(column.type, "VARCHAR") for column in KINDS[kind].columns}
     columns = ", ".join(f"'{name}': '{types.get(name, 'VARCHAR')}'" for name in names)
-    return f"""read_csv('{path}', auto_detect = false, header = true, quote = '"', ignore_errors = {_has_bad_prices(path)},
-        columns = {{{columns}}})"""
+    return f"""read_csv('{path}', auto_detect = false, header = true, quote = '"', columns = {{{columns}}},
+        ignore_errors = {_has_bad_prices(path)})"""
 
 
 def _has_bad_prices(path: Path) -> bool:
