@@ -110,7 +110,7 @@ def show(groups: Sequence[Group], *, more: bool = True) -> None:
 
 def command(
     batch: Annotated[str, typer.Argument(metavar="BATCH", help="The day, YYYYMMDD; unknown: files without a day.")],
-    examples: Annotated[int, typer.Option(min=0, help="How many examples of each code to show.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, metavar="N", help="How many examples of each code to show.")] = 3,
     folder: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Copy the files with all refused records there.")
     ] = None,

@@ -161,9 +161,11 @@ DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the three files.")],
     day: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="The day.", show_default="today")] = "",
-    customers: Annotated[int, typer.Option(min=0, help="How many customers.")] = 200,
-    defects: Annotated[float, typer.Option(min=0, max=1, help="Share of records to make wrong.")] = 0.01,
-    seed: Annotated[int, typer.Option(help="Another seed gives other customers and orders.")] = 1,
+    customers: Annotated[int, typer.Option(min=0, metavar="N", help="How many customers.")] = 200,
+    defects: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records to make wrong.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other customers and orders.")] = 1,
     compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
     as_json: terminal.JsonOption = False,

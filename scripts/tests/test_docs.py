@@ -1,0 +1,184 @@
+"""What the documents name exists: targets, commands, flags, paths, variables, links."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+from hcl2 import SerializationOptions
+from pipeline import settings
+
+from scripts.target import ROOT
+from scripts.tests import command_docs
+
+DOCUMENTS = sorted(
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+)
+AUTOMATION = [ROOT / ".github/workflows/ci.yml", ROOT / ".pre-commit-config.yaml", ROOT / ".ci/run"]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
+MAIN_TARGETS = set(
+    re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE.partition("##@ Main")[2].partition("##@")[0], re.MULTILINE)
+)
+COMMANDS = dict(command_docs.commands())
+ELSEWHERE = {"AWS_PROFILE", "YYYYMMDD", "PIP_INDEX_URL"}
+"""Capitals that are another program's, or stand for something."""
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def code(document: Path) -> Iterator[str]:
+    """Every piece of code: the lines of shell blocks, without comments, and what stands in backticks."""
+    text = document.read_text()
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        if language == "sh":
+            yield from (line.partition(" #")[0].strip() for line in block.splitlines() if not line.startswith("#"))
+    yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
+
+
+def words(line: str) -> list[str]:
+    """The words of a command line; an ellipsis or a placeholder is one, too."""
+    return shlex.split(line.replace("'", "").replace("`", ""))
+
+
+def makes(line: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The targets and the variables of each `make` in a line."""
+    for part in line.split("&&"):
+        if found := re.match(r"(?:[A-Z_]+=\S+ )*make (.+)", part.strip()):
+            rest = words(found[1])
+            yield [w for w in rest if "=" not in w], [w.partition("=")[0] for w in rest if "=" in w]
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, *AUTOMATION], ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_and_variable_exists(document: Path) -> None:
+    lines = code(document)
+    if document in AUTOMATION:
+        lines = (
+            line.partition("entry: ")[2] or line.strip()
+            for line in document.read_text().splitlines()
+            if "make " in line
+        )
+        lines = (line for line in lines if line.startswith("make "))
+    for line in lines:
+        for targets, variables in makes(line):
+            assert set(targets) <= TARGETS, f"make has no target {set(targets) - TARGETS}: {line}"
+            for variable in variables:
+                known = re.search(rf"\$[({{]?\(?{variable}\b|\$\${variable}\b|export .*\b{variable}\b", MAKEFILE)
+                assert known, f"make reads no {variable}: {line}"
+
+
+def test_the_readme_lists_every_main_target_and_no_other() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Every target")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `make ([a-z-]+)[^`]*` \|", table, re.MULTILINE)
+    assert sorted(rows) == sorted(MAIN_TARGETS)
+
+
+@documents
+def test_every_command_and_flag_exists(document: Path) -> None:
+    for line in code(document):
+        found = re.match(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?pipeline (?=\w|-)(.*)", line)
+        if not found:
+            continue
+        arguments = words(found[1].partition(">")[0])
+        env = [word for word in arguments if word == "--env"]
+        name = next((n for n in (" ".join(arguments[:2]), arguments[0]) if n in COMMANDS), None)
+        assert name, f"there is no command {arguments[0]}: {line}"
+        flags = {option for parameter in COMMANDS[name].params for option in parameter.opts} | {"--help", *env}
+        unknown = {word for word in arguments if word.startswith("--")} - flags
+        assert not unknown, f"pipeline {name} has no {unknown}: {line}"
+
+
+def test_every_command_is_described_in_its_own_words() -> None:
+    assert command_docs.FILE.read_text() == command_docs.text(), "write it anew: make command-docs"
+
+
+@documents
+def test_every_path_exists(document: Path) -> None:
+    top = {path.name for path in ROOT.iterdir()} - {"build"}
+    for piece in code(document):
+        for word in re.split(r"[\s,:;'\"]+", piece):
+            if "/" in word and word.split("/")[0] in top and not re.search(r"[<*…]", word):
+                assert (ROOT / word).exists(), f"there is no {word}"
+
+
+@documents
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if re.match(r"https?://", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in {
+                slug(heading) for heading in re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            }, link
+
+
+def slug(heading: str) -> str:
+    """The anchor that a Markdown viewer gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def known_variables() -> set[str]:
+    """Every environment variable that make, the scripts or the functions read."""
+    models = (
+        model for model in vars(settings).values() if isinstance(model, type) and hasattr(model, "__dataclass_fields__")
+    )
+    lambdas = {setting.name.upper() for model in models for setting in fields(model)}
+    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "scripts").glob("*.py"))]
+    return lambdas | {name for text in sources for name in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text)}
+
+
+@documents
+def test_every_environment_variable_is_read_somewhere(document: Path) -> None:
+    named = {
+        name for piece in code(document) for name in re.findall(r"^([A-Z][A-Z0-9]*_[A-Z0-9_]+|[A-Z]{3,})=?$", piece)
+    }
+    unknown = named - known_variables() - ELSEWHERE - states()
+    assert not unknown, f"nothing reads {unknown}"
+
+
+def states() -> set[str]:
+    from pipeline.ledger import BatchState
+
+    return {state.value for state in BatchState}
+
+
+def terraform_variables() -> dict[str, Any]:
+    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
+    document = hcl2.loads((ROOT / "infra" / "variables.tf").read_text(), serialization_options=plain)
+    return {name: body.get("default") for entry in document["variable"] for name, body in entry.items()}
+
+
+def test_the_readmes_table_of_variables_names_them_and_their_defaults() -> None:
+    section = (ROOT / "README.md").read_text().partition("## Configuration")[2]
+    known = terraform_variables()
+    rows = re.findall(r"^\| (`[a-z][^|]*) \| ([^|]+) \|", section, re.MULTILINE)
+    assert rows
+    for names, defaults in rows:
+        variables, values = re.findall(r"`([^`]+)`", names), re.findall(r"`([^`]+)`", defaults)
+        assert set(variables) <= set(known), set(variables) - set(known)
+        if len(variables) == len(values):
+            told = {name: str(known[name]).lower() for name in variables if known[name] is not None}
+            assert {name: value for name, value in zip(variables, values, strict=True) if name in told} == told
+
+
+def test_continuous_integration_runs_what_anybody_can_run() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert re.findall(r"^\s*- run: (.+)$", workflow, re.MULTILINE) == [".ci/run"]
+    commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert commands == ["lint", "test"]
+
+
+def test_the_commit_hooks_are_the_parts_of_lint() -> None:
+    hooks = set(re.findall(r"entry: make (\S+)", (ROOT / ".pre-commit-config.yaml").read_text()))
+    parts = re.search(r"^lint: (.*?) ##", MAKEFILE, re.MULTILINE)
+    assert parts is not None
+    assert hooks == set(parts[1].split())
