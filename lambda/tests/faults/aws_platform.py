@@ -47,6 +47,8 @@ class Platform:
     bodies: list[str] = field(default_factory=list)
     during: dict[str, Callable[[], None]] = field(default_factory=dict)
     stage: str = ""
+    _iterator: str = ""
+    _records: list[dict[str, Any]] = field(default_factory=list)
     _position: int = 0
 
     def upload(self, files: Mapping[str, bytes], events: Iterable[str] | None = None) -> None:
@@ -155,20 +157,18 @@ class Platform:
         return True
 
     def _changes(self) -> list[dict[str, Any]]:
-        """Read the whole stream; as in DynamoDB, a write that changes nothing has no record in it."""
-        arn = self.cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
-        (shard,) = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        iterator = self.streams.get_shard_iterator(
-            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-        )["ShardIterator"]
-        records = []
-        while iterator:
-            reply = self.streams.get_records(ShardIterator=iterator)
-            records += reply["Records"]
-            iterator = reply.get("NextShardIterator") if reply["Records"] else None
-        changes = [record["dynamodb"] for record in records]
-        return [
-            {**record, "eventSource": "aws:dynamodb"}
-            for record, change in zip(records, changes, strict=True)
-            if change.get("OldImage") != change.get("NewImage")
-        ]
+        """Read on in the stream; as in DynamoDB, a write that changes nothing has no record in it."""
+        if not self._iterator:
+            arn = self.cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+            (shard,) = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+            self._iterator = self.streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+        while (reply := self.streams.get_records(ShardIterator=self._iterator))["Records"]:
+            self._iterator = reply["NextShardIterator"]
+            self._records += [
+                {**record, "eventSource": "aws:dynamodb"}
+                for record in reply["Records"]
+                if record["dynamodb"].get("OldImage") != record["dynamodb"].get("NewImage")
+            ]
+        return self._records

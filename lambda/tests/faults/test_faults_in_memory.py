@@ -15,17 +15,17 @@ from faults.injection import Fault, Injector
 from support import REGION, set_credentials, small_aws
 
 DAY = "20220131"
-CUSTOMERS = b"customer_reference,first_name,last_name,status\n" + b"".join(b"c-%d,A,B,ok\n" % n for n in range(12))
+CUSTOMERS = b"customer_reference,first_name,last_name,status\n" + b"".join(b"c-%d,A,B,ok\n" % n for n in range(6))
 ORDERS = b"customer_reference,order_status,order_reference,order_timestamp\n" + b"".join(
-    b"c-%d,ok,o-%d,1643646722\n" % (n % 10, n) for n in range(20)
+    b"c-%d,ok,o-%d,1643646722\n" % (n % 5, n) for n in range(8)
 )
 ITEMS = b"order_reference,item_name,quantity,total_price\n" + b"".join(
-    b"o-%d,Pen,1,%d.25\n" % (n % 23, n) for n in range(40)
+    b"o-%d,Pen,1,%d.25\n" % (n % 9, n) for n in range(12)
 )
 FILES = {f"customers_{DAY}.csv": CUSTOMERS, f"orders_{DAY}.csv": ORDERS, f"items_{DAY}.csv": ITEMS}
 CORRECTED = {
     f"customers_{DAY}.csv": CUSTOMERS.replace(b"c-3,A,B,ok\n", b""),
-    f"items_{DAY}.csv": ITEMS.replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50").replace(b"o-22,", b"o-2,"),
+    f"items_{DAY}.csv": ITEMS.replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50").replace(b"o-8,", b"o-2,"),
 }
 LAST_EVENT = [f"items_{DAY}.csv"]
 """One event is enough for a set: fewer calls to break, the same effects."""
@@ -41,7 +41,7 @@ Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An AWS of its own, with small chunks and no pauses between tries."""
     with small_aws(environment) as cloud:
-        for name, value in {"CHUNK_RECORDS": "9", "QUIET_SECONDS": "1"}.items():
+        for name, value in {"CHUNK_RECORDS": "4", "QUIET_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
         yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
