@@ -196,7 +196,7 @@ class Privileges:
         self.stack.upload(files_of(day))
         entry = self._claimed(day)
         key = f"work/{day}/{entry.version}/chunks/00000.jsonl"
-        item = {"pk": {"S": f"customer#{uuid.uuid4()}"}, "sk": {"S": f"batch#{day}"}}
+        item = load_event("stream_record")["dynamodb"]["NewImage"] | {"sk": {"S": f"batch#{day}"}}
         body = json.dumps({"PutRequest": {"Item": item}}).encode()
         self.stack.s3.put_object(Bucket=self.stack.bucket.name, Key=key, Body=body)
         return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key}})
