@@ -16,10 +16,13 @@ PIPELINE := $(PYTHON) -m scripts.cli --env $(ENV)
 # Two stamps in one virtual environment: what the product needs, and what its developers need on top.
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
+# checkov needs packages that the rest has in other versions.
+CHECKOV_READY := build/checkov/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
 	redrive replay logs purge bench clean format lock command-docs \
-	lint-style lint-types lint-terraform test-unit test-terraform test-e2e local-up local-down venv FORCE
+	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges local-up local-down \
+	venv FORCE
 
 help: ## | List the targets
 	@awk -f scripts/help.awk $(MAKEFILE_LIST)
@@ -29,10 +32,10 @@ help: ## | List the targets
 demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
 	@$(PIPELINE) demo
 
-test: $(DEV_READY) ## | Run every test, with the coverage gate
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --cov --cov-report=term-missing $(ARGS)
+test: $(DEV_READY) ## | Run every test but test-privileges, with the coverage gate
+	@$(PYTHON) -m pytest -m "not privileges" -n 2 --dist loadgroup --cov --cov-report=term-missing $(ARGS)
 
-lint: lint-style lint-types lint-terraform ## | Check style, types and Terraform format
+lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
 package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
 	@$(PYTHON) -m scripts.package --env $(ENV)
@@ -52,8 +55,8 @@ tf-destroy: $(READY) ## | Undo tf-apply
 upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
 	@$(PIPELINE) upload $${FILE:+"$$FILE"} $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
 
-status: $(READY) ## [BATCH=YYYYMMDD] | Show each batch: files, state, counts, errors
-	@$(PIPELINE) status $(BATCH)
+status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, counts, errors
+	@$(PIPELINE) status $(BATCH) $(if $(WATCH),--watch)
 
 messages: $(READY) ## | Show what waits in the output queue
 	@$(PIPELINE) messages
@@ -98,8 +101,9 @@ lint-style: $(DEV_READY) ## | Only the style of the Python code
 lint-types: $(DEV_READY) ## | Only the types of the Python code
 	@$(VENV)/bin/mypy lambda/pipeline scripts $(wildcard benchmarks)
 
-lint-terraform: $(DEV_READY) ## | Only the format of the Terraform code
+lint-terraform: $(DEV_READY) $(CHECKOV_READY) ## | Only the format and the security of the Terraform code
 	@$(PYTHON) -m scripts.terraform fmt-check
+	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
 	@$(PYTHON) -m pytest -m "not terraform and not e2e" $(ARGS)
@@ -108,7 +112,10 @@ test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)
 
 test-e2e: $(DEV_READY) ## | Only the end-to-end tests on local emulators
-	@$(PYTHON) -m pytest -m e2e $(ARGS)
+	@$(PYTHON) -m pytest -m "e2e and not privileges" $(ARGS)
+
+test-privileges: $(DEV_READY) ## | Take each permission of each role away in turn, on a local emulator
+	@$(PYTHON) -m pytest -m privileges $(ARGS)
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 	@$(PIPELINE) local up
@@ -136,3 +143,9 @@ $(READY): requirements-local.lock pyproject.toml
 
 $(DEV_READY): requirements.lock $(READY)
 	@scripts/venv.sh $(VENV) requirements.lock $@
+
+$(CHECKOV_READY): infra/tests/requirements.lock | $(DEV_READY)
+	@echo "Installing checkov, which looks into the Terraform code, into build/checkov…"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r $<
+	@touch $@

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Locks the dependencies of pyproject.toml, for every platform and by hash.            usage: lock.sh UV
 # requirements.lock has everything; requirements-local.lock (what running it takes) and lambda/requirements.lock
-# (what goes into the Lambda package) are parts of it, with the same versions.
+# (what goes into the Lambda package) are parts of it, with the same versions. infra/tests/requirements.lock is for a
+# virtual environment of its own.
 set -euo pipefail
 uv=$1
 compile() {
-  "$uv" pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
-    --custom-compile-command "make lock" "$@"
+  "$uv" pip compile "$@" --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
+    --custom-compile-command "make lock"
 }
-compile --all-extras --output-file requirements.lock
-compile --extra cli --extra local --constraint requirements.lock --output-file requirements-local.lock
-compile --constraint requirements.lock --output-file lambda/requirements.lock
+compile pyproject.toml --all-extras --output-file requirements.lock
+compile pyproject.toml --extra cli --extra local --constraint requirements.lock --output-file requirements-local.lock
+compile pyproject.toml --constraint requirements.lock --output-file lambda/requirements.lock
+compile infra/tests/requirements.in --output-file infra/tests/requirements.lock
