@@ -17,6 +17,7 @@ from pipeline.ledger import BatchState, Ledger
 from rich.markup import escape
 
 from scripts import emulator, package, terminal
+from scripts.batches import duration_of, find_batches
 from scripts.errors import CommandError, UsageError
 from scripts.errors_report import Fault, find, group, show
 from scripts.follow import wait
@@ -25,7 +26,6 @@ from scripts.purge import purge
 from scripts.queues import waiting
 from scripts.recognise import plan
 from scripts.sample import generate
-from scripts.status import duration_of, find_batches
 from scripts.summary import Numbers, amount, files_table, reconciliation
 from scripts.target import LOCAL, ROOT, Target
 from scripts.terraform import LocalStack

@@ -13,6 +13,7 @@ from pipeline.ledger import BatchState, Ledger, set_version
 
 from scripts import terminal
 from scripts.errors import CommandError
+from scripts.runs import Chunks, Runs
 
 FINAL_STATES = (BatchState.COMPLETED, BatchState.FAILED)
 PICK_UP_SECONDS = 60.0
@@ -21,12 +22,16 @@ PICK_UP_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is: what is missing, or the ledger entry of the set that lies in the bucket now."""
+    """How far a batch is: what is missing, or the ledger entry of the set that lies in the bucket now.
+
+    `delivered` counts the chunks of a run that is writing its results, where Step Functions tells.
+    """
 
     batch: str
     missing: Sequence[Kind]
     ledger: Ledger | None
     current: bool
+    delivered: Chunks | None = None
 
     @property
     def over(self) -> bool:
@@ -49,20 +54,23 @@ class Progress:
         if self.state is BatchState.QUEUED:
             return f"{self.batch}: queued"
         if self.state is BatchState.RUNNING and self.ledger is not None:
-            chunks = self.ledger.chunks
-            return f"{self.batch}: " + (
-                f"delivering {terminal.counted(chunks, 'chunk')}" if chunks else "reading, validating, joining"
-            )
+            if not self.ledger.chunks:
+                return f"{self.batch}: reading, validating, joining"
+            done = f"{self.delivered.done:,} of " if self.delivered else ""
+            return f"{self.batch}: delivering {done}{terminal.counted(self.ledger.chunks, 'chunk')}"
         return f"{self.batch}: {self.state}"
 
 
-def look(bucket: Bucket, table: Table, batch: str) -> Progress:
-    """See how far a batch is."""
+def look(bucket: Bucket, table: Table, batch: str, runs: Runs | None = None) -> Progress:
+    """See how far a batch is; with `runs`, also how many of its chunks are delivered."""
     files = bucket.find_set(batch)
     missing = [kind for kind in Kind if kind not in files]
     ledger = table.get_ledger(batch)
     current = ledger is not None and not missing and ledger.version == set_version(files)
-    return Progress(batch, missing, ledger, current)
+    delivered = None
+    if runs and ledger and current and ledger.state is BatchState.RUNNING and ledger.chunks:
+        delivered = runs.chunks(str(ledger.execution))
+    return Progress(batch, missing, ledger, current, delivered)
 
 
 def wait(
@@ -71,6 +79,7 @@ def wait(
     batch: str,
     tell: Callable[[str], None],
     *,
+    runs: Runs | None = None,
     timeout: float = 3600.0,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -84,7 +93,7 @@ def wait(
     """
     start = clock()
     while True:
-        progress, waited = look(bucket, table, batch), clock() - start
+        progress, waited = look(bucket, table, batch, runs), clock() - start
         unnoticed = progress.state is BatchState.WAITING and not progress.missing and waited > PICK_UP_SECONDS
         tell(progress.describe() + (" (this takes unusually long: see pipeline logs)" if unnoticed else ""))
         if progress.over:
@@ -98,7 +107,7 @@ def wait(
         sleep(min(2.0, 0.25 + waited / 30))
 
 
-def follow(bucket: Bucket, table: Table, batches: Sequence[str], timeout: float = 3600.0) -> list[Progress]:
+def follow(bucket: Bucket, table: Table, batches: Sequence[str], runs: Runs, timeout: float = 3600.0) -> list[Progress]:
     """Wait for batches one after the other, showing where each is."""
     results: list[Progress] = []
     with terminal.spinner() as display:
@@ -110,6 +119,7 @@ def follow(bucket: Bucket, table: Table, batches: Sequence[str], timeout: float 
                     table,
                     batch,
                     lambda text, task=task: display.update(task, description=text),  # type: ignore[misc]
+                    runs=runs,
                     timeout=timeout,
                 )
             )

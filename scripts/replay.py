@@ -16,8 +16,8 @@ from pipeline.data_model import is_batch
 from pipeline.handlers.intake import start_run
 from pipeline.ledger import BatchState, Ledger
 
+from scripts import runs, terminal
 from scripts import target as targets
-from scripts import terminal
 from scripts.errors import CommandError, UsageError
 from scripts.follow import follow
 from scripts.status import headline
@@ -86,7 +86,7 @@ def command(
     state = entry.state
     if not no_wait:
         bucket = Bucket(target.output("bucket_name"), target.client("s3"))
-        result = follow(bucket, table, [batch])[0]
+        result = follow(bucket, table, [batch], runs.of(target))[0]
         state = result.state
         if result.ledger and not as_json:
             terminal.out().print(headline(result.ledger))

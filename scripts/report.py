@@ -14,13 +14,13 @@ from pipeline.aws.s3 import Bucket
 from pipeline.data_model import is_batch
 from pipeline.ledger import BatchState
 
-from scripts import distribution, errors_report, report_page, status, terminal
+from scripts import batches, distribution, errors_report, report_page, runs, terminal
 from scripts import target as targets
+from scripts.batches import BatchStatus
 from scripts.distribution import Distribution
 from scripts.errors import CommandError, UsageError
 from scripts.errors_report import Group
-from scripts.runs import Runs, Stage
-from scripts.status import BatchStatus
+from scripts.runs import Stage
 from scripts.target import Target
 
 EXAMPLES = 3
@@ -52,7 +52,7 @@ def gather(target: Target, batch: str) -> Report:
     dynamodb = target.client("dynamodb")
     bucket = Bucket(target.output("bucket_name"), target.client("s3"))
     table = Table(target.output("table_name"), dynamodb)
-    (found,) = status.read(bucket, table, [batch])
+    (found,) = batches.read(bucket, table, [batch])
     entry = found.ledger
     faults = errors_report.find(dynamodb, table.name, batch)
     if entry is None and not found.files and not faults:
@@ -60,7 +60,6 @@ def gather(target: Target, batch: str) -> Report:
     results = None
     if entry and entry.version and entry.state is BatchState.COMPLETED:
         results = distribution.read(bucket, batch, entry.version)
-    runs = Runs(target.output("state_machine_arn"), target.client("stepfunctions"))
     return Report(
         target=target.name,
         made_at=now,
@@ -68,7 +67,7 @@ def gather(target: Target, batch: str) -> Report:
         errors=errors_report.group(faults, EXAMPLES, entry.summary if entry else None),
         rejects=[f"s3://{bucket.name}/{key}" for key in errors_report.rejects(bucket, entry)],
         results=results,
-        stages=runs.stages(entry.execution, now) if entry and entry.execution else [],
+        stages=runs.of(target).stages(entry.execution, now) if entry and entry.execution else [],
     )
 
 

@@ -13,11 +13,11 @@ from pipeline.data_model import INCOMING_PREFIX, Kind, number_text
 from pipeline.ledger import BatchState, Ledger
 
 from scripts import terminal
+from scripts.batches import BatchStatus, duration_of
 from scripts.charts import Bar, columns, rows
 from scripts.distribution import SINGLE, Distribution, class_name, classes
 from scripts.markup import Markup, join, tag
 from scripts.runs import STAGES, Stage
-from scripts.status import BatchStatus, duration_of
 from scripts.summary import DECIMAL_MARKS, DELIMITERS, Numbers, amount
 
 if TYPE_CHECKING:

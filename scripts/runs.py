@@ -13,6 +13,8 @@ from pipeline.aws.clients import error_code
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+    from scripts.target import Target
+
 STAGES = {
     "Transform": "read, validate, join",
     "Deliver": "write into the table",
@@ -82,6 +84,11 @@ class Runs:
 
     def _arn(self, execution: str) -> str:
         return f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
+
+
+def of(target: Target) -> Runs:
+    """Return the runs of a target's state machine."""
+    return Runs(target.output("state_machine_arn"), target.client("stepfunctions"))
 
 
 def _stages(events: list[Any], now: datetime) -> list[Stage]:

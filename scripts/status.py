@@ -2,133 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import typer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import (
-    INCOMING_PREFIX,
-    REJECTS_PREFIX,
-    WORK_PREFIX,
-    Kind,
-    is_batch,
-    parse_key,
-)
-from pipeline.ledger import BatchState, FileSet, Ledger, set_version
+from pipeline.data_model import INCOMING_PREFIX, Kind, is_batch
+from pipeline.ledger import BatchState, Ledger
 from rich.markup import escape
 
+from scripts import runs, terminal, watch
 from scripts import target as targets
-from scripts import terminal
+from scripts.batches import STYLES, BatchStatus, duration_of, find_batches, read
 from scripts.errors import CommandError, UsageError
 from scripts.summary import Numbers
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-READERS = 16
-STYLES = {
-    BatchState.WAITING: "yellow",
-    BatchState.QUEUED: "cyan",
-    BatchState.RUNNING: "cyan",
-    BatchState.COMPLETED: "green",
-    BatchState.FAILED: "bold red",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class BatchStatus:
-    """A batch: the files that lie in the bucket now, and its ledger entry where the pipeline has taken note of it."""
-
-    batch: str
-    files: FileSet
-    ledger: Ledger | None
-
-    @property
-    def state(self) -> BatchState:
-        """State of the batch; WAITING where nobody has noticed it."""
-        return self.ledger.state if self.ledger else BatchState.WAITING
-
-    @property
-    def present(self) -> list[Kind]:
-        """The kinds of files that are there, or were when the set was complete."""
-        known = self.ledger.files if self.ledger else {}
-        return [kind for kind in Kind if kind in self.files or kind in known]
-
-    @property
-    def missing(self) -> list[Kind]:
-        """The kinds of files that have not arrived."""
-        return [kind for kind in Kind if kind not in self.present]
-
-    @property
-    def corrected(self) -> bool:
-        """A set lies in the bucket that is not the one that the ledger knows."""
-        complete = len(self.files) == len(Kind)
-        return complete and (self.ledger is None or self.ledger.version != set_version(self.files))
-
-    def as_plain(self) -> dict[str, Any]:
-        """Return the status as plain values for a machine."""
-        entry = self.ledger
-        sources = {**(entry.files if entry else {}), **self.files}
-        return {
-            "batch": self.batch,
-            "state": self.state.value,
-            "missing": [kind.value for kind in self.missing],
-            "files": {kind.value: source.as_dict() for kind, source in sources.items()},
-            "newer_set": self.corrected,
-            "version": entry.version if entry else None,
-            "execution": entry.execution if entry else None,
-            "queued_at": entry.queued_at if entry else None,
-            "started_at": entry.started_at if entry else None,
-            "finished_at": entry.finished_at if entry else None,
-            "duration_seconds": duration_of(entry),
-            "chunks": entry.chunks if entry else 0,
-            "cause": entry.cause if entry else None,
-            "summary": entry.summary if entry else {},
-            "history": list(entry.history) if entry else [],
-        }
-
-
-def find_batches(s3: S3Client, bucket: str) -> tuple[list[str], list[str]]:
-    """List the batches that left a trace in the bucket, newest first, and the foreign objects under `incoming/`.
-
-    Files may have expired from `incoming/`; the folders of their results then still name the batch.
-    """
-    batches: set[str] = set()
-    foreign: list[str] = []
-    for key in Bucket(bucket, s3).keys(INCOMING_PREFIX):
-        known = parse_key(key)
-        if known:
-            batches.add(known.batch)
-        elif not key.endswith("/"):
-            foreign.append(key)
-    for prefix in (WORK_PREFIX, REJECTS_PREFIX):
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
-            folders = (found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", ()))
-            batches |= {folder for folder in folders if is_batch(folder)}
-    return sorted(batches, reverse=True), foreign
-
-
-def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStatus]:
-    """Read the status of batches, several at once."""
-
-    def one(batch: str) -> BatchStatus:
-        return BatchStatus(batch, bucket.find_set(batch), table.get_ledger(batch))
-
-    with ThreadPoolExecutor(max_workers=READERS) as pool:
-        return list(pool.map(one, batches))
-
-
-def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | None:
-    """Seconds from the moment the set was complete until its run was over, or until now; None before that."""
-    if entry is None or entry.queued_at is None:
-        return None
-    end = datetime.fromisoformat(entry.finished_at) if entry.finished_at else now or datetime.now(UTC)
-    return (end - datetime.fromisoformat(entry.queued_at)).total_seconds()
 
 
 def headline(entry: Ledger) -> str:
@@ -220,13 +108,19 @@ def show_one(status: BatchStatus) -> None:
 
 def command(
     batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="The day, YYYYMMDD; without: all.")] = None,
+    watch_it: Annotated[
+        bool, typer.Option("--watch", help="Keep looking until all is done; Ctrl-C ends it sooner.")
+    ] = False,
     last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Show the N newest batches only.")] = 30,
     env: terminal.EnvOption = "",
     as_json: terminal.JsonOption = False,
 ) -> None:
     """Show each batch: files there and missing, state, counts, refused records, how long it took.
 
-    Example: pipeline status 20220131
+    With --watch it stays: stage, chunks delivered, counts and times as they change. With BATCH it also waits for files
+    that are missing.
+
+    Example: pipeline status 20220131 --watch
 
     Exit codes: 0 shown (whatever the state), 1 no such batch, 2 BATCH is no day.
     """
@@ -237,6 +131,15 @@ def command(
     s3 = target.client("s3")
     bucket = Bucket(target.output("bucket_name"), s3)
     table = Table(target.output("table_name"), target.client("dynamodb"))
+    if watch_it:
+
+        def look() -> list[BatchStatus]:
+            return read(bucket, table, [batch] if batch else find_batches(s3, bucket.name)[0][:last])
+
+        console = terminal.err() if as_json else terminal.out()
+        watch.watch(look, runs.of(target), console, patient=batch is not None)
+        if batch is None and not as_json:
+            return
     if batch is not None:
         status = read(bucket, table, [batch])[0]
         if status.ledger is None and not status.files:

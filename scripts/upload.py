@@ -16,8 +16,8 @@ from pipeline.ledger import BatchState
 from rich.markup import escape
 from rich.progress import DownloadColumn
 
+from scripts import runs, terminal
 from scripts import target as targets
-from scripts import terminal
 from scripts.errors import CommandError
 from scripts.follow import Progress, follow
 from scripts.recognise import Upload, plan
@@ -104,7 +104,7 @@ def command(
     send_with_display(s3, bucket.name, uploads)
     results: list[Progress] = []
     if not no_wait and batches:
-        results = follow(bucket, table, batches, timeout=timeout)
+        results = follow(bucket, table, batches, runs.of(target), timeout)
     if as_json:
         terminal.print_json(as_plain(uploads, results))
     else:

@@ -174,7 +174,8 @@ def test_continuous_integration_runs_what_anybody_can_run() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert re.findall(r"^\s*- run: (.+)$", workflow, re.MULTILINE) == [".ci/run"]
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
-    assert commands == ["lint", "test"]
+    assert commands[:2] == ["lint", "test"]
+    assert set(commands) <= TARGETS
 
 
 def test_the_commit_hooks_are_the_parts_of_lint() -> None:

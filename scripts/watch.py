@@ -1,0 +1,91 @@
+"""Batches while they run, on one table that changes: stage, chunks, counts, times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from pipeline.ledger import BatchState, Ledger
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from scripts import terminal
+from scripts.batches import STYLES, BatchStatus, duration_of
+from scripts.runs import STAGES, Runs
+from scripts.summary import Numbers
+
+LOOK_SECONDS = 1.0
+BAR_WIDTH = 16
+
+
+def watch(
+    look: Callable[[], Sequence[BatchStatus]],
+    runs: Runs,
+    console: Console,
+    *,
+    patient: bool,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show batches until none is under way, or until Ctrl-C; `patient` also waits for files that are missing."""
+    with Live(console=console, auto_refresh=False) as live:
+        try:
+            while True:
+                statuses = look()
+                live.update(table(statuses, runs, datetime.now(UTC)), refresh=True)
+                if all(status.settled and not (patient and status.missing) for status in statuses):
+                    return
+                sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def table(statuses: Sequence[BatchStatus], runs: Runs, now: datetime) -> Table:
+    """Put each batch into a line: what is going on, how far it is, what came of it."""
+    numbers = ("Errors", "Took")
+    shown = terminal.table("Batch", "State", "Progress", *numbers, numbers=numbers)
+    for status in statuses:
+        entry = status.ledger
+        seconds = duration_of(entry, now)
+        shown.add_row(
+            status.batch,
+            f"[{STYLES[status.state]}]{status.state}[/]",
+            _progress(status, runs, now),
+            f"{Numbers.of(entry.summary).errors:,}" if entry and entry.summary else "",
+            terminal.duration(seconds) if seconds is not None else "",
+        )
+    return shown
+
+
+def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
+    """Say what a batch is at, or what came of it."""
+    entry = status.ledger
+    if status.missing:
+        return f"waits for {' and '.join(status.missing)}"
+    if entry is None or status.corrected:
+        return "files are there, about to be noticed"
+    if entry.state is BatchState.RUNNING:
+        return _stage(entry, runs, now)
+    numbers = Numbers.of(entry.summary)
+    if entry.state is BatchState.COMPLETED:
+        refused = f"{numbers.refused:,} of {numbers.read:,} records refused"
+        return f"{terminal.counted(numbers.customers, 'customer')}; {refused}"
+    return escape(entry.cause or "")
+
+
+def _stage(entry: Ledger, runs: Runs, now: datetime) -> RenderableType:
+    """Name the stage of a run, with its chunks as Step Functions counts them, else as the ledger does."""
+    stages = runs.stages(str(entry.execution), now)
+    stage = STAGES[stages[-1].name] if stages else "started"
+    if not entry.chunks:
+        return stage
+    counted = runs.chunks(str(entry.execution))
+    if counted is None or not counted.total:
+        return f"{stage}, {terminal.counted(entry.chunks, 'chunk')}"
+    line = Table.grid(padding=(0, 1))
+    bar = ProgressBar(counted.total, counted.done, width=BAR_WIDTH)
+    line.add_row(stage, bar, f"{counted.done:,} of {counted.total:,}")
+    return line
