@@ -19,7 +19,7 @@ from support import TABLE, Cloud, Context, queued, s3_event
 
 MAX_RECEIVES = 5
 TASK_TRIES = 6
-ROUNDS = 60
+ROUNDS = 500
 
 
 class UnfinishedError(AssertionError):
@@ -61,7 +61,7 @@ class Platform:
     def settle(self) -> None:
         """Let everything happen until nothing is left to do."""
         for _ in range(ROUNDS):
-            if not (self._take_events() | self._advance_runs() | self._publish()):
+            if not (self.take_events() | self._advance_runs() | self._publish()):
                 self.bodies += [message["Body"] for message in self.cloud.received()]
                 return
         raise UnfinishedError(
@@ -88,7 +88,8 @@ class Platform:
         finally:
             self.stage = ""
 
-    def _take_events(self) -> bool:
+    def take_events(self) -> bool:
+        """Give each waiting event to intake once."""
         waiting, self.ingest = self.ingest, deque()
         for event, receives in waiting:
             try:
