@@ -36,7 +36,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         [message for _, message in outgoing], seconds_left(context.get_remaining_time_in_millis)
     )
     count(Metric.MESSAGES_SENT, sent)
-    logger().info("messages sent", records=len(records), messages=sent)
+    batches = sorted({message.message.batch or "unknown" for _, message in outgoing})
+    logger().info("messages sent", records=len(records), messages=sent, batches=batches)
     if sent == len(outgoing):
         return {"batchItemFailures": []}
     if not settings.partial_batch_responses:

@@ -222,3 +222,12 @@ def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
 
     assert message_id("a", 1) == message_id("a", 1)
     assert len({message_id("a", 1), message_id("a", 2), message_id("b", 1)}) == 3
+
+
+def test_the_log_names_the_batches_whose_messages_went(
+    cloud: Cloud, context: Context, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = result("b") | {"sk": {"S": "batch#20220201"}}
+    send(context, record(1, new=result("a")), record(2, new=other), record(3, new=result("c")))
+    (logged,) = [entry for entry in caplog.records if entry.message == "messages sent"]
+    assert logged.__dict__["batches"] == ["20220131", "20220201"]
