@@ -21,7 +21,7 @@ CHECKOV_READY := build/checkov/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
 	redrive replay logs purge bench clean format lock command-docs \
-	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges local-up local-down \
+	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
 	venv FORCE
 
 help: ## | List the targets
@@ -116,6 +116,9 @@ test-e2e: $(DEV_READY) ## | Only the end-to-end tests on local emulators
 
 test-privileges: $(DEV_READY) ## | Take each permission of each role away in turn, on a local emulator
 	@$(PYTHON) -m pytest -m privileges $(ARGS)
+
+tf-state: $(READY) ## ENV=... [YES=1] | Keep the state of an account's environment in S3 (makes the bucket; asks first)
+	@$(PYTHON) -m scripts.state --env $(ENV)
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 	@$(PIPELINE) local up

@@ -230,9 +230,33 @@ class AccountStack:
         # A workspace for each environment keeps their states apart.
         return Terraform(self.source, self.folder / "terraform", os.environ | {"TF_WORKSPACE": self.name})
 
+    @property
+    def backend_file(self) -> Path:
+        """Where it says in which bucket the state is; there is none where the state stays on this machine."""
+        return self.source / "env" / f"{self.name}.s3.tfbackend"
+
+    def move_state(self) -> None:
+        """Take the state from this machine to where the backend file says."""
+        self._without_workspace().show("init", "-input=false", "-migrate-state", "-force-copy", *self._backend())
+
+    def _without_workspace(self) -> Terraform:
+        """Terraform for init, which refuses a workspace that a bucket does not have yet; the first apply makes it."""
+        if not self.backend_file.exists():
+            return self.terraform
+        return replace(self.terraform, environment={**self.terraform.environment, "TF_WORKSPACE": ""})
+
+    def _backend(self) -> list[str]:
+        """Choose the state's place. Terraform wants the kind of it in the configuration: in a file of its own here."""
+        override = self.source / "backend_override.tf"
+        if not self.backend_file.exists():
+            override.unlink(missing_ok=True)
+            return []
+        _write(override, '# Written by scripts/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n')
+        return [f"-backend-config={self.backend_file.resolve()}"]
+
     def init(self) -> None:
         """Initialise Terraform, and fetch the outputs of what is deployed already."""
-        self.terraform.show("init", "-input=false")
+        self._without_workspace().show("init", "-input=false", *self._backend())
         self._save_outputs()
 
     def plan(self, zip_file: Path) -> None:
@@ -256,7 +280,7 @@ class AccountStack:
 
     def _prepare(self) -> None:
         print(f"Preparing Terraform for {self.name}…", flush=True)
-        self.terraform.run("init", "-input=false", "-no-color")
+        self._without_workspace().run("init", "-input=false", "-no-color", *self._backend())
 
     def _settings(self, zip_file: Path) -> list[str]:
         return [f"-var-file=env/{self.name}.tfvars", f"-var=package_file={os.path.relpath(zip_file, self.source)}"]

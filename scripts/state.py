@@ -1,0 +1,150 @@
+"""Keeps an environment's Terraform state in S3, where everybody who deploys it shares it: `make tf-state ENV=prod`.
+
+The bucket for the state can't be part of the configuration whose state it keeps, so this makes it. That the state is
+there is one file, `infra/env/<name>.s3.tfbackend`: with it, every later command finds the state, and Terraform locks it
+with a file beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from scripts.errors import CommandError, UsageError
+from scripts.target import LOCAL, ROOT, Target, check_name, load, variables
+from scripts.terraform import AccountStack
+
+OLD_STATE_DAYS = 365
+BACKEND = """# Where Terraform keeps the state of {env}. Made by `make tf-state ENV={env}`; keep it in git.
+bucket       = "{bucket}"
+key          = "{key}"
+region       = "{region}"
+encrypt      = true
+use_lockfile = true
+"""
+TLS_POLICY = Template(
+    json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "DenyInsecureTransport",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "s3:*",
+                    "Resource": ["arn:$partition:s3:::$bucket", "arn:$partition:s3:::$bucket/*"],
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                }
+            ],
+        }
+    )
+)
+
+
+def bootstrap(target: Target, name: str) -> str:
+    """Make the bucket for the state, or complete one that a broken-off try left; return its name.
+
+    Private, versioned (a state that was spoilt can be taken back), encrypted, reached over TLS only. One bucket serves
+    all environments of an account.
+
+    Parameters
+    ----------
+    target
+        The environment.
+    name
+        The product's name, as Terraform's variable `name` has it.
+    """
+    caller = target.client("sts").get_caller_identity()
+    bucket = f"{name}-state-{caller['Account']}"
+    s3 = target.client("s3")
+    _create(s3, bucket, target.region)
+    s3.put_public_access_block(
+        Bucket=bucket,
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": True,
+            "BlockPublicPolicy": True,
+            "IgnorePublicAcls": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    s3.put_bucket_ownership_controls(
+        Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    )
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_encryption(
+        Bucket=bucket,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+        },
+    )
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "old-states",
+                    "Status": "Enabled",
+                    "Filter": {},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_STATE_DAYS},
+                }
+            ]
+        },
+    )
+    partition = caller["Arn"].split(":")[1]
+    s3.put_bucket_policy(Bucket=bucket, Policy=TLS_POLICY.substitute(partition=partition, bucket=bucket))
+    return bucket
+
+
+def _create(s3: Any, bucket: str, region: str) -> None:
+    # us-east-1 is the one region that must not be named, and the one where a bucket of ours is made again in silence.
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        try:
+            s3.create_bucket(Bucket=bucket, **place)
+        except s3.exceptions.BucketAlreadyExists:
+            raise CommandError(
+                f"The bucket {bucket} belongs to another account.", "Choose another name in infra/env/: name = ..."
+            ) from None
+
+
+def write_backend(stack: AccountStack, bucket: str, name: str, region: str) -> Path:
+    """Write the file that says where the environment's state is."""
+    file = stack.backend_file
+    file.write_text(BACKEND.format(env=stack.name, bucket=bucket, key=f"{name}.tfstate", region=region))
+    return file
+
+
+def main(arguments: list[str]) -> int:
+    """Run `python -m scripts.state --env NAME`."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.state")
+    parser.add_argument("--env", default=LOCAL)
+    env = parser.parse_args(arguments).env
+    check_name(env)
+    if env == LOCAL:
+        raise UsageError(
+            "The state of the local AWS ends with it and stays on this machine.", "Use: make tf-state ENV=dev"
+        )
+    stack, name, target = AccountStack(env), str(variables(env)["name"]), load(env)
+    if not _agreed(f"Make the bucket {name}-state-<account> in {target.description} and move the state of {env} there"):
+        print("Nothing was done.")
+        return 0
+    bucket = bootstrap(target, name)
+    file = write_backend(stack, bucket, name, target.region)
+    stack.move_state()
+    print(f"The state of {env} is in the bucket {bucket}. Commit {file.relative_to(ROOT)}.")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    return bool(os.environ.get("YES")) or input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+
+
+if __name__ == "__main__":
+    from scripts.console import run
+
+    run(main)
