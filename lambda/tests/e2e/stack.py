@@ -110,6 +110,15 @@ class Stack:
     def _codes(self) -> set[str | None]:
         return {json.loads(message["body"]).get("code") for message in self.received}
 
+    def invoke(self, part: str, event: dict[str, Any]) -> Any:
+        """Call one of the functions and return its reply."""
+        reply = self.target.client("lambda").invoke(
+            FunctionName=self.target.output("function_names")[part], Payload=json.dumps(event).encode()
+        )
+        answer = json.load(reply["Payload"])
+        assert "FunctionError" not in reply, answer
+        return answer
+
     def dead_letters(self) -> dict[str, int]:
         """Count what waits in each dead-letter queue."""
         names = [name for name in self.target.outputs if name.endswith("dead_letter_queue_url")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from e2e.stack import Stack, eventually
 from pipeline.customer_data_processor import Options, SourceFile, messages, process
 from pipeline.data_model import Kind
 from pipeline.ledger import BatchState
+
+from scripts.replay import replay
 
 pytestmark = pytest.mark.e2e
 
@@ -135,3 +138,48 @@ def test_a_foreign_file_is_reported_by_its_name(stack: Stack) -> None:
         lambda: any("Report of May (final) +1.pdf" in body["message"] for body in stack.messages("unknown")),
         "the message about the foreign file",
     )
+
+
+def test_many_days_at_once_are_each_processed_once(stack: Stack, days: Iterator[str], tmp_path: Path) -> None:
+    batches = [next(days) for _ in range(8)]
+    for kind in KINDS:
+        for batch in batches:
+            stack.upload({f"{kind}_{batch}.csv": files_of(batch)[f"{kind}_{batch}.csv"]})
+
+    for batch in batches:
+        assert stack.ended(batch).state is BatchState.COMPLETED
+
+    for batch in batches:
+        assert stack.counted(batch) == run_locally(batch, files_of(batch), tmp_path / batch)
+        eventually(lambda batch=batch: set(stack.executions(batch).values()) == {"SUCCEEDED"}, f"one run of {batch}")
+        assert len(stack.executions(batch)) == 1
+    assert not any(stack.dead_letters().values())
+
+
+def test_a_replay_runs_again_and_sends_nothing(stack: Stack, day: str) -> None:
+    stack.upload(files_of(day))
+    first, sent = stack.ended(day), stack.counted(day)
+
+    again, started = replay(stack.table, stack.workflow, day)
+
+    assert started
+    assert again.execution == f"{first.execution}-2"
+    eventually(lambda: stack.executions(day).get(str(again.execution)) == "SUCCEEDED", "the replay")
+    assert stack.counted(day) == sent
+
+
+def test_missing_files_are_reported_when_they_are_due_and_forgotten_when_they_come(stack: Stack) -> None:
+    due = {"detail-type": "Scheduled Event", "source": "aws.events", "time": "2022-02-02T12:00:00Z", "detail": {}}
+    files = files_of("20220201")
+    stack.upload({"items_20220201.csv": files["items_20220201.csv"]})
+    eventually(lambda: stack.table.get_ledger("20220201"), "the note of the first file")
+    for _ in range(2):
+        stack.invoke("intake", due)
+    missing = [body["file"] for body in stack.messages("20220201")]
+    assert sorted(missing) == ["customers_20220201.csv", "orders_20220201.csv"]
+
+    stack.upload(files)
+
+    assert stack.ended("20220201").state is BatchState.COMPLETED
+    stack.messages("20220201")
+    assert not any("missing_file" in sk for _, sk in stack.items("20220201"))

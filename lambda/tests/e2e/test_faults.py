@@ -15,6 +15,7 @@ from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.ledger import BatchState
 
 from scripts import package
+from scripts.redrive import redrive_all
 from scripts.terraform import deployed_stack
 
 pytestmark = pytest.mark.e2e
@@ -130,3 +131,15 @@ def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
     record_property("faults", (len(results), len(results) - len(wrong), lost, doubled))
     assert (wrong, lost, doubled) == ([], 0, 0)
     assert not any(stack.dead_letters().values())
+
+
+def test_a_poisoned_event_ends_in_the_dead_letter_queue_and_can_be_put_back(stack: Stack) -> None:
+    ingest = stack.target.output("ingest_queue_url")
+    stack.sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
+    stack.sqs.send_message(QueueUrl=ingest, MessageBody="this is no event")
+    eventually(lambda: stack.dead_letters()["ingest_dead_letter_queue_url"] == 1, "the dead letter")
+
+    moved = {result.queue: result.moved for result in redrive_all(stack.target)}
+
+    assert moved["csv-pipeline-local-ingest-dead-letter"] == 1
+    eventually(lambda: stack.dead_letters()["ingest_dead_letter_queue_url"] == 1, "the dead letter again")
