@@ -80,7 +80,7 @@ purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except 
 	@$(PIPELINE) purge $(if $(YES),--yes)
 
 bench: $(DEV_READY) ## | Compare the transform with a bare DuckDB query over the same files
-	@$(PYTHON) -m benchmarks
+	@$(PYTHON) -m benchmarks.transform $(ARGS)
 
 clean: ## | Stop the local AWS and remove everything that make made
 	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator stop build/local; fi
