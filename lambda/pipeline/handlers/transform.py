@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -130,6 +131,8 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
         chunk_records=settings.chunk_records,
         max_error_messages=settings.max_error_messages,
         rejects_location=run.rejects_prefix(),
+        # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
+        max_file_bytes=shutil.disk_usage(directory).free // 2,
     )
     return process(run.batch, files, directory, options, previous)
 

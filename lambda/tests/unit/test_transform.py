@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -125,6 +127,16 @@ def test_a_refused_file_refuses_the_batch_and_says_why(cloud: Cloud, context: Co
     assert reply["state"] == "REFUSED"
     (error,) = [line["PutRequest"]["Item"] for line in requests(cloud, reply)]
     assert error["file"]["S"] == "orders_20220131.csv"
+
+
+def test_a_file_that_would_fill_the_disk_is_refused(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    packed = gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)
+    event = start(cloud, context, {**DAY, "items_20220131.csv.gz": packed})
+    reply = transform.handler(event, context)
+    assert reply["summary"]["files"]["items"]["file_error"] == "file_too_large"
 
 
 def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: Context) -> None:
