@@ -44,6 +44,7 @@ NEXT = (
     ("make upload FILE=my.csv", "send a file of your own; a partner's name for it will do"),
     ("make status", "every batch: files, state, counts"),
     (f"make errors BATCH={DAY}", "all that was wrong, by cause"),
+    (f"make report BATCH={DAY}", "all about a day on one page, with charts"),
     ("make messages", "what waits in the output queue"),
     (f"make logs BATCH={DAY}", "what the functions said, in order"),
     ("make purge", "empty the bucket, the queues and the table"),
@@ -77,7 +78,7 @@ def deploy() -> Target:
     with step("Start the local AWS (MiniStack, access rules enforced)"):
         emulator.Emulator(FOLDER).start(port)
     with step("Build the Lambda package"):
-        zip_file = package.build(LOCAL).file
+        zip_file = package.build(LOCAL, quiet=True).file
     stack = LocalStack(quiet=True)
     with step("Initialise Terraform with the offline AWS provider"):
         stack.init()

@@ -138,8 +138,10 @@ def platform_of(env: str) -> Platform:
     return Platform(runtime[1], machine)
 
 
-def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None) -> Package:
+def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None, *, quiet: bool = False) -> Package:
     """Build the package of an environment, or return the one that is there when nothing has changed.
+
+    `quiet` leaves out the line that says what takes long.
 
     Raises
     ------
@@ -149,7 +151,7 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None)
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
     wanted = platform_of(env)
-    dependencies = _dependencies(wanted)
+    dependencies = _dependencies(wanted, quiet=quiet)
     files = _own_files(sources)
     mark = target.with_suffix(".json")
     inputs = _digest(
@@ -175,7 +177,7 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None)
     return _measured(target)
 
 
-def _dependencies(wanted: Platform) -> Path:
+def _dependencies(wanted: Platform, *, quiet: bool = False) -> Path:
     """Return the archive of the installed dependencies, making it where it does not exist yet."""
     key = _digest(
         [LOCK.read_bytes(), Path(__file__).read_bytes(), str(wanted).encode(), sys.implementation.cache_tag.encode()]
@@ -184,7 +186,8 @@ def _dependencies(wanted: Platform) -> Path:
     if archive.exists():
         return archive
     archive.parent.mkdir(parents=True, exist_ok=True)
-    print(f"Collecting the package's dependencies for {wanted}…", flush=True)
+    if not quiet:
+        print(f"Collecting the package's dependencies for {wanted}…", flush=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]

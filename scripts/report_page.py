@@ -18,7 +18,7 @@ from scripts.charts import Bar, columns, rows
 from scripts.distribution import SINGLE, Distribution, class_name, classes
 from scripts.markup import Markup, join, tag
 from scripts.runs import STAGES, Stage
-from scripts.summary import DECIMAL_MARKS, DELIMITERS, Numbers, amount
+from scripts.summary import Numbers, amount, read_as
 
 if TYPE_CHECKING:
     from scripts.report import Report
@@ -121,10 +121,7 @@ def _arrived(status: BatchStatus, summary: Mapping[str, Any]) -> Markup:
 def _dialect(kind: Kind, file: Mapping[str, Any]) -> object:
     if file.get("file_error"):
         return tag("span", f"can't be used: {file['file_error']}", class_="bad")
-    words = [f"{DELIMITERS[file['delimiter']]}-delimited"] if file.get("delimiter") in DELIMITERS else []
-    if kind is Kind.ITEMS and file.get("decimal_mark") in DECIMAL_MARKS:
-        words.append(f"decimal {DECIMAL_MARKS[file['decimal_mark']]}")
-    return ", ".join(words)
+    return read_as(kind, file)
 
 
 def _books(summary: Mapping[str, Any], results: Distribution | None) -> Markup | None:

@@ -72,11 +72,21 @@ def reconciliation(summary: Mapping[str, Any]) -> str:
     )
 
 
+def read_as(kind: str, file: Mapping[str, Any]) -> str:
+    """Put into words how a file was read: its delimiter, and where it has amounts their decimal mark."""
+    delimiter, mark = DELIMITERS.get(str(file.get("delimiter"))), DECIMAL_MARKS.get(str(file.get("decimal_mark")))
+    words = [f"{delimiter}-delimited"] if delimiter else []
+    return ", ".join(words + ([f"decimal {mark}"] if mark and kind == Kind.ITEMS else []))
+
+
 def files_table(summary: Mapping[str, Any]) -> Table:
     """Tabulate what was decided about each file, and how its records were divided."""
     numbers = ("Read", "Counted", "Refused")
-    shown = terminal.table("File", *numbers, "Delimiter", "Decimal mark", "Columns ignored", numbers=numbers)
+    shown = terminal.table("File", *numbers, "Read as", numbers=numbers)
     files = summary.get("files", {})
+    ignores = any(file.get("ignored_columns") for file in files.values())
+    if ignores:
+        shown.add_column("Columns ignored", overflow="fold")
     for kind in Kind:
         file = files.get(kind.value)
         if not file:
@@ -90,8 +100,7 @@ def files_table(summary: Mapping[str, Any]) -> Table:
             f"{int(file['read']):,}",
             f"{int(file['counted']):,}",
             f"[red]{refused:,}[/]" if refused else "0",
-            DELIMITERS.get(str(file.get("delimiter")), ""),
-            DECIMAL_MARKS.get(str(file.get("decimal_mark")), "") if kind is Kind.ITEMS else "",
-            escape(", ".join(file.get("ignored_columns") or ())),
+            read_as(kind, file),
+            *([escape(", ".join(file.get("ignored_columns") or ()))] if ignores else []),
         )
     return shown
