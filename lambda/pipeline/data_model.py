@@ -252,7 +252,8 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
     if sort_key.startswith("error#"):
         fields = {"type": "error_message"} | {name: _plain(new.get(name)) for name in ERROR_FIELDS}
         body = _json(fields)
-        return _message(new, body, group=new["pk"], batch=new.get("batch"))
+        # Errors need no order among themselves: each is a group of its own, so that they travel ten a call.
+        return _message(new, body, group=f"{new['pk']}#{sort_key}", batch=new.get("batch"))
     if not new["pk"].startswith("customer#"):
         return None
     batch = sort_key.removeprefix("batch#")

@@ -231,3 +231,25 @@ def test_the_log_names_the_batches_whose_messages_went(
     send(context, record(1, new=result("a")), record(2, new=other), record(3, new=result("c")))
     (logged,) = [entry for entry in caplog.records if entry.message == "messages sent"]
     assert logged.__dict__["batches"] == ["20220131", "20220201"]
+
+
+def test_many_errors_of_a_batch_travel_ten_a_call(
+    cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    class Counting:
+        def send_message_batch(self, **call: Any) -> Any:
+            sizes.append(len(call["Entries"]))
+            return cloud.sqs.send_message_batch(**call)
+
+    counting: Any = Counting()
+    monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, counting))
+    error = {"pk": {"S": "batch#20220131"}, "message": {"S": "x"}, "batch": {"S": "20220131"}}
+    records = [
+        record(number, new={**error, "sk": {"S": f"error#items#{number:010}#x"}, "line": {"N": str(number)}})
+        for number in range(1, 31)
+    ]
+    send(context, *records)
+    assert sizes == [10, 10, 10]
+    assert len(cloud.received()) == 30
