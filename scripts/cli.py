@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import botocore.exceptions as aws
 import typer
-from pipeline.errors import PipelineError
 from typer.core import TyperGroup
 
 from scripts import (
@@ -30,7 +28,7 @@ from scripts import (
     upload,
 )
 from scripts import target as targets
-from scripts.errors import CommandError, UsageError
+from scripts.explain import explain
 from scripts.terminal import err
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -47,39 +45,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "purge": purge.command,
     "sample": sample.command,
 }
-
-NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
-NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "StateMachineDoesNotExist"
-
-
-def explain(error: Exception, env: str = "") -> CommandError | None:
-    """Put a failure that is to be expected into a sentence and what to do; None for one that is a fault of ours."""
-    where = f" ENV={env}" if env and env != targets.LOCAL else ""
-    match error:
-        case CommandError():
-            return error
-        case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
-            return CommandError("There are no AWS credentials.", "Sign in (aws sso login) or set AWS_PROFILE.")
-        case aws.ProfileNotFound() | aws.NoRegionError() | aws.TokenRetrievalError() | aws.SSOError():
-            return CommandError(f"{error}.".replace("..", "."), "Check AWS_PROFILE and sign in again (aws sso login).")
-        case aws.EndpointConnectionError() | aws.ConnectTimeoutError() | aws.ConnectionClosedError():
-            return CommandError(f"{error}".rstrip(".") + ".", f"Is it up? make tf-apply{where} starts what is missing.")
-        case aws.ClientError():
-            return _explain_reply(error, where)
-        case PipelineError() | aws.BotoCoreError():
-            return CommandError(f"{type(error).__name__}: {error}.")
-        case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
-            return UsageError(f"{error.filename}: {error.strerror}.")
-    return None
-
-
-def _explain_reply(error: aws.ClientError, where: str) -> CommandError:
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    if code in NO_CREDENTIALS:
-        return CommandError("The AWS credentials are not valid (any more).", "Sign in again (aws sso login).")
-    if code.removeprefix("AWS.SimpleQueueService.").replace("NonExistentQueue", "QueueDoesNotExist") in NOT_THERE:
-        return CommandError(f"{error}.".replace("..", "."), f"Is the stack applied? make tf-apply{where}")
-    return CommandError(f"{error}.".replace("..", "."))
 
 
 class ExpectedFailures(TyperGroup):

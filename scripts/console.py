@@ -5,16 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from scripts.errors import CommandError
+from scripts.explain import explain
 
 
 def run(main: Callable[[list[str]], int]) -> None:
     """Run a command with the arguments of this process and end the process with its exit code."""
     try:
         code = main(sys.argv[1:])
-    except CommandError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        code = error.exit_code
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        print(f"Error: {explained}", file=sys.stderr)
+        code = explained.exit_code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         code = 130

@@ -94,7 +94,7 @@ class Emulator:
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
-                f"Choose another port, for example: make tf-apply MINISTACK_PORT={_next_free_port(port)}",
+                f"Choose another by adding to the command, for example: MINISTACK_PORT={_next_free_port(port)}",
             )
         record = self._wait_until_healthy(self._spawn(port))
         if record is None:

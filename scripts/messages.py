@@ -157,17 +157,19 @@ def command(
     limit: Annotated[
         int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: all]")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a --drain.")] = False,
     env: terminal.EnvOption = "",
     as_json: terminal.JsonOption = False,
 ) -> None:
     """Show what waits in the output queue and leave it there, or --drain it. With --json: the bodies, one a line.
 
     A look hides the messages from consumers for a moment and counts as a receive. Of an error group (one for each
-    batch) a look shows the first 10 messages only, as FIFO queues hold back the rest; --drain shows all.
+    batch) a look shows the first 10 messages only, as FIFO queues hold back the rest; --drain shows all. That asks for
+    the environment's name first, except on local: consumers will not get what it takes.
 
     Example: pipeline messages --drain --json > messages.jsonl
 
-    Exit codes: 0 shown, 1 some messages could not be put back or deleted.
+    Exit codes: 0 shown, 1 some messages could not be put back or deleted, or the answer was no.
     """
     target = targets.load(env)
     terminal.announce(target)
@@ -182,6 +184,8 @@ def command(
             out.print(line(message), soft_wrap=True)
 
     if drain_it:
+        if not (yes or target.is_local):
+            terminal.confirm(target.name, f"This takes messages from the consumers of {target.description}.")
         count = drain(sqs, url, show, limit)
         note.print(f"{terminal.counted(count, 'message')} taken out of the queue.")
         return

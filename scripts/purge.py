@@ -206,7 +206,8 @@ def command(
     terminal.announce(target)
     _ = target.outputs  # nothing deployed: say that before asking
     if not (yes or target.is_local):
-        _ask(target)
+        kept = f"{target.output('bucket_name')}, {target.output('table_name')} and all queues"
+        terminal.confirm(target.name, f"This deletes everything in {target.description}: {kept}.")
     results = purge_with_display(target)
     if as_json:
         terminal.print_json(
@@ -215,13 +216,6 @@ def command(
     else:
         terminal.out().print(f"{sum(result.removed for result in results):,} things removed.")
     _complain(results)
-
-
-def _ask(target: Target) -> None:
-    kept = [target.output("bucket_name"), target.output("table_name")]
-    terminal.err().print(f"This deletes [bold]everything[/] in {target.description}: {', '.join(kept)} and all queues.")
-    if typer.prompt(f"Type {target.name} to go on", err=True, default="", show_default=False).strip() != target.name:
-        raise CommandError("That is not the environment's name: nothing was deleted.")
 
 
 def _complain(results: list[Emptied]) -> None:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from scripts.errors import CommandError
 
 if TYPE_CHECKING:
     from scripts.target import Target
@@ -62,6 +65,23 @@ def _console(*, stderr: bool) -> Console:
 def announce(target: Target) -> None:
     """Say which target a command acts on."""
     err().print(f"[dim]Target: {target.description}[/]")
+
+
+def confirm(env: str, warning: str) -> None:
+    """Warn, and go on only where the environment's name is typed.
+
+    Raises
+    ------
+    CommandError
+        Something else was typed, or there is nobody to type.
+    """
+    err().print(f"[bold]{escape(warning)}[/]", soft_wrap=True)
+    try:
+        typed = typer.prompt(f"Type {env} to go on", err=True, default="", show_default=False)
+    except typer.Abort:
+        typed = ""
+    if typed.strip() != env:
+        raise CommandError("That is not the environment's name: nothing was deleted.")
 
 
 def print_json(value: Any) -> None:

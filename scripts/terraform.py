@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scripts import emulator, fit, package
+from scripts import emulator, fit, package, terminal
 from scripts.errors import CommandError
 from scripts.target import LOCAL, ROOT, Target, check_name, read_outputs
 from scripts.terraform_command import Terraform
@@ -376,6 +376,7 @@ def main(arguments: list[str]) -> int:
         else:
             stack.destroy(zip_file)
         return 0
+    _require_credentials()
     account = AccountStack(chosen.env)
     if chosen.command == "init":
         account.init()
@@ -384,8 +385,19 @@ def main(arguments: list[str]) -> int:
     elif chosen.command == "apply":
         account.apply(zip_file)
     else:
+        if not os.environ.get("YES"):
+            terminal.confirm(chosen.env, f"This destroys all that Terraform made for {chosen.env}, data included.")
         account.destroy(zip_file)
     return 0
+
+
+def _require_credentials() -> None:
+    """Fail at once without AWS credentials, which Terraform would tell in many words and minutes later."""
+    import boto3
+    from botocore.exceptions import NoCredentialsError
+
+    if boto3.Session().get_credentials() is None:
+        raise NoCredentialsError
 
 
 if __name__ == "__main__":

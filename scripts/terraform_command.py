@@ -65,6 +65,9 @@ def _version(command: str) -> tuple[int, ...] | None:
     return None
 
 
+NO_REGISTRY = "could not connect to registry.terraform.io"
+
+
 @dataclass(frozen=True)
 class Terraform:
     """Terraform in one working folder, with the environment of one target."""
@@ -96,7 +99,13 @@ class Terraform:
             check=False,
         )
         if done.returncode:
-            raise CommandError(f"terraform {arguments[0]} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+            told = done.stderr.strip() or done.stdout.strip()
+            if NO_REGISTRY in told:
+                raise CommandError(
+                    "Terraform can't reach registry.terraform.io, from where it takes the AWS provider.",
+                    "Check the network, or name a mirror of the provider in Terraform's own configuration.",
+                )
+            raise CommandError(f"terraform {arguments[0]} failed:\n{told}")
         return done.stdout
 
     def show(self, *arguments: str) -> None:

@@ -32,10 +32,15 @@ fi
 
 count=$(grep -c '^[a-zA-Z0-9].*==' "$lock")
 echo "Installing the $count pinned packages of $lock…"
-touch "$venv/.unfinished"
-pip() { "$venv/bin/python" -m pip --disable-pip-version-check -qq "$@"; }
+: >"$venv/.unfinished"
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check -qq "$@" 2>>"$venv/.unfinished"; }
 if ! pip install --no-deps --require-hashes -r "$lock" || ! pip install --no-deps --no-build-isolation --no-index -e .; then
-  echo "The packages of $lock could not be installed: pip's message above says why (is the package index within reach?)." >&2
+  if grep -q "connection broken by\|Could not fetch URL" "$venv/.unfinished"; then
+    echo "The Python package index is out of reach: check the network, or name a mirror of it (PIP_INDEX_URL)." >&2
+  else
+    grep -v "^WARNING" "$venv/.unfinished" >&2 || true
+    echo "The packages of $lock could not be installed: pip's message above says why." >&2
+  fi
   exit 1
 fi
 printf %s "$PWD" >"$venv/.home"

@@ -17,7 +17,7 @@ from scripts.target import ROOT
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "lambda/requirements.lock"]
 MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
-messages errors BATCH=YYYYMMDD redrive replay BATCH=YYYYMMDD logs purge bench clean"""
+messages errors BATCH=YYYYMMDD report BATCH=YYYYMMDD redrive replay BATCH=YYYYMMDD logs purge bench clean"""
 
 
 def project() -> dict[str, Any]:
@@ -176,3 +176,15 @@ def test_an_installation_that_fails_leaves_no_stamp_and_is_started_over(tmp_path
         assert "could not be installed" in done.stderr
         assert "Making the virtual environment" in done.stdout
         assert not (tmp_path / ".venv" / ".ready").exists()
+
+
+@pytest.mark.slow
+def test_an_index_out_of_reach_is_one_sentence(tmp_path: Path) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+
+    done = venv(tmp_path, dict(os.environ) | nowhere)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The Python package index is out of reach: check the network, or name a mirror of it (PIP_INDEX_URL).\n"
+    )

@@ -121,3 +121,15 @@ def test_the_command_says_when_more_messages_wait_than_a_look_shows(stack: Stack
     assert "[bold]quantity 'x' is wrong" in result.stdout
     assert "13 messages shown" in result.stderr or "more wait, --drain shows all" in result.stderr
     assert stack.waiting("output") == 13
+
+
+@pytest.mark.parametrize(("answers", "code"), [("staging\n", 0), ("yes\n", 1), ("", 1)])
+def test_elsewhere_than_on_local_a_drain_needs_the_environments_name(
+    stack: Stack, run: Callable[..., Any], answers: str, code: int
+) -> None:
+    stack.send(CUSTOMER)
+    result = run("messages", "--drain", "--env", "staging", answers=answers)
+    assert result.exit_code == code
+    assert (stack.waiting("output") == 0) is (code == 0)
+    assert run("messages", "--drain", "--yes", "--env", "staging").exit_code == 0
+    assert stack.waiting("output") == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -8,13 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 
 from scripts import emulator, terraform_command
 from scripts.emulator import Emulator
 from scripts.errors import CommandError
 from scripts.target import read_outputs
-from scripts.terraform import AccountStack, LocalStack, _in_short
-from scripts.terraform_command import find_terraform
+from scripts.terraform import AccountStack, LocalStack, _in_short, main
+from scripts.terraform_command import Terraform, find_terraform
 
 CONFIGURATION = """
 terraform {
@@ -233,3 +235,50 @@ def test_each_account_has_its_own_state_and_outputs(
     (source / "main.tf").write_text("resource {")
     with pytest.raises(CommandError, match="terraform init failed"):
         prod.apply(package)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A person who has signed in to an AWS account, and whose answers are asked for."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.delenv("YES", raising=False)
+    return monkeypatch
+
+
+def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(AccountStack, "plan", lambda *_: pytest.fail("it was planned"))
+    with pytest.raises(NoCredentialsError):
+        main(["plan", "--env", "dev"])
+
+
+@pytest.mark.parametrize(("answer", "destroyed"), [("dev\n", True), ("yes\n", False), ("", False)])
+def test_an_account_is_destroyed_only_by_its_name(
+    account: pytest.MonkeyPatch, answer: str, destroyed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done: list[str] = []
+    account.setattr(AccountStack, "destroy", lambda self, _: done.append(self.name))
+    account.setattr("sys.stdin", io.StringIO(answer))
+    if destroyed:
+        assert main(["destroy", "--env", "dev"]) == 0
+    else:
+        with pytest.raises(CommandError, match="not the environment's name"):
+            main(["destroy", "--env", "dev"])
+    assert done == (["dev"] if destroyed else [])
+    assert "destroys all that Terraform made for dev" in capsys.readouterr().err
+
+
+def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "Error: Failed to query available provider packages\\n\\ncould not connect to registry.terraform.io: none"
+    command = tmp_path / "terraform"
+    command.write_text(f'#!/bin/sh\nprintf "{told}" >&2\nexit 1\n')
+    command.chmod(0o755)
+    monkeypatch.setattr("scripts.terraform_command.find_terraform", lambda: command)
+    with pytest.raises(CommandError) as raised:
+        Terraform(tmp_path, tmp_path, {}).run("init")
+    assert str(raised.value).startswith("Terraform can't reach registry.terraform.io")
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,44 @@
+"""Which failures are to be expected, and what to say about each."""
+
+from __future__ import annotations
+
+import os
+
+import botocore.exceptions as aws
+from pipeline.errors import PipelineError
+
+from scripts.errors import CommandError, UsageError
+
+NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
+NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "StateMachineDoesNotExist"
+
+
+def explain(error: Exception, env: str = "") -> CommandError | None:
+    """Put a failure that is to be expected into a sentence and what to do; None for one that is a fault of ours."""
+    env = env or os.environ.get("ENV", "")
+    where = f" ENV={env}" if env not in ("", "local") else ""
+    match error:
+        case CommandError():
+            return error
+        case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
+            return CommandError("There are no AWS credentials.", "Sign in (aws sso login) or set AWS_PROFILE.")
+        case aws.ProfileNotFound() | aws.NoRegionError() | aws.TokenRetrievalError() | aws.SSOError():
+            return CommandError(f"{error}.".replace("..", "."), "Check AWS_PROFILE and sign in again (aws sso login).")
+        case aws.EndpointConnectionError() | aws.ConnectTimeoutError() | aws.ConnectionClosedError():
+            return CommandError(f"{error}".rstrip(".") + ".", f"Is it up? make tf-apply{where} starts what is missing.")
+        case aws.ClientError():
+            return _explain_reply(error, where)
+        case PipelineError() | aws.BotoCoreError():
+            return CommandError(f"{type(error).__name__}: {error}.")
+        case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
+            return UsageError(f"{error.filename}: {error.strerror}.")
+    return None
+
+
+def _explain_reply(error: aws.ClientError, where: str) -> CommandError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if code in NO_CREDENTIALS:
+        return CommandError("The AWS credentials are not valid (any more).", "Sign in again (aws sso login).")
+    if code.removeprefix("AWS.SimpleQueueService.").replace("NonExistentQueue", "QueueDoesNotExist") in NOT_THERE:
+        return CommandError(f"{error}.".replace("..", "."), f"Is the stack applied? make tf-apply{where}")
+    return CommandError(f"{error}.".replace("..", "."))
