@@ -25,13 +25,16 @@ def explain(error: Exception, env: str = "") -> CommandError | None:
         case aws.ProfileNotFound() | aws.NoRegionError() | aws.TokenRetrievalError() | aws.SSOError():
             return CommandError(f"{error}.".replace("..", "."), "Check AWS_PROFILE and sign in again (aws sso login).")
         case aws.EndpointConnectionError() | aws.ConnectTimeoutError() | aws.ConnectionClosedError():
-            return CommandError(f"{error}".rstrip(".") + ".", f"Is it up? make tf-apply{where} starts what is missing.")
+            hint = "Check the network." if where else "Is it up? make tf-apply starts what is missing."
+            return CommandError(f"{error}".rstrip(".") + ".", hint)
         case aws.ClientError():
             return _explain_reply(error, where)
         case PipelineError() | aws.BotoCoreError():
             return CommandError(f"{type(error).__name__}: {error}.")
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
             return UsageError(f"{error.filename}: {error.strerror}.")
+        case EOFError():
+            return CommandError("A question was left without an answer, so nothing was done.", "YES=1 does not ask.")
     return None
 
 

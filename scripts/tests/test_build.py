@@ -121,6 +121,13 @@ def test_every_target_is_well_formed(name: str) -> None:
     make("--dry-run", name)
 
 
+@pytest.mark.parametrize("name", ["my file.csv", 'a "quoted" $day.csv', "it's.csv"])
+def test_a_file_keeps_its_name_on_the_way_through_make(name: str) -> None:
+    shown = ["PIPELINE=printf '<%s>'", "--old-file=.venv/.ready"]
+    assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><{name}>"
+    assert make("report", "BATCH=20220131", "OUT=" + name.replace("$", "$$"), *shown).endswith(f"<--out><{name}>")
+
+
 def fake_python(folder: Path, answer: str) -> dict[str, str]:
     """A PATH on which every Python is too old."""
     folder.mkdir()

@@ -109,7 +109,8 @@ def reply(code: str, message: str = "no") -> aws.ClientError:
         (aws.NoCredentialsError(), ["no AWS credentials", "AWS_PROFILE"]),
         (aws.ProfileNotFound(profile="x"), ["profile (x) could not be found", "AWS_PROFILE"]),
         (aws.NoRegionError(), ["region"]),
-        (aws.EndpointConnectionError(endpoint_url="http://x"), ["http://x", "make tf-apply ENV=prod"]),
+        (aws.EndpointConnectionError(endpoint_url="http://x"), ["http://x", "Check the network"]),
+        (EOFError(), ["without an answer", "YES=1"]),
         (reply("ExpiredToken"), ["not valid", "aws sso login"]),
         (reply("NoSuchBucket"), ["NoSuchBucket", "make tf-apply ENV=prod"]),
         (reply("AWS.SimpleQueueService.NonExistentQueue"), ["make tf-apply ENV=prod"]),
@@ -125,6 +126,10 @@ def test_expected_failures_become_one_sentence(error: Exception, parts: list[str
     for part in parts:
         assert part in str(explained)
     assert ".." not in str(explained)
+
+
+def test_the_local_aws_that_is_down_is_started_by_a_command() -> None:
+    assert "make tf-apply starts what is missing" in str(explain(aws.EndpointConnectionError(endpoint_url="http://x")))
 
 
 def test_a_fault_of_ours_is_not_hidden(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
