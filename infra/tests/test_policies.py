@@ -198,3 +198,11 @@ def test_tls_rule_of_the_bucket_covers_the_bucket_and_its_objects(plan: Plan) ->
     (statement,) = policy_of(plan, "module.bucket.aws_s3_bucket_policy.this[0]")["Statement"]
 
     assert statement["Resource"] == [BUCKET, f"{BUCKET}/*"]
+
+
+def test_whatever_the_security_check_passes_over_says_why() -> None:
+    skips = [line for file in INFRA.rglob("*.tf") for line in re.findall(r"#checkov:skip=(.*)", file.read_text())]
+
+    assert len(skips) > 3
+    assert [skip for skip in skips if len(skip.partition(":")[2].split()) < 6] == []
+    assert "skip" not in (INFRA / ".checkov.yaml").read_text().replace("skip-download", "").replace("skipped", "")
