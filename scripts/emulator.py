@@ -85,12 +85,13 @@ class Emulator:
             return self._start(port)
 
     def _start(self, port: int | None) -> Record:
+        wanted, port = port, port or DEFAULT_PORT
         if self._locked():
             record = self._wait_until_healthy(None)
-            if record and port in (None, record.port) and record.runtime == _runtime():
+            if record and wanted in (None, record.port) and record.runtime == _runtime():
                 return record
-            self.stop()
-        port = port or DEFAULT_PORT
+            if record is None or record.port == port or not _answers(port):
+                self.stop()  # but not for a port that it can't get: what it keeps would be lost for nothing
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",

@@ -94,6 +94,16 @@ def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
     assert stopped.running() is None
 
 
+def test_one_that_runs_is_not_given_up_for_a_port_in_use(stopped: Emulator) -> None:
+    first = stopped.start(free_port())
+    with socket.socket() as other:
+        other.bind((emulator.HOST, 0))
+        other.listen()
+        with pytest.raises(CommandError, match="in use by another program"):
+            stopped.start(other.getsockname()[1])
+    assert stopped.running() == first
+
+
 def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator, "_environment", lambda *_: {"PATH": os.environ["PATH"]})
 
