@@ -46,7 +46,10 @@ def rest(stack: Stack, day: str) -> None:
 
 def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -> None:
     now = datetime.now(UTC)
-    gone = {kind: SourceObject(f"incoming/{kind}_{day}.csv", "0" * 32, 1, now.isoformat()) for kind in Kind}
+    gone = {
+        kind: SourceObject(f"incoming/{kind}_{day}.csv", "0" * 32, 1, now.isoformat(), "no-such-version")
+        for kind in Kind
+    }
     entry = stack.table.update_ledger(day, lambda entry: ledger.claim(entry, gone, now))
 
     start_run(stack.table, stack.workflow, entry)
