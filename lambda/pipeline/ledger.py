@@ -169,13 +169,15 @@ def observe(ledger: Ledger, files: FileSet) -> Ledger:
 def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
     """Make a complete set the wanted one of its batch.
 
-    The set that is wanted already stays as it is, and so does one that is younger than `files`: whoever claims
-    looks again afterwards, so the youngest set is claimed in the end.
+    A set that is younger than `files` stays: whoever claims looks again afterwards, so the youngest is claimed in the
+    end. The set that is wanted already starts nothing; only where its files lie is noted, as a replay reads them there.
     """
     version = set_version(files)
-    waiting = ledger.state is BatchState.WAITING
-    if not waiting and (version == ledger.version or set_time(files) < set_time(ledger.files)):
-        return ledger
+    if ledger.state is not BatchState.WAITING:
+        if set_time(files) < set_time(ledger.files):
+            return ledger
+        if version == ledger.version:
+            return replace(ledger, files=files)
     return _queue(ledger, version, files, now)
 
 

@@ -106,8 +106,8 @@ def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
 def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
     """Start the run that a ledger entry waits for; False where there is none, as it is on its way already.
 
-    A name that is taken by a run that has ended, while the entry
-    still waits, is an older run's, from before the batch was purged: then the run gets the next name.
+    A name that is taken by a run that has ended, while the entry still waits, is an older run's, from before the
+    batch was purged: then the run gets the next name.
     """
     while entry.state is ledger.BatchState.QUEUED:
         files = {kind.value: source.as_dict() for kind, source in entry.files.items()}

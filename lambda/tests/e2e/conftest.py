@@ -23,7 +23,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def days() -> Iterator[str]:
     """Batches that no other test uses."""
-    return (f"2023{month:02}{day:02}" for month, day in itertools.product(range(1, 13), range(1, 29)))
+    # A list, as threads take from it: a generator can serve only one at a time.
+    return iter([f"2023{month:02}{day:02}" for month, day in itertools.product(range(1, 13), range(1, 29))])
 
 
 @pytest.fixture

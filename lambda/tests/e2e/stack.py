@@ -14,7 +14,8 @@ from typing import Any
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import BatchState, Ledger
+from pipeline.data_model import Kind
+from pipeline.ledger import BatchState, Ledger, set_version
 
 from scripts.target import Target
 
@@ -54,14 +55,18 @@ class Stack:
         for name, content in files.items():
             self.s3.put_object(Bucket=self.bucket.name, Key=f"incoming/{name}", Body=content)
 
-    def ended(self, batch: str, version: str | None = None) -> Ledger:
-        """Wait until the batch (or a certain version of it) has ended and return its ledger entry."""
+    def ended(self, batch: str) -> Ledger:
+        """Wait until the run of the files that are there now has ended and return the batch's ledger entry.
+
+        Files come one by one, so a set of new and old ones may have its own run on the way to the last.
+        """
 
         def look() -> Ledger | None:
             entry = self.table.get_ledger(batch)
             if entry is None or entry.state not in ENDED or entry.holder is not None:
                 return None
-            return entry if version in (None, entry.version) else None
+            files = self.bucket.find_set(batch)
+            return entry if len(files) < len(Kind) or set_version(files) == entry.version else None
 
         entry: Ledger = eventually(look, f"the end of batch {batch}")
         return entry

@@ -104,7 +104,7 @@ def test_a_correction_changes_and_sends_only_the_difference(stack: Stack, day: s
         CUSTOMERS.replace("3,Eva,Dal,c-3,Active\n4,Eva,Dal,c-3,Active\n", ""),
     )
     stack.upload(corrected)
-    eventually(lambda: stack.ended(day).version != first.version, "the new version's end")
+    assert stack.ended(day).version != first.version
 
     news = stack.counted(day) - before
     bodies = [json.loads(text) for text in news.elements()]

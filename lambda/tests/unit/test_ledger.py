@@ -47,7 +47,13 @@ def test_a_newer_set_is_wanted_instead_and_an_older_one_is_not() -> None:
 
 def test_the_same_set_is_claimed_once() -> None:
     first = claimed()
-    assert claimed(minute=5, onto=first) == first
+    again = claimed(minute=5, onto=first)
+    assert replace(again, files=first.files) == first
+
+
+def test_the_same_set_sent_again_is_read_where_it_lies_now() -> None:
+    done = replace(claimed(), state=BatchState.COMPLETED)
+    assert claimed(minute=5, onto=done).files == files(minute=5)
 
 
 def test_the_holder_works_alone_until_it_lets_go() -> None:
