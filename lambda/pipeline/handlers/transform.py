@@ -140,9 +140,9 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
 def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
     """Upload what delivery needs and return the manifest's key; the manifest comes last, so it is complete."""
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
-    bucket.upload_all([(path, key) for path, key, _ in chunks])
-    bucket.upload_all([(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()])
-    bucket.upload_all([(outcome.customers, run.delivered_key(run.version))])
+    rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
+    delivered = (outcome.customers, run.delivered_key(run.version))
+    bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, delivered])
     manifest = run.work_key("manifest.json")
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     return manifest
