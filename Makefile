@@ -79,8 +79,8 @@ logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
 purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except on local)
 	@$(PIPELINE) purge $(if $(YES),--yes)
 
-bench: $(DEV_READY) ## | Compare the transform with a bare DuckDB query over the same files
-	@$(PYTHON) -m benchmarks.transform $(ARGS)
+bench: $(DEV_READY) ## [ARGS="transform --quick"] | Measure it and write docs/performance.md
+	@$(PYTHON) -m benchmarks $(ARGS)
 
 clean: ## | Stop the local AWS and remove everything that make made
 	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator stop build/local; fi

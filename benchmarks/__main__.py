@@ -1,0 +1,63 @@
+"""`make bench`: run the benchmarks, keep what they measured and write it into docs/performance.md.
+
+Example:
+    python -m benchmarks transform delivery --quick
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from benchmarks.document import DOCUMENT, fill
+from benchmarks.results import KEPT, SCRATCH, Result, load
+
+NAMES = ("transform", "delivery", "start", "day", "cost")
+"""The benchmarks in the order in which they run; the cost model uses what the others measured.
+
+Each is a module with `measure(quick, say)`, which returns its data as plain JSON values and tells what it does by
+`say`, and `render(result)`, which returns the Markdown that shows a result.
+"""
+
+
+def benchmark(name: str) -> Any:
+    """Import a benchmark; each brings what only it needs."""
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def kept() -> list[Result]:
+    """Return the results that are kept."""
+    return [result for name in NAMES if (result := load(name))]
+
+
+def document() -> str:
+    """Return docs/performance.md as it must be for the results that are kept."""
+    return fill(DOCUMENT.read_text(), kept(), {name: benchmark(name).render for name in NAMES})
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(NAMES)}; all by default.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes; shown, but not kept.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Only write the document from what was kept.")] = False,
+) -> None:
+    """Measure, show the ratios, and keep them in benchmarks/results and docs/performance.md."""
+    console = Console(stderr=True)
+    if unknown := set(names or ()) - set(NAMES):
+        raise typer.BadParameter(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    for name in () if write else names or NAMES:
+        with console.status(f"{name}…") as status:
+            data = benchmark(name).measure(quick, lambda text, name=name: status.update(f"{name}: {text}…"))
+        result = Result.of(name, data)
+        path = result.save(SCRATCH if quick else KEPT)
+        Console().print(f"\n{benchmark(name).render(result)}\n", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"kept in {path}")
+    if not quick:
+        DOCUMENT.write_text(document())
+        console.print(f"written into {DOCUMENT}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

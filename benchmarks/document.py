@@ -1,0 +1,36 @@
+"""Keep docs/performance.md in step with the results: what a benchmark measured stands between two marks of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from benchmarks.results import ROOT, Result
+
+DOCUMENT = ROOT / "docs" / "performance.md"
+
+Render = Callable[[Result], str]
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a Markdown table; the first column is text, all others are numbers."""
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def fill(text: str, results: Iterable[Result], renders: Mapping[str, Render]) -> str:
+    """Put what was measured between the marks `<!-- name -->` and `<!-- /name -->`.
+
+    Raises
+    ------
+    ValueError
+        The document has no such marks.
+    """
+    for result in results:
+        block = f"{renders[result.name](result).strip()}\n\nMeasured on {result.date}: {result.machine}."
+        begin, end = f"<!-- {result.name} -->\n", f"<!-- /{result.name} -->"
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{DOCUMENT.name} has no place for {result.name}: {begin.strip()} … {end}")
+        text = f"{before}{begin}{block}\n{end}{after}"
+    return text

@@ -1,0 +1,55 @@
+"""What a benchmark measured, kept as a file, so that documents and later runs can be held against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+KEPT = Path(__file__).parent / "results"
+SCRATCH = ROOT / "build" / "benchmarks"
+"""Where generated files lie, and the results of quick runs, which are not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one benchmark measured: `data` is its own, of plain JSON values."""
+
+    name: str
+    date: str
+    machine: str
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, data: dict[str, Any]) -> Result:
+        """Make the result of a measurement that was just taken on this machine."""
+        return cls(name, datetime.now(UTC).date().isoformat(), machine(), data)
+
+    def save(self, folder: Path = KEPT) -> Path:
+        """Write it into the folder under its name."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.name}.json"
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        return path
+
+
+def load(name: str, folder: Path = KEPT) -> Result | None:
+    """Read a result that was kept; None where there is none."""
+    path = folder / f"{name}.json"
+    return Result(**json.loads(path.read_text())) if path.exists() else None
+
+
+def machine() -> str:
+    """Describe this machine in a line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        with info.open() as lines:
+            model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
