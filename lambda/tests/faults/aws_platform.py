@@ -46,7 +46,10 @@ class Platform:
     runs: dict[str, Run] = field(default_factory=dict)
     bodies: list[str] = field(default_factory=list)
     during: dict[str, Callable[[], None]] = field(default_factory=dict)
+    invocations: Counter[str] = field(default_factory=Counter)
     stage: str = ""
+    stream_batch: int | None = None
+    """Stream records that publish gets at once; None for all that there are."""
     _iterator: str = ""
     _records: list[dict[str, Any]] = field(default_factory=list)
     _position: int = 0
@@ -80,6 +83,7 @@ class Platform:
 
     def _call(self, stage: str, handler: Callable[..., Any], event: dict[str, Any]) -> Any:
         self.stage = stage
+        self.invocations[stage] += 1
         try:
             hook = self.during.pop(stage, None)
             if hook:
@@ -145,7 +149,7 @@ class Platform:
 
     def _publish(self) -> bool:
         """Take what the stream has, in order; what was not sent comes again in the next round."""
-        records = self._changes()[self._position :]
+        records = self._changes()[self._position :][: self.stream_batch]
         if not records:
             return False
         try:

@@ -1,0 +1,102 @@
+"""What the way of a day costs in requests and bytes: it may get cheaper, but not dearer unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+import pytest
+from counting import STREAM_BATCH, CountedPlatform, counted_platform
+
+CUSTOMERS, BAD, CHUNK = 290, 10, 200
+WRITES = CUSTOMERS + BAD
+CHUNKS = 2
+FIRST_CALLS = 5
+"""Records of the ledger in the stream before the first result: three files, begin, deliver."""
+PUBLISHED = ceil((FIRST_CALLS + WRITES + 1) / STREAM_BATCH)
+
+MOST_BYTES = {
+    "BatchWriteItem": (WRITES, 270, "item written"),
+    "SendMessageBatch": (WRITES, 560, "message sent"),
+    "StartExecution": (1, 900, "run started"),
+    "GetItem": (3 + 3 + CHUNKS + PUBLISHED + 1, 130, "look at the ledger"),
+    "PutItem": (3 + 2 + 1, 2_000, "change of the ledger"),
+}
+"""For each operation: how many things it carries, the bytes that one may take, and its name."""
+
+
+def day() -> dict[str, bytes]:
+    """References of the length that real ones have; each customer with two orders of one item, ten prices wrong."""
+    customers = [f"{n:08x}-11ed-cust,First,Last,active" for n in range(CUSTOMERS)]
+    orders = [f"{n // 2:08x}-11ed-cust,sent,{n:08x}-ord,1643646722" for n in range(2 * CUSTOMERS)]
+    items = [f"{n:08x}-ord,pen,1,{'n/a' if n < BAD else f'{n}.25'}" for n in range(2 * CUSTOMERS)]
+    heads = {
+        "customers": ("customer_reference,first_name,last_name,status", customers),
+        "orders": ("customer_reference,order_status,order_reference,order_timestamp", orders),
+        "items": ("order_reference,item_name,quantity,total_price", items),
+    }
+    return {f"{kind}_20220131.csv": "\n".join([head, *lines, ""]).encode() for kind, (head, lines) in heads.items()}
+
+
+@pytest.fixture(scope="module")
+def after_a_day() -> Iterator[CountedPlatform]:
+    with counted_platform(CHUNK_RECORDS=CHUNK) as platform:
+        platform.day(day())
+        assert platform.states() == {"batch#20220131": "COMPLETED"}
+        assert len(platform.bodies) == WRITES
+        yield platform
+
+
+@pytest.mark.parametrize(
+    ("stage", "allowed"),
+    [
+        # Each of the three events looks at the three kinds twice, and at the files that lie there by then.
+        (
+            "intake",
+            {
+                "ListObjectsV2": 2 * 3 * 3,
+                "HeadObject": 2 * (1 + 2 + 3),
+                "GetItem": 3,
+                "PutItem": 3,
+                "StartExecution": 1,
+            },
+        ),
+        # Reads each file once; writes the chunks, one file of rejects, the customers delivered and the manifest.
+        (
+            "transform",
+            {"GetItem": 3, "PutItem": 2, "Query": 1, "ListObjectsV2": 1, "GetObject": 3, "PutObject": CHUNKS + 3},
+        ),
+        ("deliver", {"GetItem": CHUNKS, "GetObject": CHUNKS, "BatchWriteItem": WRITES // 25}),
+        # Ten messages a call but for the last of each batch of the stream; the version is looked up once a batch.
+        ("publish", {"GetItem": PUBLISHED, "SendMessageBatch": 10 + 10 + 10 + 1}),
+        ("finalize", {"GetItem": 1, "PutItem": 1}),
+    ],
+)
+def test_a_stage_sends_no_more_requests_than_it_must(
+    after_a_day: CountedPlatform, stage: str, allowed: dict[str, int]
+) -> None:
+    sent = {name: number for (where, name), number in after_a_day.wire.counts().items() if where == stage}
+    more = {name: (number, allowed.get(name, 0)) for name, number in sent.items() if number > allowed.get(name, 0)}
+
+    assert not more, "; ".join(f"{stage} sends {n} {name} instead of {before}" for name, (n, before) in more.items())
+    assert sent == allowed, f"{stage} sends less than before: make these the numbers to hold"
+
+
+@pytest.mark.parametrize("operation", MOST_BYTES)
+def test_what_is_sent_takes_no_more_bytes_than_it_must(after_a_day: CountedPlatform, operation: str) -> None:
+    number, most, name = MOST_BYTES[operation]
+    each = after_a_day.wire.bytes(operation) / number
+
+    assert each <= most, f"{operation} takes {each:.0f} bytes for each {name}, and {most} were enough"
+
+
+def test_uploads_take_no_more_bytes_than_they_must(after_a_day: CountedPlatform) -> None:
+    each = after_a_day.wire.bytes("PutObject") / WRITES
+
+    assert each <= 250, f"transform stores {each:.0f} bytes for each item, and 250 were enough"
+
+
+def test_nothing_else_is_called(after_a_day: CountedPlatform) -> None:
+    calls = {request.operation for request in after_a_day.wire.requests if request.stage}
+
+    assert calls == {*MOST_BYTES, "ListObjectsV2", "HeadObject", "GetObject", "PutObject", "Query"}
