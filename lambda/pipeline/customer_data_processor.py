@@ -35,7 +35,7 @@ from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
 from pipeline.refusals import has_repeated, judge, refusals, refused_by_code, write_rejects
 from pipeline.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.totals import ACCEPTED_ORDERS, ONE_ORDER_EACH, sum_up, total
+from pipeline.totals import ACCEPTED_ORDERS, SINGLE_ORDERS, sum_up, total
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -216,7 +216,7 @@ class _Run:
         """Find what is refused, and sum up what is left by customer in `results`."""
         sum_up(self._connection, files)
         refused = {Kind.CUSTOMERS: judge(self._connection, files[Kind.CUSTOMERS])}
-        total(self._connection, ONE_ORDER_EACH)
+        total(self._connection, SINGLE_ORDERS)
         refused |= {kind: judge(self._connection, files[kind]) for kind in (Kind.ORDERS, Kind.ITEMS)}
         if has_repeated(self._connection):
             total(self._connection, ACCEPTED_ORDERS)

@@ -23,21 +23,12 @@ from pipeline.totals import key, owner
 _UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
 _REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
 
-_GOOD = {
-    Kind.CUSTOMERS: "SELECT reference, NULL::VARCHAR AS parent, records FROM customer_book",
-    Kind.ORDERS: "SELECT reference, parent, orders AS records FROM order_book WHERE orders > 0",
-    Kind.ITEMS: "SELECT reference, items AS records, amount FROM order_book WHERE items > 0",
+_ALL_HAVE_PARENTS = {
+    Kind.ORDERS: "SELECT NOT EXISTS (FROM customer_totals WHERE customers = 0)",
+    Kind.ITEMS: """SELECT NOT EXISTS (FROM orders_refused) AND (SELECT sum(records) FROM items_good)
+        IS NOT DISTINCT FROM (SELECT sum(items) FROM customer_totals WHERE customers > 0)""",
 }
-"""The records of a file that break no rule by themselves, by reference."""
-
-_SUSPICIOUS = {
-    Kind.CUSTOMERS: "SELECT reference FROM customer_book WHERE records > 1",
-    Kind.ORDERS: """SELECT reference FROM order_book WHERE orders > 1 OR (orders = 1
-        AND parent IN (SELECT reference FROM customer_totals WHERE customers = 0))""",
-    Kind.ITEMS: """SELECT reference FROM order_book WHERE items > 0
-        AND (orders = 0 OR reference IN (SELECT reference FROM orders_lost))""",
-}
-"""The references of a file that are repeated or have no accepted parent."""
+"""Where the totals show already that each record of a file has an accepted parent, which saves looking for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +45,11 @@ class Refusal:
 def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     """Find the refused records of a file and return their number.
 
-    The files come in the order of `KINDS`, and orders after their customers are known in `customer_totals`. Leaves
+    The files come in the order of `KINDS`, and orders after they were summed up in `customer_totals`. Leaves
     `<kind>_refused`, `<kind>_accepted` and `<kind>_lost`, the references that have no accepted record any more.
     """
     kind = file.kind
-    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_SUSPICIOUS[kind]}")
+    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_suspicious(connection, kind)}")
     connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
     if _ask(
         connection,
@@ -70,7 +61,7 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
         _accept_the_rest(connection, kind)
     else:
         connection.execute(_NOTHING_REFUSED.format(kind=kind))
-        connection.execute(f"CREATE VIEW {kind}_accepted AS {_GOOD[kind]}")
+        connection.execute(f"CREATE VIEW {kind}_accepted AS FROM {kind}_good")
     connection.execute(
         f"""CREATE VIEW {kind}_lost AS SELECT reference FROM {kind}_judged WHERE own_code IS NULL
         GROUP BY reference HAVING count(*) = count(code)"""
@@ -84,7 +75,7 @@ def has_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
     """Tell whether orders or items share a key, so that it was open until now which of them stands."""
     return _ask(
         connection,
-        """SELECT EXISTS (FROM order_book WHERE orders > 1)
+        """SELECT EXISTS (FROM orders_repeated)
             OR EXISTS (FROM orders_repeated_ids) OR EXISTS (FROM items_repeated_ids)""",
     )
 
@@ -113,6 +104,20 @@ def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -
     while batch := rows.fetchmany(1000):
         for row in batch:
             yield Refusal(*row)
+
+
+def _suspicious(connection: duckdb.DuckDBPyConnection, kind: Kind) -> str:
+    """Return the SQL of the references of a file that are repeated or have no accepted parent."""
+    identity, parent = KINDS[kind].identity, KINDS[kind].parent
+    found = ["SELECT NULL::VARCHAR AS reference WHERE false"]
+    if identity:
+        found.append(f"FROM {kind}_repeated")
+    if parent and not (kind in _ALL_HAVE_PARENTS and _ask(connection, _ALL_HAVE_PARENTS[kind])):
+        named = "parent" if identity else "reference"
+        found.append(
+            f"SELECT reference FROM {kind}_good WHERE {named} NOT IN (SELECT reference FROM {parent[0]}_accepted)"
+        )
+    return " UNION ".join(found)
 
 
 def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
@@ -234,14 +239,14 @@ def _accept_the_rest(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     if KINDS[kind].identity:
         # One record stands for a reference: for a suspect reference it is known only since the judgement.
         accepted = f"""
-            SELECT reference, parent, 1 AS records FROM ({_GOOD[kind]})
+            SELECT reference, parent FROM {kind}_good
             WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
-            UNION ALL SELECT reference, parent, 1 FROM {kind}_judged WHERE code IS NULL"""
+            UNION ALL SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"""
     else:
         accepted = f"""
             SELECT reference, good.records - coalesce(bad.records, 0) AS records,
                 good.amount - coalesce(bad.amount, 0) AS amount
-            FROM ({_GOOD[kind]}) AS good LEFT JOIN (
+            FROM {kind}_good AS good LEFT JOIN (
                 SELECT reference, count(*) AS records, sum(amount) AS amount FROM {kind}_judged
                 WHERE own_code IS NULL AND code IS NOT NULL GROUP BY reference) AS bad USING (reference)
             WHERE good.records > coalesce(bad.records, 0)"""
