@@ -82,6 +82,12 @@ class CountedPlatform(Platform):
         self.settle()
         return self.wire
 
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """List what lies in the bucket."""
+        bucket = self.cloud.bucket.name
+        for page in self.cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            yield from page["Contents"]
+
 
 @contextmanager
 def counted_platform(**settings: int) -> Iterator[CountedPlatform]:
