@@ -68,6 +68,9 @@ def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBP
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "preserve_insertion_order": "false",
+            # DuckDB takes every CSV file for a small one and would keep it in memory: joins stay as they are written,
+            # files on the left and streamed, what they are joined with on the right.
+            "disabled_optimizers": "join_order,build_side_probe_side",
         },
     )
 

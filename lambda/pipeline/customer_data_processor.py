@@ -33,9 +33,9 @@ from pipeline.data_model import (
 )
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
-from pipeline.refusals import has_repeated, judge, refusals, refused_by_code, write_rejects
+from pipeline.refusals import judge, refusals, refused_by_code, write_rejects
 from pipeline.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.totals import ACCEPTED_ORDERS, SINGLE_ORDERS, sum_up, total
+from pipeline.totals import open_books, read_records, total
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -213,23 +213,19 @@ class _Run:
         return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
 
     def _judge(self, files: Mapping[Kind, CsvFile]) -> dict[Kind, Counts]:
-        """Find what is refused, and sum up what is left by customer in `results`."""
-        sum_up(self._connection, files)
-        refused = {Kind.CUSTOMERS: judge(self._connection, files[Kind.CUSTOMERS])}
-        total(self._connection, SINGLE_ORDERS)
-        refused |= {kind: judge(self._connection, files[kind]) for kind in (Kind.ORDERS, Kind.ITEMS)}
-        if has_repeated(self._connection):
-            total(self._connection, ACCEPTED_ORDERS)
-        self._connection.execute(
-            """CREATE VIEW results AS SELECT reference AS customer_reference, customers, orders, items, amount
-            FROM customer_totals WHERE customers > 0"""
-        )
+        """Read one file after the other, find what is refused, and sum up what is left by customer."""
+        open_books(self._connection)
+        refused = {}
+        for kind in Kind:
+            read_records(self._connection, files[kind])
+            refused[kind] = judge(self._connection, files[kind])
+        total(self._connection)
         counts = {}
-        for number, kind in enumerate(Kind):
+        for kind in Kind:
             lines, blank = self._row(
                 """SELECT coalesce(sum(records), 0)::BIGINT,
                     coalesce(sum(records) FILTER (rule = 0), 0)::BIGINT FROM scanned WHERE kind = ?""",
-                [number],
+                [str(kind)],
             )
             by_code = refused_by_code(self._connection, kind) if refused[kind] else {}
             counts[kind] = Counts(lines, lines - blank, refused[kind], by_code)
@@ -241,9 +237,7 @@ class _Run:
         One side is taken before any grouping and joining: line ends counted while the file was looked at, and
         amounts summed straight from the records. The other is what will be delivered plus what was refused.
         """
-        delivered = self._row(
-            """SELECT sum(customers)::BIGINT, sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results"""
-        )
+        delivered = self._row("SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results")
         for number, kind in enumerate(Kind):
             read, refused, counted = counts[kind].read, counts[kind].refused, delivered[number] or 0
             if files[kind].record_count != counts[kind].lines:

@@ -23,13 +23,6 @@ from pipeline.totals import key, owner
 _UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
 _REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
 
-_ALL_HAVE_PARENTS = {
-    Kind.ORDERS: "SELECT NOT EXISTS (FROM customer_totals WHERE customers = 0)",
-    Kind.ITEMS: """SELECT NOT EXISTS (FROM orders_refused) AND (SELECT sum(records) FROM items_good)
-        IS NOT DISTINCT FROM (SELECT sum(items) FROM customer_totals WHERE customers > 0)""",
-}
-"""Where the totals show already that each record of a file has an accepted parent, which saves looking for it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -45,39 +38,28 @@ class Refusal:
 def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     """Find the refused records of a file and return their number.
 
-    The files come in the order of `KINDS`, and orders after they were summed up in `customer_totals`. Leaves
-    `<kind>_refused`, `<kind>_accepted` and `<kind>_lost`, the references that have no accepted record any more.
+    Each file is judged before the next one is read. Leaves `<kind>_refused` and, of records with a reference of their
+    own, `<kind>_accepted` (reference, customer), one for each reference.
     """
     kind = file.kind
-    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_suspicious(connection, kind)}")
+    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_suspicious(kind)}")
     connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
     if _ask(
         connection,
         f"""SELECT EXISTS (FROM {kind}_suspicious) OR EXISTS (FROM {kind}_repeated_ids) OR EXISTS (
-            FROM scanned WHERE kind = {list(Kind).index(kind)} AND rule > 0)""",
+            FROM scanned WHERE kind = '{kind}' AND rule > 0)""",
     ):
         _collect_suspects(connection, file)
         _pass_judgement(connection, file)
-        _accept_the_rest(connection, kind)
+        accepted = f"CREATE TABLE {kind}_accepted AS {_rest(kind)}"
     else:
         connection.execute(_NOTHING_REFUSED.format(kind=kind))
-        connection.execute(f"CREATE VIEW {kind}_accepted AS FROM {kind}_good")
-    connection.execute(
-        f"""CREATE VIEW {kind}_lost AS SELECT reference FROM {kind}_judged WHERE own_code IS NULL
-        GROUP BY reference HAVING count(*) = count(code)"""
-    )
+        accepted = f"CREATE VIEW {kind}_accepted AS FROM {kind}_good"
+    if KINDS[kind].identity:
+        connection.execute(accepted)
     connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
     row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
     return row[0] if row else 0
-
-
-def has_repeated(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Tell whether orders or items share a key, so that it was open until now which of them stands."""
-    return _ask(
-        connection,
-        """SELECT EXISTS (FROM orders_repeated)
-            OR EXISTS (FROM orders_repeated_ids) OR EXISTS (FROM items_repeated_ids)""",
-    )
 
 
 def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[str, int]:
@@ -106,17 +88,11 @@ def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -
             yield Refusal(*row)
 
 
-def _suspicious(connection: duckdb.DuckDBPyConnection, kind: Kind) -> str:
+def _suspicious(kind: Kind) -> str:
     """Return the SQL of the references of a file that are repeated or have no accepted parent."""
-    identity, parent = KINDS[kind].identity, KINDS[kind].parent
-    found = ["SELECT NULL::VARCHAR AS reference WHERE false"]
-    if identity:
-        found.append(f"FROM {kind}_repeated")
-    if parent and not (kind in _ALL_HAVE_PARENTS and _ask(connection, _ALL_HAVE_PARENTS[kind])):
-        named = "parent" if identity else "reference"
-        found.append(
-            f"SELECT reference FROM {kind}_good WHERE {named} NOT IN (SELECT reference FROM {parent[0]}_accepted)"
-        )
+    found = [f"FROM {kind}_repeated"] if KINDS[kind].identity else []
+    if KINDS[kind].parent:
+        found.append(f"SELECT reference FROM {kind}_good WHERE customer IS NULL")
     return " UNION ".join(found)
 
 
@@ -133,11 +109,10 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
 
     False may also mean that this is not known.
     """
-    number = list(Kind).index(kind)
     return _ask(
         connection,
         f"""SELECT coalesce(sum(row_ids) = sum(distinct_numbers), true)
-        FROM scanned WHERE kind = {number} AND rule IS NULL""",
+        FROM scanned WHERE kind = '{kind}' AND rule IS NULL""",
     )
 
 
@@ -230,27 +205,27 @@ def _check_repeated(key_column: str, column: str, code: ErrorCode) -> str:
 
 
 _NOTHING_REFUSED = f"""CREATE TABLE {{kind}}_judged (line_number BIGINT, line VARCHAR, code VARCHAR, own_code VARCHAR,
-    reference VARCHAR, amount {AMOUNT}, customer_reference VARCHAR, order_reference VARCHAR,
+    reference VARCHAR, parent VARCHAR, amount {AMOUNT}, customer_reference VARCHAR, order_reference VARCHAR,
     cell_count BIGINT, column_name VARCHAR, value VARCHAR, first_line BIGINT)"""
 
 
-def _accept_the_rest(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
-    """Take what the second reading refused out of the totals of the first."""
-    if KINDS[kind].identity:
-        # One record stands for a reference: for a suspect reference it is known only since the judgement.
-        accepted = f"""
-            SELECT reference, parent FROM {kind}_good
-            WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
-            UNION ALL SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"""
-    else:
-        accepted = f"""
-            SELECT reference, good.records - coalesce(bad.records, 0) AS records,
-                good.amount - coalesce(bad.amount, 0) AS amount
-            FROM {kind}_good AS good LEFT JOIN (
-                SELECT reference, count(*) AS records, sum(amount) AS amount FROM {kind}_judged
-                WHERE own_code IS NULL AND code IS NOT NULL GROUP BY reference) AS bad USING (reference)
-            WHERE good.records > coalesce(bad.records, 0)"""
-    connection.execute(f"CREATE TABLE {kind}_accepted AS {accepted}")
+def _rest(kind: Kind) -> str:
+    """Return the SQL of the accepted records: those never in doubt, and of the suspects those that stand.
+
+    One record stands for a reference; which of several it is, is known only since the judgement.
+    """
+    parent = KINDS[kind].parent
+    stands = f"SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"
+    numbered = (
+        f"""SELECT judged.reference, customer FROM ({stands}) AS judged
+            JOIN {parent[0]}_accepted AS parents ON judged.parent = parents.reference"""
+        if parent
+        else f"""SELECT reference, min(customer) FROM {kind}_good SEMI JOIN ({stands}) USING (reference)
+            GROUP BY reference"""
+    )
+    return f"""SELECT reference, customer FROM {kind}_good
+        WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
+        UNION ALL {numbered}"""
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:

@@ -1,12 +1,11 @@
-"""The first reading: each file once, its good records as rows or sums by reference, and the totals of the customers.
+"""The first reading: each file once, against the accepted records of the file before, and the totals of the customers.
 
-Customers and orders stay rows, as they are told apart by their reference; items are summed up by order while they are
-read. Where every item met its one order and every order its customer, the totals are the result already.
+A customer is known by a number from then on, and so is what belongs to it: an order gets its customer's number while
+it is read, an item that of its order, and items are summed up by it in the same go. What gets no number has no accepted
+parent.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import duckdb
 
@@ -16,61 +15,90 @@ from pipeline.data_model import KINDS, ROW_ID, Kind
 Connection = duckdb.DuckDBPyConnection
 
 
-def sum_up(connection: Connection, files: Mapping[Kind, CsvFile]) -> None:
-    """Read all files once.
+def open_books(connection: Connection) -> None:
+    """Make `scanned`, the sums of each file by the rule that its records break (0: blank, NULL: none).
 
-    Leaves `<kind>_good`, the good records of each file: of customers and orders one row each (reference, parent), of
-    items one row for each order reference (reference, records, amount); and `<kind>_repeated`, the references of more
-    than one customer or order. `scanned` (kind, rule, records, amount,
-    row_ids, distinct_numbers) is summed up from the records apart from these: the other side of the books.
+    They are taken from the records apart from everything else that comes of them: the other side of the books.
     """
-    for kind in Kind:
-        read = _rows if KINDS[kind].identity else _sums
-        connection.execute(f"CREATE TABLE {kind}_read AS {read(files[kind])}")
-        connection.execute(f"CREATE VIEW {kind}_good AS FROM {kind}_read WHERE reference IS NOT NULL")
-        if KINDS[kind].identity:
-            connection.execute(
-                f"""CREATE TABLE {kind}_repeated AS
-                SELECT reference FROM {kind}_good GROUP BY reference HAVING count(*) > 1"""
-            )
-    books = " UNION ALL ".join(f"({_books(kind)})" for kind in Kind)
     connection.execute(
-        f"""CREATE TABLE scanned AS
-        SELECT kind, rule, sum(records)::BIGINT AS records, sum(amount) AS amount,
-            sum(records) FILTER (id_block IS NOT NULL) AS row_ids, sum(bit_count(id_bits)) AS distinct_numbers
-        FROM ({books}) GROUP BY kind, rule"""
+        """CREATE TABLE scanned (kind VARCHAR, rule UTINYINT, records BIGINT, amount DECIMAL(38,4), row_ids BIGINT,
+            distinct_numbers BIGINT)"""
     )
 
 
-def _rows(file: CsvFile) -> str:
-    """Return the SQL of a file's records; those that are not good have no reference."""
-    return f"""SELECT rule, CASE WHEN rule IS NULL THEN {key(file.kind)} END AS reference,
-            CASE WHEN rule IS NULL THEN {owner(file.kind)} END AS parent, {_row_id(file)}
-        FROM ({file.records_sql()})"""
+def read_records(connection: Connection, file: CsvFile) -> None:
+    """Read a file once, when its parents are judged, and enter it into the books.
+
+    Leaves `<kind>_good`, the records that break no rule by themselves: those with a reference of their own one by one
+    (reference, customer), and in `<kind>_repeated` the references that more than one of them has; the others summed up
+    (reference, customer, records, amount), by their parent's reference where that is unknown.
+    """
+    kind = file.kind
+    if KINDS[kind].identity:
+        connection.execute(
+            f"CREATE TABLE {kind}_read AS SELECT rule, reference, customer, number, has_id FROM ({_rows(file)})"
+        )
+        _enter(
+            connection,
+            kind,
+            f"""SELECT rule, id_block, count(*) AS records, NULL::DECIMAL(38,4) AS amount, {_ID_BITS} AS id_bits
+            FROM (SELECT *, {_ID_BLOCK} AS id_block FROM {kind}_read) GROUP BY rule, id_block""",
+        )
+        # Only the references are needed any more, and memory is.
+        for column in ("rule", "number", "has_id"):
+            connection.execute(f"ALTER TABLE {kind}_read DROP COLUMN {column}")
+        customer = "customer" if KINDS[kind].parent else "rowid::UINTEGER AS customer"
+        connection.execute(
+            f"CREATE VIEW {kind}_good AS SELECT reference, {customer} FROM {kind}_read WHERE reference IS NOT NULL"
+        )
+        connection.execute(
+            f"""CREATE TABLE {kind}_repeated AS
+            SELECT reference FROM {kind}_good GROUP BY reference HAVING count(*) > 1"""
+        )
+    else:
+        connection.execute(f"CREATE TABLE {kind}_read AS {_sums(file)}")
+        _enter(connection, kind, f"FROM {kind}_read WHERE is_book")
+        connection.execute(
+            f"""CREATE VIEW {kind}_good AS SELECT reference, customer, records, amount FROM {kind}_read
+            WHERE NOT is_book AND (reference IS NOT NULL OR customer IS NOT NULL)"""
+        )
+
+
+def _enter(connection: Connection, kind: Kind, blocks: str) -> None:
+    connection.execute(
+        f"""INSERT INTO scanned
+        SELECT '{kind}', rule, sum(records), sum(amount), sum(records) FILTER (id_block IS NOT NULL),
+            sum(bit_count(id_bits))
+        FROM ({blocks}) GROUP BY rule"""
+    )
 
 
 def _sums(file: CsvFile) -> str:
-    """Return the SQL that sums up a file's records twice in one pass, by reference and by rule."""
-    return f"""SELECT reference, count(*) AS records, sum(amount) AS amount, rule, id_block, {_ID_BITS},
-            grouping(rule) = 0 AS is_book
-        FROM (SELECT *, {_ID_BLOCK}
-            FROM (SELECT rule, amount, CASE WHEN rule IS NULL THEN {key(file.kind)} END AS reference, {_row_id(file)}
-                FROM ({file.records_sql()})))
-        GROUP BY GROUPING SETS ((reference), (rule, id_block))"""
+    """Return the SQL that sums up a file's records twice in one pass, by customer and by rule."""
+    return f"""SELECT reference, customer, rule, id_block, grouping(rule) = 0 AS is_book,
+            count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits
+        FROM (SELECT rule, amount, number, customer, {_ID_BLOCK} AS id_block,
+                CASE WHEN customer IS NULL THEN reference END AS reference
+            FROM ({_rows(file)}))
+        GROUP BY GROUPING SETS ((customer, reference), (rule, id_block))"""
 
 
-def _books(kind: Kind) -> str:
-    number = list(Kind).index(kind)
-    if KINDS[kind].identity:
-        return f"""SELECT {number}::TINYINT AS kind, rule, count(*) AS records, NULL AS amount, id_block, {_ID_BITS}
-            FROM (SELECT *, {_ID_BLOCK} FROM {kind}_read) GROUP BY rule, id_block"""
-    return f"SELECT {number}, rule, records, amount, id_block, id_bits FROM {kind}_read WHERE is_book"
+def _rows(file: CsvFile) -> str:
+    """Return the SQL of a file's records with the number of their customer; those not good have no reference."""
+    parent = KINDS[file.kind].parent
+    records = f"""SELECT rule, amount, CASE WHEN rule IS NULL THEN {key(file.kind)} END AS reference,
+            CASE WHEN rule IS NULL THEN {owner(file.kind)} END AS parent, {_row_id(file)}
+        FROM ({file.records_sql()})"""
+    if parent is None:
+        return f"SELECT *, NULL::UINTEGER AS customer FROM ({records})"
+    return f"""SELECT records.*, customer
+        FROM ({records}) AS records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference"""
 
 
 # That row ids are distinct is shown by a bit for each number, in blocks of 64: that takes a tenth of the time and
 # memory of grouping by them. Ids that are no numbers are in block -1 and show nothing.
-_ID_BLOCK = "coalesce((number >> 6)::BIGINT, CASE WHEN has_id THEN -1 END) AS id_block"
-_ID_BITS = "bit_or(1::UBIGINT << (number & 63)) AS id_bits"
+_ID_BLOCK = "coalesce((number >> 6)::BIGINT, CASE WHEN has_id THEN -1 END)"
+_ID_BITS = "bit_or(1::UBIGINT << (number & 63))"
 
 
 def _row_id(file: CsvFile) -> str:
@@ -79,33 +107,30 @@ def _row_id(file: CsvFile) -> str:
     return f"TRY_CAST({ROW_ID} AS UBIGINT) AS number, {ROW_ID} <> '' AS has_id"
 
 
-SINGLE_ORDERS = """
-    SELECT orders.parent, items.records AS items, items.amount
-    FROM orders_good AS orders LEFT JOIN items_good AS items USING (reference)
-    WHERE reference NOT IN (FROM orders_repeated)"""
-"""The orders that are the only ones of their reference, with their items."""
+def total(connection: Connection) -> None:
+    """Sum up what belongs to each accepted customer in `results` (customer_reference, orders, items, amount).
 
-ACCEPTED_ORDERS = """
-    SELECT orders.parent, items.records AS items, items.amount
-    FROM orders_accepted AS orders LEFT JOIN items_accepted AS items USING (reference)"""
-"""The orders that were accepted, with the items that were."""
-
-
-def total(connection: Connection, orders: str) -> None:
-    """Sum up orders by customer into `customer_totals`, for the accepted customers and all others who have orders."""
+    Refused items whose order was accepted (their row id is repeated) were counted for their customer: they come off.
+    """
     connection.execute(
-        f"""CREATE OR REPLACE TABLE customer_totals AS
-        SELECT reference, count(*) - count(orders) AS customers, count(orders) AS orders,
-            coalesce(sum(items), 0)::BIGINT AS items, coalesce(sum(amount), 0)::DECIMAL(38,4) AS amount
-        FROM (
-            SELECT reference, NULL AS orders, NULL AS items, NULL AS amount FROM customers_accepted
-            UNION ALL SELECT parent, 1, items, amount FROM ({orders})
-        ) GROUP BY reference"""
+        """CREATE TABLE results AS
+        SELECT customers.reference AS customer_reference, coalesce(orders, 0)::BIGINT AS orders,
+            coalesce(items, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount
+        FROM customers_accepted AS customers
+        LEFT JOIN (SELECT customer, count(*) AS orders FROM orders_accepted GROUP BY customer) USING (customer)
+        LEFT JOIN (
+            SELECT customer, sum(records) AS items, sum(amount) AS amount
+            FROM (
+                SELECT customer, records, amount FROM items_good WHERE customer IS NOT NULL
+                UNION ALL SELECT customer, -1, -amount
+                FROM items_refused AS items JOIN orders_accepted AS orders ON items.parent = orders.reference
+                WHERE own_code IS NULL
+            ) GROUP BY customer) USING (customer)"""
     )
 
 
 def key(kind: Kind) -> str:
-    """Name the reference by which records are summed up: their own, or else their parent's."""
+    """Name the reference by which records are told apart: their own, or else their parent's."""
     identity = KINDS[kind].identity
     return quoted(identity) if identity else owner(kind)
 
