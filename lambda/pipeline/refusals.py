@@ -42,14 +42,9 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     own, `<kind>_accepted` (reference, customer), one for each reference.
     """
     kind = file.kind
-    connection.execute(f"CREATE TABLE {kind}_suspicious AS {_suspicious(kind)}")
-    connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
-    if _ask(
-        connection,
-        f"""SELECT EXISTS (FROM {kind}_suspicious) OR EXISTS (FROM {kind}_repeated_ids) OR EXISTS (
-            FROM scanned WHERE kind = '{kind}' AND rule > 0)""",
-    ):
-        _collect_suspects(connection, file)
+    suspicious = _suspicious(connection, file)
+    if suspicious or _ask(connection, f"SELECT EXISTS (FROM scanned WHERE kind = '{kind}' AND rule > 0)"):
+        _collect_suspects(connection, file, suspicious)
         _pass_judgement(connection, file)
         accepted = f"CREATE TABLE {kind}_accepted AS {_rest(kind)}"
     else:
@@ -88,12 +83,22 @@ def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -
             yield Refusal(*row)
 
 
-def _suspicious(kind: Kind) -> str:
-    """Return the SQL of the references of a file that are repeated or have no accepted parent."""
-    found = [f"FROM {kind}_repeated"] if KINDS[kind].identity else []
-    if KINDS[kind].parent:
-        found.append(f"SELECT reference FROM {kind}_good WHERE customer IS NULL")
-    return " UNION ".join(found)
+def _suspicious(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> list[str]:
+    """Return the SQL conditions on good records that hold for any: repeated, or without an accepted parent."""
+    kind, parent = file.kind, KINDS[file.kind].parent
+    found = []
+    connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
+    if _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
+        found.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
+    if KINDS[kind].identity and _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated)"):
+        found.append(f"{key(kind)} IN (SELECT reference FROM {kind}_repeated)")
+    if parent and _ask(
+        connection,
+        f"""SELECT (SELECT sum(records) FROM scanned WHERE kind = '{kind}' AND rule IS NULL)
+            IS DISTINCT FROM (SELECT sum(records) FROM {kind}_good WHERE customer IS NOT NULL)""",
+    ):
+        found.append(f"{owner(kind)} NOT IN (SELECT reference FROM {parent[0]}_accepted)")
+    return found
 
 
 def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
@@ -116,8 +121,8 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
     )
 
 
-def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
-    """Read the file in order and keep the records that break a rule or share a key with one that may."""
+def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile, suspicious: list[str]) -> None:
+    """Read the file in order and keep the records that break a rule by themselves or meet a suspicious condition."""
     kind = file.kind
     rules = dict(enumerate(file.rules, 1))
     code = " ".join(f"WHEN {number} THEN {literal(rule.code)}" for number, rule in rules.items())
@@ -130,11 +135,6 @@ def _collect_suspects(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> N
         extra = "coalesce(joined.extra, 0)"
         join = f"""ASOF LEFT JOIN read_csv({file_literal(file.records.joins)}, auto_detect = false, header = false,
             columns = {{'record': 'BIGINT', 'extra': 'BIGINT'}}) AS joined ON found.record > joined.record"""
-    suspicious = []
-    if _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
-        suspicious.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
-    if _ask(connection, f"SELECT EXISTS (FROM {kind}_suspicious)"):
-        suspicious.append(f"{key(kind)} IN (SELECT reference FROM {kind}_suspicious)")
     # In order and so by one thread, which looks no closer than needed; what remains is looked at by all.
     connection.execute("SET preserve_insertion_order = true")
     connection.execute(

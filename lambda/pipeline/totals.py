@@ -30,8 +30,8 @@ def read_records(connection: Connection, file: CsvFile) -> None:
     """Read a file once, when its parents are judged, and enter it into the books.
 
     Leaves `<kind>_good`, the records that break no rule by themselves: those with a reference of their own one by one
-    (reference, customer), and in `<kind>_repeated` the references that more than one of them has; the others summed up
-    (reference, customer, records, amount), by their parent's reference where that is unknown.
+    (reference, customer, records: 1), and in `<kind>_repeated` the references that more than one of them has; the
+    others summed up by customer (customer, records, amount), without those that have no accepted parent.
     """
     kind = file.kind
     if KINDS[kind].identity:
@@ -49,7 +49,8 @@ def read_records(connection: Connection, file: CsvFile) -> None:
             connection.execute(f"ALTER TABLE {kind}_read DROP COLUMN {column}")
         customer = "customer" if KINDS[kind].parent else "rowid::UINTEGER AS customer"
         connection.execute(
-            f"CREATE VIEW {kind}_good AS SELECT reference, {customer} FROM {kind}_read WHERE reference IS NOT NULL"
+            f"""CREATE VIEW {kind}_good AS SELECT reference, {customer}, 1 AS records FROM {kind}_read
+            WHERE reference IS NOT NULL"""
         )
         connection.execute(
             f"""CREATE TABLE {kind}_repeated AS
@@ -59,8 +60,8 @@ def read_records(connection: Connection, file: CsvFile) -> None:
         connection.execute(f"CREATE TABLE {kind}_read AS {_sums(file)}")
         _enter(connection, kind, f"FROM {kind}_read WHERE is_book")
         connection.execute(
-            f"""CREATE VIEW {kind}_good AS SELECT reference, customer, records, amount FROM {kind}_read
-            WHERE NOT is_book AND (reference IS NOT NULL OR customer IS NOT NULL)"""
+            f"""CREATE VIEW {kind}_good AS SELECT customer, records, amount FROM {kind}_read
+            WHERE NOT is_book AND customer IS NOT NULL"""
         )
 
 
@@ -75,12 +76,10 @@ def _enter(connection: Connection, kind: Kind, blocks: str) -> None:
 
 def _sums(file: CsvFile) -> str:
     """Return the SQL that sums up a file's records twice in one pass, by customer and by rule."""
-    return f"""SELECT reference, customer, rule, id_block, grouping(rule) = 0 AS is_book,
+    return f"""SELECT customer, rule, id_block, grouping(rule) = 0 AS is_book,
             count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits
-        FROM (SELECT rule, amount, number, customer, {_ID_BLOCK} AS id_block,
-                CASE WHEN customer IS NULL THEN reference END AS reference
-            FROM ({_rows(file)}))
-        GROUP BY GROUPING SETS ((customer, reference), (rule, id_block))"""
+        FROM (SELECT *, {_ID_BLOCK} AS id_block FROM ({_rows(file)}))
+        GROUP BY GROUPING SETS ((customer), (rule, id_block))"""
 
 
 def _rows(file: CsvFile) -> str:
@@ -121,7 +120,7 @@ def total(connection: Connection) -> None:
         LEFT JOIN (
             SELECT customer, sum(records) AS items, sum(amount) AS amount
             FROM (
-                SELECT customer, records, amount FROM items_good WHERE customer IS NOT NULL
+                SELECT customer, records, amount FROM items_good
                 UNION ALL SELECT customer, -1, -amount
                 FROM items_refused AS items JOIN orders_accepted AS orders ON items.parent = orders.reference
                 WHERE own_code IS NULL
