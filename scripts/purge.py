@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from pipeline.aws.backoff import within
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
+from pipeline.chunks import delete_line
 from pipeline.errors import ThrottledError
 from rich.progress import TaskID
 
@@ -95,9 +96,8 @@ def empty_table(dynamodb: DynamoDBClient, name: str, tell: Tell) -> Emptied:
     keys = {"ProjectionExpression": "#pk, #sk", "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"}}
     for page in dynamodb.get_paginator("scan").paginate(TableName=name, ConsistentRead=True, **keys):  # type: ignore[arg-type]
         try:
-            result.removed += table.write(
-                [{"DeleteRequest": {"Key": item}} for item in page["Items"]], within(WRITE_SECONDS)
-            )
+            lines = [delete_line(str(item["pk"]["S"]), str(item["sk"]["S"])).encode() for item in page["Items"]]
+            result.removed += table.write(lines, within(WRITE_SECONDS))
         except ThrottledError as error:
             result.problems.append(str(error))
         tell(result.removed)

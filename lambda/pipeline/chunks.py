@@ -59,6 +59,11 @@ def delete_line(pk: str, sk: str) -> str:
     return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
 
 
+def is_put(line: bytes) -> bool:
+    """Tell a put request from a delete request by how its line begins, without reading all of it."""
+    return line.startswith(b'{"PutRequest"')
+
+
 def put_items(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
     """Read the items back that the chunks put into the table, as plain values with numbers as Decimal."""
     for chunk in chunks:

@@ -48,8 +48,7 @@ def work(stack: Stack) -> None:
         paths = {Kind(name): path.rename(path.with_name(f"{name}_{demo.DAY}.csv")) for name, path in found.items()}
         outcome = check.run(demo.DAY, paths, Path(directory) / "work")
         for chunk in outcome.chunks:
-            requests = [json.loads(line) for line in chunk.path.read_text(encoding="utf-8").splitlines()]
-            stack.table.write(requests, within(10))
+            stack.table.write(chunk.path.read_bytes().splitlines(), within(10))
         for number, body in enumerate(messages(outcome)):
             stack.send(json.loads(body), group=str(number))
 

@@ -104,7 +104,7 @@ def test_unprocessed_deletes_are_tried_again(stack: Stack, monkeypatch: pytest.M
         calls.append(len(requests))
         if len(calls) == 1:
             write(RequestItems={name: requests[:5]})
-            return {"UnprocessedItems": {name: requests[5:]}}
+            return {"UnprocessedItems": {name: [json.loads(line) for line in requests[5:]]}}
         return write(**request)
 
     monkeypatch.setattr(dynamodb, "batch_write_item", half)

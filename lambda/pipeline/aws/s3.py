@@ -114,7 +114,11 @@ class Bucket:
         body = json.dumps(value, separators=(",", ":")).encode()
         self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
 
+    def lines(self, key: str) -> list[bytes]:
+        """Read the lines of an object, without their ends and without empty ones."""
+        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
+        return [line for line in body.read().split(b"\n") if line]
+
     def json_lines(self, key: str) -> list[Any]:
         """Read an object that holds one JSON value a line."""
-        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
-        return [json.loads(line) for line in body.iter_lines() if line]
+        return [json.loads(line) for line in self.lines(key)]

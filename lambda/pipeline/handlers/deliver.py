@@ -24,8 +24,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     settings = read_settings(DeliverSettings)
     table = Table(settings.table_name)
     ensure_wanted(table.get_ledger(event["batch"]), event["execution"])
-    requests = Bucket(settings.bucket_name).json_lines(event["chunk"]["key"])
-    written = table.write(requests, seconds_left(context.get_remaining_time_in_millis))
+    lines = Bucket(settings.bucket_name).lines(event["chunk"]["key"])
+    written = table.write(lines, seconds_left(context.get_remaining_time_in_millis))
     count(Metric.ITEMS_WRITTEN, written)
     logger().info("chunk written", execution=event["execution"], chunk=event["chunk"]["key"], items=written)
     return {"written": written}

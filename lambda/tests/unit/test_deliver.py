@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
+from pipeline.chunks import delete_line, put_line
 from pipeline.errors import SupersededError, ThrottledError
 from pipeline.handlers import deliver
 from pipeline.ledger import Ledger
@@ -15,27 +16,19 @@ from support import Cloud, Context
 RUN = "20220131-v1"
 
 
-def put(number: int, amount: str = "1") -> dict[str, Any]:
-    return {
-        "PutRequest": {
-            "Item": {
-                "pk": {"S": f"customer#{number}"},
-                "sk": {"S": "batch#20220131"},
-                "total_amount_spent": {"N": amount},
-            }
-        }
-    }
+def put(number: int, message: str = "fine") -> bytes:
+    return put_line({"pk": f"customer#{number}", "sk": "batch#20220131", "message": message}).encode()
 
 
-def delete(number: int) -> dict[str, Any]:
-    return {"DeleteRequest": {"Key": {"pk": {"S": f"customer#{number}"}, "sk": {"S": "batch#20220131"}}}}
+def delete(number: int) -> bytes:
+    return delete_line(f"customer#{number}", "batch#20220131").encode()
 
 
-def event(cloud: Cloud, *requests: dict[str, Any], execution: str = RUN) -> dict[str, Any]:
+def event(cloud: Cloud, *lines: bytes, execution: str = RUN) -> dict[str, Any]:
     """Store a chunk, make its run the wanted one, and return what the state machine would pass."""
-    cloud.upload("chunk.jsonl", "\n".join(map(json.dumps, requests)).encode(), prefix="work/")
+    cloud.upload("chunk.jsonl", b"\n".join(lines), prefix="work/")
     cloud.table.update_ledger("20220131", lambda _: Ledger("20220131", execution=RUN))
-    return {"batch": "20220131", "execution": execution, "chunk": {"key": "work/chunk.jsonl", "records": len(requests)}}
+    return {"batch": "20220131", "execution": execution, "chunk": {"key": "work/chunk.jsonl", "records": len(lines)}}
 
 
 def results(cloud: Cloud) -> dict[str, Any]:
@@ -61,6 +54,12 @@ def test_deletes_come_after_all_puts(cloud: Cloud, context: Context) -> None:
     assert results(cloud).keys() == {"customer#2"}
 
 
+def test_an_item_stands_in_the_table_character_by_character(cloud: Cloud, context: Context) -> None:
+    text = 'a "quoted" \\ back\\slash, ä€😀\u2028\x01\n\t end'
+    deliver.handler(event(cloud, put(1, text)), context)
+    assert results(cloud)["customer#1"]["message"] == {"S": text}
+
+
 def test_an_empty_chunk_is_fine(cloud: Cloud, context: Context) -> None:
     assert deliver.handler(event(cloud), context) == {"written": 0}
 
@@ -84,6 +83,7 @@ class Reluctant:
 
     def __init__(self, real: Any) -> None:
         self._real = real
+        self.meta = real.meta
         self._calls = 0
 
     def batch_write_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
@@ -92,9 +92,10 @@ class Reluctant:
             raise self._real.exceptions.ProvisionedThroughputExceededException(
                 {"Error": {"Code": "ProvisionedThroughputExceededException"}}, "BatchWriteItem"
             )
-        ((table, requests),) = RequestItems.items()
-        self._real.batch_write_item(RequestItems={table: requests[:1]})
-        return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+        ((table, lines),) = RequestItems.items()
+        self._real.batch_write_item(RequestItems={table: lines[:1]})
+        rest = [json.loads(line) for line in lines[1:]]
+        return {"UnprocessedItems": {table: rest} if rest else {}}
 
 
 def test_what_dynamodb_leaves_unprocessed_or_throttles_is_tried_again(
@@ -106,6 +107,13 @@ def test_what_dynamodb_leaves_unprocessed_or_throttles_is_tried_again(
     assert len(results(cloud)) == 40
 
 
+def test_a_call_with_requests_that_are_no_lines_is_left_to_the_sdk(cloud: Cloud) -> None:
+    item = {"pk": {"S": "customer#1"}, "sk": {"S": "x"}}
+    deliver.Table(cloud.table.name, cloud.dynamodb)
+    cloud.dynamodb.batch_write_item(RequestItems={cloud.table.name: [{"PutRequest": {"Item": item}}]})
+    assert list(results(cloud).values()) == [item]
+
+
 def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) -> None:
     table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
     with pytest.raises(ThrottledError, match="4 of 5 writes were not accepted"):
@@ -114,7 +122,7 @@ def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) 
 
 def test_a_fault_of_ours_is_not_taken_for_a_throttle(cloud: Cloud) -> None:
     with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
-        cloud.table.write([{"PutRequest": {"Item": {"pk": {"S": "no sort key"}}}}], lambda: 60)
+        cloud.table.write([put_line({"pk": "no sort key"}).encode()], lambda: 60)
 
 
 def test_the_ledger_survives_concurrent_changes(cloud: Cloud) -> None:

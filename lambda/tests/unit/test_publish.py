@@ -142,18 +142,20 @@ class Unwilling:
 
     def __init__(self, real: Any, refused: str, sender_fault: bool) -> None:
         self._real = real
+        self.meta = real.meta
         self._refused = refused
         self._sender_fault = sender_fault
         self._seen: set[str] = set()
 
-    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+    def send_message_batch(self, QueueUrl: str, Entries: list[bytes]) -> dict[str, Any]:  # noqa: N803
+        entries = {entry: json.loads(entry) for entry in Entries}
         bad = [
             entry
-            for entry in Entries
+            for entry in entries.values()
             if self._refused in entry["MessageBody"] and (self._sender_fault or entry["MessageBody"] not in self._seen)
         ]
         self._seen |= {entry["MessageBody"] for entry in bad}
-        good = [entry for entry in Entries if entry not in bad]
+        good = [line for line, entry in entries.items() if entry not in bad]
         if good:
             self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
         return {
@@ -239,6 +241,8 @@ def test_many_errors_of_a_batch_travel_ten_a_call(
     sizes: list[int] = []
 
     class Counting:
+        meta = cloud.sqs.meta
+
         def send_message_batch(self, **call: Any) -> Any:
             sizes.append(len(call["Entries"]))
             return cloud.sqs.send_message_batch(**call)
