@@ -1,0 +1,164 @@
+"""What must come of a generated day, added up independently of the pipeline, and what did come of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from boto3.dynamodb.types import TypeDeserializer
+from pipeline.aws.dynamodb import Table
+from pipeline.data_model import Kind, notice_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+    from scripts.target import Target
+
+CONSUMERS = 4
+"""Threads that receive messages at the same time."""
+
+
+class Result(NamedTuple):
+    """What is told of a customer on a day."""
+
+    batch: str
+    customer_reference: str
+    number_of_orders: Decimal
+    total_amount_spent: Decimal
+
+
+class NotExactError(Exception):
+    """Something was lost, doubled or wrong."""
+
+
+def expected(batch: str, files: Mapping[Kind, Path]) -> Counter[Result]:
+    """Add up a day without a bad record, by nothing but csv and Decimal."""
+    orders = {row["order_reference"]: row["customer_reference"] for row in _rows(files[Kind.ORDERS])}
+    numbers = Counter(orders.values())
+    totals: dict[str, Decimal] = {}
+    for row in _rows(files[Kind.ITEMS]):
+        customer = orders[row["order_reference"]]
+        totals[customer] = totals.get(customer, Decimal()) + Decimal(row["total_price"])
+    references = [row["customer_reference"] for row in _rows(files[Kind.CUSTOMERS])]
+    return Counter(
+        Result(batch, reference, Decimal(numbers[reference]), totals.get(reference, Decimal()))
+        for reference in references
+    )
+
+
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
+    """Hold what was found against what must be there, each as often as it must.
+
+    Raises
+    ------
+    NotExactError
+        Says how many are missing, doubled or not wanted at all, each with an example.
+    """
+    extra = found - wanted
+    faults = {
+        "lost": wanted - found,
+        "doubled": Counter({result: count for result, count in extra.items() if result in wanted}),
+        "wrong": Counter({result: count for result, count in extra.items() if result not in wanted}),
+    }
+    told = [f"{some.total()} {name}, as {next(iter(some))}" for name, some in faults.items() if some]
+    if told:
+        raise NotExactError(f"of {wanted.total()} {what} there are {'; '.join(told)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What was in the output queue: the results, and when (seconds since 1970) a message of each batch was sent."""
+
+    results: Counter[Result]
+    sent: Mapping[str, list[float]]
+
+
+def receive(target: Target) -> Received:
+    """Take everything out of the output queue, after what the table's stream still holds has come there too.
+
+    A marker goes the way of every change; when its message is there, so are those of the changes before it. The time
+    of a message is the queue's own, so it does not matter when it is received.
+    """
+    sqs, url = target.client("sqs"), target.output("output_queue_url")
+    code = uuid.uuid4().hex
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    table.put(notice_item("marker", "marker", code, "the end of a benchmark"))
+    marked = threading.Event()
+
+    def consume(_: int) -> list[tuple[Result, float]]:
+        found = []
+        while (messages := _take(sqs, url)) or not marked.is_set():
+            for body, batch, moment in messages:
+                if body["type"] == "customer_message":
+                    numbers = body["number_of_orders"], body["total_amount_spent"]
+                    found.append((Result(batch, body["customer_reference"], *numbers), moment))
+                elif body.get("code") == code:
+                    marked.set()
+                elif batch != "marker":
+                    raise NotExactError(f"a message that nobody expects: {body}")
+        return found
+
+    with ThreadPoolExecutor(CONSUMERS) as pool:
+        found = [message for part in pool.map(consume, range(CONSUMERS)) for message in part]
+    sent: dict[str, list[float]] = {}
+    for result, moment in found:
+        sent.setdefault(result.batch, []).append(moment)
+    return Received(Counter(result for result, _ in found), sent)
+
+
+def _take(sqs: SQSClient, url: str) -> list[tuple[dict[str, Any], str, float]]:
+    """Receive up to ten messages and delete them; return each one's body, batch and the second it was sent."""
+    reply = sqs.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        WaitTimeSeconds=1,
+        MessageAttributeNames=["batch"],
+        MessageSystemAttributeNames=["SentTimestamp"],
+    )
+    messages = reply.get("Messages", [])
+    if messages:
+        entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
+        refused = sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")  # type: ignore[arg-type]
+        if refused:
+            raise NotExactError(f"messages that could not be deleted, and would come again: {refused}")
+    return [
+        (
+            json.loads(message["Body"], parse_float=Decimal, parse_int=Decimal),
+            message["MessageAttributes"]["batch"]["StringValue"],
+            int(message["Attributes"]["SentTimestamp"]) / 1000,
+        )
+        for message in messages
+    ]
+
+
+def stored(dynamodb: DynamoDBClient, table: str) -> Counter[Result]:
+    """Read every result in the table."""
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName=table,
+        ConsistentRead=True,
+        FilterExpression="begins_with(pk, :pk)",
+        ExpressionAttributeValues={":pk": {"S": "customer#"}},
+    )
+    return Counter(_results(item for page in pages for item in page["Items"]))
+
+
+def _results(items: Iterable[Mapping[str, Any]]) -> Iterator[Result]:
+    plain: Callable[[Any], Any] = TypeDeserializer().deserialize
+    for item in items:
+        batch = plain(item["sk"]).removeprefix("batch#")
+        yield Result(batch, *(plain(item[name]) for name in Result._fields[1:]))
