@@ -1,0 +1,217 @@
+"""Delivery by its requests: what reaches the services, in how many requests, bytes and connections, and what if not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from pipeline.aws import clients, parallel
+from pipeline.aws.backoff import within
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.sqs import Outgoing, Queue
+from pipeline.chunks import delete_line, put_line
+from pipeline.data_model import message_for
+from pipeline.errors import ThrottledError
+from support import set_credentials
+
+from benchmarks.sink import FAULTS, Sink
+
+QUEUE = "http://sqs.test/000000000000/output.fifo"
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    set_credentials(monkeypatch)
+    yield
+    clients.client.cache_clear()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither we nor the SDK pause between tries."""
+    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+
+
+def use(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the functions' own clients call the sink."""
+    clients.client.cache_clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", sink.url)
+
+
+def puts(count: int) -> list[bytes]:
+    """Lines of results as transform writes them."""
+    return [
+        put_line(
+            {
+                "pk": f"customer#{number:08x}-11ed-cust",
+                "sk": "batch#20220131",
+                "customer_reference": f"{number:08x}-11ed-cust",
+                "number_of_orders": 4,
+                "total_amount_spent": number,
+            }
+        ).encode()
+        for number in range(count)
+    ]
+
+
+def outgoing(count: int, groups: int | None = None) -> list[Outgoing]:
+    """Messages in `groups` groups, one after the other; by default each has a group of its own."""
+    made = []
+    for number in range(count):
+        reference = f"{number % (groups or count):08x}-11ed-cust"
+        item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
+        message = message_for({**item, "number_of_orders": 4, "total_amount_spent": number})
+        assert message is not None
+        made.append(Outgoing(message, f"{number:032x}", "0123456789abcdef"))
+    return made
+
+
+def test_a_chunk_takes_one_request_for_25_items_few_bytes_and_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = puts(1_000)
+    with Sink(latency_ms=1) as sink:
+        use(sink, monkeypatch)
+        assert Table("results").write(lines, within(60)) == 1_000
+        assert len(sink.items) == 1_000
+        assert sink.requests == {"BatchWriteItem": 40}
+        frame = len(b'{"RequestItems":{"results":[]}}') - 1
+        assert sink.body_bytes["BatchWriteItem"] == sum(len(line) + 1 for line in lines) + 40 * frame
+        assert sink.connections <= parallel.CALLERS
+
+
+def test_messages_take_one_request_for_ten_few_bytes_and_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink(latency_ms=1) as sink:
+        use(sink, monkeypatch)
+        assert Queue(QUEUE).send(outgoing(400), within(60)) == 400
+        assert len(sink.sent) == 400
+        assert sink.requests == {"SendMessageBatch": 40}
+        assert sink.body_bytes["SendMessageBatch"] / 400 <= 560
+        assert sink.connections <= parallel.CALLERS
+
+
+def test_connections_are_used_again_by_the_next_chunk_and_the_next_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink(latency_ms=1) as sink:
+        use(sink, monkeypatch)
+        for _ in range(4):
+            Table("results").write(puts(250), within(60))
+            Queue(QUEUE).send(outgoing(100), within(60))
+        assert sink.connections <= 2 * parallel.CALLERS
+
+
+def test_calls_run_at_once_but_no_more_than_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink(latency_ms=20) as sink:
+        use(sink, monkeypatch)
+        Table("results").write(puts(1_000), within(60))
+        assert 1 < sink.busiest <= parallel.CALLERS
+    with Sink(latency_ms=20) as sink:
+        use(sink, monkeypatch)
+        Queue(QUEUE).send(outgoing(200), within(60))
+        assert 1 < sink.busiest <= parallel.CALLERS
+
+
+def test_what_is_one_call_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", None)
+    with Sink() as sink:
+        use(sink, monkeypatch)
+        Table("results").write(puts(25), within(60))
+        Queue(QUEUE).send(outgoing(10), within(60))
+        assert sink.requests == {"BatchWriteItem": 1, "SendMessageBatch": 1}
+
+
+def test_a_system_that_lets_no_thread_choose_its_core_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("os.sched_setaffinity", forbid, raising=False)
+    with Sink() as sink:
+        use(sink, monkeypatch)
+        Table("results").write(puts(100), within(60))
+        assert len(sink.items) == 100
+
+
+def test_two_messages_of_a_group_are_never_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = outgoing(300, groups=37)
+    with Sink(latency_ms=5) as sink:
+        use(sink, monkeypatch)
+        assert Queue(QUEUE).send(messages, within(60)) == 300
+        assert sink.overlaps == 0
+        assert in_order(sink) == in_order_of(messages)
+
+
+def test_no_group_is_sent_on_after_a_call_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = outgoing(60, groups=30)
+    with Sink(refused_group=messages[5].message.group) as sink:
+        use(sink, monkeypatch)
+        assert Queue(QUEUE).send(messages, within(60)) == 5
+        assert {one.deduplication_id for one in messages[:5]} <= {one for _, one, _ in sink.sent}
+        assert not {one.deduplication_id for one in messages[30:]} & {one for _, one, _ in sink.sent}
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("seed", range(4))
+def test_a_chunk_stands_complete_whatever_the_service_does_to_its_requests(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    gone = [delete_line(f"customer#{number:08x}-11ed-cust", "batch#20220131").encode() for number in range(0, 600, 3)]
+    lines = puts(600) + gone
+    with Sink(fault_rate=0.4, seed=seed) as sink:
+        use(sink, monkeypatch)
+        deliver(lines)
+        assert set(sink.faults) == set(FAULTS)
+        assert sink.items.keys() == {
+            (f"customer#{number:08x}-11ed-cust", "batch#20220131") for number in range(600) if number % 3
+        }
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("seed", range(4))
+def test_each_message_is_sent_once_and_in_order_whatever_the_service_does_to_its_requests(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    messages = outgoing(600, groups=150)
+    with Sink(latency_ms=1, fault_rate=0.4, seed=seed) as sink:
+        use(sink, monkeypatch)
+        publish(messages)
+        assert set(sink.faults) == set(FAULTS)
+        assert sink.repeated > 0
+        assert sink.overlaps == 0
+        assert in_order(sink) == in_order_of(messages)
+
+
+def deliver(lines: list[bytes]) -> None:
+    """Write a chunk as the state machine does: again until it is done."""
+    while True:
+        try:
+            Table("results").write(lines, within(60))
+        except (ClientError, BotoCoreError, ThrottledError):
+            continue
+        return
+
+
+def publish(messages: list[Outgoing]) -> None:
+    """Send as Lambda does for a stream: again from the first that was not surely sent."""
+    sent = 0
+    while sent < len(messages):
+        try:
+            sent += Queue(QUEUE).send(messages[sent:], within(60))
+        except (ClientError, BotoCoreError):
+            continue
+
+
+def in_order(sink: Sink) -> dict[str, list[str]]:
+    """Ids of what the queue took, by group."""
+    assert Counter(one for _, one, _ in sink.sent).most_common(1)[0][1] == 1
+    groups: dict[str, list[str]] = {}
+    for group, one, _ in sink.sent:
+        groups.setdefault(group, []).append(one)
+    return groups
+
+
+def in_order_of(messages: list[Outgoing]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for outgoing in messages:
+        groups.setdefault(outgoing.message.group, []).append(outgoing.deduplication_id)
+    return groups
