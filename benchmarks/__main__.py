@@ -56,6 +56,8 @@ def main(
         console.print(f"kept in {path}")
     if not quick:
         DOCUMENT.write_text(document())
+        if transform := load("transform"):
+            benchmark("transform").draw(transform)
         console.print(f"written into {DOCUMENT}")
 
 

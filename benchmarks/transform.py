@@ -1,7 +1,7 @@
-"""Our transform against the bare work: DuckDB's own scan, join and aggregate of the same files, without validation.
+"""The transform against other ways to do its work, on the same generated files, from small days to large ones.
 
-Both sides run in processes of their own, in turn, on the same files and with the same limits; the best of the repeats
-counts. The ratios are the result; the seconds hang on the machine.
+Every run is a process of its own, the contenders take turns, and the best of the repeats counts. The ratios are the
+result; the seconds hang on the machine.
 
 Example:
     python -m benchmarks.transform --customers 500000 --memory 500
@@ -10,166 +10,344 @@ Example:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import math
 import os
-import platform
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from pipeline.data_model import KINDS, ColumnType, Kind
+import duckdb
+from pipeline.chunks import ChunkWriter
+from pipeline.data_model import Kind
+from pipeline.handlers.transform import duckdb_room
+from pipeline.results import write_results
 
-from benchmarks.generate import BATCH, add_arguments, day_from, generate
+from benchmarks.contenders import CONTENDERS, NAMES, Files, Limits
+from benchmarks.document import table
+from benchmarks.generate import BATCH, Day, add_arguments, day_from, generate
+from benchmarks.results import ROOT, SCRATCH, Result
 
-_TYPES = {ColumnType.INTEGER: "BIGINT", ColumnType.TIMESTAMP: "BIGINT", ColumnType.AMOUNT: "DECIMAL(18,4)"}
+PLOT = ROOT / "docs" / "performance.svg"
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 3_000_000)
+QUICK_SIZES = (1_000, 10_000)
+NESTED_CUSTOMERS = 1_000
+"""More of them take the nested filters minutes."""
+LARGE = 1_000_000
+"""Customers from which on a run is too long to be repeated three times."""
+LIMITS = Limits(memory_mb=1_000, threads=2)
+TIGHT_MB = 512
+AMPLE_MB = 4_000
+FUNCTIONS_MB = (1_769, 3_008, 6_144)
+BAD_ITEMS = 1_000_000
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of one side."""
+    """One run of one contender; `peak_mb` is its memory, `disk_mb` the most that it kept in its folder."""
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
+    disk_mb: float
     customers: int
     total: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What both sides may use."""
+def measure(quick: bool, say: Say) -> dict[str, Any]:
+    """Compare all contenders at all sizes, then the transform alone under other limits and with bad data."""
+    sizes = [_compare_all(customers, say) for customers in (QUICK_SIZES if quick else SIZES)]
+    largest, middle = sizes[-1]["customers"], QUICK_SIZES[-1] if quick else LARGE
+    data: dict[str, Any] = {"sizes": sizes, "limits": [], "functions": [], "bad": []}
+    for memory_mb in (TIGHT_MB, AMPLE_MB):
+        limits = Limits(memory_mb, LIMITS.threads)
+        data["limits"].append(_entry(Day(largest), limits, ["ours", "bare"], 1, say))
+    for function_mb in FUNCTIONS_MB:
+        entry = _entry(Day(middle), Limits(*duckdb_room(function_mb)), ["ours"], 1 if quick else 2, say)
+        data["functions"].append({"function_mb": function_mb} | entry)
+    for bad_items in (0, 1_000 if quick else BAD_ITEMS):
+        data["bad"].append(_entry(Day(middle // 2, bad_items=bad_items), Limits(500, 2), ["ours"], 2, say))
+    data["chunks"] = _measure_chunks(middle, say)
+    return data
 
-    memory_mb: int
-    threads: int
+
+def _compare_all(customers: int, say: Say) -> dict[str, Any]:
+    names = [name for name in CONTENDERS if name != "nested" or customers <= NESTED_CUSTOMERS]
+    if customers <= LARGE:
+        return _entry(Day(customers), LIMITS, names, 3, say)
+    entry = _entry(Day(customers), LIMITS, ["ours", "bare"], 2, say)
+    entry["sides"] |= _entry(Day(customers), LIMITS, names[2:], 1, say)["sides"]
+    return entry
 
 
-def ours(files: Mapping[Kind, Path], limits: Limits, workdir: Path) -> tuple[int, str]:
-    """Run the whole transform: validation, totals, reconciliation and chunk files."""
-    from pipeline.customer_data_processor import Options, SourceFile, process
-
-    sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
-    summary = process(BATCH, sources, workdir, Options(limits.memory_mb, limits.threads)).summary
-    return summary.customers, summary.total_amount
-
-
-def bare(files: Mapping[Kind, Path], limits: Limits, workdir: Path) -> tuple[int, str]:
-    """Scan, join and aggregate into a table; DuckDB's CSV reader is told the types, and trusts the data."""
-    import duckdb
-
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{limits.memory_mb}MB",
-        "threads": str(limits.threads),
-        "temp_directory": str(workdir / "spill"),
-        "preserve_insertion_order": "false",
+def _entry(day: Day, limits: Limits, names: Iterable[str], repeats: int, say: Say) -> dict[str, Any]:
+    """Measure some contenders on one day and return it as plain values."""
+    say(f"generating {day.customers:,} customers")
+    folder = SCRATCH / f"{day.customers}-{day.orders_per_customer}-{day.items_per_order}-{day.bad_items}-{day.quoting}"
+    files = generate(day, folder)
+    best = compare(files, limits, names, repeats, lambda text: say(f"{day.customers:,} customers, {text}"))
+    _check(best)
+    return {
+        "customers": day.customers,
+        "orders": day.orders,
+        "items": day.items,
+        "bad_items": day.bad_items,
+        "csv_mb": sum(path.stat().st_size for path in files.values()) / 1e6,
+        "memory_mb": limits.memory_mb,
+        "threads": limits.threads,
+        "sides": {name: asdict(run) for name, run in best.items()},
     }
-    with duckdb.connect(config=config) as connection:
-        for kind, path in files.items():
-            connection.execute(f"CREATE VIEW {kind} AS FROM {_typed_scan(kind, path)}")
-        connection.execute(
-            """CREATE TABLE results AS
-            SELECT customer_reference, count(DISTINCT order_reference) AS orders, sum(total_price) AS total
-            FROM customers LEFT JOIN (SELECT customer_reference, order_reference FROM orders) USING (customer_reference)
-            LEFT JOIN (SELECT order_reference, total_price FROM items) USING (order_reference)
-            GROUP BY customer_reference"""
-        )
-        row = connection.execute("SELECT count(*), sum(total) FROM results").fetchone()
-    if row is None:
-        raise RuntimeError("no total came back")
-    return row[0], str(row[1])
 
 
-def _typed_scan(kind: Kind, path: Path) -> str:
-    with path.open() as file:
-        names = file.readline().strip().replace('"', "").split(",")
-    types = {column.name: _TYPES.get(column.type, "VARCHAR") for column in KINDS[kind].columns}
-    columns = ", ".join(f"'{name}': '{types.get(name, 'VARCHAR')}'" for name in names)
-    return f"""read_csv('{path}', auto_detect = false, header = true, quote = '"', columns = {{{columns}}},
-        ignore_errors = {_has_bad_prices(path)})"""
+def compare(files: Files, limits: Limits, names: Iterable[str], repeats: int, say: Say) -> dict[str, Measurement]:
+    """Run the contenders in turn and return the best run of each."""
+    runs: dict[str, list[Measurement]] = {name: [] for name in names}
+    for number in range(repeats):
+        for name, measured in runs.items():
+            say(f"{NAMES[name]}, run {number + 1} of {repeats}")
+            measured.append(run_apart(name, files, limits))
+    return {name: min(measured, key=lambda run: run.seconds) for name, measured in runs.items()}
 
 
-def _has_bad_prices(path: Path) -> bool:
-    """Tell whether the generator put prices that are none into the file, which the bare side must skip."""
-    with path.open("rb") as file:
-        return b"n/a" in file.read(1 << 20)
+def _check(runs: dict[str, Measurement]) -> None:
+    """Fail where the contenders differ in what they found; pandas' floats may differ a little."""
+    answers = {name: (run.customers, round(Decimal(run.total), 2)) for name, run in runs.items()}
+    if len(set(answers.values())) != 1:
+        raise RuntimeError(f"the contenders came to different results: {answers}")
 
 
-SIDES: dict[str, Callable[[Mapping[Kind, Path], Limits, Path], tuple[int, str]]] = {"ours": ours, "bare": bare}
-
-
-def measure(side: str, files: Mapping[Kind, Path], limits: Limits) -> Measurement:
-    """Run one side in a process of its own, so that its peak memory is its own."""
-    command = [sys.executable, "-m", "benchmarks.transform", "--run", side]
+def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
+    """Run a contender in a process of its own, so that its peak memory is its own, and watch its folder grow."""
+    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[Kind.ITEMS].parent))
+    command = [sys.executable, "-m", "benchmarks.transform", "--run", name, "--workdir", str(workdir)]
     command += ["--memory", str(limits.memory_mb), "--threads", str(limits.threads)]
     command += [str(files[kind]) for kind in Kind]
-    reply = subprocess.run(command, check=True, capture_output=True, text=True)
-    return Measurement(**json.loads(reply.stdout))
-
-
-def run_side(side: str, files: Mapping[Kind, Path], limits: Limits) -> Measurement:
-    """Run one side in this process."""
-    workdir = Path(tempfile.mkdtemp(prefix="benchmark-", dir=files[Kind.ITEMS].parent))
     try:
-        start, cpu = time.perf_counter(), time.process_time()
-        customers, total = SIDES[side](files, limits, workdir)
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+        with _Watch(workdir) as watch:
+            reply = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     finally:
         shutil.rmtree(workdir)
+    return Measurement(**json.loads(reply.stdout) | {"disk_mb": watch.peak_mb})
+
+
+class _Watch:
+    """Notes the most that a folder held, in MB."""
+
+    def __init__(self, folder: Path) -> None:
+        self.peak_mb = 0.0
+        self._folder = folder
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.1):
+            self.peak_mb = max(self.peak_mb, sum(map(_size, self._folder.rglob("*"))) / 1e6)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * 512
+    except FileNotFoundError:  # gone since it was listed
+        return 0
+
+
+def run_here(name: str, files: Files, limits: Limits, workdir: Path) -> Measurement:
+    """Run a contender in this process."""
+    start, cpu = time.perf_counter(), time.process_time()
+    customers, total = CONTENDERS[name](files, limits, workdir)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     # Linux counts it in kilobytes, macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
-    return Measurement(seconds, cpu_seconds, peak, customers, total)
+    return Measurement(seconds, cpu_seconds, peak, 0.0, customers, total)
 
 
-def compare(files: Mapping[Kind, Path], limits: Limits, repeats: int) -> dict[str, Measurement]:
-    """Run both sides in turn and return the best run of each."""
-    runs: dict[str, list[Measurement]] = {side: [] for side in SIDES}
-    for _ in range(repeats):
-        for side in SIDES:
-            runs[side].append(measure(side, files, limits))
-    return {side: min(measured, key=lambda run: run.seconds) for side, measured in runs.items()}
+def _measure_chunks(records: int, say: Say) -> dict[str, Any]:
+    """Time how results become chunk files."""
+    say(f"writing {records:,} records into chunk files")
+    best = math.inf
+    with duckdb.connect(config={"threads": str(LIMITS.threads)}) as connection:
+        connection.execute(
+            """CREATE TABLE results AS SELECT printf('%08x-11ed-cust', i * 2654435761 % 4294967296)
+                AS customer_reference, i % 9 AS orders, (i * 37 % 100000)::DECIMAL(38,4) / 100 AS amount
+            FROM range(?) AS numbers(i)""",
+            [records],
+        )
+        for _ in range(3):
+            with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+                writer = ChunkWriter(Path(folder), 5_000)
+                start = time.perf_counter()
+                write_results(connection, BATCH, writer)
+                writer.flush()
+                best = min(best, time.perf_counter() - start)
+    return {"records": records, "seconds": best, "records_per_second": records / best}
 
 
-def machine() -> str:
-    """Describe the machine in a line."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        model = next((line.split(":")[1].strip() for line in info.open() if line.startswith("model name")), model)
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+def growth(sizes: Sequence[dict[str, Any]], name: str, number: int) -> float | None:
+    """Return the exponent with which a contender's time grew from the size before; 1 is linear."""
+    if number == 0 or any(name not in sizes[at]["sides"] for at in (number - 1, number)):
+        return None
+    before, after = sizes[number - 1], sizes[number]
+    seconds = after["sides"][name]["seconds"] / before["sides"][name]["seconds"]
+    return math.log(seconds) / math.log(after["customers"] / before["customers"])
+
+
+def render(result: Result) -> str:
+    """Show the tables."""
+    data = result.data
+    sizes = data["sizes"]
+    return "\n\n".join(
+        [
+            f"All with a limit of {sizes[0]['memory_mb']:,} MB and {sizes[0]['threads']} threads for DuckDB; 4 orders a"
+            " customer, 3 items an order. Growth is the exponent from the size before: 1 is linear.",
+            _ours_table(sizes),
+            "The same days done otherwise, as multiples of our time; only ours validates and writes the chunk files:",
+            _others_table(sizes),
+            "![Time and memory by size of the day](performance.svg)",
+            "The largest day under other limits, and a day of a million customers in functions of other sizes"
+            if sizes[-1]["customers"] > LARGE
+            else "Under other limits, and in functions of other sizes",
+            _limits_table([*data["limits"], *data["functions"]]),
+            _bad_sentence(data["bad"]),
+            f"Chunk files: {data['chunks']['records_per_second'] / 1e6:.2f} million records a second, sorted.",
+        ]
+    )
+
+
+def _ours_table(sizes: Sequence[dict[str, Any]]) -> str:
+    rows = []
+    for number, size in enumerate(sizes):
+        run, exponent = size["sides"]["ours"], growth(sizes, "ours", number)
+        records = size["customers"] + size["orders"] + size["items"]
+        rows.append(
+            [
+                f"{size['customers']:,}",
+                f"{size['csv_mb']:,.1f} MB",
+                f"{run['seconds']:.2f} s",
+                f"{records / run['seconds'] / 1e6:.2f} M",
+                f"{run['peak_mb']:,.0f} MB",
+                f"{run['disk_mb']:,.0f} MB",
+                "" if exponent is None else f"{exponent:.2f}",
+                f"{run['seconds'] / size['sides']['bare']['seconds']:.2f}",
+                f"{run['cpu_seconds'] / size['sides']['bare']['cpu_seconds']:.2f}",
+            ]
+        )
+    headings = ("customers", "CSV", "time", "rows/s", "peak memory", "disk", "growth", "× bare", "× bare, CPU")
+    return table(headings, rows)
+
+
+def _others_table(sizes: Sequence[dict[str, Any]]) -> str:
+    rows = []
+    for size in sizes:
+        mine = size["sides"]["ours"]["seconds"]
+        row = [f"{size['customers']:,}"]
+        for name in list(CONTENDERS)[1:]:
+            run = size["sides"].get(name)
+            row.append("" if run is None else f"{run['seconds'] / mine:.2f} ({run['peak_mb']:,.0f} MB)")
+        rows.append(row)
+    return table(["customers", *(NAMES[name] for name in list(CONTENDERS)[1:])], rows)
+
+
+def _limits_table(entries: Sequence[dict[str, Any]]) -> str:
+    rows = []
+    for entry in entries:
+        run, other = entry["sides"]["ours"], entry["sides"].get("bare")
+        rows.append(
+            [
+                f"{entry['customers']:,}",
+                f"{entry['function_mb']:,} MB" if "function_mb" in entry else "",
+                f"{entry['memory_mb']:,} MB",
+                entry["threads"],
+                f"{run['seconds']:.2f} s",
+                f"{run['peak_mb']:,.0f} MB",
+                f"{run['disk_mb']:,.0f} MB",
+                f"{run['seconds'] / other['seconds']:.2f}" if other else "",
+            ]
+        )
+    return table(("customers", "function", "DuckDB's limit", "threads", "time", "peak memory", "disk", "× bare"), rows)
+
+
+def _bad_sentence(bad: Sequence[dict[str, Any]]) -> str:
+    clean, dirty = (entry["sides"]["ours"] for entry in bad)
+    return (
+        f"Bad data: {bad[1]['bad_items']:,} of {bad[1]['items']:,} items without a valid price take "
+        f"{dirty['seconds'] / clean['seconds']:.2f} times as long as none ({dirty['seconds']:.2f} s, "
+        f"{dirty['peak_mb']:,.0f} MB at a limit of {bad[1]['memory_mb']} MB)."
+    )
+
+
+def draw(result: Result, target: Path = PLOT) -> None:
+    """Draw time and memory by size; the same results give the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    sizes = result.data["sizes"]
+    with mpl.rc_context({"svg.hashsalt": "performance", "font.size": 9}):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, (measure_name, label) in zip(
+            panels, (("seconds", "seconds"), ("peak_mb", "peak memory, MB")), strict=True
+        ):
+            for name in CONTENDERS:
+                points = [
+                    (size["customers"], size["sides"][name][measure_name]) for size in sizes if name in size["sides"]
+                ]
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=NAMES[name])
+            axes.set(xscale="log", yscale="log", xlabel="customers", ylabel=label)
+            axes.grid(visible=True, alpha=0.3)
+        panels[0].legend()
+        figure.savefig(target, format="svg", metadata={"Date": None, "Source": fingerprint(result)})
+
+
+def fingerprint(result: Result) -> str:
+    """Return a digest of what a plot shows, which the plot carries: it tells a stale one."""
+    return hashlib.sha256(json.dumps(result.data["sizes"]).encode()).hexdigest()
 
 
 def main() -> None:
-    """Generate a day where needed, compare the two sides and print the ratios."""
+    """Compare the transform with the bare query on one day of any shape and print the ratios."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     add_arguments(parser)
-    parser.add_argument("--directory", type=Path, help="where the files are kept; a temporary directory by default")
-    parser.add_argument("--memory", type=int, default=500, help="DuckDB's memory limit in MB, for both sides")
+    parser.add_argument("--memory", type=int, default=500, help="DuckDB's memory limit in MB, for both")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--run", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--run", choices=CONTENDERS, help=argparse.SUPPRESS)
+    parser.add_argument("--workdir", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("files", nargs="*", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     limits = Limits(arguments.memory, arguments.threads)
     if arguments.run:
-        paths = dict(zip(Kind, arguments.files, strict=True))
-        print(json.dumps(asdict(run_side(arguments.run, paths, limits))))
+        files = dict(zip(Kind, arguments.files, strict=True))
+        print(json.dumps(asdict(run_here(arguments.run, files, limits, arguments.workdir))))
         return
-    day = day_from(arguments)
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
-        paths = generate(day, arguments.directory or Path(temporary))
-        size = sum(path.stat().st_size for path in paths.values())
-        best = compare(paths, limits, arguments.repeats)
-    print(f"{day.customers:,} customers, {day.orders:,} orders, {day.items:,} items, {size / 1e6:,.0f} MB; {machine()}")
-    print(f"memory limit {limits.memory_mb} MB, {limits.threads} threads, best of {arguments.repeats} runs in turn")
-    for side, run in best.items():
-        print(f"{side:5} {run.seconds:7.2f} s  {run.cpu_seconds:7.2f} s CPU  peak {run.peak_mb:5.0f} MB  {run.total}")
-    mine, base = best["ours"], best["bare"]
-    print(f"ratio {mine.seconds / base.seconds:7.2f}    {mine.cpu_seconds / base.cpu_seconds:7.2f}")
+    entry = _entry(day_from(arguments), limits, ["ours", "bare"], arguments.repeats, lambda _: None)
+    print(f"{entry['customers']:,} customers, {entry['csv_mb']:,.0f} MB, limit {limits.memory_mb} MB")
+    for name, run in entry["sides"].items():
+        print(
+            f"{name:5} {run['seconds']:7.2f} s  {run['cpu_seconds']:7.2f} s CPU  peak {run['peak_mb']:5.0f} MB"
+            f"  disk {run['disk_mb']:5.0f} MB  {run['total']}"
+        )
+    mine, base = (entry["sides"][name] for name in ("ours", "bare"))
+    print(f"ratio {mine['seconds'] / base['seconds']:7.2f}    {mine['cpu_seconds'] / base['cpu_seconds']:7.2f}")
 
 
 if __name__ == "__main__":

@@ -17,15 +17,12 @@ from pipeline.csv_parser import (
     RefusedFileError,
     SourceFile,
     file_literal,
-    literal,
     open_database,
     read_file,
 )
 from pipeline.data_model import (
     Kind,
     batch_key,
-    customer_key,
-    customer_sort_key,
     error_item,
     message_for,
     number_text,
@@ -34,12 +31,12 @@ from pipeline.data_model import (
 from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
 from pipeline.refusals import judge, refusals, refused_by_code, write_rejects
+from pipeline.results import write_references, write_results
 from pipeline.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.totals import open_books, read_records, total
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
-_FETCH = 20_000
 _MAX_NAMES = 20
 
 
@@ -138,7 +135,7 @@ class _Run:
             return self._refuse(sources, files, refused)
         counts = self._judge(files)
         reconciliation = self._reconcile(files, counts)
-        customers = self._write_customers()
+        write_results(self._connection, self._batch, self._chunks)
         reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
         summaries = {
             kind: FileSummary(
@@ -166,7 +163,7 @@ class _Run:
             reconciliation=reconciliation,
         )
         rejects = {kind: self._write_rejects(files[kind]) for kind in Kind if counts[kind].refused}
-        return self._finish(summary, rejects, customers)
+        return self._finish(summary, rejects)
 
     def _read(self, sources: Mapping[Kind, SourceFile]) -> tuple[dict[Kind, CsvFile], dict[Kind, RefusedFileError]]:
         files: dict[Kind, CsvFile] = {}
@@ -204,9 +201,11 @@ class _Run:
         }
         self._connection.execute("CREATE TABLE results (customer_reference VARCHAR)")
         summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
-        return self._finish(summary, {}, self._write_references())
+        return self._finish(summary, {})
 
-    def _finish(self, summary: Summary, rejects: dict[Kind, Path], customers: Path) -> Outcome:
+    def _finish(self, summary: Summary, rejects: dict[Kind, Path]) -> Outcome:
+        customers = self._workdir / "customers.parquet"
+        write_references(self._connection, customers)
         stale = sorted(self._previous.error_sort_keys - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
@@ -261,32 +260,6 @@ class _Run:
                 f"and {refused_amount} refused"
             )
         return Reconciliation(number_text(scanned), number_text(amount), number_text(refused_amount), without)
-
-    def _write_customers(self) -> Path:
-        """Write the results as put requests, sorted by reference."""
-        # JSON escapes are left to the json function only where a reference needs any.
-        rows = self._connection.execute(
-            f"""SELECT '{{"PutRequest":{{"Item":{{"pk":{{"S":"' || {literal(customer_key(""))} || reference
-                || '"}},"sk":{{"S":' || {literal('"' + customer_sort_key(self._batch) + '"')}
-                || '}},"customer_reference":{{"S":"' || reference
-                || '"}},"number_of_orders":{{"N":"' || orders
-                || '"}},"total_amount_spent":{{"N":"'
-                || rtrim(rtrim(amount::VARCHAR, '0'), '.') || '"}}}}}}}}' AS line
-            FROM (SELECT *, CASE WHEN regexp_full_match(customer_reference, '[ !#-\\[\\]-~]*') THEN customer_reference
-                    ELSE (to_json(customer_reference)::VARCHAR)[2:-2] END AS reference FROM results)
-            ORDER BY customer_reference"""
-        )
-        while batch := rows.fetchmany(_FETCH):
-            self._chunks.add([row[0] for row in batch])
-        return self._write_references()
-
-    def _write_references(self) -> Path:
-        target = self._workdir / "customers.parquet"
-        self._connection.execute(
-            f"""COPY (SELECT customer_reference FROM results)
-            TO {literal(str(target))} (FORMAT parquet)"""
-        )
-        return target
 
     def _write_errors(self, file: CsvFile, counts: Counts) -> int:
         """Write an error for each refused record up to the limit, and above it one that tells of the rest."""

@@ -124,10 +124,10 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
 
     paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
-    memory = settings.aws_lambda_function_memory_size
+    memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
     options = Options(
-        memory_mb=int(memory * _DUCKDB_SHARE),
-        threads=math.ceil(memory / _MB_PER_CPU),
+        memory_mb=memory_mb,
+        threads=threads,
         chunk_records=settings.chunk_records,
         max_error_messages=settings.max_error_messages,
         rejects_location=run.rejects_prefix(),
@@ -135,6 +135,11 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
         max_file_bytes=shutil.disk_usage(directory).free // 2,
     )
     return process(run.batch, files, directory, options, previous)
+
+
+def duckdb_room(function_mb: int) -> tuple[int, int]:
+    """Return the memory in MB and the threads that DuckDB may use in a function of `function_mb`."""
+    return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / _MB_PER_CPU)
 
 
 def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
