@@ -1,0 +1,77 @@
+"""Run in a fresh interpreter that has only an unpacked package: import a module, make clients, tell what it took.
+
+Nothing but the standard library is imported here, and that as late as can be: what is there already costs no time.
+
+Example:
+    python -I -S -B start_probe.py FOLDER MODULE [SERVICE...]
+"""
+
+import sys
+import time
+
+_SERVICES = {"s3": "s3", "dynamodb": "dynamodb", "sqs": "sqs", "workflow": "stepfunctions"}
+"""Services by the module of `pipeline.aws` that talks to them."""
+
+
+def main(folder: str, module: str, *services: str) -> None:
+    """Measure, and print it as JSON; without services, those of the handler are meant."""
+    opened = []
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]).startswith(folder):
+            opened.append(str(arguments[0]))
+
+    sys.addaudithook(watch)
+    sys.path.insert(0, folder)
+    clock, cpu = time.perf_counter(), time.process_time()
+    __import__(module)
+    imported, imported_cpu = time.perf_counter() - clock, time.process_time() - cpu
+    names = services or tuple(name for part, name in _SERVICES.items() if f"pipeline.aws.{part}" in sys.modules)
+    clock, cpu = time.perf_counter(), time.process_time()
+    if services:
+        import boto3
+
+        for name in names:
+            boto3.client(name)  # type: ignore[call-overload]
+    else:
+        from pipeline.aws.clients import client
+
+        for name in names:
+            client(name)
+    made, made_cpu = time.perf_counter() - clock, time.process_time() - cpu
+    duckdb = "duckdb" in sys.modules
+    loaded = _bytes(folder, opened)
+    clock = time.perf_counter()
+    if module == "pipeline.handlers.transform":
+        __import__("pipeline.customer_data_processor")
+    joined = time.perf_counter() - clock
+
+    import json
+    import resource
+
+    found = {
+        "import": imported,
+        "import_cpu": imported_cpu,
+        "clients": made,
+        "clients_cpu": made_cpu,
+        "services": names,
+        "duckdb": duckdb,
+        "loaded_bytes": loaded,
+        "join": joined,
+        "join_bytes": _bytes(folder, opened) - loaded,
+        "peak_kilobytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+    print(json.dumps(found))
+
+
+def _bytes(folder: str, opened: list[str]) -> int:
+    """Add up the files that were opened or, as shared objects, loaded by the linker."""
+    from pathlib import Path
+
+    modules = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    files = {file for file in [*opened, *modules] if file.startswith(folder)}
+    return sum(Path(file).stat().st_size for file in files if Path(file).is_file())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

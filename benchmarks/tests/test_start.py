@@ -1,0 +1,80 @@
+"""The benchmark of cold starts reads what Python and the zip tell, and shows every handler."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import start
+from benchmarks.results import Result
+
+IMPORTS = """import time: self [us] | cumulative | imported package
+import time:       300 |        300 |     _json
+import time:       200 |        500 |   json
+import time:      1000 |       1000 |     botocore.model
+import time:      2000 |       3000 |   botocore
+import time:        50 |       3550 | pipeline.handlers.intake
+import time:      9000 |       9000 | botocore.client
+"""
+
+
+def test_an_import_is_split_by_package_and_ends_with_the_handler(monkeypatch: Any) -> None:
+    monkeypatch.setattr(start, "_run", lambda *arguments, **options: type("Done", (), {"stderr": IMPORTS}))
+
+    assert start.weigh(Path(), "intake") == {"botocore": 3.0, "Python's library": 0.5, "pipeline": 0.05}
+
+
+def test_the_sizes_of_the_zip_are_those_of_its_parts(tmp_path: Path) -> None:
+    file = tmp_path / "package.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large/a.py", "a" * 9_000)
+        archive.writestr("large/b.pyc", "b" * 1_000)
+        archive.writestr("small.py", "c" * 100)
+
+    found = start.sizes(file)
+
+    assert found["zipped"] == file.stat().st_size
+    assert (found["unzipped"], found["bytecode"]) == (10_100, 1)
+    assert [(name, unzipped) for name, _, unzipped in found["parts"]] == [("large", 10_000), ("small.py", 100)]
+
+
+def run(seconds: float, **more: Any) -> dict[str, Any]:
+    return {
+        "import": seconds,
+        "import_cpu": seconds,
+        "clients": 0.05,
+        "clients_cpu": 0.05,
+        "duckdb": False,
+        "loaded_bytes": 4_500_000,
+        "join": 0.0,
+        "join_bytes": 0,
+        "peak_kilobytes": 53_248,
+        **more,
+    }
+
+
+def test_each_handler_is_shown_beside_bare_boto3() -> None:
+    states = {
+        "shipped": {"ours": run(0.35), "bare": run(0.30), "join": 0.0},
+        "compiled": {"ours": run(0.13), "bare": run(0.1), "join": 0.0},
+    }
+    handlers = dict.fromkeys(start.HANDLERS, states)
+    handlers["transform"] = {
+        **states,
+        "shipped": {"ours": run(0.35, join_bytes=68_000_000), "bare": run(0.30), "join": 0.1},
+    }
+    data = {
+        "repeats": 7,
+        "zip": {"zipped": 26_800_000, "unzipped": 77_000_000, "bytecode": 0, "parts": [["duckdb", 100_000, 500_000]]},
+        "handlers": handlers,
+        "weights": {name: {"botocore": 140.0, "pipeline": 5.0} for name in start.HANDLERS},
+    }
+
+    text = start.render(Result("start", "2022-01-31", "a machine", data))
+
+    assert "| publish | 350 | 350 | 50 | 400 | 350 | 1.14 | not imported |" in text
+    assert "| publish | 400 | 180 | 0.45 |" in text
+    assert "| transform | 4.5 + 68.0 for the join | 52 |" in text
+    assert "takes 100 ms more" in text
+    assert "| pipeline | 5 | 5 | 5 | 5 | 5 |" in text
