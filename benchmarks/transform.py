@@ -68,7 +68,7 @@ class Measurement:
 
 def measure(quick: bool, say: Say) -> dict[str, Any]:
     """Compare all contenders at all sizes, then the transform alone under other limits and with bad data."""
-    sizes = [_compare_all(customers, say) for customers in (QUICK_SIZES if quick else SIZES)]
+    sizes = [_compare_all(customers, quick, say) for customers in (QUICK_SIZES if quick else SIZES)]
     largest, middle = sizes[-1]["customers"], QUICK_SIZES[-1] if quick else LARGE
     data: dict[str, Any] = {"sizes": sizes, "limits": [], "functions": [], "bad": []}
     for memory_mb in (TIGHT_MB, AMPLE_MB):
@@ -83,10 +83,10 @@ def measure(quick: bool, say: Say) -> dict[str, Any]:
     return data
 
 
-def _compare_all(customers: int, say: Say) -> dict[str, Any]:
+def _compare_all(customers: int, quick: bool, say: Say) -> dict[str, Any]:
     names = [name for name in CONTENDERS if name != "nested" or customers <= NESTED_CUSTOMERS]
     if customers <= LARGE:
-        return _entry(Day(customers), LIMITS, names, 3, say)
+        return _entry(Day(customers), LIMITS, names, 1 if quick else 3, say)
     entry = _entry(Day(customers), LIMITS, ["ours", "bare"], 2, say)
     entry["sides"] |= _entry(Day(customers), LIMITS, names[2:], 1, say)["sides"]
     return entry

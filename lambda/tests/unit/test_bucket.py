@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import io
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+from botocore.response import StreamingBody
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import SourceObject
+
+MEGABYTE = 1 << 20
+
+
+class Zeros(io.RawIOBase):
+    """As many zero bytes as are asked for, made while they are read."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def read(self, amount: int = -1) -> bytes:
+        amount = min(amount, self._left)
+        self._left -= amount
+        return bytes(amount)
+
+
+class Store:
+    """An S3 whose objects come only when `together` requests are there at the same time."""
+
+    def __init__(self, size: int, together: int = 1) -> None:
+        self._size = size
+        self._all_here = threading.Barrier(together)
+
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        self._all_here.wait(timeout=30)
+        return {"Body": StreamingBody(Zeros(self._size), self._size)}
+
+
+def source(name: str) -> SourceObject:
+    return SourceObject(key=f"incoming/{name}.csv", etag="e", size=0, last_modified="", version_id="v")
+
+
+def test_a_download_never_holds_the_file_in_memory(tmp_path: Path) -> None:
+    size = 64 * MEGABYTE
+    tracemalloc.start()
+    Bucket("bucket", Store(size)).download(source("items"), tmp_path / "items.csv")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (tmp_path / "items.csv").stat().st_size == size
+    assert peak < 8 * MEGABYTE
+
+
+def test_the_files_of_a_set_are_downloaded_at_the_same_time(tmp_path: Path) -> None:
+    kinds = ("customers", "orders", "items")
+    paths = Bucket("bucket", Store(10, together=3)).download_all({kind: source(kind) for kind in kinds}, tmp_path)
+    assert {kind: path.stat().st_size for kind, path in paths.items()} == dict.fromkeys(kinds, 10)
