@@ -126,10 +126,10 @@ class CsvFile:
         )
         conditions = " ".join(f"WHEN {rule.broken} THEN {number}" for number, rule in enumerate(self.rules, 1))
         return f"""
-            SELECT {number}line, clean, len(cells) AS cell_count, {columns}, {self._amount()} AS amount,
+            SELECT *, {self._amount()} AS amount,
                 (CASE WHEN clean THEN NULL WHEN line IS NULL OR trim(line, ' ') = '' THEN 0 {conditions} END
                 )::UTINYINT AS rule
-            FROM ({self._cells_sql(lines)})"""
+            FROM (SELECT {number}line, clean, len(cells) AS cell_count, {columns} FROM ({self._cells_sql(lines)}))"""
 
     def numbered_lines_sql(self) -> str:
         """Select (record, line): the lines with their numbers. Needs the file read in order, so by one thread."""
@@ -194,7 +194,7 @@ class CsvFile:
         return text
 
     def _is_whole(self) -> str:
-        return f"len(cells) = {len(self.header.names)}"
+        return f"cell_count = {len(self.header.names)}"
 
     def _clean(self) -> str:
         """Return the form of a record that is certainly good, with cells that need no trimming: nearly all are such.
@@ -227,10 +227,10 @@ class CsvFile:
         """Return the SQL of the record's amount, NULL where it has none that is valid."""
         for column in self.columns:
             if column.type is ColumnType.AMOUNT:
-                cell, text = self._cell(column), self._text(column)
-                proven = f"{self._is_whole()} AND regexp_full_match({text}, {literal(self._amount_form())})"
+                text = quoted(column.name)
+                proven = f"clean OR ({self._is_whole()} AND regexp_full_match({text}, {literal(self._amount_form())}))"
                 # The cast can't round: the form allows no more digits than the type holds.
-                return f"CASE WHEN clean THEN {self._as_amount(cell)} WHEN {proven} THEN {self._as_amount(text)} END"
+                return f"CASE WHEN {proven} THEN {self._as_amount(text)} END"
         return f"CAST(NULL AS {AMOUNT})"
 
     def _as_amount(self, text: str) -> str:
@@ -248,7 +248,7 @@ class CsvFile:
             yield from self._column_rules(column)
 
     def _column_rules(self, column: Column) -> Iterator[Rule]:
-        name = self._text(column)
+        name = quoted(column.name)
         match column.type:
             case ColumnType.REFERENCE:
                 yield Rule(ErrorCode.EMPTY_REFERENCE, f"{name} = ''", column.name)
