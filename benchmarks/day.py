@@ -49,19 +49,20 @@ def measure(quick: bool, say: Say) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="day-", dir=SCRATCH) as folder:
         say("starting a local AWS and applying the stack")
         with deployed_stack(Path(folder), zip_file) as target:
-            stack = Stack(target)
             record = Emulator(Path(folder)).running()
-            one, kept = one_day(stack, Day(1_000 if quick else 10_000), record.pid if record else 0, say)
+            stack = Stack(target, record.pid if record else 0)
+            one, kept = one_day(stack, Day(1_000 if quick else 10_000), say)
             # The table keeps the first day while the others come: nothing of theirs may touch it.
             many = many_days(stack, 5 if quick else 20, 500, kept, say)
     return {"one": one, "many": many}
 
 
 class Stack:
-    """A deployed stack, as the partner and the operator see it."""
+    """A deployed stack, as the partner and the operator see it; `emulator` is the process that it runs on."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, emulator: int) -> None:
         self.target = target
+        self.emulator = emulator
         self.s3 = target.client("s3")
         self.sqs = target.client("sqs")
         self.dynamodb = target.client("dynamodb")
@@ -92,37 +93,44 @@ class Stack:
 
     def calls(self, since: float) -> dict[str, tuple[int, float]]:
         """Tell how often each function was called since then, and its seconds in all, from Lambda's own reports."""
-        logs = self.target.client("logs")
-        found = {}
+        times = {
+            name: [int(match[1]) for text in texts if (match := re.search(r"\tDuration: (\d+)", text))]
+            for name, texts in self._logged("REPORT", since)
+        }
+        return {name: (len(found), sum(found) / 1000) for name, found in times.items()}
+
+    def cold_starts(self, since: float) -> int:
+        """Count the cold starts of all functions since then, by the metric that they log."""
+        return sum(len(texts) for _, texts in self._logged("ColdStart", since))
+
+    def _logged(self, word: str, since: float) -> Iterator[tuple[str, list[str]]]:
+        """Yield each function's log lines with a word."""
+        paginator = self.target.client("logs").get_paginator("filter_log_events")
         for function, group in self.target.output("log_group_names").items():
-            pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=int(since * 1000), filterPattern="REPORT"
-            )
-            texts = (event["message"] for page in pages for event in page["events"])
-            times = [int(match[1]) for text in texts if (match := re.search(r"\tDuration: (\d+)", text))]
-            found[function] = (len(times), sum(times) / 1000)
-        return found
+            pages = paginator.paginate(logGroupName=group, startTime=int(since * 1000), filterPattern=word)
+            yield function, [event["message"] for page in pages for event in page["events"]]
 
 
-def one_day(stack: Stack, shape: Day, emulator: int, say: Say) -> tuple[dict[str, Any], Facts]:
+def one_day(stack: Stack, shape: Day, say: Say) -> tuple[dict[str, Any], Facts]:
     """Send a day of this shape; return what it took, and what came of it."""
     batch = batches(1)[0]
     say(f"generating a day of {shape.customers:,} customers")
     files = files_of(shape)
     wanted = expected(batch, files)
     say("sending it")
+    begun = time.time()
     for kind, path in files.items():
         stack.upload(batch, kind, path)
-    uploaded, before = time.time(), processor_seconds(emulator)
+    uploaded, before = time.time(), processor_seconds(stack.emulator)
     say("waiting for its messages")
     entry: Ledger = eventually(lambda: stack.ended(batch), f"the end of batch {batch}")
     eventually(lambda: stack.queue("output_queue_url").total >= shape.customers, "the last message")
-    after = processor_seconds(emulator)
+    used = used_since(before, stack.emulator)
     say("receiving and checking them")
     received = receive(stack.target)
     check(stack, [batch], wanted, received.results, wanted)
     execution = f"{stack.machine.replace(':stateMachine:', ':execution:')}:{entry.execution}"
-    begun = stack.stepfunctions.describe_execution(executionArn=execution)["startDate"].timestamp() - uploaded
+    started = stack.stepfunctions.describe_execution(executionArn=execution)["startDate"].timestamp() - uploaded
     stages = Runs(stack.machine, stack.stepfunctions).stages(str(entry.execution), datetime.now(UTC))
     sent = sorted(moment - uploaded for moment in received.sent[batch])
     return {
@@ -130,14 +138,15 @@ def one_day(stack: Stack, shape: Day, emulator: int, say: Say) -> tuple[dict[str
         "orders": shape.orders,
         "items": shape.items,
         "csv_mb": sum(path.stat().st_size for path in files.values()) / 1e6,
+        "upload": uploaded - begun,
         "chunks": entry.chunks,
         "stages": {
-            "intake": [0.0, begun],
-            **{stage.name.lower(): [begun + stage.start, begun + stage.start + stage.seconds] for stage in stages},
+            "intake": [0.0, started],
+            **{stage.name.lower(): [started + stage.start, started + stage.start + stage.seconds] for stage in stages},
             "publish": [sent[0], sent[-1]],
         },
         "calls": stack.calls(uploaded),
-        "processor_seconds": {name: after[name] - before.get(name, 0.0) for name in after},
+        "processor_seconds": used,
     }, wanted
 
 
@@ -152,7 +161,7 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
     random.Random(days).shuffle(uploads)
     say(f"sending {len(uploads)} files at once")
     deepest, pending, ended = Waiting(0, 0, 0), set(sets), {}
-    start = time.time()
+    start, before = time.time(), processor_seconds(stack.emulator)
     deadline = start + PATIENCE_SECONDS
     with ThreadPoolExecutor(UPLOADS) as pool:
         sending = [pool.submit(stack.upload, *upload) for upload in uploads]
@@ -168,6 +177,7 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
         for upload in sending:
             upload.result()
     eventually(lambda: stack.queue("output_queue_url").total >= wanted.total(), "the last message")
+    used = used_since(before, stack.emulator)
     say("receiving and checking the messages")
     received = receive(stack.target)
     check(stack, list(sets), wanted, received.results, kept + wanted)
@@ -182,6 +192,8 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
         "last_ended": max(ended.values()),
         "last_message": max(max(moments) for moments in received.sent.values()) - start,
         "messages": received.results.total(),
+        "cold_starts": stack.cold_starts(start),
+        "processor_seconds": used,
     }
 
 
@@ -250,13 +262,19 @@ def processor_seconds(emulator: int) -> dict[str, float]:
     return used
 
 
+def used_since(before: Mapping[str, float], emulator: int) -> dict[str, float]:
+    """Tell the processor time that was used since an earlier look."""
+    return {name: seconds - before.get(name, 0.0) for name, seconds in processor_seconds(emulator).items()}
+
+
 def render(result: Result) -> str:
     """Show the day stage by stage, and what many days did."""
     one, many = result.data["one"], result.data["many"]
     end = one["stages"]["publish"][1]
     return f"""One day of {one["customers"]:,} customers, {one["orders"]:,} orders and {one["items"]:,} items
 ({one["csv_mb"]:.1f} MB) on the deployed stack, on MiniStack with access rules enforced, every function started cold:
-**{end:.1f} seconds from the last upload to the last message.** Seconds after the last upload:
+**{end:.1f} seconds from the last upload to the last message**, after {one["upload"]:.1f} seconds of uploading, in which
+`intake` and `publish` have their first calls already. Seconds after the last upload:
 
 {table(["stage", "begins", "ends", "takes", "calls", "seconds in the function"], _stage_rows(one))}
 
@@ -271,7 +289,7 @@ time, {many["csv_mb"]:.1f} MB. Seconds after the first upload:
 {table(["what", "value"], _many_rows(many))}
 
 Each day had one run, which succeeded; every message and item is there once, the day before is as it was, and ingest and
-dead-letter queues are empty."""
+dead-letter queues are empty.{_pace(many)}"""
 
 
 def _stage_rows(one: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -291,16 +309,23 @@ def _stage_rows(one: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _emulator(one: Mapping[str, Any]) -> str:
-    begins, ends = one["stages"]["publish"]
-    number, seconds = one["calls"]["publish"]
-    text = f"""The emulator sets the pace of publishing: it calls `publish` for one batch of the stream after the other
-({number:,} calls, {seconds / (ends - begins):.1f} at the same time), where Lambda has four a shard, and a profile of
-MiniStack 1.5.33 shows 87% of the time that it spends on sending in going through all earlier deduplication ids, anew
-for each message."""
+    text = """The emulator sets the pace of publishing: it calls `publish` for one batch of the stream after the other,
+where Lambda has four a shard, and a profile of MiniStack 1.5.33 shows 87% of the time that it spends on sending in
+going through all earlier deduplication ids, anew for each message."""
     if used := one["processor_seconds"]:
-        text += f""" Its one process was busy for {used["emulator"]:.0f} of the {ends:.0f} seconds, all functions
+        text += f"""
+Its one process was busy for {used["emulator"]:.0f} of the {one["stages"]["publish"][1]:.0f} seconds, all functions
 together for {used["functions"]:.0f}."""
     return text
+
+
+def _pace(many: Mapping[str, Any]) -> str:
+    if not (used := many["processor_seconds"]):
+        return ""
+    return f"""
+Here too the emulator's one process sets the pace: it was busy for {used["emulator"]:.0f} of the
+{many["last_message"]:.0f} seconds, with sending as above and with {many["cold_starts"]} cold starts, each of which unpacks
+the whole package; all functions together for {used["functions"]:.0f}."""
 
 
 def _many_rows(many: Mapping[str, Any]) -> Iterator[list[str]]:

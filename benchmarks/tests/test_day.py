@@ -68,6 +68,7 @@ def test_the_stages_are_shown_with_their_times() -> None:
             "orders": 40_000,
             "items": 120_000,
             "csv_mb": 7.3,
+            "upload": 0.25,
             "chunks": 2,
             "stages": {"intake": [0.0, 0.5], "transform": [0.5, 2.25], "publish": [3.0, 11.0]},
             "calls": {"intake": [3, 0.9], "transform": [1, 1.7], "publish": [101, 8.8], "workflow": [0, 0.0]},
@@ -84,16 +85,19 @@ def test_the_stages_are_shown_with_their_times() -> None:
             "last_ended": 38.2,
             "last_message": 48.9,
             "messages": 10_000,
+            "cold_starts": 61,
+            "processor_seconds": {"emulator": 40.0, "functions": 33.0},
         },
     }
 
     text = day.render(Kept("day", "2022-01-31", "a machine", data))
 
-    assert "**11.0 seconds from the last upload to the last message.**" in text
+    assert "**11.0 seconds from the last upload to the last message**, after 0.2 seconds" in text
     assert "| transform | 0.50 | 2.25 | 1.75 | 1 | 1.70 |" in text
     assert "| all | 0.00 | 11.00 | 11.00 | 105 | 11.40 |" in text
-    assert "101 calls, 1.1 at the same time" in text
     assert "| most events seen in the ingest queue | 52 |" in text
 
-    data["one"]["processor_seconds"] = {}
-    assert "busy" not in day.render(Kept("day", "2022-01-31", "a machine", data))
+    assert "61 cold starts" in text
+
+    data["one"]["processor_seconds"] = data["many"]["processor_seconds"] = {}
+    assert "processor time" not in day.render(Kept("day", "2022-01-31", "a machine", data))
