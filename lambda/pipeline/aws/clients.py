@@ -10,7 +10,7 @@ from botocore.config import Config
 
 MAX_CONNECTIONS = 32
 
-_CONFIG = Config(
+CONFIG = Config(
     connect_timeout=5,
     read_timeout=60,
     retries={"mode": "standard", "total_max_attempts": 5},
@@ -26,7 +26,7 @@ _CONFIG = Config(
 @functools.cache
 def client(service: str) -> Any:
     """Return the process's client of a service; made once, as clients are safe to share between threads."""
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]
 
 
 def error_code(error: Exception) -> str:
