@@ -324,8 +324,8 @@ def _pace(many: Mapping[str, Any]) -> str:
         return ""
     return f"""
 Here too the emulator's one process sets the pace: it was busy for {used["emulator"]:.0f} of the
-{many["last_message"]:.0f} seconds, with sending as above and with {many["cold_starts"]} cold starts, each of which unpacks
-the whole package; all functions together for {used["functions"]:.0f}."""
+{many["last_message"]:.0f} seconds, with sending as above and with {many["cold_starts"]} cold starts, each of which
+unpacks the whole package; all functions together for {used["functions"]:.0f}."""
 
 
 def _many_rows(many: Mapping[str, Any]) -> Iterator[list[str]]:
