@@ -31,11 +31,12 @@ from scripts.target import LOCAL, Target
 from scripts.terraform import deployed_stack
 
 PATIENCE_SECONDS = 900.0
+STALL_SECONDS = 60.0
+"""When no message has come for so long, none will."""
 POLL_SECONDS = 0.2
 UPLOADS = 16
 """Files of many days that are on their way at the same time."""
 FIRST_DAY = date(2022, 1, 31)
-ENDED = (BatchState.COMPLETED, BatchState.FAILED)
 
 Say = Callable[[str], None]
 Facts = Counter[outcome.Result]
@@ -79,10 +80,18 @@ class Stack:
         """Count what waits in a queue, by the name of its URL's output."""
         return waiting(self.sqs, self.target.output(name))
 
-    def ended(self, batch: str) -> Ledger | None:
-        """Return the ledger entry of a batch whose run is over."""
+    def completed(self, batch: str) -> Ledger | None:
+        """Return the ledger entry of a batch that is COMPLETED, and None before that.
+
+        Raises
+        ------
+        NotExactError
+            It has failed.
+        """
         entry = self.table.get_ledger(batch)
-        return entry if entry and entry.state in ENDED and entry.holder is None else None
+        if entry and entry.state is BatchState.FAILED:
+            raise NotExactError(f"batch {batch} has failed: {entry.cause}")
+        return entry if entry and entry.state is BatchState.COMPLETED else None
 
     def executions(self, batches: Iterable[str]) -> list[tuple[str, str]]:
         """List the runs of batches with their states, but for one that is just being closed."""
@@ -123,8 +132,8 @@ def one_day(stack: Stack, shape: Day, say: Say) -> tuple[dict[str, Any], Facts]:
         stack.upload(batch, kind, path)
     uploaded, before = time.time(), processor_seconds(stack.emulator)
     say("waiting for its messages")
-    entry: Ledger = eventually(lambda: stack.ended(batch), f"the end of batch {batch}")
-    eventually(lambda: stack.queue("output_queue_url").total >= shape.customers, "the last message")
+    entry: Ledger = eventually(lambda: stack.completed(batch), f"the end of batch {batch}")
+    await_messages(stack, shape.customers)
     used = used_since(before, stack.emulator)
     say("receiving and checking them")
     received = receive(stack.target)
@@ -167,7 +176,7 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
         sending = [pool.submit(stack.upload, *upload) for upload in uploads]
         while pending:
             deepest = max(deepest, stack.queue("ingest_queue_url"), key=lambda depth: depth.total)
-            for batch in [batch for batch in pending if stack.ended(batch)]:
+            for batch in [batch for batch in pending if stack.completed(batch)]:
                 pending.remove(batch)
                 ended[batch] = time.time() - start
             if time.time() > deadline:
@@ -176,7 +185,7 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
             time.sleep(POLL_SECONDS)
         for upload in sending:
             upload.result()
-    eventually(lambda: stack.queue("output_queue_url").total >= wanted.total(), "the last message")
+    await_messages(stack, wanted.total())
     used = used_since(before, stack.emulator)
     say("receiving and checking the messages")
     received = receive(stack.target)
@@ -246,6 +255,15 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
             raise NotExactError(f"{what} did not come within {PATIENCE_SECONDS:.0f} seconds")
         time.sleep(POLL_SECONDS)
     return value
+
+
+def await_messages(stack: Stack, count: int) -> None:
+    """Wait until the output queue holds so many messages, or gets no more: which are missing is told by the check."""
+    most, since = 0, time.monotonic()
+    while (there := stack.queue("output_queue_url").total) < count and time.monotonic() - since < STALL_SECONDS:
+        if there > most:
+            most, since = there, time.monotonic()
+        time.sleep(POLL_SECONDS)
 
 
 def processor_seconds(emulator: int) -> dict[str, float]:
