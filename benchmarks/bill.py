@@ -89,7 +89,7 @@ class Times:
     transform: float = 22.0
     """Processor time of a whole processor for a million customers."""
     write: float = 50e-6
-    """Processor time of a written item: measured without network, and some for TLS."""
+    """Processor time of a written item, without TLS."""
     send: float = 60e-6
     """The same for a sent message."""
     s3: float = 0.040
@@ -107,13 +107,16 @@ class Times:
 
 
 def times() -> Times:
-    """Return the times, with the transform's processor time as measured, where a result is kept."""
-    result = load("transform")
-    sizes = result.data.get("sizes", ()) if result else ()
-    if not sizes:
-        return Times()
-    nearest = min(sizes, key=lambda size: abs(size["customers"] - MILLION))
-    return Times(transform=nearest["sides"]["ours"]["cpu_seconds"] / nearest["customers"] * MILLION)
+    """Return the times, with processor times as measured, where results are kept."""
+    found: dict[str, float] = {}
+    if result := load("transform"):
+        nearest = min(result.data["sizes"], key=lambda size: abs(size["customers"] - MILLION))
+        found["transform"] = nearest["sides"]["ours"]["cpu_seconds"] / nearest["customers"] * MILLION
+    if result := load("delivery"):
+        for name, service in (("write", "dynamodb"), ("send", "sqs")):
+            run = result.data["cost"][service]["5"]["ours"]
+            found[name] = run["cpu_seconds"] / run["items"]
+    return replace(Times(), **found)
 
 
 @dataclass(frozen=True, slots=True)

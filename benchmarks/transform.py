@@ -161,13 +161,15 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            self.peak_mb = max(self.peak_mb, sum(map(_size, self._folder.rglob("*"))) / 1e6)
+            # os.walk passes over folders that are gone since they were listed, as DuckDB's soon are.
+            files = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
+            self.peak_mb = max(self.peak_mb, sum(map(_size, files)) / 1e6)
 
 
 def _size(path: Path) -> int:
     try:
-        return path.lstat().st_blocks * 512
-    except FileNotFoundError:  # gone since it was listed
+        return path.stat().st_blocks * 512
+    except FileNotFoundError:  # likewise
         return 0
 
 
