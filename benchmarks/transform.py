@@ -149,8 +149,8 @@ def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
     finally:
         shutil.rmtree(workdir)
     if reply.returncode:
-        kind = OutOfMemoryError if "OutOfMemoryException" in reply.stderr else RuntimeError
-        raise kind(f"{name} failed: {reply.stderr[-2000:]}")
+        error = OutOfMemoryError if "OutOfMemoryException" in reply.stderr else RuntimeError
+        raise error(f"{name} failed: {reply.stderr[-2000:]}")
     return Measurement(**json.loads(reply.stdout) | {"disk_mb": watch.peak_mb})
 
 
