@@ -108,15 +108,15 @@ class Times:
 
 def times() -> Times:
     """Return the times, with processor times as measured, where results are kept."""
-    found: dict[str, float] = {}
+    known = Times()
     if result := load("transform"):
         nearest = min(result.data["sizes"], key=lambda size: abs(size["customers"] - MILLION))
-        found["transform"] = nearest["sides"]["ours"]["cpu_seconds"] / nearest["customers"] * MILLION
+        seconds = nearest["sides"]["ours"]["cpu_seconds"] / nearest["customers"]
+        known = replace(known, transform=seconds * MILLION)
     if result := load("delivery"):
-        for name, service in (("write", "dynamodb"), ("send", "sqs")):
-            run = result.data["cost"][service]["5"]["ours"]
-            found[name] = run["cpu_seconds"] / run["items"]
-    return replace(Times(), **found)
+        write, send = (result.data["cost"][service]["5"]["ours"] for service in ("dynamodb", "sqs"))
+        known = replace(known, write=write["cpu_seconds"] / write["items"], send=send["cpu_seconds"] / send["items"])
+    return known
 
 
 @dataclass(frozen=True, slots=True)

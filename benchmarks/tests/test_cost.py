@@ -81,13 +81,15 @@ def test_a_larger_item_takes_more_units() -> None:
     assert [written(size) for size in (1_024, 1_025, 2_049)] == [1_000, 2_000, 3_000]
 
 
-def test_the_time_of_the_transform_is_the_measured_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processor_times_are_the_measured_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = [
         {"customers": n, "sides": {"ours": {"cpu_seconds": seconds}}} for n, seconds in ((1_000, 9), (500_000, 10))
     ]
-    monkeypatch.setattr(bill, "load", lambda name: Result(name, "", "", {"sizes": sizes}))
+    sent = {service: {"5": {"ours": {"cpu_seconds": 2, "items": 8}}} for service in ("dynamodb", "sqs")}
+    kept = {"transform": {"sizes": sizes}, "delivery": {"cost": sent}}
+    monkeypatch.setattr(bill, "load", lambda name: Result(name, "", "", kept[name]))
 
-    assert bill.times().transform == 20
+    assert (bill.times().transform, bill.times().write, bill.times().send) == (20, 0.25, 0.25)
 
 
 def test_the_size_of_an_item_counts_names_texts_and_numbers() -> None:

@@ -269,10 +269,14 @@ class CsvFile:
 
 
 def read_file(
-    connection: duckdb.DuckDBPyConnection, kind: Kind, source: SourceFile, workdir: Path, max_bytes: int | None = None
+    connection: duckdb.DuckDBPyConnection,
+    kind: Kind,
+    source: SourceFile,
+    workdir: Path,
+    max_unpacked: int | None = None,
 ) -> CsvFile:
     """Find out how the file is to be read; raise RefusedFileError where it can't be."""
-    text = read_text(source.path, kind, workdir, max_bytes)
+    text = read_text(source.path, kind, workdir, max_unpacked)
     header = read_header(text.path, kind)
     file = CsvFile(kind, source.name, as_records(text), header, text.marks, text.has_quotes)
     if not text.is_regular or header.lines > header.skip or (text.has_quotes and _has_broken_quotes(connection, file)):

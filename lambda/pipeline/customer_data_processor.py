@@ -52,8 +52,8 @@ class Options:
     """Record errors of a file that become messages of their own."""
     rejects_location: str = ""
     """Prefix under which the files of refused records will be found, for the sentence that names one."""
-    max_file_bytes: int | None = None
-    """Unpacked size beyond which a file is refused."""
+    max_unpacked: int | None = None
+    """Bytes that a gzip file may unpack to; one that holds more is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class _Run:
         for kind in Kind:
             try:
                 files[kind] = read_file(
-                    self._connection, kind, sources[kind], self._workdir, self._options.max_file_bytes
+                    self._connection, kind, sources[kind], self._workdir, self._options.max_unpacked
                 )
             except RefusedFileError as error:
                 refused[kind] = error

@@ -139,7 +139,7 @@ def required_columns(kind: Kind) -> str:
     return ", ".join(column.name for column in KINDS[kind].columns)
 
 
-def read_text(path: Path, kind: Kind, workdir: Path, max_bytes: int | None = None) -> Text:
+def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = None) -> Text:
     """Unpack the file where it is gzip, look at all its bytes once and refuse what is no text.
 
     A plain file is not copied, and nothing is held in memory beyond one block.
@@ -148,7 +148,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_bytes: int | None = Non
         packed = file.read(2) == b"\x1f\x8b"
     if packed:
         unpacked = workdir / f"{kind}.unpacked.csv"
-        _unpack(path, unpacked, max_bytes)
+        _unpack(path, unpacked, max_unpacked)
         path = unpacked
     scan = _Scan()
     size = 0
@@ -157,8 +157,6 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_bytes: int | None = Non
             if not size:
                 _refuse_foreign_formats(block)
             size += len(block)
-            if max_bytes is not None and size > max_bytes:
-                raise RefusedFileError(ErrorCode.FILE_TOO_LARGE, limit=max_bytes)
             scan.look_at(block)
     if not size:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
@@ -167,14 +165,14 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_bytes: int | None = Non
     return Text(path, scan.lines, scan.has_quotes, scan.is_regular, marks)
 
 
-def _unpack(source: Path, target: Path, max_bytes: int | None) -> None:
+def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
     size = 0
     try:
         with gzip.open(source, "rb") as packed, target.open("wb") as plain:
             while block := packed.read(BLOCK):
                 size += len(block)
-                if max_bytes is not None and size > max_bytes:
-                    raise RefusedFileError(ErrorCode.FILE_TOO_LARGE, limit=max_bytes)
+                if max_unpacked is not None and size > max_unpacked:
+                    raise RefusedFileError(ErrorCode.FILE_TOO_LARGE, limit=max_unpacked)
                 plain.write(block)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RefusedFileError(ErrorCode.DAMAGED_GZIP) from error

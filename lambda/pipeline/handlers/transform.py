@@ -19,7 +19,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.data_model import DELIVERED_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind
-from pipeline.errors import PreviousVersionLostError
+from pipeline.errors import PreviousVersionLostError, SettingsError
 from pipeline.ledger import Ledger, SourceObject
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import TransformSettings, read_settings
@@ -122,6 +122,12 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
     # DuckDB takes a fifth of a second to import: only this function needs it, and only when it gets here.
     from pipeline.customer_data_processor import Options, SourceFile, process
 
+    room, needed = shutil.disk_usage(directory).free, sum(source.size for source in run.files.values())
+    if needed > room:
+        raise SettingsError(
+            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
+            "raise transform_storage_mb"
+        )
     paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
     memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
@@ -132,7 +138,7 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
         max_error_messages=settings.max_error_messages,
         rejects_location=run.rejects_prefix(),
         # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
-        max_file_bytes=shutil.disk_usage(directory).free // 2,
+        max_unpacked=(room - needed) // 2,
     )
     return process(run.batch, files, directory, options, previous)
 

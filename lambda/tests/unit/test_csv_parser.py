@@ -103,7 +103,7 @@ def test_an_unpacked_file_that_is_too_large_is_refused(connection: duckdb.DuckDB
     path = tmp_path / "items.csv.gz"
     path.write_bytes(gzip.compress(ITEM_HEADER + b"\n" * 3_000_000))
     with pytest.raises(RefusedFileError) as refused:
-        read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv.gz", path), tmp_path, max_bytes=BLOCK)
+        read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv.gz", path), tmp_path, max_unpacked=BLOCK)
     assert refused.value.code == ErrorCode.FILE_TOO_LARGE
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * BLOCK
 

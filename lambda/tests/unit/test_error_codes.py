@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -79,8 +80,8 @@ def test_a_line_that_no_csv_has_refuses_the_file() -> None:
     assert observed.only_error()["message"] == documented()[ErrorCode.LINE_TOO_LONG]
 
 
-def test_a_file_above_the_limit_is_refused_also_when_packed(tmp_path: Path) -> None:
-    observed = observe(day(items=ITEMS * 3), max_file_bytes=100)
+def test_a_file_that_unpacks_to_more_than_the_limit_is_refused() -> None:
+    observed = observe(day(items=gzip.compress(ITEMS * 3)), max_unpacked=100)
     assert observed.state == "REFUSED"
     assert documented()[ErrorCode.FILE_TOO_LARGE] in examples(observed, ErrorCode.FILE_TOO_LARGE)
 

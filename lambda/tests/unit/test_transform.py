@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
-from pipeline.errors import BatchBusyError, PreviousVersionLostError, SourceChangedError, SupersededError
+from pipeline.errors import (
+    BatchBusyError,
+    PreviousVersionLostError,
+    SettingsError,
+    SourceChangedError,
+    SupersededError,
+)
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
 from support import BUCKET, Cloud, Context, queued, s3_event
@@ -137,6 +143,21 @@ def test_a_file_that_would_fill_the_disk_is_refused(
     event = start(cloud, context, {**DAY, "items_20220131.csv.gz": packed})
     reply = transform.handler(event, context)
     assert reply["summary"]["files"]["items"]["file_error"] == "file_too_large"
+
+
+def test_plain_files_may_fill_the_disk_nearly_to_the_last_byte(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(map(len, DAY.values())) + 10))
+    assert transform.handler(start(cloud, context, DAY), context)["state"] == "READY"
+
+
+def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(map(len, DAY.values())) - 1))
+    with pytest.raises(SettingsError, match="raise transform_storage_mb"):
+        transform.handler(start(cloud, context, DAY), context)
 
 
 def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: Context) -> None:
