@@ -46,7 +46,7 @@ def rates(sizes: list[Mapping[str, Any]]) -> Rates:
     return Rates(
         cpu_seconds=ours["cpu_seconds"] / customers,
         csv_mb=largest["csv_mb"] / customers,
-        disk_mb=(largest["csv_mb"] + ours["disk_mb"]) / customers,
+        disk_mb=ours["disk_mb"] / customers,
         threads=largest["threads"],
         peak_mb=ours["peak_mb"],
         memory_mb=largest["memory_mb"],

@@ -155,5 +155,5 @@ def test_the_least_of_time_and_storage_is_the_limit() -> None:
     limit = beyond.most_customers(rates, memory_mb=1_769, storage_mb=10_000, moments=Times(bytes_a_second=1e12))
 
     assert rates.measured_to == 3 * MILLION
-    assert limit["storage"] == pytest.approx(0.9 * 10_000 / 6_000 * 3 * MILLION)
+    assert limit["storage"] == pytest.approx(0.9 * 10_000 / 3_600 * 3 * MILLION)
     assert limit["time"] == pytest.approx(0.9 * 900 / 30 * MILLION, rel=0.001)

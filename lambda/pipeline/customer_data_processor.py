@@ -54,6 +54,8 @@ class Options:
     """Prefix under which the files of refused records will be found, for the sentence that names one."""
     max_unpacked: int | None = None
     """Bytes that a gzip file may unpack to; one that holds more is refused."""
+    keep_files: bool = True
+    """Whether the files stay where they are; else each goes when it is judged, and leaves the disk to what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,7 @@ class _Run:
         files, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
-        counts = self._judge(files)
+        counts = self._judge(files, sources)
         reconciliation = self._reconcile(files, counts)
         write_results(self._connection, self._batch, self._chunks)
         reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
@@ -211,13 +213,14 @@ class _Run:
         self._chunks.flush()
         return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
 
-    def _judge(self, files: Mapping[Kind, CsvFile]) -> dict[Kind, Counts]:
+    def _judge(self, files: Mapping[Kind, CsvFile], sources: Mapping[Kind, SourceFile]) -> dict[Kind, Counts]:
         """Read one file after the other, find what is refused, and sum up what is left by customer."""
         open_books(self._connection)
         refused = {}
         for kind in Kind:
             read_records(self._connection, files[kind])
             refused[kind] = judge(self._connection, files[kind])
+            self._remove(files[kind], sources[kind])
         total(self._connection)
         counts = {}
         for kind in Kind:
@@ -229,6 +232,12 @@ class _Run:
             by_code = refused_by_code(self._connection, kind) if refused[kind] else {}
             counts[kind] = Counts(lines, lines - blank, refused[kind], by_code)
         return counts
+
+    def _remove(self, file: CsvFile, source: SourceFile) -> None:
+        """Remove what was made of a file to read it, and the file itself where it need not stay."""
+        for path in {file.records.path, file.records.joins, source.path}:
+            if path and not (path == source.path and self._options.keep_files):
+                path.unlink()
 
     def _reconcile(self, files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts]) -> Reconciliation:
         """Compare both sides of the books and fail where they differ.

@@ -217,8 +217,8 @@ def _rest(kind: Kind) -> str:
     parent = KINDS[kind].parent
     stands = f"SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"
     numbered = (
-        f"""SELECT judged.reference, customer FROM ({stands}) AS judged
-            JOIN {parent[0]}_accepted AS parents ON judged.parent = parents.reference"""
+        f"""SELECT judged.reference, customer FROM {parent[0]}_accepted AS parents
+            JOIN ({stands}) AS judged ON judged.parent = parents.reference"""
         if parent
         else f"""SELECT reference, min(customer) FROM {kind}_good SEMI JOIN ({stands}) USING (reference)
             GROUP BY reference"""

@@ -122,7 +122,7 @@ def total(connection: Connection) -> None:
             FROM (
                 SELECT customer, records, amount FROM items_good
                 UNION ALL SELECT customer, -1, -amount
-                FROM items_refused AS items JOIN orders_accepted AS orders ON items.parent = orders.reference
+                FROM orders_accepted AS orders JOIN items_refused AS items ON orders.reference = items.parent
                 WHERE own_code IS NULL
             ) GROUP BY customer) USING (customer)"""
     )

@@ -139,6 +139,7 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
         rejects_location=run.rejects_prefix(),
         # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
         max_unpacked=(room - needed) // 2,
+        keep_files=False,
     )
     return process(run.batch, files, directory, options, previous)
 

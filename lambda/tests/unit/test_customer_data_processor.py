@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -297,3 +298,12 @@ def test_a_run_fails_where_the_books_do_not_balance(
     monkeypatch.setattr(processor, "total", total_wrongly)
     with pytest.raises(ReconciliationError, match=told):
         run(day(), tmp_path)
+
+
+@pytest.mark.parametrize("keep_files", [True, False])
+def test_files_that_need_not_stay_go_when_they_were_read(tmp_path: Path, keep_files: bool) -> None:
+    quoted_line_end = ITEMS + b'o1,"pen\nred",1,1.00\n'
+    outcome = run(day(items=gzip.compress(quoted_line_end)), tmp_path, keep_files=keep_files)
+    assert outcome.state == "READY"
+    left = {path.name for path in tmp_path.rglob("*.csv")}
+    assert left == ({f"{kind}_{BATCH}.csv" for kind in Kind} if keep_files else set())
