@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.bill import MB_PER_CPU, MILLION, NEW_TABLE_WRITES, Times, pace, prices, times
+from pipeline.handlers.transform import MB_PER_CPU
+
+from benchmarks.bill import MILLION, NEW_TABLE_WRITES, Times, pace, prices, times
 from benchmarks.cost import scaled
 from benchmarks.document import table
 from benchmarks.results import Result, load

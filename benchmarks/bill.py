@@ -15,6 +15,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from pipeline.aws.parallel import CALLERS
+from pipeline.handlers.transform import MB_PER_CPU
+
 from benchmarks.results import load
 from benchmarks.traffic import (
     Day,
@@ -30,8 +33,6 @@ MILLION = 1_000_000
 TYPICAL = Day(MILLION, errors=1_000, rejects=1)
 """The day that the figure is for: a million customers, 4 orders of 3 items each, a thousand errors."""
 
-MB_PER_CPU = 1_769
-"""Memory with one whole processor (Lambda developer guide, configure function memory)."""
 FREE_STORAGE_MB = 512
 NEW_TABLE_WRITES = 4_000
 """Writes a second that a new on-demand table takes (DynamoDB developer guide, on-demand capacity mode)."""
@@ -102,7 +103,7 @@ class Times:
     """What an invocation takes that does nothing."""
     bytes_a_second: float = 75e6
     """Between S3 and one function."""
-    writers: int = 8
+    writers: int = CALLERS
     """Calls that a delivery has on the way at the same time."""
 
 
@@ -207,7 +208,6 @@ def bill(day: Day, settings: Settings, measured: Measured, moments: Times) -> li
     result_units = day.customers * ceil(sizes.result / 1024) + 2 * day.removed
     error_units = day.errors * ceil(sizes.error / 1024) + day.stale
     uploads = Counter(put_object(day.customers * sizes.csv / 3))
-    logs = sum(number * (measured.log_bytes.get(name, 0) + PLATFORM_LOG_BYTES) for name, number in calls.items())
     send_units = ceil(min(10, max(day.messages, 1)) * sizes.message / (64 * 1024))
     traces = sum(
         _traces(calls[name], {"deliver": speed.deliver, "publish": speed.publish}.get(name, 1)) for name in calls
@@ -247,7 +247,7 @@ def bill(day: Day, settings: Settings, measured: Measured, moments: Times) -> li
         line("parts uploaded by the partner", "s3_put", uploads.total() * 3),
         line("files written and listed", "s3_put", sum(by_operation[name] for name in _LISTS)),
         line("files read", "s3_get", sum(by_operation[name] for name in _READS) + 1),
-        line("GB of logs", "log_gb", logs / 2**30),
+        line("GB of logs", "log_gb", _log_bytes(calls, measured) / 2**30),
         line("traces", "trace", traces + 1),
     ]
 
@@ -276,6 +276,11 @@ def _seconds(day: Day, settings: Settings, sizes: Sizes, moments: Times, speed: 
         "intake": waits["intake"] + calls["intake"] * moments.idle + moments.start,
         "finalize": waits["finalize"] + moments.idle + moments.start,
     }
+
+
+def _log_bytes(calls: Mapping[str, int], measured: Measured) -> float:
+    """Add up what so many calls of each function log, Lambda's own lines included."""
+    return sum(number * (measured.log_bytes.get(name, 0) + PLATFORM_LOG_BYTES) for name, number in calls.items())
 
 
 def _traces(calls: int, seconds: float) -> float:
@@ -308,10 +313,7 @@ def stored(day: Day, settings: Settings, measured: Measured, days: int) -> list[
     objects = day.customers * (sizes.csv + sizes.delivered)
     # An expired object of a versioned bucket is kept as an old version for some time.
     work = day.customers * sizes.chunk_line * min(days, settings.work_days + settings.old_version_days)
-    logs = sum(
-        number * (measured.log_bytes.get(name, 0) + PLATFORM_LOG_BYTES)
-        for name, number in invocations(day, settings).items()
-    )
+    logs = _log_bytes(invocations(day, settings), measured)
     gb = 1 / 2**30
     return [
         line("items in the table", "table_gb_month", items * days * gb),

@@ -6,16 +6,15 @@ of all totals. Only `ours` validates every record and writes what is to be deliv
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from pipeline.data_model import KINDS, ColumnType, Kind
 
-from benchmarks.generate import BATCH
+from benchmarks.generate import BATCH, rows
 
 _TYPES = {ColumnType.INTEGER: "BIGINT", ColumnType.TIMESTAMP: "BIGINT", ColumnType.AMOUNT: "DECIMAL(18,4)"}
 
@@ -119,15 +118,15 @@ def pandas(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG0
 
 def plain(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
     """Read with the csv module and add up Decimals in dictionaries; checks references and numbers, row by row."""
-    spent = {row["customer_reference"]: Decimal(0) for row in _rows(files[Kind.CUSTOMERS])}
+    spent = {row["customer_reference"]: Decimal(0) for row in rows(files[Kind.CUSTOMERS])}
     orders: dict[str, int] = defaultdict(int)
     owner: dict[str, str] = {}
-    for row in _rows(files[Kind.ORDERS]):
+    for row in rows(files[Kind.ORDERS]):
         if row["customer_reference"] in spent and row["order_reference"] not in owner:
             int(row["order_timestamp"])
             owner[row["order_reference"]] = row["customer_reference"]
             orders[row["customer_reference"]] += 1
-    for row in _rows(files[Kind.ITEMS]):
+    for row in rows(files[Kind.ITEMS]):
         customer = owner.get(row["order_reference"])
         if customer is not None:
             int(row["quantity"])
@@ -137,18 +136,13 @@ def plain(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG00
 
 def nested(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
     """Filter all orders for each customer, and all items for each order: work grows with the square of the day."""
-    customers, orders, items = (list(_rows(files[kind])) for kind in Kind)
+    customers, orders, items = (list(rows(files[kind])) for kind in Kind)
     total = Decimal(0)
     for customer in customers:
         for order in (row for row in orders if row["customer_reference"] == customer["customer_reference"]):
             for item in (row for row in items if row["order_reference"] == order["order_reference"]):
                 total += Decimal(item["total_price"])
     return len(customers), str(total)
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="") as file:
-        yield from csv.DictReader(file)
 
 
 CONTENDERS: dict[str, Callable[[Files, Limits, Path], Answer]] = {

@@ -138,9 +138,10 @@ def one_day(stack: Stack, shape: Day, say: Say) -> tuple[dict[str, Any], Facts]:
     say("receiving and checking them")
     received = receive(stack.target)
     check(stack, [batch], wanted, received.results, wanted)
-    execution = f"{stack.machine.replace(':stateMachine:', ':execution:')}:{entry.execution}"
-    started = stack.stepfunctions.describe_execution(executionArn=execution)["startDate"].timestamp() - uploaded
-    stages = Runs(stack.machine, stack.stepfunctions).stages(str(entry.execution), datetime.now(UTC))
+    runs, name = Runs(stack.machine, stack.stepfunctions), str(entry.execution)
+    run = stack.stepfunctions.describe_execution(executionArn=runs.arn(name))
+    started = run["startDate"].timestamp() - uploaded
+    stages = runs.stages(name, datetime.now(UTC))
     sent = sorted(moment - uploaded for moment in received.sent[batch])
     return {
         "customers": shape.customers,

@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -46,6 +45,7 @@ from pipeline.errors import ThrottledError
 from benchmarks.document import table
 from benchmarks.results import ROOT, Result
 from benchmarks.sink import Sink, sent_entry
+from scripts.emulator import free_port
 
 ENTRIES = {"dynamodb": BATCH_ITEMS, "sqs": BATCH_ENTRIES}
 """Items that a call carries, by service."""
@@ -264,9 +264,7 @@ def nginx(directory: Path) -> Iterator[str]:
     module = next((path for path in _ECHO_MODULES if path.exists()), None)
     if not (program and module):
         raise SystemExit(_NGINX)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = directory / "nginx.conf"
     config.write_text(_config(directory, port, module))
     process = subprocess.Popen([program, "-c", config, "-p", directory, "-e", "stderr"], stderr=subprocess.PIPE)
@@ -422,7 +420,7 @@ def _lossy_queue(sink: Sink, count: int) -> dict[str, int]:
 def _client(service: str, sink: Sink) -> Any:
     """Make a client of the product's configuration for a sink."""
     session = boto3.Session("benchmark", "benchmark", region_name="eu-west-1")
-    return session.client(service, endpoint_url=sink.url, config=clients.CONFIG)  # type: ignore[call-overload]
+    return session.client(service, endpoint_url=sink.url, config=clients.CONFIG)  # type: ignore[call-overload]  # any service
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:

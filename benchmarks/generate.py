@@ -7,6 +7,8 @@ Example:
 from __future__ import annotations
 
 import argparse
+import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,12 @@ def generate(day: Day, directory: Path) -> dict[Kind, Path]:
                 connection.execute(f"COPY ({query}) TO '{partial}' (FORMAT csv, HEADER true{quoted})")
                 partial.rename(paths[kind])
     return paths
+
+
+def rows(path: Path) -> Iterator[dict[str, str]]:
+    """Read a file back by nothing but the csv module, each record by the names of its columns."""
+    with path.open(newline="") as file:
+        yield from csv.DictReader(file)
 
 
 def _queries(day: Day) -> dict[Kind, str]:

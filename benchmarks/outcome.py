@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import threading
 import uuid
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from boto3.dynamodb.types import TypeDeserializer
 from pipeline.aws.dynamodb import Table
 from pipeline.data_model import Kind, notice_item
+
+from benchmarks.generate import rows
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,22 +44,17 @@ class NotExactError(Exception):
 
 def expected(batch: str, files: Mapping[Kind, Path]) -> Counter[Result]:
     """Add up a day without a bad record, by nothing but csv and Decimal."""
-    orders = {row["order_reference"]: row["customer_reference"] for row in _rows(files[Kind.ORDERS])}
+    orders = {row["order_reference"]: row["customer_reference"] for row in rows(files[Kind.ORDERS])}
     numbers = Counter(orders.values())
     totals: dict[str, Decimal] = {}
-    for row in _rows(files[Kind.ITEMS]):
+    for row in rows(files[Kind.ITEMS]):
         customer = orders[row["order_reference"]]
         totals[customer] = totals.get(customer, Decimal()) + Decimal(row["total_price"])
-    references = [row["customer_reference"] for row in _rows(files[Kind.CUSTOMERS])]
+    references = [row["customer_reference"] for row in rows(files[Kind.CUSTOMERS])]
     return Counter(
         Result(batch, reference, Decimal(numbers[reference]), totals.get(reference, Decimal()))
         for reference in references
     )
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="") as file:
-        yield from csv.DictReader(file)
 
 
 def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
@@ -133,7 +129,7 @@ def _take(sqs: SQSClient, url: str) -> list[tuple[dict[str, Any], str, float]]:
     messages = reply.get("Messages", [])
     if messages:
         entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
-        refused = sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")  # type: ignore[arg-type]
+        refused = sqs.delete_message_batch(QueueUrl=url, Entries=entries).get("Failed")  # type: ignore[arg-type]  # entries of plain dicts
         if refused:
             raise NotExactError(f"messages that could not be deleted, and would come again: {refused}")
     return [

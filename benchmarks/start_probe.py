@@ -32,7 +32,7 @@ def main(folder: str, module: str, *services: str) -> None:
         import boto3
 
         for name in names:
-            boto3.client(name)  # type: ignore[call-overload]
+            boto3.client(name)  # type: ignore[call-overload]  # any service
     else:
         from pipeline.aws.clients import client
 

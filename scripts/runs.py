@@ -58,7 +58,7 @@ class Runs:
     def stages(self, execution: str, now: datetime) -> list[Stage]:
         """List the stages of a run in order; none where its history is not known (any more)."""
         pages = self._stepfunctions.get_paginator("get_execution_history").paginate(
-            executionArn=self._arn(execution), includeExecutionData=False
+            executionArn=self.arn(execution), includeExecutionData=False
         )
         try:
             events = [event for page in pages for event in page["events"]]
@@ -71,7 +71,7 @@ class Runs:
     def chunks(self, execution: str) -> Chunks | None:
         """Count the delivered chunks of a run; None where its Distributed Map has not begun or is not known."""
         try:
-            runs = self._stepfunctions.list_map_runs(executionArn=self._arn(execution))["mapRuns"]
+            runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution))["mapRuns"]
             if not runs:
                 return None
             newest = max(runs, key=lambda run: run["startDate"])
@@ -82,7 +82,8 @@ class Runs:
             raise
         return Chunks(counts["succeeded"], counts["total"])
 
-    def _arn(self, execution: str) -> str:
+    def arn(self, execution: str) -> str:
+        """Return the ARN of a run by its name."""
         return f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
 
 

@@ -26,7 +26,7 @@ CONFIG = Config(
 @functools.cache
 def client(service: str) -> Any:
     """Return the process's client of a service; made once, as clients are safe to share between threads."""
-    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]  # any service
 
 
 def error_code(error: Exception) -> str:

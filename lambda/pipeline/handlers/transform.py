@@ -27,7 +27,7 @@ from pipeline.settings import TransformSettings, read_settings
 if TYPE_CHECKING:
     from pipeline.customer_data_processor import Outcome, Previous
 
-_MB_PER_CPU = 1_769
+MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
 
 _DUCKDB_SHARE = 0.6
@@ -146,7 +146,7 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
 
 def duckdb_room(function_mb: int) -> tuple[int, int]:
     """Return the memory in MB and the threads that DuckDB may use in a function of `function_mb`."""
-    return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / _MB_PER_CPU)
+    return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / MB_PER_CPU)
 
 
 def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
