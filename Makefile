@@ -12,7 +12,7 @@ SHELL := /bin/bash
 
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
-PIPELINE := $(PYTHON) -m scripts.cli --env $(ENV)
+PIPELINE := $(PYTHON) -m pipeline_cli.app --env $(ENV)
 # Two stamps in one virtual environment: what the product needs, and what its developers need on top.
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
@@ -38,19 +38,19 @@ test: $(DEV_READY) ## | Run every test but test-privileges, with the coverage ga
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
 package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
-	@$(PYTHON) -m scripts.package --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.package --env $(ENV)
 
 tf-init: $(READY) ## | Initialise Terraform (and for local: the offline provider)
-	@$(PYTHON) -m scripts.terraform init --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.terraform init --env $(ENV)
 
 tf-plan: package ## | Show what tf-apply would change
-	@$(PYTHON) -m scripts.terraform plan --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.terraform plan --env $(ENV)
 
 tf-apply: package ## | Deploy (asks first, except on local; YES=1 does not ask)
-	@$(PYTHON) -m scripts.terraform apply --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.terraform apply --env $(ENV)
 
 tf-destroy: $(READY) ## | Undo tf-apply
-	@$(PYTHON) -m scripts.terraform destroy --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.terraform destroy --env $(ENV)
 
 upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
 	@$(PIPELINE) upload $${FILE:+"$$FILE"} $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
@@ -83,7 +83,7 @@ bench: $(DEV_READY) ## [ARGS="transform --quick"] | Measure it and write docs/pe
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 clean: ## | Stop the local AWS and remove everything that make made
-	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m scripts.emulator stop build/local; fi
+	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m pipeline_cli.local.emulator stop build/local; fi
 	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,17 +92,17 @@ clean: ## | Stop the local AWS and remove everything that make made
 format: $(DEV_READY) ## | Format the Python and Terraform code
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format --quiet .
-	@$(PYTHON) -m scripts.terraform fmt
+	@$(PYTHON) -m pipeline_cli.deploy.terraform fmt
 
 lint-style: $(DEV_READY) ## | Only the style of the Python code
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
 lint-types: $(DEV_READY) ## | Only the types of the Python code
-	@$(VENV)/bin/mypy lambda/pipeline scripts $(wildcard benchmarks)
+	@$(VENV)/bin/mypy lambda/pipeline scripts/pipeline_cli $(wildcard benchmarks)
 
 lint-terraform: $(DEV_READY) $(CHECKOV_READY) ## | Only the format and the security of the Terraform code
-	@$(PYTHON) -m scripts.terraform fmt-check
+	@$(PYTHON) -m pipeline_cli.deploy.terraform fmt-check
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
@@ -118,7 +118,7 @@ test-privileges: $(DEV_READY) ## | Take each permission of each role away in tur
 	@$(PYTHON) -m pytest -m privileges $(ARGS)
 
 tf-state: $(READY) ## ENV=... [YES=1] | Keep the state of an account's environment in S3 (makes the bucket; asks first)
-	@$(PYTHON) -m scripts.state --env $(ENV)
+	@$(PYTHON) -m pipeline_cli.deploy.remote_state --env $(ENV)
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 	@$(PIPELINE) local up

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.handlers.transform import MB_PER_CPU
+from pipeline.stages.transform import MB_PER_CPU
 
 from benchmarks.bill import MILLION, NEW_TABLE_WRITES, Times, pace, prices, times
 from benchmarks.cost import scaled

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.aws.parallel import CALLERS
-from pipeline.handlers.transform import MB_PER_CPU
+from pipeline.stages.transform import MB_PER_CPU
 
 from benchmarks.results import load
 from benchmarks.traffic import (

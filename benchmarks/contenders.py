@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.data_model import KINDS, ColumnType, Kind
+from pipeline.model.data_model import KINDS, ColumnType, Kind
 
 from benchmarks.generate import BATCH, rows
 
@@ -36,7 +36,7 @@ def ours(files: Files, limits: Limits, workdir: Path) -> Answer:
 
     As in the function, the files lie in its folder and go when they were read.
     """
-    from pipeline.customer_data_processor import Options, SourceFile, process
+    from pipeline.joining.customer_data_processor import Options, SourceFile, process
 
     sources = {kind: SourceFile(path.name, workdir / path.name) for kind, path in files.items()}
     for kind, source in sources.items():

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.aws.dynamodb import Table
-from pipeline.data_model import INCOMING_PREFIX, Kind
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.target import LOCAL, Target
+from pipeline_cli.deploy.terraform import deployed_stack
+from pipeline_cli.local.emulator import Emulator
+from pipeline_cli.operations.queues import Waiting, waiting
+from pipeline_cli.operations.runs import Runs
 
 from benchmarks import outcome
 from benchmarks.document import table
 from benchmarks.generate import Day, generate
 from benchmarks.outcome import NotExactError, compare, expected, receive
 from benchmarks.results import SCRATCH, Result
-from scripts import package
-from scripts.emulator import Emulator
-from scripts.queues import Waiting, waiting
-from scripts.runs import Runs
-from scripts.target import LOCAL, Target
-from scripts.terraform import deployed_stack
 
 PATIENCE_SECONDS = 900.0
 STALL_SECONDS = 60.0

@@ -38,14 +38,14 @@ from pipeline.aws.backoff import within
 from pipeline.aws.dynamodb import BATCH_ITEMS, Table
 from pipeline.aws.parallel import CALLERS
 from pipeline.aws.sqs import BATCH_ENTRIES, Outgoing, Queue
-from pipeline.chunks import put_line
-from pipeline.data_model import Message, message_for
 from pipeline.errors import ThrottledError
+from pipeline.model.items import put_line
+from pipeline.model.messages import Message, message_for
+from pipeline_cli.local.emulator import free_port
 
 from benchmarks.document import table
 from benchmarks.results import ROOT, Result
 from benchmarks.sink import Sink, sent_entry
-from scripts.emulator import free_port
 
 ENTRIES = {"dynamodb": BATCH_ITEMS, "sqs": BATCH_ENTRIES}
 """Items that a call carries, by service."""

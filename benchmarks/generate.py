@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-from pipeline.data_model import Kind
+from pipeline.model.data_model import Kind
 
 BATCH = "20220131"
 QUOTING = ("none", "names", "all")

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boto3.dynamodb.types import TypeDeserializer
 from pipeline.aws.dynamodb import Table
-from pipeline.data_model import Kind, notice_item
+from pipeline.model.data_model import Kind
+from pipeline.model.items import notice_item
 
 from benchmarks.generate import rows
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
-
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 CONSUMERS = 4
 """Threads that receive messages at the same time."""

@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.target import LOCAL
+
 from benchmarks.document import table
 from benchmarks.results import SCRATCH, Result
-from scripts import package
-from scripts.target import LOCAL
 
 HANDLERS = ("intake", "transform", "deliver", "finalize", "publish")
 PROBE = Path(__file__).with_name("start_probe.py")

@@ -43,7 +43,7 @@ def main(folder: str, module: str, *services: str) -> None:
     loaded = _bytes(folder, opened)
     clock = time.perf_counter()
     if module == "pipeline.handlers.transform":
-        __import__("pipeline.customer_data_processor")
+        __import__("pipeline.joining.customer_data_processor")
     joined = time.perf_counter() - clock
 
     import json

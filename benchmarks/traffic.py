@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.aws.dynamodb import BATCH_ITEMS
 from pipeline.aws.sqs import BATCH_ENTRIES
-from pipeline.data_model import Kind
+from pipeline.model.data_model import Kind
 
 from benchmarks.results import ROOT
 
@@ -121,7 +121,7 @@ class Sizes:
 
 
 def chunks(day: Day, size: int) -> Iterator[tuple[int, int]]:
-    """Yield puts and deletes of each chunk file, as `pipeline.chunks` cuts them."""
+    """Yield puts and deletes of each chunk file, as `pipeline.joining.chunks` cuts them."""
     puts, deletes = day.customers + day.errors, 0
     removed = day.removed
     while removed:

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from pipeline.chunks import ChunkWriter
-from pipeline.data_model import Kind
-from pipeline.handlers.transform import duckdb_room
-from pipeline.results import write_results
+from pipeline.joining.chunks import ChunkWriter
+from pipeline.joining.results import write_results
+from pipeline.model.data_model import Kind
+from pipeline.stages.transform import duckdb_room
 
 from benchmarks.contenders import CONTENDERS, NAMES, Files, Limits
 from benchmarks.document import table

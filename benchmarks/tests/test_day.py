@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pipeline.data_model import Kind
+from pipeline.model.data_model import Kind
 
 from benchmarks import day
 from benchmarks.generate import generate

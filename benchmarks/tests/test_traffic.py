@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from counting import CountedPlatform, counted_platform
 from pipeline import ledger
-from pipeline.handlers.intake import start_run
+from pipeline.stages.intake import start_run
 
 from benchmarks import traffic
 from benchmarks.traffic import Day

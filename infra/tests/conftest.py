@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pipeline_cli.deploy.terraform import LocalStack
+from pipeline_cli.local import emulator
 
 from infra.tests.support import Plan, Planner
-from scripts import emulator
-from scripts.terraform import LocalStack
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,8 @@ from unittest import mock
 
 import hcl2
 import python_terraform
+from pipeline_cli.deploy.terraform import LocalStack
 from python_terraform import IsFlagged
-
-from scripts.terraform import LocalStack
 
 INFRA = Path(__file__).resolve().parent.parent
 MODULES = ("bucket", "function", "key", "monitoring", "network", "partner", "queue", "table", "trigger", "workflow")

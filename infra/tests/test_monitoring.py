@@ -82,7 +82,8 @@ def emitted(name: str, dimensions: Mapping[str, str]) -> bool:
         service = dimensions.get("service")
         return service in FUNCTIONS and dimensions == {"service": service, "function_name": f"{PREFIX}-{service}"}
     (service,) = dimensions.values()
-    code = (Path(str(pipeline.__file__)).parent / "handlers" / f"{service}.py").read_text()
+    package = Path(str(pipeline.__file__)).parent
+    code = "".join((package / room / f"{service}.py").read_text() for room in ("handlers", "stages"))
     return set(dimensions) == {"service"} and f"Metric.{Metric(name).name}" in code
 
 

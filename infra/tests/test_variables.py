@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline_cli.deploy.terraform_command import find_terraform
 
 from infra.tests.support import INFRA, MODULES, Terraform, blocks, one_line, parse
-from scripts.terraform_command import find_terraform
 
 pytestmark = pytest.mark.terraform
 

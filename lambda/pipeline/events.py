@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pipeline.data_model import INCOMING_PREFIX, Kind, notice_item
-from pipeline.error_codes import ErrorCode
 from pipeline.errors import EventError
+from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline.model.error_codes import ErrorCode
+from pipeline.model.items import notice_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,17 @@ def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
     except (KeyError, TypeError, ValueError) as fault:
         raise EventError(f"a scheduled event without its time: {fault}") from fault
     return (checked - timedelta(days=due_days)).strftime("%Y%m%d")
+
+
+def is_from_queue(event: Mapping[str, Any]) -> bool:
+    """Tell whether an event carries messages of an SQS queue."""
+    records = event.get("Records")
+    return bool(
+        isinstance(records, list)
+        and records
+        and isinstance(records[0], dict)
+        and records[0].get("eventSource") == "aws:sqs"
+    )
 
 
 def parse_body(body: str) -> Mapping[str, Any]:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pipeline.data_model import Kind
 from pipeline.errors import BatchBusyError, SupersededError
+from pipeline.model.data_model import Kind
 
 HISTORY_LENGTH = 50
 

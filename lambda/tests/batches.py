@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import reference
-from pipeline.chunks import put_items
-from pipeline.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
-from pipeline.data_model import Kind
+from pipeline.joining.chunks import put_items
+from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.model.data_model import Kind
 
 BATCH = "20220131"
 

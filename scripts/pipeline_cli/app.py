@@ -12,10 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from scripts import (
+from pipeline_cli.commands import (
     check,
     demo,
-    errors_report,
     local,
     logs,
     messages,
@@ -27,9 +26,10 @@ from scripts import (
     status,
     upload,
 )
-from scripts import target as targets
-from scripts.explain import explain
-from scripts.terminal import err
+from pipeline_cli.commands import errors as errors_report
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.output.explain import explain
+from pipeline_cli.output.terminal import err
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.command,

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import typer
-
-from scripts.cli import app
-from scripts.target import ROOT
+from pipeline_cli.app import app
+from pipeline_cli.deploy.target import ROOT
 
 FILE = ROOT / "docs" / "commands.md"
 HEAD = """# The commands

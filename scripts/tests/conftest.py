@@ -11,11 +11,11 @@ import pytest
 from moto import mock_aws
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline_cli.commands import messages
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.deploy.target import Target
 from typer.testing import CliRunner, Result
 
-from scripts import messages
-from scripts import target as targets
-from scripts.target import Target
 from scripts.tests.support import QUEUES, REGION, MotoTarget, Run, Stack
 
 
@@ -72,7 +72,7 @@ def _deploy() -> dict[str, Any]:
 @pytest.fixture
 def run() -> Run:
     """Run a command line: `run("status", "--json")`."""
-    from scripts.cli import app
+    from pipeline_cli.app import app
 
     def invoke(*arguments: str, answers: str | None = None) -> Result:
         result = CliRunner().invoke(app, list(arguments), input=answers, env={"COLUMNS": "160", "ENV": None})

@@ -10,9 +10,8 @@ from typing import Any
 import boto3
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline_cli.deploy.target import Target
 from typer.testing import Result
-
-from scripts.target import Target
 
 REGION = "eu-west-1"
 QUEUES = {

@@ -13,8 +13,8 @@ import hcl2
 import pytest
 from hcl2 import SerializationOptions
 from pipeline import settings
+from pipeline_cli.deploy.target import ROOT
 
-from scripts.target import ROOT
 from scripts.tests import command_docs
 
 DOCUMENTS = sorted(
@@ -132,7 +132,7 @@ def known_variables() -> set[str]:
         model for model in vars(settings).values() if isinstance(model, type) and hasattr(model, "__dataclass_fields__")
     )
     lambdas = {setting.name.upper() for model in models for setting in fields(model)}
-    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "scripts").glob("*.py"))]
+    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "scripts" / "pipeline_cli").rglob("*.py"))]
     return lambdas | {name for text in sources for name in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text)}
 
 

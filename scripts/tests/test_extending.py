@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from scripts.target import ROOT
+from pipeline_cli.deploy.target import ROOT
 
 GUIDE = ROOT / "docs" / "extending.md"
 DAY = "20220131"
@@ -61,9 +60,9 @@ def follow(project: Path, title: str) -> None:
 
 def pipeline(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the copy's own command line."""
-    search = f"import sys; sys.path[:0] = [{str(project / 'lambda')!r}, {str(project)!r}]; "
+    search = f"import sys; sys.path[:0] = [{str(project / 'lambda')!r}, {str(project / 'scripts')!r}]; "
     return subprocess.run(
-        [sys.executable, "-c", search + "from scripts.cli import main; main()", *arguments],
+        [sys.executable, "-c", search + "from pipeline_cli.app import main; main()", *arguments],
         cwd=project,
         capture_output=True,
         text=True,

@@ -14,10 +14,9 @@ from pipeline.aws.backoff import Clock, attempts, within
 from pipeline.aws.bodies import write_bodies
 from pipeline.aws.clients import client, error_code
 from pipeline.aws.parallel import callers
-from pipeline.chunks import is_put
-from pipeline.data_model import LEDGER_SORT_KEY, batch_key
 from pipeline.errors import LedgerConflictError, ThrottledError
 from pipeline.ledger import Ledger
+from pipeline.model.items import LEDGER_SORT_KEY, batch_key, is_put
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

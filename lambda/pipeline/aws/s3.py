@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
-from pipeline.data_model import INCOMING_PREFIX, Kind, parse_key
 from pipeline.errors import SourceChangedError
 from pipeline.ledger import FileSet, SourceObject
+from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

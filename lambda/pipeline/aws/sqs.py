@@ -11,7 +11,7 @@ from pipeline.aws.backoff import Clock, attempts
 from pipeline.aws.bodies import write_bodies
 from pipeline.aws.clients import client
 from pipeline.aws.parallel import callers
-from pipeline.data_model import Message
+from pipeline.model.messages import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

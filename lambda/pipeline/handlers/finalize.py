@@ -2,146 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline import ledger
 from pipeline.aws.dynamodb import Table
-from pipeline.data_model import notice_item
-from pipeline.error_codes import ErrorCode
-from pipeline.errors import EventError
-from pipeline.ledger import BatchState, Ledger
-from pipeline.observability import Metric, count, instrument, logger
+from pipeline.observability import instrument
 from pipeline.settings import FinalizeSettings, read_settings
-
-_CAUSE_LENGTH = 500
-_CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
+from pipeline.stages.finalize import finalize
 
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001 (Lambda's signature)
-    """Write COMPLETED or FAILED with the counts or the cause, and let the next run of the batch begin.
-
-    A run that broke also leaves an error item, which becomes an error message. Returns the state that the state
-    machine ends in: SUPERSEDED where a newer set of files took over meanwhile.
-
-    EventBridge calls it too, for a run that Step Functions ended: one that timed out or was stopped passes none of
-    the state machine's catches. A run that has closed itself stays as it is.
-    """
+    """Close the run that the state machine, or EventBridge for a run that Step Functions ended, tells of."""
     settings = read_settings(FinalizeSettings)
-    table = Table(settings.table_name)
-    ended = _ended_run(event)
-    run = _Run(ended or event, datetime.now(UTC), timedelta(seconds=settings.quiet_seconds))
-    if ended and _is_closed(table.get_ledger(run.batch), run):
-        logger().info("run is closed already", execution=run.execution)
-        return {"state": "CLOSED"}
-    entry = table.update_ledger(run.batch, run.finish)
-    state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
-    if run.cause and state is BatchState.FAILED:
-        table.put(_error_item(run.batch, run.execution, run.cause))
-    _report(entry, state, run)
-    return {"state": state.value}
-
-
-def _ended_run(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Put EventBridge's notice of a run's end into the form in which the state machine tells of a run that broke.
-
-    None where the event is no such notice.
-    """
-    if event.get("detail-type") != "Step Functions Execution Status Change":
-        return None
-    try:
-        detail = event["detail"]
-        given = json.loads(detail["input"])
-        error = {
-            "Error": detail.get("error") or f"States.{detail['status']}",
-            "Cause": detail.get("cause") or _CAUSES.get(detail["status"], ""),
-        }
-        return {"batch": given["batch"], "execution": detail["name"], "error": error}
-    except (KeyError, TypeError, ValueError) as fault:
-        raise EventError(f"a notice of a run's end without its name, status or input: {fault}") from fault
-
-
-def _is_closed(entry: Ledger | None, run: _Run) -> bool:
-    """Tell whether the ledger has a run's end already, and not from this very notice, which may come twice."""
-    if entry is None:
-        return True  # purged: there is nothing left to close
-    return entry.cause != run.cause and any(ended["execution"] == run.execution for ended in entry.history)
-
-
-class _Run:
-    """How a run ended, from what the state machine passes on: an outcome, or an error where it broke."""
-
-    def __init__(self, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> None:
-        self.batch: str = event["batch"]
-        self.execution: str = event["execution"]
-        self.cause = _cause(event["error"]) if "error" in event else None
-        self.summary: Mapping[str, Any] = event.get("outcome", {}).get("summary", {})
-        ready = event.get("outcome", {}).get("state") == "READY"
-        self._state = BatchState.COMPLETED if ready and not self.cause else BatchState.FAILED
-        self._now = now
-        # Only a run that broke can leave a writer behind: an orderly one ends after its last chunk.
-        self._quiet = quiet if self.cause else timedelta(0)
-
-    def finish(self, entry: Ledger) -> Ledger:
-        """Apply the end of the run to the ledger entry; what was completed stays so, whatever broke afterwards."""
-        if entry.execution == self.execution and entry.state is BatchState.COMPLETED:
-            return entry
-        cause = self.cause or _refusal(self.summary)
-        return ledger.finish(
-            entry,
-            self.execution,
-            self._state,
-            self._now,
-            summary=self.summary,
-            cause=cause,
-            quiet=self._quiet,
-        )
-
-
-def _refusal(summary: Mapping[str, Any]) -> str | None:
-    """Name the files that refused the batch, where any did, each with its error code."""
-    files = summary.get("files", {}).values()
-    return "; ".join(f"{file['file']}: {file['file_error']}" for file in files if file.get("file_error")) or None
-
-
-def _cause(error: Mapping[str, Any]) -> str:
-    """Turn Step Functions' error into a sentence: its Cause is JSON where a Lambda function raised it."""
-    name, text = error.get("Error", "Unknown"), str(error.get("Cause", ""))
-    try:
-        cause = json.loads(text)
-    except ValueError:
-        cause = {}
-    if isinstance(cause, dict):
-        text = str(cause.get("errorMessage", text))
-    return f"{name}: {text[:_CAUSE_LENGTH]}"
-
-
-def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:
-    return notice_item(
-        batch,
-        "batch",
-        ErrorCode.RUN_FAILED,
-        f"batch {batch} was not processed: run {execution} failed ({cause}). The operator has been alarmed; "
-        "the files need not be sent again unless they ask for it",
-    )
-
-
-_STATE_METRICS = {
-    BatchState.COMPLETED: Metric.BATCHES_COMPLETED,
-    BatchState.FAILED: Metric.BATCHES_FAILED,
-    BatchState.SUPERSEDED: Metric.BATCHES_SUPERSEDED,
-}
-
-
-def _report(entry: Ledger, state: BatchState, run: _Run) -> None:
-    count(_STATE_METRICS[state])
-    if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
-        duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)
-        count(Metric.BATCH_DURATION, duration.total_seconds(), MetricUnit.Seconds)
-    logger().info("run closed", execution=run.execution, state=state.value, cause=run.cause)
+    quiet = timedelta(seconds=settings.quiet_seconds)
+    return {"state": finalize(Table(settings.table_name), event, datetime.now(UTC), quiet)}

@@ -2,122 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.data_model import INCOMING_PREFIX, Kind, parse_key
-from pipeline.errors import EventError, LedgerConflictError
-from pipeline.events import (
-    ObjectCreated,
-    due_batch,
-    foreign_file_error,
-    missing_file_error,
-    objects_created,
-    parse_body,
-)
-from pipeline.observability import Metric, count, instrument, logger
+from pipeline.events import due_batch, is_from_queue
+from pipeline.observability import instrument
 from pipeline.settings import IntakeSettings, read_settings
-
-_LOOKS = 10
-
-
-class Intake:
-    """Takes note of arriving objects."""
-
-    def __init__(self, bucket: Bucket, table: Table, workflow: Workflow) -> None:
-        self._bucket = bucket
-        self._table = table
-        self._workflow = workflow
-
-    def receive(self, event: dict[str, Any]) -> None:
-        """Take in every object that an S3 or EventBridge event tells of."""
-        for found in objects_created(event):
-            self._receive_object(found)
-
-    def receive_message(self, record: SQSRecord) -> None:
-        """Take in an event that waited in the ingest queue. Lambda deletes the message when this returns."""
-        self.receive(dict(parse_body(record.body)))
-
-    def _receive_object(self, found: ObjectCreated) -> None:
-        if found.bucket != self._bucket.name:
-            raise EventError(f"an event of bucket {found.bucket}, not of {self._bucket.name}")
-        if found.is_folder or not found.key.startswith(INCOMING_PREFIX):
-            logger().info("object ignored: a folder, or not under incoming/", key=found.key)
-            return
-        file = parse_key(found.key)
-        if file is None:
-            self._table.put(foreign_file_error(found))
-            count(Metric.FOREIGN_FILES)
-            logger().warning("object reported: its name is no batch file's", key=found.key)
-            return
-        count(Metric.FILES_RECEIVED)
-        self._receive_file(file.batch)
-
-    def check_due(self, batch: str) -> None:
-        """Report each file of a batch that is due and missing; a set that is complete after all is started."""
-        entry = self._receive_file(batch)
-        if entry.state is not ledger.BatchState.WAITING:
-            return
-        for kind in entry.missing:
-            self._table.put(missing_file_error(batch, kind))
-        count(Metric.MISSING_FILES, len(entry.missing))
-        logger().warning("files missing", batch=batch, missing=entry.missing)
-
-    def _receive_file(self, batch: str) -> ledger.Ledger:
-        entry = self._claim_newest_set(batch)
-        if entry.state is ledger.BatchState.WAITING:
-            logger().info("set incomplete", batch=batch, missing=entry.missing)
-        elif entry.state is ledger.BatchState.QUEUED and start_run(self._table, self._workflow, entry):
-            logger().info("run started", batch=batch, execution=entry.execution)
-        else:
-            logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)
-        return entry
-
-    def _claim_newest_set(self, batch: str) -> ledger.Ledger:
-        """Write the set that is in the bucket now into the ledger.
-
-        Events come late and in any order, so what counts is the bucket. It is looked at again after the claim:
-        whoever claimed an older set sees that, and the newest one is claimed in the end.
-        """
-        seen = self._bucket.find_set(batch)
-        for _ in range(_LOOKS):
-            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen))
-            before, seen = seen, self._bucket.find_set(batch)
-            if seen == before:
-                return entry
-        raise LedgerConflictError(f"the files of batch {batch} kept changing")
-
-
-def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
-    if len(files) < len(Kind):
-        return ledger.observe(known, files)
-    return ledger.claim(known, files, datetime.now(UTC))
-
-
-def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
-    """Start the run that a ledger entry waits for; False where there is none, as it is on its way already.
-
-    A name that is taken by a run that has ended, while the entry still waits, is an older run's, from before the
-    batch was purged: then the run gets the next name.
-    """
-    while entry.state is ledger.BatchState.QUEUED:
-        files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
-        name = str(entry.execution)
-        started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
-        if started or workflow.stopped_at(name) is None:
-            return started
-        rename = functools.partial(ledger.rename, execution=name, now=datetime.now(UTC))
-        entry = table.update_ledger(entry.batch, rename)
-    return False
+from pipeline.stages.intake import Intake
 
 
 @instrument
@@ -134,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if due is not None:
         intake.check_due(due)
         return {}
-    if not _from_queue(event):
+    if not is_from_queue(event):
         intake.receive(event)
         return {}
     processor = BatchProcessor(event_type=EventType.SQS)
@@ -142,14 +38,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         process_partial_response(
             event=event, record_handler=intake.receive_message, processor=processor, context=context
         )
-    )
-
-
-def _from_queue(event: dict[str, Any]) -> bool:
-    records = event.get("Records")
-    return bool(
-        isinstance(records, list)
-        and records
-        and isinstance(records[0], dict)
-        and records[0].get("eventSource") == "aws:sqs"
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from pipeline.model.items import put_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +49,11 @@ class ChunkWriter:
         self.chunks.append(Chunk(path, len(lines)))
 
 
-def put_line(item: Mapping[str, Any]) -> str:
-    """Write a put request of an item of plain values."""
-    return _dump({"PutRequest": {"Item": {name: _typed(value) for name, value in item.items()}}})
-
-
-def delete_line(pk: str, sk: str) -> str:
-    """Write a delete request."""
-    return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
-
-
-def is_put(line: bytes) -> bool:
-    """Tell a put request from a delete request by how its line begins, without reading all of it."""
-    return line.startswith(b'{"PutRequest"')
-
-
 def put_items(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
     """Read the items back that the chunks put into the table, as plain values with numbers as Decimal."""
     for chunk in chunks:
         with chunk.path.open(encoding="utf-8") as lines:
             for line in lines:
-                request = json.loads(line)
-                if "PutRequest" in request:
-                    yield {name: _plain(value) for name, value in request["PutRequest"]["Item"].items()}
-
-
-def _dump(request: Mapping[str, Any]) -> str:
-    return json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-
-
-def _typed(value: str | int | bool | None) -> dict[str, Any]:
-    if value is None:
-        return {"NULL": True}
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    return {"S": value}
-
-
-def _plain(typed: Mapping[str, Any]) -> Any:
-    ((name, value),) = typed.items()
-    return {"NULL": None, "N": Decimal(value)}[name] if name in ("NULL", "N") else value
+                item = put_item(line)
+                if item is not None:
+                    yield item

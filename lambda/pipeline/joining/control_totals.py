@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.csv_parser import CsvFile, quoted
-from pipeline.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.reading.csv_parser import CsvFile
+from pipeline.reading.sql import quoted
 
 Connection = duckdb.DuckDBPyConnection
 

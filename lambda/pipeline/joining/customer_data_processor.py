@@ -10,30 +10,19 @@ from typing import Any
 
 import duckdb
 
-from pipeline.chunks import Chunk, ChunkWriter, delete_line, put_items, put_line
-from pipeline.csv_parser import (
-    MAX_CELL_SHOWN,
-    CsvFile,
-    RefusedFileError,
-    SourceFile,
-    file_literal,
-    open_database,
-    read_file,
-)
-from pipeline.data_model import (
-    Kind,
-    batch_key,
-    error_item,
-    message_for,
-    number_text,
-    removed_item,
-)
-from pipeline.error_codes import SENTENCES, ErrorCode
 from pipeline.errors import ReconciliationError
-from pipeline.refusals import judge, refusals, refused_by_code, write_rejects
-from pipeline.results import write_references, write_results
-from pipeline.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.totals import open_books, read_records, total
+from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
+from pipeline.joining.control_totals import open_books, read_records, total
+from pipeline.joining.refusals import judge, refusals, refused_by_code, write_rejects
+from pipeline.joining.results import write_references, write_results
+from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
+from pipeline.model.data_model import Kind
+from pipeline.model.error_codes import SENTENCES, ErrorCode
+from pipeline.model.items import batch_key, delete_line, error_item, put_line, removed_item
+from pipeline.model.messages import message_for, number_text
+from pipeline.reading.csv_parser import MAX_CELL_SHOWN, CsvFile, SourceFile, read_file
+from pipeline.reading.dialect import RefusedFileError
+from pipeline.reading.sql import file_literal, open_database
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile, file_literal, literal, quoted
-from pipeline.data_model import KINDS, ROW_ID, Kind
-from pipeline.error_codes import SENTENCES, ErrorCode
-from pipeline.record_lines import MAX_RECORD
-from pipeline.totals import key, owner
+from pipeline.joining.control_totals import key, owner
+from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.error_codes import SENTENCES, ErrorCode
+from pipeline.reading.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile
+from pipeline.reading.normalize import MAX_RECORD
+from pipeline.reading.sql import ask, file_literal, literal, quoted
 
 _UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
 _REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
@@ -43,7 +44,7 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     """
     kind = file.kind
     suspicious = _suspicious(connection, file)
-    if suspicious or _ask(connection, f"SELECT EXISTS (FROM scanned WHERE kind = '{kind}' AND rule > 0)"):
+    if suspicious or ask(connection, f"SELECT EXISTS (FROM scanned WHERE kind = '{kind}' AND rule > 0)"):
         _collect_suspects(connection, file, suspicious)
         _pass_judgement(connection, file)
         accepted = f"CREATE TABLE {kind}_accepted AS {_rest(kind)}"
@@ -88,11 +89,11 @@ def _suspicious(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> list[st
     kind, parent = file.kind, KINDS[file.kind].parent
     found = []
     connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
-    if _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
+    if ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
         found.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
-    if KINDS[kind].identity and _ask(connection, f"SELECT EXISTS (FROM {kind}_repeated)"):
+    if KINDS[kind].identity and ask(connection, f"SELECT EXISTS (FROM {kind}_repeated)"):
         found.append(f"{key(kind)} IN (SELECT reference FROM {kind}_repeated)")
-    if parent and _ask(
+    if parent and ask(
         connection,
         f"""SELECT (SELECT sum(records) FROM scanned WHERE kind = '{kind}' AND rule IS NULL)
             IS DISTINCT FROM (SELECT sum(records) FROM {kind}_good WHERE customer IS NOT NULL)""",
@@ -114,7 +115,7 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
 
     False may also mean that this is not known.
     """
-    return _ask(
+    return ask(
         connection,
         f"""SELECT coalesce(sum(row_ids) = sum(distinct_numbers), true)
         FROM scanned WHERE kind = '{kind}' AND rule IS NULL""",
@@ -226,11 +227,6 @@ def _rest(kind: Kind) -> str:
     return f"""SELECT reference, customer FROM {kind}_good
         WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
         UNION ALL {numbered}"""
-
-
-def _ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
-    row = connection.execute(question).fetchone()
-    return bool(row and row[0])
 
 
 def _record(file: CsvFile) -> str:

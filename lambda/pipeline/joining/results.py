@@ -6,9 +6,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.chunks import ChunkWriter
-from pipeline.csv_parser import literal
-from pipeline.data_model import customer_key, customer_sort_key
+from pipeline.joining.chunks import ChunkWriter
+from pipeline.model.items import customer_key, customer_sort_key
+from pipeline.reading.sql import literal
 
 _FETCH = 20_000
 

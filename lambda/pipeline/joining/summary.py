@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pipeline.data_model import Kind
+from pipeline.model.data_model import Kind
 
 State = Literal["READY", "REFUSED"]
 """READY to be delivered, or REFUSED because a file could not be used."""

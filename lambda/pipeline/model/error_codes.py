@@ -44,7 +44,7 @@ class ErrorCode(StrEnum):
     MISSING_FILE = "missing_file"
     """Worded in `events`, by the check at the time when files are due."""
     RUN_FAILED = "run_failed"
-    """Worded in `handlers.finalize`, where the cause is known."""
+    """Worded in `stages.finalize`, where the cause is known."""
 
 
 FILE_CODES = frozenset(

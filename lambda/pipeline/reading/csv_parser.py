@@ -7,7 +7,6 @@ reader recovers from a bad record.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,20 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.data_model import KINDS, ROW_ID, Column, ColumnType, Kind
-from pipeline.error_codes import ErrorCode
-from pipeline.file_profile import BLANKS, BLOCK, Grammar, Header, Marks, RefusedFileError, Text, read_header, read_text
-from pipeline.record_lines import MAX_RECORD, RecordLines, as_records, rewrite
-
-__all__ = ["CsvFile", "RefusedFileError", "Rule", "SourceFile", "open_database", "read_file"]
+from pipeline.model.data_model import KINDS, ROW_ID, Column, ColumnType, Kind
+from pipeline.model.error_codes import ErrorCode
+from pipeline.reading.dialect import (
+    BLANKS,
+    BLOCK,
+    Grammar,
+    Header,
+    Marks,
+    Text,
+    read_header,
+    read_text,
+)
+from pipeline.reading.normalize import MAX_RECORD, RecordLines, as_records, rewrite
+from pipeline.reading.sql import ask, file_literal, literal, quoted
 
 MAX_REFERENCE = 1024
 """Bytes of a reference: with the prefix before it, it must fit a table key of 2,048 bytes."""
@@ -53,26 +60,6 @@ class Rule:
     code: ErrorCode
     broken: str
     column: str | None = None
-
-
-def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """Open a database in memory that spills to `workdir` and writes nowhere else."""
-    return duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{memory_mb}MB",
-            "threads": str(threads),
-            "temp_directory": str(workdir / "spill"),
-            "home_directory": str(workdir),
-            "extension_directory": str(workdir / "extensions"),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "preserve_insertion_order": "false",
-            # DuckDB takes every CSV file for a small one and would keep it in memory: joins stay as they are written,
-            # files on the left and streamed, what they are joined with on the right.
-            "disabled_optimizers": "join_order,build_side_probe_side",
-        },
-    )
 
 
 @dataclass(frozen=True)
@@ -281,7 +268,7 @@ def read_file(
     file = CsvFile(kind, source.name, as_records(text), header, text.marks, text.has_quotes)
     if not text.is_regular or header.lines > header.skip or (text.has_quotes and _has_broken_quotes(connection, file)):
         file = _rewritten(file, text, workdir)
-    if header.delimiter != "," and _ask(connection, file.has_decimal_comma_sql()):
+    if header.delimiter != "," and ask(connection, file.has_decimal_comma_sql()):
         file = CsvFile(kind, file.name, file.records, header, file.marks, file.has_quotes, decimal_mark=",")
     return file
 
@@ -294,12 +281,7 @@ def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
 
 
 def _has_broken_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> bool:
-    return _ask(connection, file.broken_quotes_sql())
-
-
-def _ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
-    row = connection.execute(question).fetchone()
-    return bool(row and row[0])
+    return ask(connection, file.broken_quotes_sql())
 
 
 def _no_integer(name: str) -> str:
@@ -310,18 +292,3 @@ def _no_integer(name: str) -> str:
 
 def _escaped(delimiter: str) -> str:
     return {"\t": r"\t", "|": r"\|"}.get(delimiter, delimiter)
-
-
-def quoted(name: str) -> str:
-    """Write an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def file_literal(path: Path) -> str:
-    """Write the name of one file for a reader of DuckDB, which would take some characters of it for wildcards."""
-    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
-
-
-def literal(text: str) -> str:
-    """Write a string of SQL; DuckDB knows no escapes within it but the doubled quote."""
-    return "'" + text.replace("'", "''") + "'"

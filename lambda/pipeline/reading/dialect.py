@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data_model import KINDS, ROW_ID, Kind
-from pipeline.error_codes import SENTENCES, ErrorCode
+from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.error_codes import SENTENCES, ErrorCode
 
 BLANKS = " \t\r\n\u00a0"
 """What is trimmed from references, numbers and header names: blank, tab, line ends and the no-break space."""

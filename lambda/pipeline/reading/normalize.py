@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pipeline.error_codes import ErrorCode
-from pipeline.file_profile import BLOCK, MAX_LINE, Grammar, Marks, RefusedFileError, Text
+from pipeline.model.error_codes import ErrorCode
+from pipeline.reading.dialect import BLOCK, MAX_LINE, Grammar, Marks, RefusedFileError, Text
 
 MAX_RECORD = 1_000_000
 """Bytes of a record; a longer one is refused, and no more than this of it is kept."""

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from e2e.stack import Stack
-
-from scripts import package
-from scripts.terraform import deployed_stack
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.terraform import deployed_stack
 
 
 @pytest.fixture(scope="session")

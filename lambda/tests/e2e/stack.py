@@ -14,10 +14,9 @@ from typing import Any
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.data_model import Kind
 from pipeline.ledger import BatchState, Ledger, set_version
-
-from scripts.target import Target
+from pipeline.model.data_model import Kind
+from pipeline_cli.deploy.target import Target
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.05

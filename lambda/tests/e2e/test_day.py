@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 from e2e.stack import Stack, eventually
-from pipeline.customer_data_processor import Options, SourceFile, messages, process
-from pipeline.data_model import Kind
+from pipeline.joining.customer_data_processor import Options, SourceFile, messages, process
 from pipeline.ledger import BatchState
-
-from scripts.replay import replay
+from pipeline.model.data_model import Kind
+from pipeline_cli.commands.replay import replay
 
 pytestmark = pytest.mark.e2e
 

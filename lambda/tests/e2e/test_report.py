@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from e2e.stack import Stack
 from pipeline.ledger import BatchState
-
-from scripts import report, runs
-from scripts.report_page import render
-from scripts.runs import Chunks
-from scripts.sample import generate
+from pipeline_cli.commands import report
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations import runs
+from pipeline_cli.operations.runs import Chunks
+from pipeline_cli.report.page import render
 
 pytestmark = pytest.mark.e2e
 

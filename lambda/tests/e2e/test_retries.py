@@ -9,9 +9,9 @@ import pytest
 from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
 from pipeline import ledger
-from pipeline.data_model import Kind
-from pipeline.handlers.intake import start_run
 from pipeline.ledger import BatchState, Ledger, SourceObject
+from pipeline.model.data_model import Kind
+from pipeline.stages.intake import start_run
 
 pytestmark = pytest.mark.e2e
 

@@ -10,10 +10,9 @@ from typing import Any
 import boto3
 import pytest
 from pipeline.handlers import publish
+from pipeline_cli.operations.republish import Republished, Republisher
+from pipeline_cli.output.errors import CommandError
 from support import REGION, TABLE, Cloud, Context
-
-from scripts.errors import CommandError
-from scripts.republish import Republished, Republisher
 
 
 def item(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from batches import assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
-from pipeline.data_model import KINDS, Kind
+from pipeline.model.data_model import KINDS, Kind
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))
 """Examples of each property; PROPERTY_EXAMPLES=5000 searches for an hour."""

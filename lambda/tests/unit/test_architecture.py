@@ -1,57 +1,125 @@
-"""The shape of the package: arrows point one way, and importing it does nothing."""
+"""The shape of both packages: arrows point one way, nothing is imported in a circle, importing does nothing."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "pipeline"
-MODULES = sorted(PACKAGE.rglob("*.py"))
-ALLOWED = {"core": {"core"}, "aws": {"core", "aws"}, "handlers": {"core", "aws"}}
+ROOT = Path(__file__).parents[3]
+SOURCES = {"pipeline": ROOT / "lambda", "pipeline_cli": ROOT / "scripts"}
+MODULES = {
+    ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__"): path
+    for package, folder in SOURCES.items()
+    for path in sorted((folder / package).rglob("*.py"))
+}
+MODEL = {"model", "errors"}
+READING = {"reading", *MODEL}
+JOINING = {"joining", *READING}
+CORE = {"ledger", "events", "settings", "observability", *MODEL}
+ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
+    "pipeline": {
+        "errors": set(),
+        "settings": {"errors"},
+        "observability": set(),
+        "model": MODEL,
+        "ledger": MODEL,
+        "events": MODEL,
+        "reading": READING,
+        "joining": JOINING,
+        "aws": {"aws", "ledger", *MODEL},
+        "stages": {"stages", "aws", *JOINING, *CORE},
+        "handlers": {"stages", "aws", *CORE},
+    },
+}
+"""Which rooms of the package the modules of a room may import; a module directly in the package is a room itself."""
+
+ALLOWED_PACKAGES = {"pipeline": {"pipeline"}, "pipeline_cli": {"pipeline", "pipeline_cli"}}
 LIGHT_HANDLERS = ("intake", "deliver", "finalize", "publish")
 
-
-def layer(parts: tuple[str, ...]) -> str:
-    return parts[0] if parts[0] in ("aws", "handlers") else "core"
+every_module = pytest.mark.parametrize("module", MODULES)
 
 
-def imports(path: Path) -> set[str]:
+def imports(module: str) -> set[str]:
+    """Name the modules that a module imports, also within functions, but for those that only types need."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(MODULES[module].read_text())
+    for_types = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in set(ast.walk(tree)) - for_types:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {str(node.module), *(f"{node.module}.{name.name}" for name in node.names)}
+            names = {f"{node.module}.{name.name}" for name in node.names}
+            found |= names & MODULES.keys() or {str(node.module)}
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_handlers_use_core_and_aws_and_nothing_points_back(path: Path) -> None:
-    mine = layer(path.relative_to(PACKAGE).with_suffix("").parts)
-    used = {layer(tuple(name.split(".")[1:])) for name in imports(path) if name.startswith("pipeline.")}
-    assert used <= ALLOWED[mine]
+def room(module: str) -> str:
+    """The folder of a module in its package, or its own name where it lies in none."""
+    return module.split(".")[1] if "." in module else ""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_aws_modules_know_boto3(path: Path) -> None:
-    uses = {name for name in imports(path) if name.split(".")[0] in ("boto3", "botocore")}
-    assert not uses or layer(path.relative_to(PACKAGE).parts) == "aws"
+def ours(module: str) -> set[str]:
+    return {name for name in imports(module) if name.split(".")[0] in SOURCES}
 
 
-def test_only_the_reader_and_the_parts_of_the_join_know_duckdb() -> None:
-    users = {path.relative_to(PACKAGE).as_posix() for path in MODULES if "duckdb" in imports(path)}
-    assert users <= {"csv_parser.py", "refusals.py", "totals.py", "results.py", "customer_data_processor.py"}
+@every_module
+def test_arrows_between_rooms_point_one_way(module: str) -> None:
+    package = module.split(".")[0]
+    allowed = ALLOWED.get(package, {}).get(room(module))
+
+    used = {room(name) for name in ours(module) if name.split(".")[0] == package}
+
+    assert allowed is None or used <= allowed
+
+
+@every_module
+def test_the_product_knows_nothing_of_its_command_line(module: str) -> None:
+    package = module.split(".")[0]
+
+    assert {name.split(".")[0] for name in ours(module)} <= ALLOWED_PACKAGES[package]
+
+
+@every_module
+def test_only_lambda_imports_handlers(module: str) -> None:
+    assert "handlers" not in {room(name) for name in ours(module)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: ours(module) for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@every_module
+def test_only_the_aws_modules_of_the_product_know_boto3(module: str) -> None:
+    uses = {name for name in imports(module) if name.split(".")[0] in ("boto3", "botocore")}
+
+    assert not uses or not module.startswith("pipeline.") or room(module) == "aws"
+
+
+@every_module
+def test_only_reading_and_joining_know_duckdb(module: str) -> None:
+    assert "duckdb" not in imports(module) or room(module) in ("reading", "joining")
 
 
 def run_python(code: str) -> str:
     """Run code in a fresh interpreter whose environment holds nothing but the path to the package."""
     result = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(PACKAGE.parent)},
+        env={"PYTHONPATH": str(SOURCES["pipeline"])},
         capture_output=True,
         text=True,
         check=True,

@@ -17,15 +17,15 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TextIO
 
 import typer
-from pipeline.customer_data_processor import Options, Outcome, SourceFile, messages, process
-from pipeline.data_model import REJECTS_PREFIX, Kind, parse_file_name
 from pipeline.errors import PipelineError
+from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, messages, process
 from pipeline.ledger import SourceObject, set_version
+from pipeline.model.data_model import REJECTS_PREFIX, Kind, parse_file_name
 
-from scripts import terminal
-from scripts.errors import UsageError
-from scripts.errors_report import group, show
-from scripts.summary import Numbers, amount, files_table, reconciliation
+from pipeline_cli.commands.errors import group, show
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
 
 MEMORY_MB = 1024
 STANDARD_OUTPUT = Path("-")

@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import number_text
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.messages import number_text
 from rich.markup import escape
 
-from scripts import emulator, package, terminal
-from scripts.batches import duration_of, find_batches
-from scripts.errors import CommandError, UsageError
-from scripts.errors_report import Fault, find, group, show
-from scripts.follow import wait
-from scripts.messages import Peek, line, peek
-from scripts.purge import purge
-from scripts.queues import waiting
-from scripts.recognise import plan
-from scripts.sample import generate
-from scripts.summary import Numbers, amount, files_table, reconciliation
-from scripts.target import LOCAL, ROOT, Target
-from scripts.terraform import LocalStack
-from scripts.upload import send
+from pipeline_cli.commands.errors import Fault, find, group, show
+from pipeline_cli.commands.messages import Peek, line, peek
+from pipeline_cli.commands.purge import purge
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.commands.upload import send
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.target import LOCAL, ROOT, Target
+from pipeline_cli.deploy.terraform import LocalStack
+from pipeline_cli.local import emulator
+from pipeline_cli.operations.batches import duration_of, find_batches
+from pipeline_cli.operations.follow import wait
+from pipeline_cli.operations.queues import waiting
+from pipeline_cli.operations.recognise import plan
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,13 +11,15 @@ import typer
 from boto3.dynamodb.types import TypeDeserializer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import ERROR_FIELDS, REJECTS_PREFIX, batch_key, is_batch
 from pipeline.ledger import Ledger
+from pipeline.model.data_model import REJECTS_PREFIX, is_batch
+from pipeline.model.items import batch_key
+from pipeline.model.messages import ERROR_FIELDS
 from rich.markup import escape
 
-from scripts import target as targets
-from scripts import terminal
-from scripts.errors import UsageError
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import UsageError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

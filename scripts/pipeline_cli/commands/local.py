@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from scripts import terminal
-from scripts.emulator import Emulator, endpoint, port_from_environment
-from scripts.errors import CommandError
-from scripts.target import LOCAL, ROOT
+from pipeline_cli.deploy.target import LOCAL, ROOT
+from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
 

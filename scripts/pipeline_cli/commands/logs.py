@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
-from pipeline.data_model import is_batch
+from pipeline.model.data_model import is_batch
 from rich.markup import escape
 
-from scripts import target as targets
-from scripts import terminal
-from scripts.errors import UsageError
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import UsageError
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

@@ -10,12 +10,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pipeline.data_model import number_text
+from pipeline.model.messages import number_text
 from rich.markup import escape
 
-from scripts import target as targets
-from scripts import terminal
-from scripts.errors import CommandError
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -12,22 +12,22 @@ from botocore.exceptions import ClientError
 from pipeline.aws.backoff import within
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
-from pipeline.chunks import delete_line
 from pipeline.errors import ThrottledError
+from pipeline.model.items import delete_line
 from rich.progress import TaskID
 
-from scripts import target as targets
-from scripts import terminal
-from scripts.errors import CommandError
-from scripts.queues import name as queue_name
-from scripts.queues import waiting
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.queues import name as queue_name
+from pipeline_cli.operations.queues import waiting
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 PURGE_QUEUE_SECONDS = 60
 """SQS takes one PurgeQueue a queue in 60 seconds, and needs up to 60 seconds to carry it out (SQS API reference)."""

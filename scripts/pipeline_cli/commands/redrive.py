@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 
-from scripts import target as targets
-from scripts import terminal
-from scripts.errors import CommandError
-from scripts.queues import name as queue_name
-from scripts.queues import waiting
-from scripts.republish import republish_all
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.queues import name as queue_name
+from pipeline_cli.operations.queues import waiting
+from pipeline_cli.operations.republish import republish_all
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 QUEUES = {"ingest_dead_letter_queue_url": "ingest_queue_url", "output_dead_letter_queue_url": "output_queue_url"}
 """Output that names a dead-letter queue → output that names its source."""

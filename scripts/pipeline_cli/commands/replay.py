@@ -12,15 +12,16 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.data_model import is_batch
-from pipeline.handlers.intake import start_run
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import is_batch
+from pipeline.stages.intake import start_run
 
-from scripts import runs, terminal
-from scripts import target as targets
-from scripts.errors import CommandError, UsageError
-from scripts.follow import follow
-from scripts.status import headline
+from pipeline_cli.commands.status import headline
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations import runs
+from pipeline_cli.operations.follow import follow
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError, UsageError
 
 
 def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:

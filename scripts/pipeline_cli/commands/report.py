@@ -11,17 +11,21 @@ from typing import Annotated
 import typer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import is_batch
 from pipeline.ledger import BatchState
+from pipeline.model.data_model import is_batch
 
-from scripts import batches, distribution, errors_report, report_page, runs, terminal
-from scripts import target as targets
-from scripts.batches import BatchStatus
-from scripts.distribution import Distribution
-from scripts.errors import CommandError, UsageError
-from scripts.errors_report import Group
-from scripts.runs import Stage
-from scripts.target import Target
+from pipeline_cli.commands import errors as errors_report
+from pipeline_cli.commands.errors import Group
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.operations import batches, runs
+from pipeline_cli.operations.batches import BatchStatus
+from pipeline_cli.operations.runs import Stage
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.report import distribution
+from pipeline_cli.report import page as report_page
+from pipeline_cli.report.distribution import Distribution
 
 EXAMPLES = 3
 STANDARD_OUTPUT = Path("-")

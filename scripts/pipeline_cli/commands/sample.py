@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
 
 import typer
-from pipeline.data_model import KINDS, Kind, is_batch, today
+from pipeline.model.data_model import KINDS, Kind, is_batch, today
 
-from scripts import terminal
-from scripts.errors import UsageError
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import UsageError
 
 DAY_SECONDS = 24 * 60 * 60
 

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import typer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import INCOMING_PREFIX, Kind, is_batch
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import INCOMING_PREFIX, Kind, is_batch
 from rich.markup import escape
 
-from scripts import runs, terminal, watch
-from scripts import target as targets
-from scripts.batches import STYLES, BatchStatus, duration_of, find_batches, read
-from scripts.errors import CommandError, UsageError
-from scripts.summary import Numbers
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations import runs
+from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of, find_batches, read
+from pipeline_cli.output import terminal, watch
+from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.summary import Numbers
 
 
 def headline(entry: Ledger) -> str:

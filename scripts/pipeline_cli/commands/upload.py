@@ -11,17 +11,18 @@ import typer
 from boto3.s3.transfer import TransferConfig
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import parse_file_name, today
 from pipeline.ledger import BatchState
+from pipeline.model.data_model import parse_file_name, today
 from rich.markup import escape
 from rich.progress import DownloadColumn
 
-from scripts import runs, terminal
-from scripts import target as targets
-from scripts.errors import CommandError
-from scripts.follow import Progress, follow
-from scripts.recognise import Upload, plan
-from scripts.status import headline
+from pipeline_cli.commands.status import headline
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations import runs
+from pipeline_cli.operations.follow import Progress, follow
+from pipeline_cli.operations.recognise import Upload, plan
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

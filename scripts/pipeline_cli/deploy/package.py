@@ -25,8 +25,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from scripts.errors import CommandError
-from scripts.target import LOCAL, ROOT, check_name, variables
+from pipeline_cli.deploy.target import LOCAL, ROOT, check_name, variables
+from pipeline_cli.output.errors import CommandError
 
 SOURCES = ROOT / "lambda" / "pipeline"
 LOCK = ROOT / "lambda" / "requirements.lock"
@@ -297,8 +297,8 @@ def _shown(file: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python -m scripts.package [--env NAME]`."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.package")
+    """Run `python -m pipeline_cli.deploy.package [--env NAME]`."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline_cli.deploy.package")
     parser.add_argument("--env", default=LOCAL)
     chosen = parser.parse_args(arguments)
     check_name(chosen.env)
@@ -307,6 +307,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from scripts.console import run
+    from pipeline_cli.output.console import run
 
     run(main)

@@ -15,9 +15,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from scripts.errors import CommandError, UsageError
-from scripts.target import LOCAL, ROOT, Target, check_name, load, variables
-from scripts.terraform import AccountStack
+from pipeline_cli.deploy.target import LOCAL, ROOT, Target, check_name, load, variables
+from pipeline_cli.deploy.terraform import AccountStack
+from pipeline_cli.output.errors import CommandError, UsageError
 
 OLD_STATE_DAYS = 365
 BACKEND = """# Where Terraform keeps the state of {env}. Made by `make tf-state ENV={env}`; keep it in git.
@@ -120,8 +120,8 @@ def write_backend(stack: AccountStack, bucket: str, name: str, region: str) -> P
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python -m scripts.state --env NAME`."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.state")
+    """Run `python -m pipeline_cli.deploy.remote_state --env NAME`."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline_cli.deploy.remote_state")
     parser.add_argument("--env", default=LOCAL)
     env = parser.parse_args(arguments).env
     check_name(env)
@@ -145,6 +145,6 @@ def _agreed(question: str) -> bool:
 
 
 if __name__ == "__main__":
-    from scripts.console import run
+    from pipeline_cli.output.console import run
 
     run(main)

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scripts import emulator
-from scripts.errors import CommandError, UsageError
+from pipeline_cli.local import emulator
+from pipeline_cli.output.errors import CommandError, UsageError
 
 ROOT = emulator.ROOT
 LOCAL = "local"

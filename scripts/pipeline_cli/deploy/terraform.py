@@ -1,7 +1,7 @@
 """Terraform for every target: with which settings it runs, and what the person watching sees of it.
 
-For `local` it works on the fitted copy of `infra/` (see `scripts.fit`) against the local AWS, quietly. For any other
-environment it works on `infra/` as it is, with `env/<name>.tfvars`, and Terraform itself shows the plan and asks.
+For `local` it works on the fitted copy of `infra/` (`local/provider_compat.py`) against the local AWS, quietly. For any
+other environment it works on `infra/` as it is, with `env/<name>.tfvars`, and Terraform itself shows the plan and asks.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scripts import emulator, fit, package, terminal
-from scripts.errors import CommandError
-from scripts.target import LOCAL, ROOT, Target, check_name, read_outputs
-from scripts.terraform_command import Terraform
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.target import LOCAL, ROOT, Target, check_name, read_outputs
+from pipeline_cli.deploy.terraform_command import Terraform
+from pipeline_cli.local import emulator, provider_compat
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 # What a person may have set for Terraform's own use of an account, and what must not reach the local target.
 NOT_FOR_LOCAL = ("AWS_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_VAR_", "TF_PLUGIN_CACHE_DIR")
@@ -67,23 +69,26 @@ class LocalStack:
         """Terraform's state, beside the configuration that may be written anew at any time."""
         return self.folder / "terraform.tfstate"
 
-    def init(self) -> fit.Fitted:
+    def init(self) -> provider_compat.Fitted:
         """Fit the configuration and initialise Terraform for it, where either has changed since the last time."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        fit.prepare_provider(self.shared)
-        inputs = _digest([*_files(self.source), Path(fit.__file__), Path(__file__)])
+        provider_compat.prepare_provider(self.shared)
+        inputs = _digest([*_files(self.source), Path(provider_compat.__file__), Path(__file__)])
         mark = self.folder / "fitted.json"
         with suppress(OSError, ValueError, KeyError):
             done = json.loads(mark.read_text())
             if done["inputs"] == inputs and (self.terraform.data_folder / "providers").exists():
-                return fit.Fitted(self.terraform.working_folder, tuple(done["left_out"]))
+                return provider_compat.Fitted(self.terraform.working_folder, tuple(done["left_out"]))
         mark.unlink(missing_ok=True)
         self._say("Fitting infra/ to the offline AWS provider…")
         default = emulator.endpoint(emulator.DEFAULT_PORT)
-        fitted = fit.fit(self.source, self.terraform.working_folder, self._schema(), default, self.state_file)
+        fitted = provider_compat.fit(
+            self.source, self.terraform.working_folder, self._schema(), default, self.state_file
+        )
         if fitted.left_out:
             self._say(
-                f"  The local target goes without what provider {fit.PROVIDER_VERSION} does not know or cannot do here:"
+                f"  The local target goes without what provider {provider_compat.PROVIDER_VERSION} does not know or "
+                "cannot do here:"
             )
             for line in _in_short(fitted.left_out):
                 self._say(f"    {line}")
@@ -181,7 +186,7 @@ class LocalStack:
         return summary
 
     def _schema(self) -> dict[str, Any]:
-        file = self.shared / "mirror" / f"aws-{fit.PROVIDER_VERSION}.schema.json"
+        file = self.shared / "mirror" / f"aws-{provider_compat.PROVIDER_VERSION}.schema.json"
         with suppress(OSError, ValueError):
             schema: dict[str, Any] = json.loads(file.read_text())
             return schema
@@ -189,11 +194,11 @@ class LocalStack:
         folder.mkdir(exist_ok=True)
         (folder / "main.tf").write_text(
             'terraform {\n  required_providers {\n    aws = {\n      source  = "hashicorp/aws"\n'
-            f'      version = "{fit.PROVIDER_VERSION}"\n    }}\n  }}\n}}\n'
+            f'      version = "{provider_compat.PROVIDER_VERSION}"\n    }}\n  }}\n}}\n'
         )
         terraform = Terraform(folder, folder / ".terraform", self.terraform.environment)
         terraform.run("init", "-input=false", "-no-color")
-        schema = fit.schema_from(terraform.run("providers", "schema", "-json"))
+        schema = provider_compat.schema_from(terraform.run("providers", "schema", "-json"))
         file.parent.mkdir(parents=True, exist_ok=True)
         _write(file, json.dumps(schema))
         shutil.rmtree(folder)
@@ -251,7 +256,9 @@ class AccountStack:
         if not self.backend_file.exists():
             override.unlink(missing_ok=True)
             return []
-        _write(override, '# Written by scripts/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n')
+        _write(
+            override, '# Written by scripts/pipeline_cli/deploy/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n'
+        )
         return [f"-backend-config={self.backend_file.resolve()}"]
 
     def init(self) -> None:
@@ -297,15 +304,17 @@ class AccountStack:
 def _upload_package(target: Target, zip_file: Path) -> None:
     s3 = target.client("s3")
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-        s3.create_bucket(Bucket=fit.PACKAGE_BUCKET, CreateBucketConfiguration={"LocationConstraint": target.region})
-    s3.upload_file(str(zip_file), fit.PACKAGE_BUCKET, fit.PACKAGE_KEY)
+        s3.create_bucket(
+            Bucket=provider_compat.PACKAGE_BUCKET, CreateBucketConfiguration={"LocationConstraint": target.region}
+        )
+    s3.upload_file(str(zip_file), provider_compat.PACKAGE_BUCKET, provider_compat.PACKAGE_KEY)
 
 
 def _delete_package(target: Target) -> None:
     s3 = target.client("s3")
     with suppress(s3.exceptions.NoSuchBucket):
-        s3.delete_object(Bucket=fit.PACKAGE_BUCKET, Key=fit.PACKAGE_KEY)
-        s3.delete_bucket(Bucket=fit.PACKAGE_BUCKET)
+        s3.delete_object(Bucket=provider_compat.PACKAGE_BUCKET, Key=provider_compat.PACKAGE_KEY)
+        s3.delete_bucket(Bucket=provider_compat.PACKAGE_BUCKET)
 
 
 def _approval() -> list[str]:
@@ -353,8 +362,8 @@ def _write(file: Path, text: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python -m scripts.terraform init|plan|apply|destroy|fmt|fmt-check [--env NAME]`."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.terraform")
+    """Run `python -m pipeline_cli.deploy.terraform init|plan|apply|destroy|fmt|fmt-check [--env NAME]`."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline_cli.deploy.terraform")
     parser.add_argument("command", choices=["init", "plan", "apply", "destroy", "fmt", "fmt-check"])
     parser.add_argument("--env", default=LOCAL)
     chosen = parser.parse_args(arguments)
@@ -401,6 +410,6 @@ def _require_credentials() -> None:
 
 
 if __name__ == "__main__":
-    from scripts.console import run
+    from pipeline_cli.output.console import run
 
     run(main)

@@ -14,8 +14,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import CommandError
-from scripts.target import ROOT
+from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.output.errors import CommandError
 
 OLDEST = (1, 10)
 

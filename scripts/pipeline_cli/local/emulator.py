@@ -26,9 +26,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from scripts.errors import CommandError, UsageError
+from pipeline_cli.output.errors import CommandError, UsageError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 MINISTACK = "1.5.33"  # the version that `name_errors_as_lambda_does` knows
@@ -124,7 +124,7 @@ class Emulator:
         temporary.mkdir()
         with self.log_file.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "scripts.emulator", "serve", str(self.folder)],
+                [sys.executable, "-m", "pipeline_cli.local.emulator", "serve", str(self.folder)],
                 cwd=ROOT,
                 env=_environment(port, temporary),
                 stdin=subprocess.DEVNULL,
@@ -311,18 +311,18 @@ def _poll(done: Callable[[], bool], seconds: float) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `python -m scripts.emulator serve|stop FOLDER`; people use `pipeline local up|down|status`."""
+    """Run `python -m pipeline_cli.local.emulator serve|stop FOLDER`; people use `pipeline local up|down|status`."""
     match arguments:
         case ["serve", folder]:
             serve(Path(folder))
         case ["stop", folder]:
             Emulator(Path(folder)).stop()
         case _:
-            raise UsageError("Use: python -m scripts.emulator serve|stop FOLDER")
+            raise UsageError("Use: python -m pipeline_cli.local.emulator serve|stop FOLDER")
     return 0
 
 
 if __name__ == "__main__":
-    from scripts.console import run
+    from pipeline_cli.output.console import run
 
     run(main)

@@ -27,7 +27,7 @@ from typing import Any
 import hcl2
 from lark import Token, Tree
 
-from scripts.errors import CommandError
+from pipeline_cli.output.errors import CommandError
 
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 PROVIDER_VERSION = "3.39.0"
@@ -68,7 +68,7 @@ LOCAL_SETTINGS = """
 {endpoints}
   }}
 """
-LOCAL_FILE = """# Written by scripts/fit.py.
+LOCAL_FILE = """# Written by scripts/pipeline_cli/local/provider_compat.py.
 
 terraform {{
   backend "local" {{

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import INCOMING_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 from pipeline.ledger import BatchState, FileSet, Ledger, set_version
+from pipeline.model.data_model import INCOMING_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

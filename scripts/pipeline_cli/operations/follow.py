@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import Kind
 from pipeline.ledger import BatchState, Ledger, set_version
+from pipeline.model.data_model import Kind
 
-from scripts import terminal
-from scripts.errors import CommandError
-from scripts.runs import Chunks, Runs
+from pipeline_cli.operations.runs import Chunks, Runs
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
 
 FINAL_STATES = (BatchState.COMPLETED, BatchState.FAILED)
 PICK_UP_SECONDS = 60.0

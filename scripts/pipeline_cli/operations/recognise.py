@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data_model import INCOMING_PREFIX, KINDS, Kind, is_batch, parse_file_name
-from pipeline.file_profile import BLANKS
+from pipeline.model.data_model import INCOMING_PREFIX, KINDS, Kind, is_batch, parse_file_name
+from pipeline.reading.dialect import BLANKS
 
-from scripts.errors import UsageError
-from scripts.summary import DELIMITERS
+from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.summary import DELIMITERS
 
 HEADER_BYTES = 64 * 1024
 GZIP_MAGIC = b"\x1f\x8b"

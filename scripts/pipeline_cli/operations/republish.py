@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 
-from scripts.errors import CommandError
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_sqs import SQSClient
 
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 BATCH_RECORDS = 100
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}

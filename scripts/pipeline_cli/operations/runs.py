@@ -13,7 +13,7 @@ from pipeline.aws.clients import error_code
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 STAGES = {
     "Transform": "read, validate, join",

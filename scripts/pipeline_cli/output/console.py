@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from scripts.explain import explain
+from pipeline_cli.output.explain import explain
 
 
 def run(main: Callable[[list[str]], int]) -> None:

@@ -7,7 +7,7 @@ import os
 import botocore.exceptions as aws
 from pipeline.errors import PipelineError
 
-from scripts.errors import CommandError, UsageError
+from pipeline_cli.output.errors import CommandError, UsageError
 
 NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
 NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "StateMachineDoesNotExist"

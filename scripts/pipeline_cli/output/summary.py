@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.data_model import Kind, number_text
+from pipeline.model.data_model import Kind
+from pipeline.model.messages import number_text
 from rich.markup import escape
 from rich.table import Table
 
-from scripts import terminal
+from pipeline_cli.output import terminal
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 DECIMAL_MARKS = {".": "point", ",": "comma"}

@@ -19,10 +19,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts.errors import CommandError
+from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
-    from scripts.target import Target
+    from pipeline_cli.deploy.target import Target
 
 WIDTH_WITHOUT_TERMINAL = 120
 

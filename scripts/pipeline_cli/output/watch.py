@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from scripts import terminal
-from scripts.batches import STYLES, BatchStatus, duration_of
-from scripts.runs import STAGES, Runs
-from scripts.summary import Numbers
+from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of
+from pipeline_cli.operations.runs import STAGES, Runs
+from pipeline_cli.output import terminal
+from pipeline_cli.output.summary import Numbers
 
 LOOK_SECONDS = 1.0
 BAR_WIDTH = 16

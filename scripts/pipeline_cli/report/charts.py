@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.markup import Markup, join, tag
+from pipeline_cli.report.markup import Markup, join, tag
 
 WIDTH = 560
 

@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.aws.s3 import Bucket
-from pipeline.data_model import REMOVED, WORK_PREFIX
+from pipeline.model.data_model import WORK_PREFIX
+from pipeline.model.items import REMOVED
 
 READERS = 8
 SINGLE = 10

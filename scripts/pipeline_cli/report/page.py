@@ -9,21 +9,22 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data_model import INCOMING_PREFIX, Kind, number_text
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline.model.messages import number_text
 
-from scripts import terminal
-from scripts.batches import BatchStatus, duration_of
-from scripts.charts import Bar, columns, rows
-from scripts.distribution import SINGLE, Distribution, class_name, classes
-from scripts.markup import Markup, join, tag
-from scripts.runs import STAGES, Stage
-from scripts.summary import Numbers, amount, read_as
+from pipeline_cli.operations.batches import BatchStatus, duration_of
+from pipeline_cli.operations.runs import STAGES, Stage
+from pipeline_cli.output import terminal
+from pipeline_cli.output.summary import Numbers, amount, read_as
+from pipeline_cli.report.charts import Bar, columns, rows
+from pipeline_cli.report.distribution import SINGLE, Distribution, class_name, classes
+from pipeline_cli.report.markup import Markup, join, tag
 
 if TYPE_CHECKING:
-    from scripts.report import Report
+    from pipeline_cli.commands.report import Report
 
-TEMPLATE = Path(__file__).with_name("report_template.html")
+TEMPLATE = Path(__file__).with_name("template.html")
 STYLES = {BatchState.COMPLETED: "good", BatchState.FAILED: "bad"}
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.data_model import KINDS, Kind
+from pipeline.model.data_model import KINDS, Kind
+from pipeline_cli.commands import check
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.output.errors import UsageError
 
-from scripts import check
-from scripts.errors import UsageError
-from scripts.sample import generate
 from scripts.tests.support import Run
 
 DAY = "20220131"

@@ -11,11 +11,11 @@ import botocore.exceptions as aws
 import pytest
 import typer
 from pipeline.errors import ThrottledError
+from pipeline_cli.app import app, explain
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.output.errors import CommandError, UsageError
 
-from scripts import target as targets
-from scripts.cli import app, explain
-from scripts.errors import CommandError, UsageError
-from scripts.target import Target
 from scripts.tests.support import Run, Stack
 
 
@@ -134,7 +134,7 @@ def test_the_local_aws_that_is_down_is_started_by_a_command() -> None:
 
 def test_a_fault_of_ours_is_not_hidden(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert explain(KeyError("x")) is None
-    monkeypatch.setattr("scripts.status.find_batches", lambda *_: 1 / 0)
+    monkeypatch.setattr("pipeline_cli.commands.status.find_batches", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("status")
 
@@ -145,14 +145,14 @@ def test_a_failure_in_a_command_is_one_line_with_its_text_as_it_is(
     def fail(*_: object) -> None:
         raise UsageError("a [bold]strange[/] name.", "Do [x].")
 
-    monkeypatch.setattr("scripts.status.find_batches", fail)
+    monkeypatch.setattr("pipeline_cli.commands.status.find_batches", fail)
     result = run("status")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == "Error: a [bold]strange[/] name. Do [x]."
 
 
 def test_the_local_aws_is_asked_for_its_state(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("scripts.local.ROOT", tmp_path)
+    monkeypatch.setattr("pipeline_cli.commands.local.ROOT", tmp_path)
     result = run("local", "status", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == {"running": False, "endpoint_url": None}

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.aws.backoff import within
-from pipeline.customer_data_processor import messages
-from pipeline.data_model import Kind
+from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import Kind
+from pipeline_cli.commands import check, demo
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.follow import wait
 
-from scripts import check, demo
-from scripts.follow import wait
-from scripts.sample import generate
 from scripts.tests.support import Run, Stack
 
 

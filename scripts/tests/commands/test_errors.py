@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline.data_model import Kind, error_item
+from pipeline.model.data_model import Kind
+from pipeline.model.items import error_item
 
+from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack
-from scripts.tests.test_upload import DAY, run_batch
 
 
 @pytest.fixture

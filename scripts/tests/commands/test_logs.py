@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import pytest
+from pipeline_cli.commands.logs import Event, line, seconds
+from pipeline_cli.output.errors import UsageError
 
-from scripts.errors import UsageError
-from scripts.logs import Event, line, seconds
 from scripts.tests.support import Run, Stack
 
 START = int(time.time() * 1000) - 60_000

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pipeline_cli.commands.messages import Received, drain, line, peek
+from pipeline_cli.output.errors import CommandError
 
-from scripts.errors import CommandError
-from scripts.messages import Received, drain, line, peek
 from scripts.tests.support import Run, Stack
 
 CUSTOMER = {

@@ -10,14 +10,14 @@ import pytest
 from botocore.exceptions import ClientError
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
-from pipeline.data_model import Kind
 from pipeline.ledger import BatchState
+from pipeline.model.data_model import Kind
+from pipeline_cli.commands.redrive import redrive
+from pipeline_cli.commands.replay import replay
+from pipeline_cli.output.errors import CommandError
 
-from scripts.errors import CommandError
-from scripts.redrive import redrive
-from scripts.replay import replay
+from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack
-from scripts.tests.test_upload import DAY, run_batch
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ import gzip
 from pathlib import Path
 
 import pytest
-from pipeline.data_model import KINDS, Kind
-
-from scripts.sample import DEFECTS, generate
+from pipeline.model.data_model import KINDS, Kind
+from pipeline_cli.commands.sample import DEFECTS, generate
 
 DAY = "20220131"
 

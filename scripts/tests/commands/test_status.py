@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from pipeline.ledger import BatchState
+from pipeline_cli.commands.sample import generate
 
-from scripts.sample import generate
+from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack
-from scripts.tests.test_upload import DAY, run_batch
 
 
 @pytest.fixture

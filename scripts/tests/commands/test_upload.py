@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from pipeline import ledger
-from pipeline.data_model import Kind
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import Kind
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.follow import look, wait
+from pipeline_cli.output.errors import CommandError
 
-from scripts.errors import CommandError
-from scripts.follow import look, wait
-from scripts.sample import generate
 from scripts.tests.support import Run, Stack
 
 DAY = "20220131"
@@ -57,7 +57,7 @@ def keys(stack: Stack) -> list[str]:
 def test_a_day_is_sent_and_its_end_is_waited_for(
     stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scripts.follow.wait", _waiting_for(lambda: run_batch(stack)))
+    monkeypatch.setattr("pipeline_cli.operations.follow.wait", _waiting_for(lambda: run_batch(stack)))
 
     result = run("upload", str(day))
 
@@ -82,7 +82,9 @@ def _waiting_for(work: Callable[[], object]) -> Callable[..., object]:
 
 
 def test_a_failed_batch_fails_the_command(stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.follow.wait", _waiting_for(lambda: run_batch(stack, BatchState.FAILED, "no header")))
+    monkeypatch.setattr(
+        "pipeline_cli.operations.follow.wait", _waiting_for(lambda: run_batch(stack, BatchState.FAILED, "no header"))
+    )
     result = run("upload", str(day))
     assert result.exit_code == 1
     assert "FAILED" in result.stdout

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from scripts.target import ROOT
+from pipeline_cli.deploy.target import ROOT
+from setuptools import find_packages
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "lambda/requirements.lock"]
 MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
@@ -76,15 +76,21 @@ def test_boto3_is_what_the_emulator_pins() -> None:
 
 
 def test_all_packages_of_the_source_are_installed() -> None:
-    packages = {"pipeline": ROOT / "lambda" / "pipeline", "scripts": ROOT / "scripts"}
-    found = {
+    declared = project()["tool"]["setuptools"]["packages"]["find"]
+    wanted = {
         ".".join([name, *file.parent.relative_to(folder).parts])
-        for name, folder in packages.items()
-        for file in folder.rglob("__init__.py")
-        if "tests" not in file.parts
+        for name, folder in {
+            "pipeline": ROOT / "lambda" / "pipeline",
+            "pipeline_cli": ROOT / "scripts" / "pipeline_cli",
+        }.items()
+        for file in folder.rglob("*.py")
     }
 
-    assert found == set(project()["tool"]["setuptools"]["packages"])
+    found = {
+        name for where in declared["where"] for name in find_packages(str(ROOT / where), include=declared["include"])
+    }
+
+    assert found == wanted
 
 
 def make(*arguments: str, **environment: str) -> str:

@@ -7,10 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from scripts import package
-from scripts.errors import CommandError
-from scripts.package import Platform, build, is_kept, platform_of
+from pipeline_cli.deploy import package
+from pipeline_cli.deploy.package import Platform, build, is_kept, platform_of
+from pipeline_cli.output.errors import CommandError
 
 
 @pytest.mark.parametrize(

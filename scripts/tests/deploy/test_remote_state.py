@@ -9,12 +9,12 @@ from unittest import mock
 
 import pytest
 from moto import mock_aws
-
-from scripts import emulator, state
-from scripts.errors import CommandError, UsageError
-from scripts.target import Target
-from scripts.terraform import AccountStack
-from scripts.terraform_command import Terraform
+from pipeline_cli.deploy import remote_state
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.deploy.terraform import AccountStack
+from pipeline_cli.deploy.terraform_command import Terraform
+from pipeline_cli.local import emulator
+from pipeline_cli.output.errors import CommandError, UsageError
 
 REGION = "eu-west-1"
 BUCKET = "csv-pipeline-state-123456789012"
@@ -41,7 +41,7 @@ def stack(tmp_path: Path) -> AccountStack:
 
 
 def test_bucket_is_private_versioned_encrypted_and_reached_over_tls_only(account: Target) -> None:
-    assert state.bootstrap(account, "csv-pipeline") == BUCKET
+    assert remote_state.bootstrap(account, "csv-pipeline") == BUCKET
 
     s3 = account.client("s3")
     assert all(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values())
@@ -59,7 +59,7 @@ def test_bootstrap_completes_what_a_broken_off_try_left_and_can_be_repeated(acco
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=BUCKET, Key="state", Body=b"precious")
 
-    assert state.bootstrap(account, "csv-pipeline") == state.bootstrap(account, "csv-pipeline") == BUCKET
+    assert remote_state.bootstrap(account, "csv-pipeline") == remote_state.bootstrap(account, "csv-pipeline") == BUCKET
     s3.delete_bucket_policy(Bucket=BUCKET)  # moto takes its Deny for unconditional
     assert s3.get_object(Bucket=BUCKET, Key="state")["Body"].read() == b"precious"
 
@@ -71,19 +71,19 @@ def test_bucket_of_another_account_is_refused(account: Target) -> None:
         mock.patch.object(s3, "create_bucket", side_effect=taken),
         pytest.raises(CommandError, match="belongs to another account"),
     ):
-        state._create(s3, BUCKET, REGION)
+        remote_state._create(s3, BUCKET, REGION)
 
 
 def test_the_local_state_stays_here() -> None:
     with pytest.raises(UsageError, match="stays on this machine"):
-        state.main(["--env", "local"])
+        remote_state.main(["--env", "local"])
 
 
 def test_nothing_is_made_without_a_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("YES", raising=False)
     monkeypatch.setattr("builtins.input", lambda _: "n")
 
-    assert state.main(["--env", "prod"]) == 0
+    assert remote_state.main(["--env", "prod"]) == 0
     assert capsys.readouterr().out == "Nothing was done.\n"
 
 
@@ -108,9 +108,9 @@ def test_state_moves_into_the_bucket_and_is_locked_there(
         target = Target("prod", REGION, endpoint)
         stack.terraform.run("init", "-input=false")
         stack.terraform.run("apply", "-auto-approve", "-input=false")
-        bucket = state.bootstrap(target, "csv-pipeline")
+        bucket = remote_state.bootstrap(target, "csv-pipeline")
         target.client("s3").delete_bucket_policy(Bucket=bucket)  # the local AWS speaks plain HTTP
-        file = state.write_backend(stack, bucket, "csv-pipeline", REGION)
+        file = remote_state.write_backend(stack, bucket, "csv-pipeline", REGION)
         for_here = f'endpoints = {{ s3 = "{endpoint}" }}\nuse_path_style = true\n'
         skipped = ("credentials_validation", "requesting_account_id", "metadata_api_check", "region_validation")
         file.write_text(file.read_text() + for_here + "".join(f"skip_{name} = true\n" for name in skipped))

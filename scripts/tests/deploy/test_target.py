@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-
-from scripts import target as targets
-from scripts.emulator import Record
-from scripts.errors import CommandError, UsageError
-from scripts.target import Target, load
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.deploy.target import Target, load
+from pipeline_cli.local.emulator import Record
+from pipeline_cli.output.errors import CommandError, UsageError
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-
-from scripts import emulator, terraform_command
-from scripts.emulator import Emulator
-from scripts.errors import CommandError
-from scripts.target import read_outputs
-from scripts.terraform import AccountStack, LocalStack, _in_short, main
-from scripts.terraform_command import Terraform, find_terraform
+from pipeline_cli.deploy import terraform_command
+from pipeline_cli.deploy.target import read_outputs
+from pipeline_cli.deploy.terraform import AccountStack, LocalStack, _in_short, main
+from pipeline_cli.deploy.terraform_command import Terraform, find_terraform
+from pipeline_cli.local import emulator
+from pipeline_cli.local.emulator import Emulator
+from pipeline_cli.output.errors import CommandError
 
 CONFIGURATION = """
 terraform {
@@ -277,7 +277,7 @@ def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: py
     command = tmp_path / "terraform"
     command.write_text(f'#!/bin/sh\nprintf "{told}" >&2\nexit 1\n')
     command.chmod(0o755)
-    monkeypatch.setattr("scripts.terraform_command.find_terraform", lambda: command)
+    monkeypatch.setattr("pipeline_cli.deploy.terraform_command.find_terraform", lambda: command)
     with pytest.raises(CommandError) as raised:
         Terraform(tmp_path, tmp_path, {}).run("init")
     assert str(raised.value).startswith("Terraform can't reach registry.terraform.io")

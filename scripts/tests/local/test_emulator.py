@@ -14,11 +14,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-
-from scripts import emulator
-from scripts.emulator import Emulator, endpoint, free_port, temporary_emulator
-from scripts.errors import CommandError, UsageError
-from scripts.target import Target
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.local import emulator
+from pipeline_cli.local.emulator import Emulator, endpoint, free_port, temporary_emulator
+from pipeline_cli.output.errors import CommandError, UsageError
 
 
 @pytest.fixture
@@ -113,7 +112,7 @@ def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.M
 
 def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
     port = free_port()
-    code = "import sys; from pathlib import Path; from scripts.emulator import Emulator; "
+    code = "import sys; from pathlib import Path; from pipeline_cli.local.emulator import Emulator; "
     code += "print(Emulator(Path(sys.argv[1])).start(int(sys.argv[2])).instance)"
     command = [sys.executable, "-c", code, str(stopped.folder), str(port)]
     starts = [

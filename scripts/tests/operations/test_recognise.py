@@ -4,10 +4,9 @@ import gzip
 from pathlib import Path
 
 import pytest
-from pipeline.data_model import KINDS, Kind
-
-from scripts.errors import UsageError
-from scripts.recognise import kind_of, plan, recognise
+from pipeline.model.data_model import KINDS, Kind
+from pipeline_cli.operations.recognise import kind_of, plan, recognise
+from pipeline_cli.output.errors import UsageError
 
 HEADERS = {kind: [column.name for column in model.columns] for kind, model in KINDS.items()}
 DATE = "20220131"

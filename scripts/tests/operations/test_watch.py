@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.batches import BatchStatus, read
+from pipeline_cli.operations.follow import look
+from pipeline_cli.operations.runs import Chunks, Stage
+from pipeline_cli.output import watch
 from rich.console import Console
 
-from scripts import watch
-from scripts.batches import BatchStatus, read
-from scripts.follow import look
-from scripts.runs import Chunks, Stage
-from scripts.sample import generate
+from scripts.tests.commands.test_upload import DAY, SUMMARY
 from scripts.tests.support import Run, Stack
-from scripts.tests.test_upload import DAY, SUMMARY
 
 NOW = datetime(2022, 2, 1, 6, 0, tzinfo=UTC)
 
@@ -99,7 +99,7 @@ def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
 
 def test_watching_ends_when_nothing_is_under_way(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     steps: Iterator[Callable[[Stack], None]] = iter([claim, begin, deliver, finish])
-    monkeypatch.setattr("scripts.runs.of", lambda _: Runs())
+    monkeypatch.setattr("pipeline_cli.operations.runs.of", lambda _: Runs())
     monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": lambda _: next(steps)(day)})
 
     result = run("status", "--watch")

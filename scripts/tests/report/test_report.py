@@ -16,14 +16,15 @@ import pytest
 from botocore.exceptions import ClientError
 from PIL import Image
 from pipeline import ledger
-from pipeline.data_model import Kind, error_item
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import Kind
+from pipeline.model.items import error_item
+from pipeline_cli.commands import check, report
+from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.runs import Chunks, Runs, Stage
+from pipeline_cli.report.distribution import Distribution, classes
+from pipeline_cli.report.page import render
 
-from scripts import check, report
-from scripts.distribution import Distribution, classes
-from scripts.report_page import render
-from scripts.runs import Chunks, Runs, Stage
-from scripts.sample import generate
 from scripts.tests.support import Run, Stack
 
 DAY = "20220131"
@@ -129,7 +130,7 @@ def test_the_page_needs_nothing_from_a_network(page: str) -> None:
 
 
 def test_no_customer_is_named(page: str) -> None:
-    from scripts.sample import FIRST_NAMES, LAST_NAMES
+    from pipeline_cli.commands.sample import FIRST_NAMES, LAST_NAMES
 
     words = set(Page(page).text.split())
     assert not words & {*FIRST_NAMES, *LAST_NAMES}

@@ -12,9 +12,9 @@ from pipeline.aws import clients, parallel
 from pipeline.aws.backoff import within
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.sqs import Outgoing, Queue
-from pipeline.chunks import delete_line, put_line
-from pipeline.data_model import message_for
 from pipeline.errors import ThrottledError
+from pipeline.model.items import delete_line, put_line
+from pipeline.model.messages import message_for
 from support import set_credentials
 
 from benchmarks.sink import FAULTS, Sink

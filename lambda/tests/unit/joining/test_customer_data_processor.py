@@ -11,11 +11,12 @@ from typing import Any
 import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
-from pipeline import customer_data_processor as processor
-from pipeline.csv_parser import literal
-from pipeline.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
-from pipeline.data_model import Kind, error_sort_key
 from pipeline.errors import ReconciliationError
+from pipeline.joining import customer_data_processor as processor
+from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.model.data_model import Kind
+from pipeline.model.items import error_sort_key
+from pipeline.reading.sql import literal
 
 
 def requests(outcome: Outcome) -> list[list[dict[str, Any]]]:

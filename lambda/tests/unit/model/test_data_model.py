@@ -7,22 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pipeline.data_model import (
-    BatchFile,
-    Kind,
-    batch_key,
-    customer_key,
-    customer_sort_key,
-    error_item,
-    error_sort_key,
-    is_batch,
-    message_for,
-    number_text,
-    parse_file_name,
-    parse_key,
-    removed_item,
-    today,
-)
+from pipeline.model.data_model import BatchFile, Kind, is_batch, parse_file_name, parse_key, today
+from pipeline.model.items import batch_key, customer_key, customer_sort_key, error_item, error_sort_key, removed_item
+from pipeline.model.messages import message_for, number_text
 
 
 @pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_19991231.csv"])

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from batches import CUSTOMERS, ITEMS, Observed, assert_agrees_with_reference, day, observe
-from pipeline.data_model import Kind
-from pipeline.error_codes import FILE_CODES, SENTENCES, ErrorCode
-from pipeline.file_profile import MAX_LINE
+from pipeline.model.data_model import Kind
+from pipeline.model.error_codes import FILE_CODES, SENTENCES, ErrorCode
+from pipeline.reading.dialect import MAX_LINE
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 DATA = TESTS / "data"
 TABLE = TESTS.parents[1] / "docs" / "error-codes.md"
 ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<cause>.+) \| (?P<example>.+) \| (?P<advice>.+) \|$", re.MULTILINE)

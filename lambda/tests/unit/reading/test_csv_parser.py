@@ -11,11 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
-from pipeline.csv_parser import CsvFile, RefusedFileError, SourceFile, literal, open_database, quoted, read_file
-from pipeline.data_model import Kind
-from pipeline.error_codes import ErrorCode
-from pipeline.file_profile import BLOCK, DELIMITERS, MAX_LINE, Grammar
-from pipeline.record_lines import MAX_RECORD
+from pipeline.model.data_model import Kind
+from pipeline.model.error_codes import ErrorCode
+from pipeline.reading.csv_parser import CsvFile, SourceFile, read_file
+from pipeline.reading.dialect import BLOCK, DELIMITERS, MAX_LINE, Grammar, RefusedFileError
+from pipeline.reading.normalize import MAX_RECORD
+from pipeline.reading.sql import literal, open_database, quoted
 
 CUSTOMER_HEADER, ITEM_HEADER = CUSTOMERS.splitlines(keepends=True)[0], ITEMS.splitlines(keepends=True)[0]
 

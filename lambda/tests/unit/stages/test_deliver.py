@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
-from pipeline.chunks import delete_line, put_line
 from pipeline.errors import SupersededError, ThrottledError
 from pipeline.handlers import deliver
 from pipeline.ledger import Ledger
+from pipeline.model.items import delete_line, put_line
 from support import Cloud, Context
 
 RUN = "20220131-v1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_a_superseded_run_lets_go_of_the_batch_and_leaves_the_newer_ones_state(
 ) -> None:
     newer = "20220131-v2"
     running.table.update_ledger(
-        "20220131", lambda e: finalize.ledger.replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
+        "20220131", lambda e: replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
     )
     assert close(context, error={"Error": "SupersededError", "Cause": "{}"}) == {"state": "SUPERSEDED"}
     entry = entry_of(running)
@@ -168,7 +169,7 @@ def test_a_notice_about_a_run_that_closed_itself_changes_and_counts_nothing(
 def test_a_notice_about_a_superseded_run_leaves_the_newer_ones_state(running: Cloud, context: Context) -> None:
     newer = "20220131-v2"
     running.table.update_ledger(
-        "20220131", lambda e: finalize.ledger.replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
+        "20220131", lambda e: replace(e, state=BatchState.QUEUED, version="v2", execution=newer)
     )
     assert finalize.handler(notice(status="ABORTED"), context) == {"state": "SUPERSEDED"}
     entry = entry_of(running)

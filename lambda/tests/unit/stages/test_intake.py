@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from pipeline.errors import EventError, SettingsError
 from pipeline.handlers import intake
 from pipeline.ledger import BatchState
+from pipeline.stages.intake import Intake, start_run
 from support import BUCKET, Cloud, Context, load_event, queued, s3_event
 
 KINDS = ("customers", "orders", "items")
@@ -112,7 +114,7 @@ def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, conte
         def find_set(self, batch: str) -> Any:
             return next(looks, None) or cloud.bucket.find_set(batch)
 
-    intake.Intake(LateLook(), cloud.table, cloud.workflow).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
+    Intake(LateLook(), cloud.table, cloud.workflow).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
     arrive(context, "items")
 
     entry = cloud.table.get_ledger("20220131")
@@ -298,8 +300,8 @@ def test_a_run_that_ended_while_we_looked_is_not_started_again(cloud: Cloud, con
     assert seen is not None
     arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
     cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{name}")
-    done = intake.ledger.replace(seen, state=BatchState.COMPLETED)
+    done = replace(seen, state=BatchState.COMPLETED)
     cloud.table.update_ledger("20220131", lambda _: done)
 
-    assert not intake.start_run(cloud.table, cloud.workflow, seen)
+    assert not start_run(cloud.table, cloud.workflow, seen)
     assert set(cloud.executions()) == {name}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pipeline.aws import sqs
 from pipeline.aws.sqs import Outgoing, Queue
-from pipeline.data_model import Message, message_for
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
 from pipeline.ledger import Ledger
+from pipeline.model.messages import Message, message_for
 from support import Cloud, Context, load_event
 
 CUSTOMER_BODY = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +62,7 @@ def keys(cloud: Cloud, reply: dict[str, Any], kind: str) -> set[str]:
 
 
 def finish(cloud: Cloud, execution: str, state: BatchState = BatchState.COMPLETED) -> None:
-    now = transform.datetime.now(transform.UTC)
+    now = datetime.now(UTC)
     cloud.table.update_ledger("20220131", lambda entry: ledger.finish(entry, execution, state, now))
 
 

@@ -1,0 +1,124 @@
+"""Table items: their keys, their attributes, and the requests that write them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from pipeline.model.data_model import Kind
+
+
+def batch_key(batch: str | None) -> str:
+    """Partition key of what belongs to the batch as a whole: its ledger entry and its errors."""
+    return f"batch#{batch or 'unknown'}"
+
+
+def customer_key(customer_reference: str) -> str:
+    """Partition key of a customer's results."""
+    return f"customer#{customer_reference}"
+
+
+def customer_sort_key(batch: str) -> str:
+    """Sort key of a customer's result in a batch."""
+    return f"batch#{batch}"
+
+
+def error_sort_key(kind: str, record: int, code: str) -> str:
+    """Sort key of an error; `record` is the line where the record starts, 0 for the file as a whole."""
+    return f"error#{kind}#{record:010}#{code}"
+
+
+LEDGER_SORT_KEY = "ledger"
+REMOVED = "removed"
+"""Attribute of the short-lived item that stands for a customer whom a correction dropped."""
+
+
+def removed_item(customer_reference: str, batch: str) -> dict[str, Any]:
+    """Item that stands for a customer whom a correction dropped, until it is deleted."""
+    return {
+        "pk": customer_key(customer_reference),
+        "sk": customer_sort_key(batch),
+        "customer_reference": customer_reference,
+        REMOVED: True,
+    }
+
+
+def error_item(
+    batch: str,
+    kind: Kind,
+    file: str,
+    line: int | None,
+    code: str,
+    reason: str,
+    customer_reference: str | None = None,
+    order_reference: str | None = None,
+) -> dict[str, Any]:
+    """Item of what is wrong with a record, or with the file as a whole where `line` is None."""
+    where = file if line is None else f"{file} line {line}"
+    return {
+        **notice_item(batch, kind, code, f"{where}: {reason}", file),
+        "sk": error_sort_key(kind, line or 0, code),
+        "customer_reference": customer_reference,
+        "order_reference": order_reference,
+        "line": line,
+    }
+
+
+def notice_item(batch: str | None, kind: str, code: str, message: str, file: str | None = None) -> dict[str, Any]:
+    """Item of what is wrong with no record in particular: a file that is foreign or missing, a run that failed."""
+    return {
+        "pk": batch_key(batch),
+        "sk": error_sort_key(kind, 0, code),
+        "kind": str(kind),
+        "customer_reference": None,
+        "order_reference": None,
+        "message": message,
+        "batch": batch,
+        "file": file,
+        "line": None,
+        "code": str(code),
+    }
+
+
+def put_line(item: Mapping[str, Any]) -> str:
+    """Write a put request of an item of plain values."""
+    return _dump({"PutRequest": {"Item": {name: _typed(value) for name, value in item.items()}}})
+
+
+def delete_line(pk: str, sk: str) -> str:
+    """Write a delete request."""
+    return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
+
+
+def is_put(line: bytes) -> bool:
+    """Tell a put request from a delete request by how its line begins, without reading all of it."""
+    return line.startswith(b'{"PutRequest"')
+
+
+def put_item(line: str | bytes) -> dict[str, Any] | None:
+    """Read the item back that a put request writes, as plain values with numbers as Decimal; None for a delete."""
+    request = json.loads(line)
+    if "PutRequest" not in request:
+        return None
+    return {name: _plain(value) for name, value in request["PutRequest"]["Item"].items()}
+
+
+def _dump(request: Mapping[str, Any]) -> str:
+    return json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+
+
+def _typed(value: str | int | bool | None) -> dict[str, Any]:
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    return {"S": value}
+
+
+def _plain(typed: Mapping[str, Any]) -> Any:
+    ((name, value),) = typed.items()
+    return {"NULL": None, "N": Decimal(value)}[name] if name in ("NULL", "N") else value

@@ -1,0 +1,87 @@
+"""Messages of the output queue: what a change of a table item means to a consumer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from pipeline.model.items import REMOVED
+
+
+def number_text(value: Decimal | int) -> str:
+    """Write a number exactly, in plain notation and without trailing zeros: `87.5`, `0`, `-3`."""
+    text = format(Decimal(value), "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the output queue.
+
+    `body` is the JSON text, `group` the FIFO message group (what must stay in order), `id` the digest of the fact
+    that it states: the same fact has the same id for ever.
+    """
+
+    body: str
+    group: str
+    id: str
+    batch: str | None
+
+
+ERROR_FIELDS = ("customer_reference", "order_reference", "message", "batch", "file", "line", "code")
+
+
+def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Message | None:
+    """Put into words what a change of a table item means to a consumer.
+
+    `new` and `old` are the item after and before the change as plain Python values (numbers as Decimal). None
+    where the change is nobody's business outside: the ledger, or a marker that was already announced.
+    """
+    sort_key: str = new["sk"]
+    if sort_key.startswith("error#"):
+        fields = {"type": "error_message"} | {name: _plain(new.get(name)) for name in ERROR_FIELDS}
+        body = _json(fields)
+        # Errors need no order among themselves: each is a group of its own, so that they travel ten a call.
+        return _message(new, body, group=f"{new['pk']}#{sort_key}", batch=new.get("batch"))
+    if not new["pk"].startswith("customer#"):
+        return None
+    batch = sort_key.removeprefix("batch#")
+    reference = _json(new["customer_reference"])
+    if new.get(REMOVED):
+        if old is None or old.get(REMOVED):
+            return None
+        body = f'{{"type":"customer_removed","customer_reference":{reference}}}'
+    else:
+        # A JSON number of exactly these digits: json.dumps would send a Decimal through a binary float.
+        body = (
+            f'{{"type":"customer_message","customer_reference":{reference},'
+            f'"number_of_orders":{number_text(new["number_of_orders"])},'
+            f'"total_amount_spent":{number_text(new["total_amount_spent"])}}}'
+        )
+    return _message(new, body, group=new["pk"], batch=batch)
+
+
+def _message(item: Mapping[str, Any], body: str, group: str, batch: str | None) -> Message:
+    identity = "\n".join((item["pk"], item["sk"], body))
+    # A group id takes 128 characters of a limited alphabet, a reference does not: so a digest stands for it.
+    return Message(body, _digest(group), _digest(identity), batch)
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # SQS takes all characters of XML 1.0; of the others, JSON escapes the control characters by itself.
+    return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, Decimal) else value

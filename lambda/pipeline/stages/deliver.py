@@ -1,0 +1,24 @@
+"""deliver: write one chunk of results into the table."""
+
+from __future__ import annotations
+
+from pipeline.aws.backoff import Clock
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import ensure_wanted
+
+
+def deliver(table: Table, bucket: Bucket, batch: str, execution: str, chunk_key: str, left: Clock) -> int:
+    """Write the chunk file under `chunk_key` into the table and return the number of its writes.
+
+    Every write states a whole item, so a chunk may be written again: what is in the table already makes no change.
+
+    Raises
+    ------
+    SupersededError
+        A newer set of files for the batch has taken over from run `execution`; nothing was written.
+    ThrottledError
+        DynamoDB did not accept all writes before `left` ran out; the whole chunk may be written again.
+    """
+    ensure_wanted(table.get_ledger(batch), execution)
+    return table.write(bucket.lines(chunk_key), left)

@@ -1,0 +1,178 @@
+"""transform: read, validate and join one set of files into chunk files for delivery."""
+
+from __future__ import annotations
+
+import functools
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.errors import PreviousVersionLostError, SettingsError
+from pipeline.ledger import Ledger, SourceObject
+from pipeline.model.data_model import DELIVERED_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind
+from pipeline.observability import Metric, count, logger
+from pipeline.settings import TransformSettings
+
+if TYPE_CHECKING:
+    from pipeline.joining.customer_data_processor import Outcome, Previous
+
+MB_PER_CPU = 1_769
+"""Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
+
+_DUCKDB_SHARE = 0.6
+"""DuckDB's part of the memory; the rest is Python's, the SDK's and what DuckDB does not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of the state machine: which files of which batch, under which name."""
+
+    batch: str
+    version: str
+    execution: str
+    files: Mapping[Kind, SourceObject]
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Run:
+        """Read what the state machine passes on."""
+        files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
+        return cls(event["batch"], event["version"], event["execution"], files)
+
+    def work_key(self, name: str) -> str:
+        """Key of a work file of this run."""
+        return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
+
+    def delivered_key(self, version: str) -> str:
+        """Key of the list of customers that a version of the batch delivered; a correction needs it, however late."""
+        return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
+
+    def rejects_prefix(self) -> str:
+        """Where the refused records of this run go."""
+        return f"{REJECTS_PREFIX}{self.batch}/{self.version}/"
+
+
+def transform(
+    run: Run, bucket: Bucket, table: Table, workflow: Workflow, settings: TransformSettings
+) -> dict[str, Any]:
+    """Turn the set of files of a run into chunks of table writes, and return where they are and the counts.
+
+    First the run takes hold of its batch. It reads the very object versions that completed the set.
+
+    Raises
+    ------
+    BatchBusyError
+        An older run still works on the batch; the state machine tries again.
+    SupersededError
+        A newer set of files has taken over.
+    SourceChangedError
+        A file of the set is gone.
+    PreviousVersionLostError
+        The list of customers of an earlier version is gone.
+    SettingsError
+        The files do not fit into `/tmp`.
+    """
+    entry = _begin(run, table, workflow, timedelta(seconds=settings.quiet_seconds))
+    with TemporaryDirectory(prefix="transform-") as directory:
+        outcome = _process(
+            run, bucket, _previous(run, entry, bucket, table, Path(directory)), settings, Path(directory)
+        )
+        manifest = _store(run, bucket, outcome)
+    table.update_ledger(
+        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=len(outcome.chunks))
+    )
+    return {
+        "state": outcome.state,
+        "manifest": manifest,
+        "chunks": len(outcome.chunks),
+        "summary": _report(run, outcome),
+    }
+
+
+def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledger:
+    """Take hold of the batch, also from a run that ended without letting go of it (aborted or timed out)."""
+    entry = table.get_ledger(run.batch)
+    if entry and entry.holder and entry.holder != run.execution:
+        stopped = workflow.stopped_at(entry.holder)
+        if stopped:
+            change = functools.partial(ledger.release, execution=entry.holder, quiet_until=stopped + quiet)
+            table.update_ledger(run.batch, change)
+    return table.update_ledger(
+        run.batch, functools.partial(ledger.begin, execution=run.execution, now=datetime.now(UTC))
+    )
+
+
+def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: Path) -> Previous:
+    """Find out what earlier versions of the batch left in the table."""
+    from pipeline.joining.customer_data_processor import Previous
+
+    keys = {version: run.delivered_key(version) for version in entry.delivered}
+    stored = set(bucket.keys(f"{DELIVERED_PREFIX}{run.batch}/"))
+    lost = [version for version, key in keys.items() if key not in stored]
+    if lost:
+        raise PreviousVersionLostError(
+            f"batch {run.batch}: the list of customers that version {', '.join(lost)} delivered is gone from "
+            f"{DELIVERED_PREFIX}, so what a correction must remove is unknown"
+        )
+    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in keys.items()]
+    return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=lists)
+
+
+def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSettings, directory: Path) -> Outcome:
+    """Download the files and run the join over them."""
+    # DuckDB takes a fifth of a second to import: only this function needs it, and only when it gets here.
+    from pipeline.joining.customer_data_processor import Options, SourceFile, process
+
+    room, needed = shutil.disk_usage(directory).free, sum(source.size for source in run.files.values())
+    if needed > room:
+        raise SettingsError(
+            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
+            "raise transform_storage_mb"
+        )
+    paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
+    files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
+    memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
+    options = Options(
+        memory_mb=memory_mb,
+        threads=threads,
+        chunk_records=settings.chunk_records,
+        max_error_messages=settings.max_error_messages,
+        rejects_location=run.rejects_prefix(),
+        # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
+        max_unpacked=(room - needed) // 2,
+        keep_files=False,
+    )
+    return process(run.batch, files, directory, options, previous)
+
+
+def duckdb_room(function_mb: int) -> tuple[int, int]:
+    """Return the memory in MB and the threads that DuckDB may use in a function of `function_mb`."""
+    return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / MB_PER_CPU)
+
+
+def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
+    """Upload what delivery needs and return the manifest's key; the manifest comes last, so it is complete."""
+    chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
+    rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
+    delivered = (outcome.customers, run.delivered_key(run.version))
+    bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, delivered])
+    manifest = run.work_key("manifest.json")
+    bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
+    return manifest
+
+
+def _report(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """Count what was read and refused, and return the summary for the ledger."""
+    summary = outcome.summary.as_dict()
+    count(Metric.RECORDS_READ, sum(file["read"] for file in summary["files"].values()))
+    count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in summary["files"].values()))
+    logger().info("set transformed", execution=run.execution, state=outcome.state, chunks=len(outcome.chunks))
+    return summary

@@ -1,0 +1,1 @@
+"""Building the package and deploying it: package, Terraform, its state, and the target that a command acts on."""

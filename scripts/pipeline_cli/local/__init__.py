@@ -1,0 +1,1 @@
+"""The AWS on this machine: the emulator, and the configuration made to fit an older provider."""

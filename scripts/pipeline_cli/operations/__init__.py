@@ -1,0 +1,1 @@
+"""What several commands read from a deployment or do to it."""

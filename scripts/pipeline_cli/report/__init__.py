@@ -1,0 +1,1 @@
+"""The page about a batch: its figures, charts and template."""
