@@ -256,9 +256,7 @@ class AccountStack:
         if not self.backend_file.exists():
             override.unlink(missing_ok=True)
             return []
-        _write(
-            override, '# Written by scripts/pipeline_cli/deploy/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n'
-        )
+        _write(override, '# Written by deploy/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n')
         return [f"-backend-config={self.backend_file.resolve()}"]
 
     def init(self) -> None:
