@@ -8,13 +8,13 @@ wanted one stops. All functions are pure; `aws.dynamodb.update_ledger` applies t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from pipeline.errors import BatchBusyError, SupersededError
+from pipeline.errors import BatchBusyError, RetryableError, SupersededError
 from pipeline.model.data_model import Kind
 
 HISTORY_LENGTH = 50
@@ -39,7 +39,7 @@ class SourceObject:
     """One partner file exactly as it was when its set was complete.
 
     `version_id` is None in a bucket without versioning; then the ETag alone guards the read. `size` is in bytes,
-    `last_modified` an ISO 8601 time in UTC.
+    `last_modified` an ISO 8601 time in UTC. `unknown` holds what a newer release added in the ledger.
     """
 
     key: str
@@ -47,9 +47,10 @@ class SourceObject:
     size: int
     last_modified: str
     version_id: str | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the form in which the state machine and the ledger carry it."""
+        """Return the form in which the state machine carries it."""
         return {
             "key": self.key,
             "etag": self.etag,
@@ -61,12 +62,14 @@ class SourceObject:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
         """Inverse of `as_dict`."""
+        unknown = dict(fields)
         return cls(
-            fields["key"],
-            fields["etag"],
-            int(fields["size"]),
-            fields["last_modified"],
-            fields.get("version_id"),
+            unknown.pop("key"),
+            unknown.pop("etag"),
+            int(unknown.pop("size")),
+            unknown.pop("last_modified"),
+            unknown.pop("version_id", None),
+            unknown,
         )
 
 
@@ -79,6 +82,9 @@ class Ledger:
 
     `attempts` counts the runs of each version, `delivered` names the versions whose records may stand in the table,
     `quiet_until` is when the last writer of a broken run has surely stopped, `revision` counts the changes.
+
+    Releases of different age read and write the same entry. Every field but `batch` has a default, which an entry
+    of an older release takes; `unknown` holds the attributes that a newer release added, and they are written back.
     """
 
     batch: str
@@ -98,6 +104,7 @@ class Ledger:
     cause: str | None = None
     history: tuple[Mapping[str, Any], ...] = ()
     revision: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Kind]:
@@ -107,9 +114,10 @@ class Ledger:
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item, without its keys, as plain values."""
         return {
+            **self.unknown,
             "batch": self.batch,
             "state": self.state.value,
-            "files": {kind.value: source.as_dict() for kind, source in self.files.items()},
+            "files": {kind.value: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()},
             "version": self.version,
             "execution": self.execution,
             "holder": self.holder,
@@ -128,26 +136,38 @@ class Ledger:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Ledger:
-        """Inverse of `as_item`; other attributes (the keys) are ignored."""
-        return cls(
-            batch=item["batch"],
-            state=BatchState(item["state"]),
-            files={Kind(kind): SourceObject.from_dict(source) for kind, source in item["files"].items()},
-            version=item["version"],
-            execution=item["execution"],
-            holder=item["holder"],
-            quiet_until=item["quiet_until"],
-            attempts={version: int(count) for version, count in item["attempts"].items()},
-            delivered=tuple(item["delivered"]),
-            queued_at=item["queued_at"],
-            started_at=item["started_at"],
-            finished_at=item["finished_at"],
-            chunks=int(item["chunks"]),
-            summary=item["summary"],
-            cause=item["cause"],
-            history=tuple(item["history"]),
-            revision=int(item["revision"]),
-        )
+        """Inverse of `as_item`; the keys of the table are ignored.
+
+        Raises
+        ------
+        RetryableError
+            The entry has a state or a kind of file that only a newer release knows: nothing may be changed here.
+        """
+        known = {field.name for field in fields(cls)} - {"unknown"}
+        try:
+            values = {name: _READERS.get(name, _as_it_is)(item[name]) for name in known & item.keys()}
+        except ValueError as error:
+            raise RetryableError(
+                f"the ledger entry of batch {item['batch']} was written by a newer release: {error}"
+            ) from error
+        return cls(**values, unknown={name: item[name] for name in item.keys() - known - _TABLE_KEYS})
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_TABLE_KEYS = {"pk", "sk"}
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "state": BatchState,
+    "files": lambda files: {Kind(kind): SourceObject.from_dict(source) for kind, source in files.items()},
+    "attempts": lambda attempts: {version: int(count) for version, count in attempts.items()},
+    "delivered": tuple,
+    "chunks": int,
+    "history": tuple,
+    "revision": int,
+}
+"""How a field is read from a table item, which has numbers as Decimal; those not named are taken as they are."""
 
 
 def set_version(files: FileSet) -> str:

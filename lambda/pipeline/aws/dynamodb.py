@@ -78,9 +78,10 @@ class Table:
             self._dynamodb.put_item(
                 TableName=self.name,
                 Item={**_ledger_key(ledger.batch), **_typed(ledger.as_item())},
+                # An entry may lack what later releases added, so not the key but the attribute itself is asked for.
                 # Where the answer to a write is lost, the SDK writes again and finds its own first try in the way:
                 # then the next round reads it and, as every change is idempotent, has nothing left to do.
-                ConditionExpression="attribute_not_exists(pk) OR revision = :before",
+                ConditionExpression="attribute_not_exists(revision) OR revision = :before",
                 ExpressionAttributeValues={":before": {"N": str(revision)}},
             )
         except ClientError as error:

@@ -1,0 +1,124 @@
+"""The ledger entry across releases: `data/ledger` holds entries as release 1.0 stored them, one of each state."""
+
+from __future__ import annotations
+
+import functools
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline import ledger
+from pipeline.errors import RetryableError
+from pipeline.ledger import BatchState, Ledger, SourceObject
+from pipeline.model.data_model import Kind
+from support import TABLE, Cloud
+
+STORED = Path(__file__).parents[1] / "data" / "ledger"
+DAY = "20220131"
+KEY = {"pk": {"S": f"batch#{DAY}"}, "sk": {"S": "ledger"}}
+NOW = datetime(2022, 2, 1, 9, 0, tzinfo=UTC)
+
+
+def store(cloud: Cloud, state: str, /, **changes: Any) -> dict[str, Any]:
+    """Put an entry into the table as the earlier release left it; a change to None takes the attribute away."""
+    stored = json.loads((STORED / f"{state}.json").read_text()) | changes
+    item = {name: value for name, value in stored.items() if value is not None}
+    cloud.dynamodb.put_item(TableName=TABLE, Item=item)
+    return item
+
+
+def stored(cloud: Cloud) -> dict[str, Any]:
+    item: dict[str, Any] = cloud.dynamodb.get_item(TableName=TABLE, Key=KEY)["Item"]
+    return item
+
+
+def read(cloud: Cloud) -> Ledger:
+    entry = cloud.table.get_ledger(DAY)
+    assert entry is not None
+    return entry
+
+
+@pytest.mark.parametrize("state", ["waiting", "queued", "running", "failed", "completed"])
+def test_an_entry_of_an_earlier_release_is_read_and_written_back_whole(cloud: Cloud, state: str) -> None:
+    before = store(cloud, state)
+    entry = read(cloud)
+    assert entry.state is BatchState(state.upper())
+    assert entry.unknown == {}
+
+    cloud.table.update_ledger(DAY, lambda entry: ledger.replace(entry, chunks=7))
+
+    after = stored(cloud)
+    assert {name: after[name] for name in before.keys() - {"chunks", "revision"}} == {
+        name: before[name] for name in before.keys() - {"chunks", "revision"}
+    }
+
+
+def test_a_stored_entry_means_what_it_meant(cloud: Cloud) -> None:
+    store(cloud, "completed")
+    entry = read(cloud)
+    assert entry.files[Kind.ITEMS] == SourceObject(
+        "incoming/items_20220131.csv", "3" + "b" * 31, 122, "2022-02-01T01:20:00+00:00", "v2-b"
+    )
+    assert ledger.set_version(entry.files) == entry.version == "cbb6171e30e0cbc2"
+    assert entry.execution == f"{DAY}-{entry.version}"
+    assert entry.delivered == (entry.version,)
+    assert (entry.holder, entry.quiet_until, entry.chunks, entry.revision) == (None, None, 1, 9)
+    assert entry.attempts == {"77dcff0e228352b2": 1, "cbb6171e30e0cbc2": 1}
+    assert entry.summary["files"]["items"]["refused_by_code"] == {"not_an_amount": 2}
+    assert [(run["state"], run["cause"]) for run in entry.history] == [
+        ("FAILED", "Sandbox.Timedout: it took too long"),
+        ("COMPLETED", None),
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(Ledger("20220131").as_item().keys() - {"batch"}))
+def test_a_field_that_an_older_release_did_not_have_takes_its_default_and_can_be_written(
+    cloud: Cloud, name: str
+) -> None:
+    store(cloud, "completed", **{name: None})
+    assert getattr(read(cloud), name) == getattr(Ledger(DAY), name)
+
+    changed = cloud.table.update_ledger(DAY, lambda entry: ledger.replace(entry, cause="changed"))
+
+    assert read(cloud) == changed
+    assert name in stored(cloud)
+
+
+def test_what_a_newer_release_added_survives_the_whole_life_of_an_entry(cloud: Cloud) -> None:
+    files = json.loads((STORED / "queued.json").read_text())["files"]
+    files["M"]["items"]["M"]["checksum"] = {"S": "crc64"}
+    released = {"M": {"by": {"S": "operator"}, "share": {"N": "12.5"}, "codes": {"SS": ["a"]}}}
+    store(cloud, "queued", files=files, released=released)
+    execution = str(read(cloud).execution)
+
+    for change in (
+        functools.partial(ledger.begin, execution=execution, now=NOW),
+        functools.partial(ledger.deliver, execution=execution, chunks=3),
+        functools.partial(ledger.finish, execution=execution, state=BatchState.COMPLETED, now=NOW),
+        functools.partial(ledger.replay, now=NOW),
+    ):
+        cloud.table.update_ledger(DAY, change)
+
+    after = stored(cloud)
+    assert after["state"] == {"S": "QUEUED"}
+    assert after["released"] == released
+    assert after["files"] == files
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"state": {"S": "PAUSED"}}, "PAUSED"),
+        ({"files": {"M": {"returns": {"M": {}}}}}, "returns"),
+    ],
+    ids=["state", "kind of file"],
+)
+def test_an_entry_that_only_a_newer_release_understands_is_left_as_it_is(
+    cloud: Cloud, changes: dict[str, Any], named: str
+) -> None:
+    before = store(cloud, "completed", **changes)
+    with pytest.raises(RetryableError, match=f"batch {DAY} was written by a newer release.*{named}"):
+        cloud.table.update_ledger(DAY, functools.partial(ledger.replay, now=NOW))
+    assert stored(cloud) == before
