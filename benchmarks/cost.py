@@ -104,7 +104,7 @@ def count_day(shape: GeneratedDay) -> Counted:
     day = Day(len(results), errors=len(errors), rejects=1 if errors else 0)
     stored_bytes = {
         prefix: sum(size for key, size in objects.items() if key.startswith(prefix))
-        for prefix in ("incoming/", "work/", "delivered/", "rejects/")
+        for prefix in ("incoming/", "work/", "delivered/", "feedback/")
     }
     sizes = Sizes(
         result=sum(results) / day.customers,
@@ -112,7 +112,7 @@ def count_day(shape: GeneratedDay) -> Counted:
         ledger=max(_sizes(items, "ledger")),
         chunk_line=stored_bytes["work/"] / day.writes,
         delivered=stored_bytes["delivered/"] / day.customers,
-        reject=stored_bytes["rejects/"] / max(day.errors, 1),
+        reject=stored_bytes["feedback/"] / max(day.errors, 1),
         message=wire.bytes("SendMessageBatch") / day.messages,
         csv=stored_bytes["incoming/"] / day.customers,
     )

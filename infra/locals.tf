@@ -37,12 +37,13 @@ locals {
     transform = {
       description = "Validates and joins the files of a batch and writes what is to be delivered as chunk files"
       environment = {
-        BUCKET_NAME        = local.bucket_name
-        TABLE_NAME         = module.table.name
-        STATE_MACHINE_ARN  = module.workflow.state_machine_arn
-        CHUNK_RECORDS      = tostring(var.chunk_records)
-        MAX_ERROR_MESSAGES = tostring(var.max_error_messages)
-        QUIET_SECONDS      = tostring(var.timeout_seconds.deliver)
+        BUCKET_NAME         = local.bucket_name
+        TABLE_NAME          = module.table.name
+        STATE_MACHINE_ARN   = module.workflow.state_machine_arn
+        CHUNK_RECORDS       = tostring(var.chunk_records)
+        MAX_ERROR_MESSAGES  = tostring(var.max_error_messages)
+        MAX_REFUSED_PERCENT = tostring(var.max_refused_percent)
+        QUIET_SECONDS       = tostring(var.timeout_seconds.deliver)
       }
       storage_mb   = var.transform_storage_mb
       event_source = null
@@ -57,8 +58,9 @@ locals {
       event_source = null
     }
     finalize = {
-      description = "Closes the ledger entry of a batch"
+      description = "Closes the ledger entry of a batch and writes the verdict for the partner"
       environment = {
+        BUCKET_NAME   = local.bucket_name
         TABLE_NAME    = module.table.name
         QUIET_SECONDS = tostring(var.timeout_seconds.deliver)
       }
@@ -115,13 +117,13 @@ locals {
   # Which key encrypts: null for those of AWS, one made here, or one that is there already.
   kms_key = var.kms_key == null ? null : { arn = var.kms_key == "create" ? one(module.key[*].arn) : var.kms_key }
 
-  # Who may use it, and whether to write as well: files (transform, the partner), messages (publish).
+  # Who may use it, and whether to write as well: files (intake, transform, finalize, the partner), messages (publish).
   key_policies = {
     for user, access in {
-      intake    = "read"
+      intake    = "write"
       transform = "write"
       deliver   = "read"
-      finalize  = "read"
+      finalize  = "write"
       publish   = "write"
       workflow  = "read"
       partner   = "write"

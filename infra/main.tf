@@ -23,7 +23,7 @@ module "bucket" {
   queue_arn                     = module.ingest_queue.arn
   deletion_protection           = var.deletion_protection
   work_retention_days           = var.work_retention_days
-  rejects_retention_days        = var.rejects_retention_days
+  feedback_retention_days       = var.feedback_retention_days
   old_version_retention_days    = var.old_version_retention_days
   access_log_bucket             = var.access_log_bucket
   aborted_upload_retention_days = var.aborted_upload_retention_days
@@ -182,11 +182,13 @@ module "monitoring" {
 module "partner" {
   source = "./modules/partner"
 
-  name             = "${local.prefix}-partner"
-  partition        = local.scope.partition
-  account_id       = var.partner_account_id
-  external_id      = var.partner_external_id
-  user             = var.partner_user
-  policy           = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values)
-  further_policies = local.key_policies.partner
+  name        = "${local.prefix}-partner"
+  partition   = local.scope.partition
+  account_id  = var.partner_account_id
+  external_id = var.partner_external_id
+  user        = var.partner_user
+  policy      = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values)
+  further_policies = merge(local.key_policies.partner, var.partner_feedback ? {
+    feedback = templatefile("${path.module}/policies/partner_feedback.json.tftpl", local.policy_values)
+  } : {})
 }

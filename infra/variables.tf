@@ -218,6 +218,18 @@ variable "max_error_messages" {
   }
 }
 
+variable "max_refused_percent" {
+  description = "Percentage of a file's records, 0 to 100, that may be refused before the batch is held: its errors are sent, its results are not. A file with at most 20 refused records holds nothing, one that is refused entirely always does."
+  type        = number
+  default     = 20
+  nullable    = false
+
+  validation {
+    condition     = var.max_refused_percent >= 0 && var.max_refused_percent <= 100 && floor(var.max_refused_percent) == var.max_refused_percent
+    error_message = "max_refused_percent must be a whole number from 0 to 100: it is a share of a file's records in percent."
+  }
+}
+
 variable "batch_timeout_hours" {
   description = "Hours after which a run is stopped, 1 to 336. It includes waiting for an older run of the same batch, up to about 12 hours."
   type        = number
@@ -412,7 +424,7 @@ variable "vpc" {
 # --- The partner ---------------------------------------------------------------------------------------------------
 
 variable "partner_account_id" {
-  description = "Number of the partner's AWS account, 12 digits: its principals may take a role that stores files under incoming/. Null for no such role."
+  description = "Number of the partner's AWS account, 12 digits: its principals may take a role that stores files under incoming/ and reads feedback/. Null for no such role."
   type        = string
   default     = null
 
@@ -439,9 +451,16 @@ variable "partner_external_id" {
 }
 
 variable "partner_user" {
-  description = "Whether there is an IAM user that stores files under incoming/, for a partner without an AWS account."
+  description = "Whether there is an IAM user that stores files under incoming/ and reads feedback/, for a partner without an AWS account."
   type        = bool
   default     = false
+  nullable    = false
+}
+
+variable "partner_feedback" {
+  description = "Whether the partner's role and user may list and read feedback/: the verdict on each batch, and the records that were refused."
+  type        = bool
+  default     = true
   nullable    = false
 }
 
@@ -489,15 +508,15 @@ variable "work_retention_days" {
   }
 }
 
-variable "rejects_retention_days" {
-  description = "Days for which the files of refused records under rejects/ are kept, 1 to 3650."
+variable "feedback_retention_days" {
+  description = "Days for which verdicts and refused records under feedback/ are kept, 1 to 3650; S3 deletes them for good one day later."
   type        = number
   default     = 90
   nullable    = false
 
   validation {
-    condition     = var.rejects_retention_days >= 1 && var.rejects_retention_days <= 3650 && floor(var.rejects_retention_days) == var.rejects_retention_days
-    error_message = "rejects_retention_days must be a whole number from 1 to 3650: S3 counts whole days, and error messages point at these files."
+    condition     = var.feedback_retention_days >= 1 && var.feedback_retention_days <= 3650 && floor(var.feedback_retention_days) == var.feedback_retention_days
+    error_message = "feedback_retention_days must be a whole number from 1 to 3650: S3 counts whole days, and verdicts and error messages point at these files."
   }
 }
 

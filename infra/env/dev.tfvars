@@ -5,7 +5,7 @@ log_level           = "DEBUG"
 log_retention_days  = 14
 
 work_retention_days        = 15
-rejects_retention_days     = 30
+feedback_retention_days    = 30
 old_version_retention_days = 15
 
 # Batches come when somebody tries something.

@@ -1,4 +1,4 @@
-"""The partner stores files under incoming/, with a role or as a user, and can do nothing else."""
+"""The partner stores files under incoming/ and reads feedback/, with a role or as a user, and can do nothing else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ pytestmark = pytest.mark.terraform
 
 BUCKET = f"arn:aws:s3:::csv-pipeline-dev-{ACCOUNT}"
 UPLOAD = {("s3:PutObject", f"{BUCKET}/incoming/*"), ("s3:AbortMultipartUpload", f"{BUCKET}/incoming/*")}
+FEEDBACK = {("s3:ListBucket", BUCKET), ("s3:GetObject", f"{BUCKET}/feedback/*")}
 ROLE = {"partner_account_id": "111122223333", "partner_external_id": "agreed-with-the-partner"}
 
 
@@ -33,13 +34,24 @@ def test_role_is_for_the_partners_account_with_the_external_id(planner: Planner)
     assert role["max_session_duration"] == 3600
 
 
-def test_role_and_user_may_store_files_and_nothing_else(planner: Planner) -> None:
+def test_role_and_user_may_store_files_read_feedback_and_nothing_else(planner: Planner) -> None:
     plan = planner.plan(**ROLE, partner_user=True)
 
     assert grants(json.loads(plan['module.partner.aws_iam_role_policy.this["upload"]']["policy"])) == UPLOAD
     assert grants(json.loads(plan['module.partner.aws_iam_user_policy.this["upload"]']["policy"])) == UPLOAD
+    for holder in ("role", "user"):
+        policy = json.loads(plan[f'module.partner.aws_iam_{holder}_policy.this["feedback"]']["policy"])
+        (listing,) = [one for one in policy["Statement"] if one["Action"] == "s3:ListBucket"]
+        assert grants(policy) == FEEDBACK
+        assert listing["Condition"] == {"StringLike": {"s3:prefix": "feedback/*"}}
     assert plan["module.partner.aws_iam_user.this[0]"]["name"] == "csv-pipeline-dev-partner"
-    assert len([address for address in plan.resources if address.startswith("module.partner.")]) == 4
+    assert len([address for address in plan.resources if address.startswith("module.partner.")]) == 6
+
+
+def test_feedback_can_be_kept_from_the_partner(planner: Planner) -> None:
+    plan = planner.plan(**ROLE, partner_user=True, partner_feedback=False)
+
+    assert not [address for address in plan.resources if 'this["feedback"]' in address]
 
 
 def test_no_secret_of_the_user_passes_the_state(planner: Planner) -> None:

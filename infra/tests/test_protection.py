@@ -35,16 +35,17 @@ def test_bucket_keeps_old_versions_and_encrypts() -> None:
     assert "AES256" in encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"]
 
 
-def test_bucket_forgets_work_rejects_old_versions_and_aborted_uploads() -> None:
+def test_bucket_forgets_work_feedback_old_versions_and_aborted_uploads() -> None:
     rules = {rule["id"]: rule for rule in BUCKET["aws_s3_bucket_lifecycle_configuration.this"]["rule"]}
 
     assert {name: rule["status"] for name, rule in rules.items()} == dict.fromkeys(
-        ("work", "rejects", "old-versions", "leftovers"), "Enabled"
+        ("work", "feedback", "old-versions", "leftovers"), "Enabled"
     )
     assert rules["work"]["filter"][0]["prefix"] == "work/"
     assert rules["work"]["expiration"][0]["days"] == "${var.work_retention_days}"
-    assert rules["rejects"]["filter"][0]["prefix"] == "rejects/"
-    assert rules["rejects"]["expiration"][0]["days"] == "${var.rejects_retention_days}"
+    assert rules["feedback"]["filter"][0]["prefix"] == "feedback/"
+    assert rules["feedback"]["expiration"][0]["days"] == "${var.feedback_retention_days}"
+    assert rules["feedback"]["noncurrent_version_expiration"] == [{"noncurrent_days": 1}]
     assert rules["old-versions"]["noncurrent_version_expiration"] == [
         {"noncurrent_days": "${var.old_version_retention_days}"}
     ]
@@ -57,7 +58,7 @@ def test_partners_files_never_expire() -> None:
     rules = BUCKET["aws_s3_bucket_lifecycle_configuration.this"]["rule"]
 
     expiring = [rule["filter"][0].get("prefix", "") for rule in rules if "days" in rule.get("expiration", [{}])[0]]
-    assert sorted(expiring) == ["rejects/", "work/"]
+    assert sorted(expiring) == ["feedback/", "work/"]
 
 
 def test_queues_and_table_encrypt_and_the_table_can_be_restored(plan: Plan) -> None:

@@ -45,7 +45,12 @@ def run(files: Mapping[Kind, bytes], directory: Path, previous: Previous | None 
         path = directory / file_name(kind)
         path.write_bytes(content)
         sources[kind] = SourceFile(file_name(kind), path)
-    chosen = {"memory_mb": 200, "threads": 2, "max_error_messages": 1_000_000, "rejects_location": "rejects/"} | options
+    chosen = {
+        "memory_mb": 200,
+        "threads": 2,
+        "max_error_messages": 1_000_000,
+        "rejects_location": "feedback/",
+    } | options
     return process(BATCH, sources, directory / "work", Options(**chosen), previous)
 
 

@@ -1,5 +1,5 @@
-# The one bucket: incoming/ is the partner's, work/ and rejects/ are the pipeline's. Every new object under incoming/
-# is announced to the ingest queue. Private, versioned, encrypted, reached over TLS only.
+# The one bucket: incoming/ is the partner's, feedback/ is for the partner to read, the rest is the pipeline's. Every
+# new object under incoming/ is announced to the ingest queue. Private, versioned, encrypted, reached over TLS only.
 
 locals {
   # From the name rather than from the resource: known while planning, and free of a cycle with the queue's policy.
@@ -69,15 +69,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   }
 
   rule {
-    id     = "rejects"
+    id     = "feedback"
     status = "Enabled"
 
     filter {
-      prefix = "rejects/"
+      prefix = "feedback/"
     }
 
     expiration {
-      days = var.rejects_retention_days
+      days = var.feedback_retention_days
+    }
+
+    # In a versioned bucket an expiration only hides an object. It holds the partner's records, so it goes a day later.
+    noncurrent_version_expiration {
+      noncurrent_days = 1
     }
   }
 

@@ -44,8 +44,8 @@ variable "work_retention_days" {
   nullable    = false
 }
 
-variable "rejects_retention_days" {
-  description = "Days for which objects under rejects/ are kept."
+variable "feedback_retention_days" {
+  description = "Days for which objects under feedback/ are kept; S3 deletes them for good one day later."
   type        = number
   nullable    = false
 }

@@ -1,5 +1,6 @@
 # The partner's way in: a role that the partner's account may take, an IAM user for a partner without an account, or both.
-# Either may store files under incoming/, and nothing else: not read, not list, not delete.
+# Either may store files under incoming/ and, where further_policies says so, read feedback/; nothing else: not read or
+# list what was sent, not delete.
 
 locals {
   policies = merge({ upload = var.policy }, var.further_policies)

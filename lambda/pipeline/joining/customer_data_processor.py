@@ -16,7 +16,7 @@ from pipeline.joining.control_totals import open_books, read_records, total
 from pipeline.joining.refusals import judge, refusals, refused_by_code, write_rejects
 from pipeline.joining.results import write_references, write_results
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import Kind, rejects_name
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line, removed_item
 from pipeline.model.messages import message_for, number_text
@@ -279,7 +279,7 @@ class _Run:
         reported = min(counts.refused, self._options.max_error_messages)
         if reported < counts.refused:
             code = ErrorCode.TOO_MANY_ERRORS
-            rejects = f"{self._options.rejects_location}{file.kind}.csv"
+            rejects = f"{self._options.rejects_location}{rejects_name(file.kind)}"
             reason = SENTENCES[code].format(refused=counts.refused, reported=reported, rejects=rejects)
             self._add_errors([error_item(self._batch, file.kind, file.name, None, code, reason)])
         return reported
@@ -292,7 +292,7 @@ class _Run:
     def _write_rejects(self, file: CsvFile) -> Path:
         directory = self._workdir / "rejects"
         directory.mkdir(exist_ok=True)
-        target = directory / f"{file.kind}.csv"
+        target = directory / rejects_name(file.kind)
         write_rejects(self._connection, file, target)
         return target
 

@@ -10,8 +10,10 @@ from enum import StrEnum
 
 INCOMING_PREFIX = "incoming/"
 WORK_PREFIX = "work/"
-REJECTS_PREFIX = "rejects/"
+FEEDBACK_PREFIX = "feedback/"
+"""What the partner may read: the verdict on each batch, and the records that were refused."""
 DELIVERED_PREFIX = "delivered/"
+REJECTS_SUFFIX = "_rejects.csv"
 
 _FILE_NAME = re.compile(r"(customers|orders|items)_(\d{8})\.csv(\.gz)?", re.ASCII)
 
@@ -123,6 +125,11 @@ def parse_key(key: str) -> BatchFile | None:
     if not key.startswith(INCOMING_PREFIX):
         return None
     return parse_file_name(key.removeprefix(INCOMING_PREFIX))
+
+
+def rejects_name(kind: Kind) -> str:
+    """Name of the file that holds the refused records of a kind, in the feedback on a set of files."""
+    return f"{kind}{REJECTS_SUFFIX}"
 
 
 def is_batch(batch: str) -> bool:

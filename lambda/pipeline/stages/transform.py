@@ -18,7 +18,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.errors import PreviousVersionLostError, SettingsError
 from pipeline.ledger import Ledger, SourceObject
-from pipeline.model.data_model import DELIVERED_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind
+from pipeline.model.data_model import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, Kind
 from pipeline.observability import Metric, count, logger
 from pipeline.settings import TransformSettings
 
@@ -57,7 +57,7 @@ class Run:
 
     def rejects_prefix(self) -> str:
         """Where the refused records of this run go."""
-        return f"{REJECTS_PREFIX}{self.batch}/{self.version}/"
+        return f"{FEEDBACK_PREFIX}{self.batch}/{self.version}/"
 
 
 def transform(

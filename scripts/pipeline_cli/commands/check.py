@@ -20,7 +20,7 @@ import typer
 from pipeline.errors import PipelineError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, messages, process
 from pipeline.ledger import SourceObject, set_version
-from pipeline.model.data_model import REJECTS_PREFIX, Kind, parse_file_name
+from pipeline.model.data_model import FEEDBACK_PREFIX, Kind, parse_file_name
 
 from pipeline_cli.commands.errors import group, show
 from pipeline_cli.output import terminal
@@ -73,7 +73,7 @@ def run(batch: str, files: Mapping[Kind, Path], workdir: Path) -> Outcome:
     options = Options(
         memory_mb=MEMORY_MB,
         threads=os.cpu_count() or 1,
-        rejects_location=f"{REJECTS_PREFIX}{batch}/{_version(files)}/",
+        rejects_location=f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
         return process(batch, {kind: SourceFile(path.name, path) for kind, path in files.items()}, workdir, options)
@@ -159,7 +159,7 @@ def command(
         if rejects:
             rejects.mkdir(parents=True, exist_ok=True)
             for path in outcome.rejects.values():
-                shutil.copy(path, rejects / f"rejects_{day}_{path.name}")
+                shutil.copy(path, rejects / f"{day}_{path.name}")
     if as_json:
         terminal.print_json({"batch": day, **outcome.summary.as_dict()})
     elif out != STANDARD_OUTPUT:

@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import REJECTS_PREFIX, is_batch
+from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX, is_batch
 from pipeline.model.items import batch_key
 from pipeline.model.messages import ERROR_FIELDS
 from rich.markup import escape
@@ -80,7 +80,8 @@ def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
     """List the keys of the files that hold every refused record of the batch's present set."""
     if entry is None or entry.version is None:
         return []
-    return list(bucket.keys(f"{REJECTS_PREFIX}{entry.batch}/{entry.version}/"))
+    keys = bucket.keys(f"{FEEDBACK_PREFIX}{entry.batch}/{entry.version}/")
+    return [key for key in keys if key.endswith(REJECTS_SUFFIX)]
 
 
 def download(bucket: Bucket, keys: Sequence[str], folder: Path) -> list[Path]:
@@ -89,7 +90,7 @@ def download(bucket: Bucket, keys: Sequence[str], folder: Path) -> list[Path]:
     paths = []
     for key in keys:
         _, batch, _, name = key.split("/")
-        path = folder / f"rejects_{batch}_{name}"
+        path = folder / f"{batch}_{name}"
         if source := bucket.head(key):
             bucket.download(source, path)
         paths.append(path)

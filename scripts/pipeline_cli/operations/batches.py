@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, FileSet, Ledger, set_version
-from pipeline.model.data_model import INCOMING_PREFIX, REJECTS_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
+from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -99,7 +99,7 @@ def find_batches(s3: S3Client, bucket: str) -> tuple[list[str], list[str]]:
             batches.add(known.batch)
         elif not key.endswith("/"):
             foreign.append(key)
-    for prefix in (WORK_PREFIX, REJECTS_PREFIX):
+    for prefix in (WORK_PREFIX, FEEDBACK_PREFIX):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
             folders = (found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", ()))
             batches |= {folder for folder in folders if is_batch(folder)}

@@ -94,7 +94,7 @@ def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: 
     folder = write(tmp_path / "day", items=["o1,Lamp,two,80"])
     run("check", str(folder), "--rejects", str(tmp_path / "rejects"))
     (file,) = (tmp_path / "rejects").iterdir()
-    assert file.name == f"rejects_{DAY}_items.csv"
+    assert file.name == f"{DAY}_items_rejects.csv"
     assert '"o1,Lamp,two,80"' in file.read_text()
 
 

@@ -22,7 +22,7 @@ def faulty(stack: Stack) -> Stack:
             error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", f"'[b]{line}' is no amount")
         )
     stack.table.put(error_item(DAY, Kind.ORDERS, f"orders_{DAY}.csv", 5, "unknown_customer", "who?"))
-    stack.put(f"rejects/{DAY}/{entry.version}/items.csv", b"line,code\n2,not_an_amount\n")
+    stack.put(f"feedback/{DAY}/{entry.version}/items_rejects.csv", b"line,code\n2,not_an_amount\n")
     return stack
 
 
@@ -35,7 +35,7 @@ def test_errors_are_grouped_by_code_with_the_first_examples_by_line(faulty: Stac
     assert "line 3: '[b]3' is no amount" in lines[2]
     assert lines[3] == "… and 2 more"
     assert lines[4] == f"1 × unknown_customer  orders_{DAY}.csv"
-    assert f"s3://files/rejects/{DAY}/" in lines[6]
+    assert f"s3://files/feedback/{DAY}/" in lines[6]
 
 
 def test_a_machine_gets_all_of_them(faulty: Stack, run: Run) -> None:
@@ -48,7 +48,7 @@ def test_a_machine_gets_all_of_them(faulty: Stack, run: Run) -> None:
 def test_the_refused_records_can_be_downloaded(faulty: Stack, run: Run, tmp_path: Path) -> None:
     result = run("errors", DAY, "--download", str(tmp_path / "there"))
     assert result.exit_code == 0
-    file = tmp_path / "there" / f"rejects_{DAY}_items.csv"
+    file = tmp_path / "there" / f"{DAY}_items_rejects.csv"
     assert file.read_bytes() == b"line,code\n2,not_an_amount\n"
     assert str(file) in result.stdout
 

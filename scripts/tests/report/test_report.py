@@ -68,7 +68,7 @@ def completed(stack: Stack, tmp_path: Path) -> Stack:
     for chunk, known in zip(outcome.chunks, chunks, strict=True):
         stack.put(str(known["key"]), chunk.path.read_bytes())
     stack.put(f"{folder}/manifest.json", json.dumps(chunks).encode())
-    stack.put(f"rejects/{DAY}/{entry.version}/items.csv")
+    stack.put(f"feedback/{DAY}/{entry.version}/items_rejects.csv")
     for line, reference in ((7, HOSTILE), (9, "c-9")):
         reason = f"customer_reference '{reference}' is not in the customers file"
         stack.table.put(error_item(DAY, Kind.ORDERS, f"orders_{DAY}.csv", line, "unknown_customer", reason, reference))
@@ -108,7 +108,7 @@ def test_the_page_tells_what_arrived_what_was_refused_and_how_the_books_stand(co
         "comma-delimited, decimal point",
         f"{int(entry.summary['customers']):,} customers",
         "✓ holds",
-        f"s3://files/rejects/{DAY}/{entry.version}/items.csv",
+        f"s3://files/feedback/{DAY}/{entry.version}/items_rejects.csv",
         "Orders per customer",
         "Amount per customer",
         str(entry.execution),

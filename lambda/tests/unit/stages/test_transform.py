@@ -85,7 +85,7 @@ def test_a_day_becomes_results_and_errors(cloud: Cloud, context: Context) -> Non
 def test_refused_records_are_kept_as_they_were_read(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
     transform.handler(event, context)
-    key = f"rejects/20220131/{event['version']}/items.csv"
+    key = f"feedback/20220131/{event['version']}/items_rejects.csv"
     rejects = cloud.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
     assert "3,o-9,Ink,1,1.00" in rejects
     assert "4,o-2,Ink,x,1.00" in rejects
