@@ -14,6 +14,7 @@ from pipeline.errors import EventError
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item
+from pipeline.model.text import escape_controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,9 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
         None,
         "file",
         ErrorCode.UNKNOWN_FILE,
-        f"{name} was not processed: its name is not that of a batch file. Name it customers_YYYYMMDD.csv, "
-        "orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that exists, and put it "
-        f"directly under {INCOMING_PREFIX}",
+        f"{escape_controls(name)} was not processed: its name is not that of a batch file. Name it "
+        "customers_YYYYMMDD.csv, orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that "
+        f"exists, and put it directly under {INCOMING_PREFIX}",
         name,
     )
     return {**item, "sk": f"{item['sk']}#{digest}"}

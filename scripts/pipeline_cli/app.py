@@ -29,7 +29,7 @@ from pipeline_cli.commands import (
 from pipeline_cli.commands import errors as errors_report
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.output.explain import explain
-from pipeline_cli.output.terminal import err
+from pipeline_cli.output.terminal import show_error
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.command,
@@ -58,12 +58,8 @@ class ExpectedFailures(TyperGroup):
             explained = explain(error, str(ctx.params.get("env") or ""))
             if explained is None:
                 raise
-            err().print(f"[bold red]Error:[/] {_escaped(str(explained))}", soft_wrap=True)
+            show_error(explained)
             raise typer.Exit(explained.exit_code) from error
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 app = typer.Typer(

@@ -17,11 +17,14 @@ import duckdb
 from pipeline.joining.control_totals import key, owner
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import SENTENCES, ErrorCode
+from pipeline.model.text import ESCAPES
 from pipeline.reading.csv_parser import AMOUNT, MAX_CELL_SHOWN, MAX_REFERENCE, CsvFile
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import ask, file_literal, literal, quoted
 
 _UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
+_ESCAPES = {code: escape for code, escape in ESCAPES.items() if not 0xD800 <= code < 0xE000}
+"""Those of characters that a cell can hold: it is UTF-8, which has no surrogates."""
 _REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
 
 
@@ -255,10 +258,10 @@ def _reason(file: CsvFile) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return the SQL of a cell's text for a sentence: not too long, control characters as escapes."""
+    """Return the SQL of a cell's text for a sentence: not too long, and as `escape_controls` writes it."""
     short = f"""CASE WHEN length({text}) > {MAX_CELL_SHOWN} THEN {text}[:{MAX_CELL_SHOWN - 1}] || '…' ELSE {text} END"""
     escaped = short
-    for number in (*range(32), 127):
-        escape = {9: r"\t", 10: r"\n", 13: r"\r"}.get(number, f"\\x{number:02x}")
-        escaped = f"replace({escaped}, chr({number}), {literal(escape)})"
-    return f"coalesce(CASE WHEN regexp_matches({text}, '[[:cntrl:]]') THEN {escaped} ELSE {short} END, '')"
+    for code, escape in _ESCAPES.items():
+        escaped = f"replace({escaped}, chr({code}), {literal(escape)})"
+    acts = literal("[" + "".join(f"\\x{{{code:x}}}" for code in _ESCAPES) + "]")
+    return f"coalesce(CASE WHEN regexp_matches({text}, {acts}) THEN {escaped} ELSE {short} END, '')"

@@ -14,7 +14,6 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.messages import number_text
-from rich.markup import escape
 
 from pipeline_cli.commands.errors import Fault, find, group, show
 from pipeline_cli.commands.messages import Peek, line, peek
@@ -171,7 +170,7 @@ def show_results(shown: Shown) -> None:
     table = terminal.table("Customer", "Orders", "Spent", numbers=("Orders", "Spent"))
     for item in shown.customers[:ROWS]:
         orders, spent = item["number_of_orders"], number_text(item["total_amount_spent"])
-        table.add_row(escape(item["customer_reference"]), f"{orders:,}", amount(spent))
+        table.add_row(terminal.shown(item["customer_reference"]), f"{orders:,}", amount(spent))
     out.print(table)
 
     out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")

@@ -15,7 +15,6 @@ from pipeline.ledger import Ledger
 from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX, is_batch
 from pipeline.model.items import batch_key
 from pipeline.model.messages import ERROR_FIELDS
-from rich.markup import escape
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.output import terminal
@@ -102,11 +101,11 @@ def show(groups: Sequence[Group], *, more: bool = True) -> None:
     out = terminal.out()
     for found in groups:
         out.print(
-            f"[bold red]{found.count:>6,}[/] × [bold]{found.code}[/]  [dim]{escape(found.file or '')}[/]",
+            f"[bold red]{found.count:>6,}[/] × [bold]{found.code}[/]  [dim]{terminal.shown(found.file or '')}[/]",
             soft_wrap=True,
         )
         for fault in found.examples:
-            out.print(f"         {escape(fault['message'])}", soft_wrap=True)
+            out.print(f"         {terminal.shown(fault['message'])}", soft_wrap=True)
         if more and found.count > len(found.examples):
             out.print(f"         [dim]… and {found.count - len(found.examples):,} more[/]")
 
@@ -153,7 +152,7 @@ def command(
     show(group(faults, examples, summary))
     out = terminal.out()
     if entry and entry.cause:
-        out.print(f"The run failed: {escape(entry.cause)}", soft_wrap=True)
+        out.print(f"The run failed: {terminal.shown(entry.cause)}", soft_wrap=True)
     if not faults:
         known = "has no errors" if entry or batch == UNKNOWN else "is not known"
         out.print(f"Batch {batch} {known}." if batch != UNKNOWN else "No file without a day was reported.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ import typer
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 from pipeline.model.data_model import is_batch
-from rich.markup import escape
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.output import terminal
@@ -117,11 +115,11 @@ def line(event: Event) -> str:
     extra = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if name not in ALWAYS_THERE)
     parts = [
         f"[dim]{moment}[/] [magenta]{event.function:<9}[/] [{style}]{level:<7}[/]",
-        escape(_short(fields.get("message", ""))),
-        f"[dim]{escape(extra)}[/]" if extra else "",
+        terminal.shown(_short(fields.get("message", ""))),
+        f"[dim]{terminal.shown(extra)}[/]" if extra else "",
     ]
     if "exception_name" in fields:
-        parts.append(f"[red]{escape(str(fields['exception_name']))}[/]")
+        parts.append(f"[red]{terminal.shown(fields['exception_name'])}[/]")
     return " ".join(part for part in parts if part)
 
 
@@ -152,7 +150,7 @@ def command(
     for event in events if full or as_json else (event for event in events if not is_trace(event.text)):
         count += 1
         if as_json:
-            sys.stdout.write(event.text + "\n")
+            terminal.print_line(event.text)
         else:
             out.print(line(event), soft_wrap=True)
     if not count:

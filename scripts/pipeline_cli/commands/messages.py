@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pipeline.model.messages import number_text
-from rich.markup import escape
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.output import terminal
@@ -142,14 +140,14 @@ def _in_tens(messages: Sequence[Received], call: Callable[[list[Any]], Any], oth
 def line(message: Received) -> str:
     """Put a message into one line of markup for a person."""
     fields = message.fields
-    customer = escape(str(fields.get("customer_reference") or ""))
+    customer = terminal.shown(fields.get("customer_reference") or "")
     if fields["type"] == "customer_message":
         orders = terminal.counted(fields["number_of_orders"], "order")
         total = number_text(fields["total_amount_spent"])
         return f"[green]customer[/]  {customer:<24} {orders:>12} {total:>16}"
     if fields["type"] == "customer_removed":
         return f"[yellow]removed[/]   {customer}"
-    return f"[red]error[/]     {escape(str(fields.get('message')))}"
+    return f"[red]error[/]     {terminal.shown(fields.get('message'))}"
 
 
 def command(
@@ -178,8 +176,7 @@ def command(
 
     def show(message: Received) -> None:
         if as_json:
-            sys.stdout.write(message.body + "\n")
-            sys.stdout.flush()
+            terminal.print_line(message.body)
         else:
             out.print(line(message), soft_wrap=True)
 

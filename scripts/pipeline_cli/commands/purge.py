@@ -222,6 +222,6 @@ def _complain(results: list[Emptied]) -> None:
     problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
     unfinished = [result.name for result in results if result.left or result.problems]
     for problem in problems[:PROBLEMS_SHOWN]:
-        terminal.err().print(f"[red]{problem}[/]", markup=True)
+        terminal.err().print(f"[red]{terminal.shown(problem)}[/]", soft_wrap=True)
     if unfinished:
         raise CommandError(f"Not empty: {', '.join(unfinished)}.", "Run the command again once the cause is gone.")

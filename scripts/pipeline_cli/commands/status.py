@@ -10,7 +10,6 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import INCOMING_PREFIX, Kind, is_batch
-from rich.markup import escape
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations import runs
@@ -31,7 +30,7 @@ def headline(entry: Ledger) -> str:
     if entry.state is BatchState.COMPLETED:
         parts.append(numbers.sentence())
     elif entry.cause:
-        parts.append(escape(entry.cause))
+        parts.append(terminal.shown(entry.cause))
     return " ".join(parts)
 
 
@@ -101,7 +100,7 @@ def show_one(status: BatchStatus) -> None:
         out.print("[dim]Runs:[/]")
         for run in entry.history:
             superseded = run["state"] == BatchState.SUPERSEDED.value
-            cause = f": {escape(str(run['cause']))}" if run.get("cause") and not superseded else ""
+            cause = f": {terminal.shown(run['cause'])}" if run.get("cause") and not superseded else ""
             out.print(f"  {_minute(run['finished_at'])}  {run['execution']}  {run['state']}{cause}", soft_wrap=True)
     if Numbers.of(entry.summary if entry else {}).refused or status.state is BatchState.FAILED:
         out.print(f"What was wrong: pipeline errors {status.batch}")

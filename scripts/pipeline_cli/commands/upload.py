@@ -13,7 +13,6 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import parse_file_name, today
-from rich.markup import escape
 from rich.progress import DownloadColumn
 
 from pipeline_cli.commands.status import headline
@@ -94,10 +93,12 @@ def command(
     terminal.announce(target)
     note = terminal.err()
     for sentence in left_out:
-        note.print(f"[yellow]Left out:[/] {escape(sentence)}.", soft_wrap=True)
+        note.print(f"[yellow]Left out:[/] {terminal.shown(sentence)}.", soft_wrap=True)
     for upload in uploads:
         if upload.note:
-            note.print(f"{escape(str(upload.path))} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True)
+            note.print(
+                f"{terminal.shown(upload.path)} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True
+            )
     s3, batches = target.client("s3"), batches_of(uploads)
     bucket = Bucket(target.output("bucket_name"), s3)
     table = Table(target.output("table_name"), target.client("dynamodb"))
@@ -122,9 +123,9 @@ def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mappin
     out = terminal.out()
     for upload in uploads:
         if parse_file_name(upload.name) is None:
+            name = terminal.shown(upload.name)
             out.print(
-                f"{escape(upload.name)} is no batch file's name: the pipeline will answer it with an error message.",
-                soft_wrap=True,
+                f"{name} is no batch file's name: the pipeline will answer it with an error message.", soft_wrap=True
             )
     for result in results:
         told = result.describe() if result.missing or result.ledger is None else headline(result.ledger)

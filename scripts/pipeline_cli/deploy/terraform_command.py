@@ -105,7 +105,7 @@ class Terraform:
                     "Terraform can't reach registry.terraform.io, from where it takes the AWS provider.",
                     "Check the network, or name a mirror of the provider in Terraform's own configuration.",
                 )
-            raise CommandError(f"terraform {arguments[0]} failed:\n{told}")
+            raise CommandError(f"terraform {arguments[0]} failed:", f"\n{told}")
         return done.stdout
 
     def show(self, *arguments: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from pipeline_cli.output.explain import explain
+from pipeline_cli.output.terminal import show_error
 
 
 def run(main: Callable[[list[str]], int]) -> None:
@@ -16,7 +17,7 @@ def run(main: Callable[[list[str]], int]) -> None:
         explained = explain(error)
         if explained is None:
             raise
-        print(f"Error: {explained}", file=sys.stderr)
+        show_error(explained)
         code = explained.exit_code
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

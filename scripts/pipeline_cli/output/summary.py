@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline.model.data_model import Kind
 from pipeline.model.messages import number_text
-from rich.markup import escape
 from rich.table import Table
 
 from pipeline_cli.output import terminal
@@ -93,15 +92,15 @@ def files_table(summary: Mapping[str, Any]) -> Table:
         if not file:
             continue
         if file.get("file_error"):
-            shown.add_row(escape(str(file["file"])), "[bold red]can't be used[/]")
+            shown.add_row(terminal.shown(file["file"]), "[bold red]can't be used[/]")
             continue
         refused = int(file["refused"])
         shown.add_row(
-            escape(str(file["file"])),
+            terminal.shown(file["file"]),
             f"{int(file['read']):,}",
             f"{int(file['counted']):,}",
             f"[red]{refused:,}[/]" if refused else "0",
             read_as(kind, file),
-            *([escape(", ".join(file.get("ignored_columns") or ()))] if ignores else []),
+            *([terminal.shown(", ".join(file.get("ignored_columns") or ()))] if ignores else []),
         )
     return shown

@@ -14,9 +14,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from pipeline.model.text import ESCAPES, escape_controls
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 
 from pipeline_cli.output.errors import CommandError
@@ -45,6 +47,27 @@ EnvOption = Annotated[
 ]
 
 
+class SafeConsole(Console):
+    """A console whose text can't act on the terminal, also where a command forgot to ask `shown`."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does, with control characters as escapes; line ends are the layout's."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            if not control and not text.isprintable():
+                text = "\n".join(escape_controls(line) for line in text.split("\n"))
+            yield Segment(text, style, control)
+
+
+def shown(value: object) -> str:
+    """Make a value of others safe to put into a line of markup.
+
+    The place for everything that a partner may have written: file names, keys, references, sentences, log lines. What
+    a terminal would obey becomes an escape, and what rich would take for markup loses its meaning.
+    """
+    return escape(escape_controls(str(value)))
+
+
 def out() -> Console:
     """Console of results."""
     return _console(stderr=False)
@@ -59,7 +82,13 @@ def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # Rich takes 80 columns where there is no terminal, which folds tables in a log.
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
-    return Console(stderr=stderr, highlight=False, emoji=False, width=width)
+    return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width)
+
+
+def show_error(error: CommandError) -> None:
+    """Say what went wrong, in one line, and what to do, which may take several."""
+    hint = "\n".join(shown(line) for line in error.hint.split("\n"))
+    err().print(f"[bold red]Error:[/] {shown(error.message)} {hint}".rstrip(), soft_wrap=True)
 
 
 def announce(target: Target) -> None:
@@ -75,7 +104,7 @@ def confirm(env: str, warning: str) -> None:
     CommandError
         Something else was typed, or there is nobody to type.
     """
-    err().print(f"[bold]{escape(warning)}[/]", soft_wrap=True)
+    err().print(f"[bold]{shown(warning)}[/]", soft_wrap=True)
     try:
         typed = typer.prompt(f"Type {env} to go on", err=True, default="", show_default=False)
     except typer.Abort:
@@ -86,7 +115,24 @@ def confirm(env: str, warning: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(plain(value), ensure_ascii=False, indent=2)
+    sys.stdout.write("\n".join(_as_json_shows(line) for line in text.split("\n")) + "\n")
+
+
+def print_line(text: str) -> None:
+    """Print a line for a machine as it is: the body of a message, a line of a log.
+
+    Where it goes to a terminal after all, what that would obey is written as JSON escapes, which mean the same.
+    """
+    sys.stdout.write((_as_json_shows(text) if sys.stdout.isatty() else text) + "\n")
+    sys.stdout.flush()
+
+
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in ESCAPES}
+
+
+def _as_json_shows(text: str) -> str:
+    return text.translate(_JSON_ESCAPES)
 
 
 def plain(value: Any) -> Any:

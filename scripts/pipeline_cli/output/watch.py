@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pipeline.ledger import BatchState, Ledger
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
@@ -73,7 +72,7 @@ def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
     if entry.state is BatchState.COMPLETED:
         refused = f"{numbers.refused:,} of {numbers.read:,} records refused"
         return f"{terminal.counted(numbers.customers, 'customer')}; {refused}"
-    return escape(entry.cause or "")
+    return terminal.shown(entry.cause or "")
 
 
 def _stage(entry: Ledger, runs: Runs, now: datetime) -> RenderableType:

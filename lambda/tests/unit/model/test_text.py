@@ -1,0 +1,44 @@
+"""Text of others in sentences and on terminals: nothing in it acts."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from pipeline.model.text import escape_controls
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("O-1", "O-1"),
+        ("Käufer 名 👍🏽 Ελλάδα", "Käufer 名 👍🏽 Ελλάδα"),
+        ("a\tb\nc\r\nd", r"a\tb\nc\r\nd"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x9b2J", r"\x9b2J"),
+        ("\x00\x07\x7f", r"\x00\x07\x7f"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\u2066a\u2069\u200f\u061c", r"\u2066a\u2069\u200f\u061c"),
+        ("a\u2028b", r"a\u2028b"),
+        ("\udcff.csv", r"\udcff.csv"),
+    ],
+)
+def test_controls_are_shown_and_everything_else_stays(text: str, shown: str) -> None:
+    assert escape_controls(text) == shown
+
+
+def test_every_control_character_and_mark_of_direction_of_unicode_is_escaped() -> None:
+    """By the categories and bidirectional classes of the Unicode Character Database."""
+    left = [
+        f"{code:04x}"
+        for code in range(0x110000)
+        if unicodedata.category(chr(code)) in ("Cc", "Zl", "Zp", "Cs")
+        or unicodedata.bidirectional(chr(code)) in ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        if escape_controls(chr(code)) == chr(code)
+    ]
+    assert left == []
+
+
+def test_an_escaped_text_is_ascii_where_it_was_escaped_and_stays_as_it_is() -> None:
+    once = escape_controls("".join(map(chr, range(0x3000))))
+    assert escape_controls(once) == once
