@@ -1,8 +1,8 @@
-"""The first reading: each file once, against the accepted records of the file before, and the totals of the customers.
+"""The first reading: each file once, against the accepted records of its parent, and the totals of the customers.
 
 A customer is known by a number from then on, and so is what belongs to it: an order gets its customer's number while
-it is read, an item that of its order, and items are summed up by it in the same go. What gets no number has no accepted
-parent.
+it is read, an item that of its order, and items are summed up by it in the same pass. A record without an accepted
+parent gets no number.
 """
 
 from __future__ import annotations
@@ -10,43 +10,46 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
-from pipeline.reading.csv_parser import CsvFile
-from pipeline.reading.sql import quoted
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.sql import Step, query, quoted
+from pipeline.reading.steps import records_sql
 
 Connection = duckdb.DuckDBPyConnection
 
 
-def open_books(connection: Connection) -> None:
-    """Make `scanned`, the sums of each file by the rule that its records break (0: blank, NULL: none).
+def create_control_totals(connection: Connection) -> None:
+    """Create `control_totals`: records and amounts of each file by the error that its records have by themselves.
 
-    They are taken from the records apart from everything else that comes of them: the other side of the books.
+    They are summed up straight from the records, apart from all that becomes of them: one side of the reconciliation.
     """
     connection.execute(
-        """CREATE TABLE scanned (kind VARCHAR, rule UTINYINT, records BIGINT, amount DECIMAL(38,4), row_ids BIGINT,
-            distinct_numbers BIGINT)"""
+        """CREATE TABLE control_totals (kind VARCHAR, is_blank BOOLEAN, code error_code, records BIGINT,
+            amount DECIMAL(38,4), row_ids BIGINT, distinct_numbers BIGINT)"""
     )
 
 
 def read_records(connection: Connection, file: CsvFile) -> None:
-    """Read a file once, when its parents are judged, and enter it into the books.
+    """Read a file once, after its parent was judged, and add its control totals.
 
-    Leaves `<kind>_good`, the records that break no rule by themselves: those with a reference of their own one by one
-    (reference, customer, records: 1), and in `<kind>_repeated` the references that more than one of them has; the
-    others summed up by customer (customer, records, amount), without those that have no accepted parent.
+    Leaves `<kind>_good`, the records without an error of their own. Those with a reference of their own are kept one
+    by one (reference, customer, records: 1), and `<kind>_repeated` has the references that more than one of them has;
+    the others are summed up by customer (customer, records, amount), without those that have no accepted parent.
     """
     kind = file.kind
     if KINDS[kind].identity:
         connection.execute(
-            f"CREATE TABLE {kind}_read AS SELECT rule, reference, customer, number, has_id FROM ({_rows(file)})"
+            f"""CREATE TABLE {kind}_read AS
+            SELECT is_blank, code, reference, customer, number, has_id FROM ({_numbered_records(file)})"""
         )
-        _enter(
+        _add_control_totals(
             connection,
             kind,
-            f"""SELECT rule, id_block, count(*) AS records, NULL::DECIMAL(38,4) AS amount, {_ID_BITS} AS id_bits
-            FROM (SELECT *, {_ID_BLOCK} AS id_block FROM {kind}_read) GROUP BY rule, id_block""",
+            f"""SELECT is_blank, code, id_block, count(*) AS records, NULL::DECIMAL(38,4) AS amount,
+                {_ID_BITS} AS id_bits
+            FROM (SELECT *, {_ID_BLOCK} AS id_block FROM {kind}_read) GROUP BY is_blank, code, id_block""",
         )
         # Only the references are needed any more, and memory is.
-        for column in ("rule", "number", "has_id"):
+        for column in ("is_blank", "code", "number", "has_id"):
             connection.execute(f"ALTER TABLE {kind}_read DROP COLUMN {column}")
         customer = "customer" if KINDS[kind].parent else "rowid::UINTEGER AS customer"
         connection.execute(
@@ -59,40 +62,47 @@ def read_records(connection: Connection, file: CsvFile) -> None:
         )
     else:
         connection.execute(f"CREATE TABLE {kind}_read AS {_sums(file)}")
-        _enter(connection, kind, f"FROM {kind}_read WHERE is_book")
+        _add_control_totals(connection, kind, f"FROM {kind}_read WHERE is_control_total")
         connection.execute(
             f"""CREATE VIEW {kind}_good AS SELECT customer, records, amount FROM {kind}_read
-            WHERE NOT is_book AND customer IS NOT NULL"""
+            WHERE NOT is_control_total AND customer IS NOT NULL"""
         )
 
 
-def _enter(connection: Connection, kind: Kind, blocks: str) -> None:
+def _add_control_totals(connection: Connection, kind: Kind, blocks: str) -> None:
     connection.execute(
-        f"""INSERT INTO scanned
-        SELECT '{kind}', rule, sum(records), sum(amount), sum(records) FILTER (id_block IS NOT NULL),
+        f"""INSERT INTO control_totals
+        SELECT '{kind}', is_blank, code, sum(records), sum(amount), sum(records) FILTER (id_block IS NOT NULL),
             sum(bit_count(id_bits))
-        FROM ({blocks}) GROUP BY rule"""
+        FROM ({blocks}) GROUP BY is_blank, code"""
     )
 
 
 def _sums(file: CsvFile) -> str:
-    """Return the SQL that sums up a file's records twice in one pass, by customer and by rule."""
-    return f"""SELECT customer, rule, id_block, grouping(rule) = 0 AS is_book,
+    """Return the SQL that sums up a file's records twice in one pass: by customer, and by error."""
+    return f"""SELECT customer, is_blank, code, id_block, grouping(code) = 0 AS is_control_total,
             count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits
-        FROM (SELECT *, {_ID_BLOCK} AS id_block FROM ({_rows(file)}))
-        GROUP BY GROUPING SETS ((customer), (rule, id_block))"""
+        FROM (SELECT *, {_ID_BLOCK} AS id_block FROM ({_numbered_records(file)}))
+        GROUP BY GROUPING SETS ((customer), (is_blank, code, id_block))"""
 
 
-def _rows(file: CsvFile) -> str:
+def _numbered_records(file: CsvFile) -> str:
     """Return the SQL of a file's records with the number of their customer; those not good have no reference."""
     parent = KINDS[file.kind].parent
-    records = f"""SELECT rule, amount, CASE WHEN rule IS NULL THEN {key(file.kind)} END AS reference,
-            CASE WHEN rule IS NULL THEN {owner(file.kind)} END AS parent, {_row_id(file)}
-        FROM ({file.records_sql()})"""
+    records = Step(
+        "records",
+        f"""SELECT is_blank, code, amount, CASE WHEN is_good THEN {key(file.kind)} END AS reference,
+            CASE WHEN is_good THEN {owner(file.kind)} END AS parent, {_row_id(file)}
+        FROM ({records_sql(file)})""",
+    )
     if parent is None:
-        return f"SELECT *, NULL::UINTEGER AS customer FROM ({records})"
-    return f"""SELECT records.*, customer
-        FROM ({records}) AS records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference"""
+        return query([records], "*, NULL::UINTEGER AS customer")
+    numbered = Step(
+        "numbered",
+        f"""SELECT records.*, customer
+        FROM records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference""",
+    )
+    return query([records, numbered])
 
 
 # That row ids are distinct is shown by a bit for each number, in blocks of 64: that takes a tenth of the time and

@@ -12,21 +12,24 @@ import duckdb
 
 from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
-from pipeline.joining.control_totals import open_books, read_records, total
+from pipeline.joining.control_totals import create_control_totals, read_records, total
 from pipeline.joining.refusals import judge, refusals, refused_by_code, write_rejects
 from pipeline.joining.results import write_references, write_results
+from pipeline.joining.sentences import create_sentences
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.data_model import Kind, rejects_name
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line, removed_item
 from pipeline.model.messages import message_for, number_text
-from pipeline.reading.csv_parser import MAX_CELL_SHOWN, CsvFile, SourceFile, read_file
+from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import file_literal, open_database
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
 _MAX_NAMES = 20
+_MAX_NAME_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class _Run:
                 file=files[kind].name,
                 delimiter=files[kind].header.delimiter,
                 decimal_mark=files[kind].decimal_mark,
-                ignored_columns=_told(files[kind].header.ignored),
+                ignored_columns=_shortened(files[kind].header.ignored),
                 read=counts[kind].read,
                 counted=counts[kind].read - counts[kind].refused,
                 refused=counts[kind].refused,
@@ -185,7 +188,7 @@ class _Run:
                 file=sources[kind].name,
                 delimiter=files[kind].header.delimiter if kind in files else None,
                 decimal_mark=files[kind].decimal_mark if kind in files else None,
-                ignored_columns=_told(files[kind].header.ignored) if kind in files else (),
+                ignored_columns=_shortened(files[kind].header.ignored) if kind in files else (),
                 file_error=str(refused[kind].code) if kind in refused else None,
             )
             for kind in Kind
@@ -204,7 +207,8 @@ class _Run:
 
     def _judge(self, files: Mapping[Kind, CsvFile], sources: Mapping[Kind, SourceFile]) -> dict[Kind, Counts]:
         """Read one file after the other, find what is refused, and sum up what is left by customer."""
-        open_books(self._connection)
+        create_control_totals(self._connection)
+        create_sentences(self._connection)
         refused = {}
         for kind in Kind:
             read_records(self._connection, files[kind])
@@ -215,7 +219,7 @@ class _Run:
         for kind in Kind:
             lines, blank = self._row(
                 """SELECT coalesce(sum(records), 0)::BIGINT,
-                    coalesce(sum(records) FILTER (rule = 0), 0)::BIGINT FROM scanned WHERE kind = ?""",
+                    coalesce(sum(records) FILTER (is_blank), 0)::BIGINT FROM control_totals WHERE kind = ?""",
                 [str(kind)],
             )
             by_code = refused_by_code(self._connection, kind) if refused[kind] else {}
@@ -229,7 +233,7 @@ class _Run:
                 path.unlink()
 
     def _reconcile(self, files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts]) -> Reconciliation:
-        """Compare both sides of the books and fail where they differ.
+        """Compare what was read with what was made of it, and fail where they differ.
 
         One side is taken before any grouping and joining: line ends counted while the file was looked at, and
         amounts summed straight from the records. The other is what will be delivered plus what was refused.
@@ -247,7 +251,7 @@ class _Run:
                     f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
                 )
         scanned, refused_amount, without = self._row(
-            """SELECT (SELECT coalesce(sum(amount), 0) FROM scanned),
+            """SELECT (SELECT coalesce(sum(amount), 0) FROM control_totals),
                 (SELECT coalesce(sum(amount), 0) FROM items_refused),
                 (SELECT count(*) - count(amount) FROM items_refused)"""
         )
@@ -328,7 +332,7 @@ def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
     return sorted(Kind, key=lambda kind: sources[kind].name)
 
 
-def _told(names: tuple[str, ...]) -> tuple[str, ...]:
+def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
     """Shorten a list of column names, of which a file may have any number, for the ledger."""
     more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
-    return tuple(name[:MAX_CELL_SHOWN] for name in names[:_MAX_NAMES]) + more
+    return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more

@@ -15,17 +15,15 @@ _FETCH = 20_000
 
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
     """Add the put requests of the relation `results` (customer_reference, orders, amount) to the chunks."""
-    # JSON escapes are left to the json function only where a reference needs any.
+    key, sort_key = literal(customer_key("")), literal(customer_sort_key(batch))
     rows = connection.execute(
-        f"""SELECT '{{"PutRequest":{{"Item":{{"pk":{{"S":"' || {literal(customer_key(""))} || reference
-            || '"}},"sk":{{"S":' || {literal('"' + customer_sort_key(batch) + '"')}
-            || '}},"customer_reference":{{"S":"' || reference
-            || '"}},"number_of_orders":{{"N":"' || orders
-            || '"}},"total_amount_spent":{{"N":"'
-            || rtrim(rtrim(amount::VARCHAR, '0'), '.') || '"}}}}}}}}' AS line
-        FROM (SELECT *, CASE WHEN regexp_full_match(customer_reference, '[ !#-\\[\\]-~]*') THEN customer_reference
-                ELSE (to_json(customer_reference)::VARCHAR)[2:-2] END AS reference FROM results)
-        ORDER BY customer_reference"""
+        f"""SELECT to_json({{'PutRequest': {{'Item': {{
+            'pk': {{'S': {key} || customer_reference}},
+            'sk': {{'S': {sort_key}}},
+            'customer_reference': {{'S': customer_reference}},
+            'number_of_orders': {{'N': orders::VARCHAR}},
+            'total_amount_spent': {{'N': rtrim(rtrim(amount::VARCHAR, '0'), '.')}}
+        }}}}}})::VARCHAR FROM results ORDER BY customer_reference"""
     )
     while found := rows.fetchmany(_FETCH):
         chunks.add([row[0] for row in found])

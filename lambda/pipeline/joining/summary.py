@@ -32,7 +32,7 @@ class FileSummary:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Both sides of the books as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
+    """Both sides of the reconciliation as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
 
     These are the amounts of items with a valid total_price; `refused_without_amount` counts the refused items that
     have none.

@@ -63,6 +63,26 @@ FILE_CODES = frozenset(
 )
 """The codes that refuse a whole file, and with it the batch."""
 
+RECORD_CODES = (
+    ErrorCode.NOT_UTF8,
+    ErrorCode.RECORD_TOO_LONG,
+    ErrorCode.BAD_QUOTING,
+    ErrorCode.WRONG_CELL_COUNT,
+    ErrorCode.EMPTY_REFERENCE,
+    ErrorCode.REFERENCE_TOO_LONG,
+    ErrorCode.NOT_AN_INTEGER,
+    ErrorCode.NOT_A_TIMESTAMP,
+    ErrorCode.AMBIGUOUS_AMOUNT,
+    ErrorCode.NOT_AN_AMOUNT,
+    ErrorCode.UNKNOWN_CUSTOMER,
+    ErrorCode.UNKNOWN_ORDER,
+    ErrorCode.REFUSED_CUSTOMER,
+    ErrorCode.REFUSED_ORDER,
+    ErrorCode.DUPLICATE_ID,
+    ErrorCode.DUPLICATE_REFERENCE,
+)
+"""The codes of records, in the order of their rules: the record as a whole, its cells, other records."""
+
 SENTENCES: Mapping[ErrorCode, str] = {
     ErrorCode.EMPTY_FILE: "the file is empty; it needs at least a header line that names {columns}",
     ErrorCode.DAMAGED_GZIP: "the gzip data is cut short or damaged; compress and upload the file again",

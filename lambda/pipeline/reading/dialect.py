@@ -25,7 +25,7 @@ BLOCK = 1 << 20
 MAX_LINE = 16 * BLOCK
 """No physical line may be longer: beyond it lies no CSV of customers, orders or items."""
 
-_MARKS = "\x1f\x1e\x1d\x1c\x1a" + "".join(map(chr, range(1, 9))) + "\x0b\x0c" + "".join(map(chr, range(14, 26)))
+_SENTINELS = "\x1f\x1e\x1d\x1c\x1a" + "".join(map(chr, range(1, 9))) + "\x0b\x0c" + "".join(map(chr, range(14, 26)))
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -39,7 +39,7 @@ class RefusedFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class Sentinels:
     """Three control characters that the file does not use, so that they can stand for something else.
 
     `cell` is what DuckDB takes for a delimiter, so that it reads whole lines; `newline` stands for a line end in a
@@ -60,7 +60,7 @@ class Text:
     has_quotes: bool
     is_regular: bool
     """Valid UTF-8 throughout, all lines end with a line feed and none is long."""
-    marks: Marks
+    sentinels: Sentinels
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +161,8 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
     if not size:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
     scan.finish()
-    marks = Marks(*_MARKS[:3]) if scan.marks_are_free else _free_marks(path)
-    return Text(path, scan.lines, scan.has_quotes, scan.is_regular, marks)
+    sentinels = Sentinels(*_SENTINELS[:3]) if scan.sentinels_are_free else _free_sentinels(path)
+    return Text(path, scan.lines, scan.has_quotes, scan.is_regular, sentinels)
 
 
 def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
@@ -192,7 +192,7 @@ class _Scan:
         self.lines = 0
         self.has_quotes = False
         self.is_regular = True
-        self.marks_are_free = True
+        self.sentinels_are_free = True
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = False
         self._last = b""
@@ -202,7 +202,9 @@ class _Scan:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         self.lines += block.count(b"\n")
         self.has_quotes = self.has_quotes or b'"' in block
-        self.marks_are_free = self.marks_are_free and not any(mark.encode() in block for mark in _MARKS[:3])
+        self.sentinels_are_free = self.sentinels_are_free and not any(
+            sentinel.encode() in block for sentinel in _SENTINELS[:3]
+        )
         self.is_regular = self.is_regular and b"\r" not in block and self._is_utf8(block) and self._is_short(block)
         self._last = block[-1:]
 
@@ -224,16 +226,16 @@ class _Scan:
         return len(block) < BLOCK or b"\n" in block
 
 
-def _free_marks(path: Path) -> Marks:
+def _free_sentinels(path: Path) -> Sentinels:
     used: set[int] = set()
-    others = bytes(set(range(256)) - {ord(mark) for mark in _MARKS})
+    others = bytes(set(range(256)) - {ord(sentinel) for sentinel in _SENTINELS})
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
             used.update(block.translate(None, others))
-    free = [mark for mark in _MARKS if ord(mark) not in used]
+    free = [sentinel for sentinel in _SENTINELS if ord(sentinel) not in used]
     if len(free) < 3:
         raise RefusedFileError(ErrorCode.BINARY_FILE)
-    return Marks(*free[:3])
+    return Sentinels(*free[:3])
 
 
 def read_header(path: Path, kind: Kind) -> Header:

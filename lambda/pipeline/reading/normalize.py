@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.dialect import BLOCK, MAX_LINE, Grammar, Marks, RefusedFileError, Text
+from pipeline.reading.dialect import BLOCK, MAX_LINE, Grammar, RefusedFileError, Sentinels, Text
 
 MAX_RECORD = 1_000_000
 """Bytes of a record; a longer one is refused, and no more than this of it is kept."""
@@ -40,7 +40,7 @@ def rewrite(text: Text, delimiter: str, target: Path) -> RecordLines:
     """Write the file's records to `target`, one a line, and refuse the file where a quote is never closed."""
     joins = target.with_suffix(".joins.csv")
     with target.open("wb") as lines, joins.open("w") as joined:
-        writer = _Writer(lines, joined, Grammar(delimiter), text.marks)
+        writer = _Writer(lines, joined, Grammar(delimiter), text.sentinels)
         for block in _whole_lines(text.path):
             writer.write(block)
         writer.finish()
@@ -77,12 +77,12 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 class _Writer:
     """Puts records together from physical lines and writes each as one line."""
 
-    def __init__(self, target: IO[bytes], joined: IO[str], grammar: Grammar, marks: Marks) -> None:
+    def __init__(self, target: IO[bytes], joined: IO[str], grammar: Grammar, sentinels: Sentinels) -> None:
         self._target = target
         self._joined = joined
         self._grammar = grammar
-        self._newline = marks.newline.encode()
-        self._invalid = marks.invalid.encode()
+        self._newline = sentinels.newline.encode()
+        self._invalid = sentinels.invalid.encode()
         self._open: list[bytes] = []
         self._open_bytes = 0
         self._open_lines = 0

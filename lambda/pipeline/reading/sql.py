@@ -1,16 +1,35 @@
-"""DuckDB: opening a database, asking a question, writing names and strings into SQL."""
+"""DuckDB: opening a database, asking a question, queries of named steps, names and strings in SQL."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import duckdb
 
+from pipeline.model.error_codes import RECORD_CODES
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One SELECT of a query, and the name under which the steps after it read its rows."""
+
+    name: str
+    sql: str
+
+
+def query(steps: Sequence[Step], select: str = "*") -> str:
+    """Put steps together into one query of the last one's rows; each can also be run and looked at alone."""
+    ctes = ",\n".join(f"{step.name} AS NOT MATERIALIZED ({step.sql})" for step in steps)
+    return f"WITH {ctes}\nSELECT {select} FROM {steps[-1].name}"
+
 
 def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """Open a database in memory that spills to `workdir` and writes nowhere else."""
-    return duckdb.connect(
+    """Open a database in memory that spills to `workdir` and writes nowhere else, with our macros and types."""
+    connection = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": f"{memory_mb}MB",
@@ -26,6 +45,15 @@ def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBP
             "disabled_optimizers": "join_order,build_side_probe_side",
         },
     )
+    create_macros(connection)
+    return connection
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the macros of `macros.sql` and the type `error_code`, which sorts codes in the order of their rules."""
+    codes = ", ".join(literal(code) for code in RECORD_CODES)
+    connection.execute(f"CREATE TYPE error_code AS ENUM ({codes})")
+    connection.execute((resources.files(__package__) / "macros.sql").read_text(encoding="utf-8"))
 
 
 def ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:

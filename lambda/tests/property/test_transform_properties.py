@@ -182,11 +182,11 @@ def test_any_mix_of_defects_gives_the_reference_s_result(batch: dict[Kind, bytes
 
 @searched
 @given(batches)
-def test_the_books_are_balanced_and_every_record_is_counted_or_refused(batch: dict[Kind, bytes]) -> None:
+def test_the_totals_are_reconciled_and_every_record_is_counted_or_refused(batch: dict[Kind, bytes]) -> None:
     observed = observe(batch)
-    books = observed.summary["reconciliation"]
+    totals = observed.summary["reconciliation"]
     delivered = sum((total for _, total in observed.customers.values()), Decimal(0))
-    assert Decimal(books["scanned_amount"]) == delivered + Decimal(books["refused_amount"])
+    assert Decimal(totals["scanned_amount"]) == delivered + Decimal(totals["refused_amount"])
     for kind, summary in observed.summary["files"].items():
         assert summary["read"] == summary["counted"] + summary["refused"]
         assert summary["refused"] == len(observed.rejects.get(Kind(kind), []))

@@ -1,4 +1,4 @@
-"""The join: totals, refusals across files, chunks, corrections and the books."""
+"""The join: totals, refusals across files, chunks, corrections and the reconciliation."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_good_day_gives_each_customer_s_orders_and_amount(tmp_path: Path) -> N
     assert outcome.rejects == {}
 
 
-def test_the_summary_tells_what_was_decided_and_both_sides_of_the_books() -> None:
+def test_the_summary_tells_what_was_decided_and_both_sides_of_the_reconciliation() -> None:
     summary = observe(day(items=ITEMS + b"o9,pen,1,3.00\no1,pen,x,0.50\no1,pen,1,free\n")).summary
     assert summary["files"]["items"] == {
         "file": "items_20220131.csv",
@@ -283,12 +283,12 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
         ("UPDATE results SET amount = amount + 0.0001", "amounts read sum up to 87.5000"),
         ("DELETE FROM results WHERE customer_reference = 'c2'", "customers_20220131.csv: 2 records were read, but 1"),
         (
-            "UPDATE scanned SET records = records - 1 WHERE kind = 'items'",
+            "UPDATE control_totals SET records = records - 1 WHERE kind = 'items'",
             "items_20220131.csv has 2 lines after its header",
         ),
     ],
 )
-def test_a_run_fails_where_the_books_do_not_balance(
+def test_a_run_fails_where_the_control_totals_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, told: str
 ) -> None:
     def total_wrongly(connection: duckdb.DuckDBPyConnection) -> None:

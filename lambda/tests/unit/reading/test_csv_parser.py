@@ -13,7 +13,8 @@ import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from pipeline.model.data_model import Kind
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.csv_parser import CsvFile, SourceFile, read_file
+from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import BLOCK, DELIMITERS, MAX_LINE, Grammar, RefusedFileError
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import literal, open_database, quoted

@@ -1,0 +1,108 @@
+"""The rules between records, as one SQL text: a record's parent, a repeated row id, a repeated reference.
+
+They are applied one after another, each to the records that the ones before left: so a record is only ever a duplicate
+of one that stood until then. Explicit columns, LEFT JOIN, window functions and no more, so that every engine with
+standard SQL runs the same text: DuckDB here, Spark for days that are too large for one function.
+"""
+
+from __future__ import annotations
+
+from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.error_codes import ErrorCode
+from pipeline.reading.sql import Step, query
+
+UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
+REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
+
+CANDIDATE_COLUMNS = {
+    "line_number": "BIGINT",
+    "line": "STRING",
+    "cell_count": "BIGINT",
+    "id": "STRING",
+    "reference": "STRING",
+    "parent": "STRING",
+    "amount": "DECIMAL(18,4)",
+    "customer_reference": "STRING",
+    "order_reference": "STRING",
+    "code": "STRING",
+    "column_name": "STRING",
+    "value": "STRING",
+}
+"""Columns of the relation of candidates: `code` is NULL where a record breaks no rule by itself.
+
+`reference` is what tells records of the kind apart, `parent` the reference of the record that it belongs to, `value`
+the cell of the column `column_name`, which the error is about.
+"""
+
+JUDGED_COLUMNS = CANDIDATE_COLUMNS | {"own_code": "STRING", "first_line": "BIGINT"}
+"""`own_code` is the error of the record by itself, `first_line` the line of the record that this one repeats."""
+
+_PASSED_ON = ", ".join(name for name in CANDIDATE_COLUMNS if name not in ("code", "column_name", "value"))
+
+
+def judged_candidates(kind: Kind, has_row_ids: bool) -> str:
+    """Select the candidates of a kind with their final `code`, NULL where they stand.
+
+    Reads `<kind>_candidates`, and of the parent's kind `<parent>_accepted` (reference) and `<parent>_refused`.
+    """
+    record_kind = KINDS[kind]
+    steps = [_standing(kind)]
+    if record_kind.parent:
+        steps.append(_check_parent(*record_kind.parent, records=steps[-1].name))
+    if has_row_ids:
+        steps += _check_repeated("id", ROW_ID, ErrorCode.DUPLICATE_ID, records=steps[-1].name)
+    if record_kind.identity:
+        steps += _check_repeated(
+            "reference", record_kind.identity, ErrorCode.DUPLICATE_REFERENCE, records=steps[-1].name
+        )
+    columns = ", ".join(JUDGED_COLUMNS)
+    broken = f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
+        FROM {kind}_candidates WHERE code IS NOT NULL"""
+    every = Step("every", f"SELECT {columns} FROM ({broken}) UNION ALL SELECT {columns} FROM {steps[-1].name}")
+    return query([*steps, every], columns)
+
+
+def _standing(kind: Kind) -> Step:
+    """Take the candidates that break no rule by themselves."""
+    return Step(
+        "standing",
+        f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
+        FROM {kind}_candidates WHERE code IS NULL""",
+    )
+
+
+def _check_parent(kind: Kind, column: str, records: str) -> Step:
+    """Refuse the records whose parent is not among the accepted records of its kind."""
+    return Step(
+        "with_parent",
+        f"""SELECT {_PASSED_ON}, own_code, first_line,
+            CASE WHEN accepted_reference IS NOT NULL THEN CAST(NULL AS STRING)
+                WHEN refused_reference IS NOT NULL THEN '{REFUSED[kind]}' ELSE '{UNKNOWN[kind]}' END AS code,
+            '{column}' AS column_name, parent AS value
+        FROM {records}
+        LEFT JOIN (SELECT reference AS accepted_reference FROM {kind}_accepted) AS accepted
+            ON parent = accepted_reference
+        LEFT JOIN (SELECT DISTINCT {column} AS refused_reference FROM {kind}_refused) AS refused
+            ON parent = refused_reference""",
+    )
+
+
+def _check_repeated(key: str, column: str, code: ErrorCode, records: str) -> list[Step]:
+    """Refuse every record but the first of those that still stand and have the same key."""
+    earliest = Step(
+        f"earliest_{key}",
+        f"""SELECT {_PASSED_ON}, own_code, first_line, code, column_name, value,
+            min(line_number) OVER (PARTITION BY code IS NULL, {key}) AS earliest
+        FROM {records}""",
+    )
+    later = f"code IS NULL AND {key} <> '' AND earliest < line_number"
+    repeated = Step(
+        f"unrepeated_{key}",
+        f"""SELECT {_PASSED_ON}, own_code,
+            CASE WHEN {later} THEN earliest ELSE first_line END AS first_line,
+            CASE WHEN {later} THEN '{code}' ELSE code END AS code,
+            CASE WHEN {later} THEN '{column}' ELSE column_name END AS column_name,
+            CASE WHEN {later} THEN {key} ELSE value END AS value
+        FROM {earliest.name}""",
+    )
+    return [earliest, repeated]

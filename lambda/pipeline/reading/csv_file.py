@@ -1,0 +1,48 @@
+"""What is known about a file of records before its records are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.model.data_model import KINDS, ROW_ID, Column, Kind
+from pipeline.reading.dialect import Header, Sentinels
+from pipeline.reading.normalize import RecordLines
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as the partner sent it: its name and where its bytes are."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A file of one record a line, and its dialect: all that the SQL of its records needs."""
+
+    kind: Kind
+    name: str
+    records: RecordLines
+    header: Header
+    sentinels: Sentinels
+    has_quotes: bool
+    decimal_mark: str = "."
+
+    @property
+    def record_count(self) -> int:
+        """Lines after the header, blank ones included; counted without DuckDB."""
+        return self.records.records - self.header.skip
+
+    @property
+    def has_row_ids(self) -> bool:
+        """Tell whether the file has the optional column of row ids."""
+        return ROW_ID in self.header.positions
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that are read, in the order of the table of record kinds."""
+        extra = (Column(ROW_ID),) if self.has_row_ids else ()
+        return KINDS[self.kind].columns + extra

@@ -1,0 +1,64 @@
+"""The rules for a record by itself, in the order in which they are checked: the first that it breaks is its error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.model.data_model import KINDS, Column, ColumnType
+from pipeline.model.error_codes import ErrorCode
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.dialect import Grammar
+from pipeline.reading.normalize import MAX_RECORD
+from pipeline.reading.sql import literal, quoted
+
+MAX_REFERENCE = 1024
+"""Bytes of a reference: with the prefix before it, it must fit a table key of 2,048 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a record must not be: `broken` is a condition on the step `columns`, `column` the cell that it is about."""
+
+    code: ErrorCode
+    broken: str
+    column: str | None = None
+
+
+def rules(file: CsvFile) -> tuple[Rule, ...]:
+    """Return the rules for the records of a file, first those for the record as a whole."""
+    of_cells = (rule for column in KINDS[file.kind].columns for rule in _column_rules(column, file.decimal_mark))
+    return (*_record_rules(file), *of_cells)
+
+
+def has_all_cells(code: str = "code") -> str:
+    """Return the condition that a record with this error has the header's cells, so that each has a name."""
+    return f"({code} IS NULL OR {code} > '{ErrorCode.WRONG_CELL_COUNT}'::error_code)"
+
+
+def _record_rules(file: CsvFile) -> Iterator[Rule]:
+    yield Rule(ErrorCode.NOT_UTF8, f"starts_with(line, {literal(file.sentinels.invalid)})")
+    yield Rule(ErrorCode.RECORD_TOO_LONG, f"strlen(line) > {MAX_RECORD}")
+    if file.has_quotes:
+        record = literal(Grammar(file.header.delimiter).record)
+        yield Rule(ErrorCode.BAD_QUOTING, f"contains(line, '\"') AND NOT regexp_full_match(line, {record})")
+    yield Rule(ErrorCode.WRONG_CELL_COUNT, f"cell_count <> {len(file.header.names)}")
+
+
+def _column_rules(column: Column, decimal_mark: str) -> Iterator[Rule]:
+    name = quoted(column.name)
+    match column.type:
+        case ColumnType.REFERENCE:
+            yield Rule(ErrorCode.EMPTY_REFERENCE, f"{name} = ''", column.name)
+            yield Rule(ErrorCode.REFERENCE_TOO_LONG, f"strlen({name}) > {MAX_REFERENCE}", column.name)
+        case ColumnType.INTEGER:
+            yield Rule(ErrorCode.NOT_AN_INTEGER, f"NOT is_integer({name})", column.name)
+        case ColumnType.TIMESTAMP:
+            yield Rule(ErrorCode.NOT_A_TIMESTAMP, f"NOT is_integer({name})", column.name)
+        case ColumnType.AMOUNT:
+            if decimal_mark == ",":
+                pointed = f"is_amount({name}, '.') AND NOT is_amount({name}, ',')"
+                yield Rule(ErrorCode.AMBIGUOUS_AMOUNT, pointed, column.name)
+            yield Rule(ErrorCode.NOT_AN_AMOUNT, f"NOT is_amount({name}, '{decimal_mark}')", column.name)
+        case _:
+            return  # free text

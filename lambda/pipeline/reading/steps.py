@@ -1,0 +1,176 @@
+"""The SQL of a file's records, step by step: lines → cells → columns → judged.
+
+DuckDB reads whole lines, one record each; the steps split them into cells and check the cells by the table of record
+kinds. So a record's number is its line, its text is at hand when it is refused, and nothing depends on how a CSV
+reader recovers from a bad record.
+"""
+
+from __future__ import annotations
+
+from pipeline.model.data_model import ROW_ID, Column, ColumnType
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.dialect import BLOCK, Grammar
+from pipeline.reading.rules import MAX_REFERENCE, has_all_cells, rules
+from pipeline.reading.sql import Step, file_literal, literal, query, quoted
+
+AMOUNT = "DECIMAL(18,4)"
+
+_WORD = "[0-9A-Za-z]"
+_MAX_COLUMNS = 200
+"""With more of them the form of a clean record would become too large an expression."""
+_NOTHING = r"[^\x00-\x{10FFFF}]"
+_PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
+_SHORT_INTEGER = "-?[0-9]{1,18}"
+
+
+def records_sql(file: CsvFile, lines: str | None = None) -> str:
+    """Select the records of a file: line, the cells by name, cell_count, amount, code, is_blank, is_good.
+
+    `lines` is a relation of (record, line) to take instead of all lines of the file; `record` is then passed on.
+    """
+    return query([lines_step(file, lines), cells_step(file), columns_step(file), judged_step(file)])
+
+
+def lines_step(file: CsvFile, lines: str | None = None) -> Step:
+    """(record, line): each line is one record. It has a number only where `lines` brings one."""
+    return Step("lines", f"SELECT record, line FROM {lines or f'(SELECT NULL AS record, line FROM {scan(file)})'}")
+
+
+def cells_step(file: CsvFile) -> Step:
+    """(record, line, is_clean, cells): the cells as they stand in the line, those of a clean record without quotes.
+
+    A clean record is certainly good, and its cells need no trimming: nearly all are such. Whatever does not have this
+    form is checked rule by rule.
+    """
+    delimiter = literal(file.header.delimiter)
+    cells = f"string_split(line, {delimiter})"
+    if file.has_quotes:
+        grammar = Grammar(file.header.delimiter)
+        cell = literal(f"({grammar.quoted}|{grammar.unquoted}){_escaped(file.header.delimiter)}")
+        cells = f"""CASE WHEN NOT contains(line, '"') THEN {cells}
+            WHEN is_clean THEN string_split(replace(line, '"', ''), {delimiter})
+            ELSE regexp_extract_all(line || {delimiter}, {cell}, 1) END"""
+    form = literal(_clean_form(file))
+    return Step(
+        "cells",
+        f"""SELECT record, line, is_clean, {cells} AS cells
+        FROM (SELECT *, strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {form}) AS is_clean FROM lines)""",
+    )
+
+
+def columns_step(file: CsvFile) -> Step:
+    """(record, line, is_clean, cell_count, the cells by name): without quotes, and trimmed but for free text."""
+    # CASE evaluates row by row only what is needed: nothing but the cell where the record is clean.
+    columns = ", ".join(
+        f"CASE WHEN is_clean THEN {_cell(file, column)} ELSE {_text(file, column)} END AS {quoted(column.name)}"
+        for column in file.columns
+    )
+    return Step("columns", f"SELECT record, line, is_clean, len(cells) AS cell_count, {columns} FROM cells")
+
+
+def judged_step(file: CsvFile) -> Step:
+    """All of the columns, and amount (NULL where it is not valid), code (of the first rule broken), is_blank, is_good.
+
+    A record that is not whole has no amount: its cells have no certain names.
+    """
+    broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in rules(file))
+    return Step(
+        "judged",
+        f"""SELECT *, code IS NULL AND NOT is_blank AS is_good
+        FROM (SELECT *, {_amount(file)} AS amount, CASE WHEN is_clean THEN false ELSE is_blank(line) END AS is_blank,
+                CASE WHEN is_clean OR is_blank(line) THEN NULL {broken} END AS code
+            FROM columns)""",
+    )
+
+
+def numbered_lines(file: CsvFile) -> str:
+    """Select (record, line): the lines with their numbers. Needs the file read in order, so by one thread."""
+    return f"(SELECT row_number() OVER () + {file.header.skip} AS record, line FROM {scan(file)})"
+
+
+def broken_column(file: CsvFile) -> str:
+    """Return the SQL of the column that a record's error is about, NULL where it is about the record as a whole."""
+    found = rules(file)
+    codes = [rule.code for rule in found]
+    cases = [
+        # Several columns can break a rule of the same name: then the condition tells which was the first.
+        f"WHEN code = '{rule.code}'::error_code {f'AND {rule.broken}' if codes.count(rule.code) > 1 else ''} "
+        f"THEN {literal(rule.column)}"
+        for rule in found
+        if rule.column
+    ]
+    return f"CASE {' '.join(cases)} END"
+
+
+def has_decimal_comma(file: CsvFile) -> str:
+    """Ask whether any amount of the file has a comma."""
+    amounts = [column.name for column in file.columns if column.type is ColumnType.AMOUNT]
+    any_comma = " OR ".join(f"contains({quoted(amount)}, ',')" for amount in amounts) or "false"
+    return f"""SELECT EXISTS (SELECT 1 FROM ({records_sql(file)})
+        WHERE contains(line, ',') AND NOT is_blank AND {has_all_cells()} AND ({any_comma}))"""
+
+
+def has_broken_quotes(file: CsvFile) -> str:
+    """Ask whether any line is not a whole record by itself."""
+    record = literal(Grammar(file.header.delimiter).record)
+    return f"""SELECT EXISTS (SELECT 1 FROM {scan(file)}
+        WHERE contains(line, '"') AND NOT regexp_full_match(line, {record}))"""
+
+
+def scan(file: CsvFile) -> str:
+    """Read whole lines: quote, escape and comment are switched off, and the delimiter does not occur in the file."""
+    # By default a buffer is 16 times the longest line, which is more memory than reading by line needs.
+    return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
+        skip = {file.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(file.sentinels.cell)},
+        quote = '', escape = '', comment = '', new_line = '\\n', compression = 'none',
+        max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
+
+
+def _cell(file: CsvFile, column: Column) -> str:
+    return f"cells[{file.header.positions[column.name]}]"
+
+
+def _text(file: CsvFile, column: Column) -> str:
+    text = _cell(file, column)
+    if file.has_quotes:
+        text = f"unquoted({text})"
+    if file.records.joins:
+        text = f"replace({text}, {literal(file.sentinels.newline)}, chr(10))"
+    if column.type is not ColumnType.TEXT or column.name == ROW_ID:
+        text = f"trimmed({text})"
+    return text
+
+
+def _clean_form(file: CsvFile) -> str:
+    """Return the regular expression of a clean record."""
+    if len(file.header.names) > _MAX_COLUMNS:
+        return _NOTHING
+    columns = {file.header.positions[column.name]: column for column in file.columns}
+    delimiter = _escaped(file.header.delimiter)
+    forms = []
+    for position in range(1, len(file.header.names) + 1):
+        column = columns.get(position, Column(""))
+        form = {
+            ColumnType.REFERENCE: _PLAIN_REFERENCE,
+            ColumnType.INTEGER: _SHORT_INTEGER,
+            ColumnType.TIMESTAMP: _SHORT_INTEGER,
+            ColumnType.AMOUNT: f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}][0-9]{{1,4}})?",
+            ColumnType.TEXT: rf'[^{delimiter}"\x00-\x1f]*',
+        }[column.type]
+        if column.name == ROW_ID:
+            form = f"(?:{_PLAIN_REFERENCE})?"
+        forms.append(f'(?:{form}|"{form}")' if file.has_quotes else form)
+    return delimiter.join(forms)
+
+
+def _amount(file: CsvFile) -> str:
+    for column in file.columns:
+        if column.type is ColumnType.AMOUNT:
+            cell, mark = quoted(column.name), literal(file.decimal_mark)
+            is_valid = f"is_clean OR (cell_count = {len(file.header.names)} AND is_amount({cell}, {mark}))"
+            return f"CASE WHEN {is_valid} THEN as_amount({cell}, {mark}) END"
+    return f"CAST(NULL AS {AMOUNT})"
+
+
+def _escaped(delimiter: str) -> str:
+    return {"\t": r"\t", "|": r"\|"}.get(delimiter, delimiter)

@@ -1,0 +1,97 @@
+"""The macros, each by one SELECT over a table of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+from pipeline.model.error_codes import FILE_CODES, RECORD_CODES
+from pipeline.model.text import escape_controls
+from pipeline.reading.sql import Step, create_macros, query
+
+EXAMPLES = {
+    "is_blank(cell)": [(None, True), ("", True), ("  ", True), ("\t", False), ("\u00a0", False), ("a", False)],
+    "unquoted(cell)": [
+        ("a", "a"),
+        ('"a"', "a"),
+        ('"a""b"', 'a"b'),
+        ('a"b', 'a"b'),
+        ('""', ""),
+        ('""""', '"'),
+        ("", ""),
+    ],
+    "trimmed(cell)": [(" a b\t", "a b"), ("\r\n\u00a0é\u00a0", "é"), ("", ""), ("\x0ba", "\x0ba"), (" \t", "")],
+    "is_integer(cell)": [
+        ("0", True),
+        ("-007", True),
+        ("9223372036854775807", True),
+        ("-9223372036854775808", True),
+        ("0" * 40 + "5", True),
+        ("9223372036854775808", False),
+        ("+1", False),
+        ("1.0", False),
+        ("१", False),
+        ("", False),
+    ],
+    "is_amount(cell, '.')": [
+        ("1", True),
+        ("-12.5000", True),
+        ("99999999999999.9999", True),
+        ("100000000000000", False),
+        ("1.23456", False),
+        ("1,5", False),
+        (".5", False),
+        ("5.", False),
+        ("1e5", False),
+        ("", False),
+    ],
+    "is_amount(cell, ',')": [("1,5", True), ("1", True), ("1.5", False), ("1.234,5", False)],
+    "as_amount(cell, '.')::VARCHAR": [("12.5", "12.5000"), ("-0", "0.0000")],
+    "as_amount(cell, ',')::VARCHAR": [("12,5", "12.5000"), ("-99999999999999,9999", "-99999999999999.9999")],
+    "shown(cell)": [
+        (None, ""),
+        ("a", "a"),
+        ("é" * 81, "é" * 79 + "…"),
+        ("é" * 80, "é" * 80),
+        ("x\ny\tz\r\x01\x7f\x85", r"x\ny\tz\r\x01\x7f\x85"),
+        ("a\u202eb\u2066", r"a\u202eb\u2066"),
+        ("{0} e\u0301", "{0} e\u0301"),
+    ],
+    "amount_hint(cell, '.')": [("12,50", "use 12.50"), ("free", "such as 12.50")],
+    "amount_hint(cell, ',')": [("free", "such as 12,50")],
+}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        create_macros(connection)
+        yield connection
+
+
+@pytest.mark.parametrize("call", EXAMPLES)
+def test_a_macro_gives_for_each_example_what_the_rules_say(connection: duckdb.DuckDBPyConnection, call: str) -> None:
+    examples = EXAMPLES[call]
+    connection.execute("CREATE OR REPLACE TABLE examples (position INTEGER, cell VARCHAR)")
+    connection.executemany("INSERT INTO examples VALUES (?, ?)", [[i, cell] for i, (cell, _) in enumerate(examples)])
+    found = connection.execute(f"SELECT cell, {call} FROM examples ORDER BY position").fetchall()
+    assert found == examples
+
+
+def test_error_codes_sort_in_the_order_of_the_rules(connection: duckdb.DuckDBPyConnection) -> None:
+    codes = ", ".join(f"('{code}')" for code in sorted(RECORD_CODES))
+    found = connection.execute(f"SELECT code FROM (VALUES {codes}) AS t(code) ORDER BY code::error_code").fetchall()
+    assert [code for (code,) in found] == [str(code) for code in RECORD_CODES]
+    assert not FILE_CODES & set(RECORD_CODES)
+
+
+def test_steps_are_put_together_in_their_order(connection: duckdb.DuckDBPyConnection) -> None:
+    steps = [Step("numbers", "SELECT * FROM range(3) AS t(n)"), Step("doubled", "SELECT 2 * n AS n FROM numbers")]
+    assert connection.execute(query(steps, "sum(n)")).fetchall() == [(6,)]
+
+
+def test_cells_are_escaped_as_all_other_text_is(connection: duckdb.DuckDBPyConnection) -> None:
+    characters = "".join(chr(code) for code in range(1, 0x3000))
+    found = connection.execute("SELECT escaped(?)", [characters]).fetchall()
+    assert found == [(escape_controls(characters),)]
