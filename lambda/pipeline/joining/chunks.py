@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,18 @@ class Chunk:
 
 
 class ChunkWriter:
-    """Writes requests, in the order in which they come, into numbered files."""
+    """Writes requests, in the order in which they come, into numbered files.
 
-    def __init__(self, directory: Path, chunk_records: int) -> None:
+    Parameters
+    ----------
+    number
+        Of the first file: several writers can share the chunks of a day.
+    """
+
+    def __init__(self, directory: Path, chunk_records: int, number: int = 0) -> None:
         self._directory = directory
-        self._size = chunk_records
+        self.chunk_records = chunk_records
+        self._number = number
         self._lines: list[str] = []
         self._bytes = 0
         self.chunks: list[Chunk] = []
@@ -32,9 +39,9 @@ class ChunkWriter:
     def add(self, lines: list[str]) -> None:
         """Add request lines; full chunks are written at once."""
         lines = self._lines + lines if self._lines else lines
-        whole = len(lines) - len(lines) % self._size
-        for start in range(0, whole, self._size):
-            self._write(lines[start : start + self._size])
+        whole = len(lines) - len(lines) % self.chunk_records
+        for start in range(0, whole, self.chunk_records):
+            self._write(lines[start : start + self.chunk_records])
         self._lines = lines[whole:]
 
     def flush(self) -> None:
@@ -43,10 +50,19 @@ class ChunkWriter:
             self._write(self._lines)
             self._lines = []
 
+    def take_over(self, chunks: Sequence[Chunk]) -> None:
+        """Go on after chunks that others have written."""
+        self.chunks += chunks
+
     def _write(self, lines: list[str]) -> None:
-        path = self._directory / f"{len(self.chunks):05}.jsonl"
+        path = self._directory / chunk_name(self._number + len(self.chunks))
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.chunks.append(Chunk(path, len(lines)))
+
+
+def chunk_name(number: int) -> str:
+    """Name the file of a chunk."""
+    return f"{number:05}.jsonl"
 
 
 def put_items(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
-from pipeline.joining.control_totals import create_control_totals, read_records, total
-from pipeline.joining.refusals import judge, refusals, refused_by_code, write_rejects
-from pipeline.joining.results import write_references, write_results
-from pipeline.joining.sentences import create_sentences
+from pipeline.joining.duckdb_engine import DuckDBEngine
+from pipeline.joining.engine import Counts, Engine, Totals
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.data_model import Kind, rejects_name
 from pipeline.model.error_codes import SENTENCES, ErrorCode
-from pipeline.model.items import batch_key, delete_line, error_item, put_line, removed_item
+from pipeline.model.items import batch_key, delete_line, error_item, put_line
 from pipeline.model.messages import message_for, number_text
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import RefusedFileError
-from pipeline.reading.sql import file_literal, open_database
+from pipeline.reading.sql import open_database
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -81,8 +75,20 @@ def process(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open_database(workdir, options.memory_mb, options.threads) as connection:
-        run = _Run(batch, workdir, options, previous or Previous(), connection)
-        return run.join(files)
+        engine = DuckDBEngine(connection, batch, workdir, options.max_unpacked, options.keep_files)
+        return process_with(engine, batch, files, workdir, options, previous)
+
+
+def process_with(
+    engine: Engine,
+    batch: str,
+    files: Mapping[Kind, SourceFile],
+    workdir: Path,
+    options: Options,
+    previous: Previous | None = None,
+) -> Outcome:
+    """Do the same by an engine of the caller's choice."""
+    return _Run(engine, batch, workdir, options, previous or Previous()).join(files)
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
@@ -93,33 +99,15 @@ def messages(outcome: Outcome) -> Iterator[str]:
             yield message.body
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How the records of one file were divided."""
-
-    lines: int
-    """Lines after the header that DuckDB read, blank ones included."""
-    read: int
-    refused: int
-    refused_by_code: dict[str, int]
-
-
 class _Run:
-    """One run over the files of a batch."""
+    """One run over the files of a batch, whatever engine reads and joins them."""
 
-    def __init__(
-        self,
-        batch: str,
-        workdir: Path,
-        options: Options,
-        previous: Previous,
-        connection: duckdb.DuckDBPyConnection,
-    ) -> None:
+    def __init__(self, engine: Engine, batch: str, workdir: Path, options: Options, previous: Previous) -> None:
+        self._engine = engine
         self._batch = batch
         self._workdir = workdir
         self._options = options
         self._previous = previous
-        self._connection = connection
         self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
         self._error_sort_keys: set[str] = set()
 
@@ -127,9 +115,9 @@ class _Run:
         files, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
-        counts = self._judge(files, sources)
-        reconciliation = self._reconcile(files, counts)
-        write_results(self._connection, self._batch, self._chunks)
+        counts = {kind: self._engine.judge(files[kind]) for kind in Kind}
+        reconciliation = _reconcile(files, counts, self._engine.join())
+        self._engine.write_results(self._chunks)
         reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
         summaries = {
             kind: FileSummary(
@@ -152,7 +140,7 @@ class _Run:
             orders=summaries[Kind.ORDERS].counted,
             items=summaries[Kind.ITEMS].counted,
             total_amount=reconciliation.delivered_amount,
-            removed_customers=self._remove_customers(),
+            removed_customers=self._engine.remove_customers(self._previous.customers, self._chunks),
             errors=len(self._error_sort_keys),
             reconciliation=reconciliation,
         )
@@ -164,9 +152,7 @@ class _Run:
         refused: dict[Kind, RefusedFileError] = {}
         for kind in Kind:
             try:
-                files[kind] = read_file(
-                    self._connection, kind, sources[kind], self._workdir, self._options.max_unpacked
-                )
+                files[kind] = self._engine.read(kind, sources[kind])
             except RefusedFileError as error:
                 refused[kind] = error
         return files, refused
@@ -193,75 +179,17 @@ class _Run:
             )
             for kind in Kind
         }
-        self._connection.execute("CREATE TABLE results (customer_reference VARCHAR)")
+        self._engine.refuse()
         summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
         return self._finish(summary, {})
 
     def _finish(self, summary: Summary, rejects: dict[Kind, Path]) -> Outcome:
         customers = self._workdir / "customers.parquet"
-        write_references(self._connection, customers)
+        self._engine.write_references(customers)
         stale = sorted(self._previous.error_sort_keys - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
         return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
-
-    def _judge(self, files: Mapping[Kind, CsvFile], sources: Mapping[Kind, SourceFile]) -> dict[Kind, Counts]:
-        """Read one file after the other, find what is refused, and sum up what is left by customer."""
-        create_control_totals(self._connection)
-        create_sentences(self._connection)
-        refused = {}
-        for kind in Kind:
-            read_records(self._connection, files[kind])
-            refused[kind] = judge(self._connection, files[kind])
-            self._remove(files[kind], sources[kind])
-        total(self._connection)
-        counts = {}
-        for kind in Kind:
-            lines, blank = self._row(
-                """SELECT coalesce(sum(records), 0)::BIGINT,
-                    coalesce(sum(records) FILTER (is_blank), 0)::BIGINT FROM control_totals WHERE kind = ?""",
-                [str(kind)],
-            )
-            by_code = refused_by_code(self._connection, kind) if refused[kind] else {}
-            counts[kind] = Counts(lines, lines - blank, refused[kind], by_code)
-        return counts
-
-    def _remove(self, file: CsvFile, source: SourceFile) -> None:
-        """Remove what was made of a file to read it, and the file itself where it need not stay."""
-        for path in {file.records.path, file.records.joins, source.path}:
-            if path and not (path == source.path and self._options.keep_files):
-                path.unlink()
-
-    def _reconcile(self, files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts]) -> Reconciliation:
-        """Compare what was read with what was made of it, and fail where they differ.
-
-        One side is taken before any grouping and joining: line ends counted while the file was looked at, and
-        amounts summed straight from the records. The other is what will be delivered plus what was refused.
-        """
-        delivered = self._row("SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results")
-        for number, kind in enumerate(Kind):
-            read, refused, counted = counts[kind].read, counts[kind].refused, delivered[number] or 0
-            if files[kind].record_count != counts[kind].lines:
-                raise ReconciliationError(
-                    f"{files[kind].name} has {files[kind].record_count} lines after its header, "
-                    f"but {counts[kind].lines} were read"
-                )
-            if read != counted + refused:
-                raise ReconciliationError(
-                    f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
-                )
-        scanned, refused_amount, without = self._row(
-            """SELECT (SELECT coalesce(sum(amount), 0) FROM control_totals),
-                (SELECT coalesce(sum(amount), 0) FROM items_refused),
-                (SELECT count(*) - count(amount) FROM items_refused)"""
-        )
-        amount = delivered[3] or Decimal(0)
-        if scanned != amount + refused_amount:
-            raise ReconciliationError(
-                f"{files[Kind.ITEMS].name}: the amounts read sum up to {scanned}, but {amount} was counted "
-                f"and {refused_amount} refused"
-            )
-        return Reconciliation(number_text(scanned), number_text(amount), number_text(refused_amount), without)
 
     def _write_errors(self, file: CsvFile, counts: Counts) -> int:
         """Write an error for each refused record up to the limit, and above it one that tells of the rest."""
@@ -278,7 +206,7 @@ class _Run:
                 refusal.customer_reference,
                 refusal.order_reference,
             )
-            for refusal in refusals(self._connection, file, self._options.max_error_messages)
+            for refusal in self._engine.refusals(file, self._options.max_error_messages)
         )
         reported = min(counts.refused, self._options.max_error_messages)
         if reported < counts.refused:
@@ -297,35 +225,8 @@ class _Run:
         directory = self._workdir / "rejects"
         directory.mkdir(exist_ok=True)
         target = directory / rejects_name(file.kind)
-        write_rejects(self._connection, file, target)
+        self._engine.write_rejects(file, target)
         return target
-
-    def _remove_customers(self) -> int:
-        """Write a removal for every customer that an earlier version delivered and this one does not.
-
-        A marker and its deletion, in one chunk: the marker is what the stream tells consumers of.
-        """
-        if not self._previous.customers:
-            return 0
-        paths = ", ".join(file_literal(path) for path in self._previous.customers)
-        rows = self._connection.execute(
-            f"""SELECT DISTINCT customer_reference FROM read_parquet([{paths}])
-            WHERE customer_reference NOT IN (SELECT customer_reference FROM results) ORDER BY customer_reference"""
-        )
-        removed = 0
-        while batch := rows.fetchmany(max(self._options.chunk_records // 2, 1)):
-            self._chunks.flush()
-            items = [removed_item(row[0], self._batch) for row in batch]
-            puts = [put_line(item) for item in items]
-            self._chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])
-            removed += len(batch)
-        return removed
-
-    def _row(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
-        row = self._connection.execute(query, parameters).fetchone()
-        if row is None:  # pragma: no cover (an aggregate always has a row)
-            raise ReconciliationError(f"no row came back for: {query}")
-        return row
 
 
 def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
@@ -336,3 +237,33 @@ def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
     """Shorten a list of column names, of which a file may have any number, for the ledger."""
     more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
     return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
+
+
+def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], totals: Totals) -> Reconciliation:
+    """Compare what was read with what was made of it, and fail where they differ.
+
+    One side is taken before any grouping and joining: line ends counted while the file was looked at, and amounts
+    summed straight from the records. The other is what will be delivered plus what was refused.
+    """
+    for kind in Kind:
+        read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
+        if files[kind].record_count != counts[kind].lines:
+            raise ReconciliationError(
+                f"{files[kind].name} has {files[kind].record_count} lines after its header, "
+                f"but {counts[kind].lines} were read"
+            )
+        if read != counted + refused:
+            raise ReconciliationError(
+                f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
+            )
+    if totals.read_amount != totals.amount + totals.refused_amount:
+        raise ReconciliationError(
+            f"{files[Kind.ITEMS].name}: the amounts read sum up to {totals.read_amount}, but {totals.amount} was "
+            f"counted and {totals.refused_amount} refused"
+        )
+    return Reconciliation(
+        number_text(totals.read_amount),
+        number_text(totals.amount),
+        number_text(totals.refused_amount),
+        totals.refused_without_amount,
+    )

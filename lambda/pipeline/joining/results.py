@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.model.items import customer_key, customer_sort_key
-from pipeline.reading.sql import literal
+from pipeline.model.items import customer_key, customer_sort_key, delete_line, put_line, removed_item
+from pipeline.reading.sql import file_literal, literal
 
 _FETCH = 20_000
 
@@ -32,3 +33,34 @@ def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: Chu
 def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
     """Write the references of the customers in `results` into a Parquet file, for a later correction."""
     connection.execute(f"COPY (SELECT customer_reference FROM results) TO {literal(str(target))} (FORMAT parquet)")
+
+
+def remove_customers(
+    connection: duckdb.DuckDBPyConnection, batch: str, previous: Sequence[Path], chunks: ChunkWriter
+) -> int:
+    """Write a removal for every customer that an earlier version delivered and this one does not."""
+    if not previous:
+        return 0
+    paths = ", ".join(file_literal(path) for path in previous)
+    rows = connection.execute(
+        f"""SELECT DISTINCT customer_reference FROM read_parquet([{paths}])
+        WHERE customer_reference NOT IN (SELECT customer_reference FROM results) ORDER BY customer_reference"""
+    )
+    removed = 0
+    while found := rows.fetchmany(removals_per_chunk(chunks.chunk_records)):
+        add_removals(batch, [row[0] for row in found], chunks)
+        removed += len(found)
+    return removed
+
+
+def removals_per_chunk(chunk_records: int) -> int:
+    """Return how many customers one chunk can remove: each takes two requests."""
+    return max(chunk_records // 2, 1)
+
+
+def add_removals(batch: str, customer_references: Sequence[str], chunks: ChunkWriter) -> None:
+    """Begin a chunk of removals: of each customer a marker, which is what consumers hear of, and then its deletion."""
+    chunks.flush()
+    items = [removed_item(reference, batch) for reference in customer_references]
+    puts = [put_line(item) for item in items]
+    chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
 from pipeline.errors import ReconciliationError
-from pipeline.joining import customer_data_processor as processor
+from pipeline.joining import duckdb_engine
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_sort_key
@@ -277,26 +277,35 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("step", "table", "told"),
     [
-        ("UPDATE results SET orders = orders - 1 WHERE orders > 0", "orders_20220131.csv: 2 records were read"),
-        ("UPDATE results SET amount = amount + 0.0001", "amounts read sum up to 87.5000"),
-        ("DELETE FROM results WHERE customer_reference = 'c2'", "customers_20220131.csv: 2 records were read, but 1"),
         (
+            "total",
+            "UPDATE results SET orders = orders - 1 WHERE orders > 0",
+            "orders_20220131.csv: 2 records were read",
+        ),
+        ("total", "UPDATE results SET amount = amount + 0.0001", "amounts read sum up to 87.5000"),
+        (
+            "total",
+            "DELETE FROM results WHERE customer_reference = 'c2'",
+            "customers_20220131.csv: 2 records were read, but 1",
+        ),
+        (
+            "read_records",
             "UPDATE control_totals SET records = records - 1 WHERE kind = 'items'",
             "items_20220131.csv has 2 lines after its header",
         ),
     ],
 )
 def test_a_run_fails_where_the_control_totals_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, told: str
 ) -> None:
-    def total_wrongly(connection: duckdb.DuckDBPyConnection) -> None:
-        total(connection)
+    def wrongly(connection: duckdb.DuckDBPyConnection, *arguments: object) -> None:
+        rightly(connection, *arguments)
         connection.execute(table)
 
-    total = processor.total
-    monkeypatch.setattr(processor, "total", total_wrongly)
+    rightly = getattr(duckdb_engine, step)
+    monkeypatch.setattr(duckdb_engine, step, wrongly)
     with pytest.raises(ReconciliationError, match=told):
         run(day(), tmp_path)
 

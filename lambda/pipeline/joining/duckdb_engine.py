@@ -1,0 +1,117 @@
+"""DuckDB as the engine of a day: everything in one process, within bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import ReconciliationError
+from pipeline.joining import results
+from pipeline.joining.chunks import ChunkWriter
+from pipeline.joining.control_totals import create_control_totals, read_records, total
+from pipeline.joining.engine import Counts, Totals
+from pipeline.joining.refusals import Refusal, judge, refusals, refused_by_code, write_rejects
+from pipeline.joining.sentences import create_sentences
+from pipeline.model.data_model import Kind
+from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_file
+
+
+class DuckDBEngine:
+    """The engine of the days that fit into one function.
+
+    Parameters
+    ----------
+    keep_files
+        Whether the files stay where they are; else each goes when it is judged, and leaves the disk to what follows.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        batch: str,
+        workdir: Path,
+        max_unpacked: int | None = None,
+        keep_files: bool = True,
+    ) -> None:
+        self._connection = connection
+        self._batch = batch
+        self._workdir = workdir
+        self._max_unpacked = max_unpacked
+        self._keep_files = keep_files
+        self._sources: dict[Kind, SourceFile] = {}
+        create_control_totals(connection)
+        create_sentences(connection)
+
+    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+        """Look at the file's bytes and its header."""
+        self._sources[kind] = source
+        return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
+
+    def judge(self, file: CsvFile) -> Counts:
+        """Read the file once, and again where something may be wrong."""
+        kind = file.kind
+        read_records(self._connection, file)
+        refused = judge(self._connection, file)
+        self._remove_files(file)
+        lines, blank = self._row(
+            """SELECT coalesce(sum(records), 0)::BIGINT,
+                coalesce(sum(records) FILTER (is_blank), 0)::BIGINT FROM control_totals WHERE kind = ?""",
+            [str(kind)],
+        )
+        return Counts(lines, lines - blank, refused, refused_by_code(self._connection, kind) if refused else {})
+
+    def join(self) -> Totals:
+        """Leave the table `results`."""
+        total(self._connection)
+        *counted, amount = self._row(
+            "SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results"
+        )
+        read_amount, refused_amount, without = self._row(
+            """SELECT (SELECT coalesce(sum(amount), 0) FROM control_totals),
+                (SELECT coalesce(sum(amount), 0) FROM items_refused),
+                (SELECT count(*) - count(amount) FROM items_refused)"""
+        )
+        numbers = {kind: number or 0 for kind, number in zip(Kind, counted, strict=True)}
+        return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without)
+
+    def refuse(self) -> None:
+        """Leave `results` empty."""
+        self._connection.execute("CREATE TABLE results (customer_reference VARCHAR)")
+
+    def write_results(self, chunks: ChunkWriter) -> None:
+        """Write them one after another."""
+        results.write_results(self._connection, self._batch, chunks)
+
+    def remove_customers(self, previous: Sequence[Path], chunks: ChunkWriter) -> int:
+        """Compare the lists with `results`."""
+        return results.remove_customers(self._connection, self._batch, previous, chunks)
+
+    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield them as they are asked for."""
+        return refusals(self._connection, file, limit)
+
+    def write_rejects(self, file: CsvFile, target: Path) -> None:
+        """Write the CSV file of them."""
+        write_rejects(self._connection, file, target)
+
+    def write_references(self, target: Path) -> None:
+        """Write those of `results`."""
+        results.write_references(self._connection, target)
+
+    def _remove_files(self, file: CsvFile) -> None:
+        """Remove what was made of a file to read it, and the file itself where it need not stay."""
+        source = self._sources[file.kind].path
+        for path in {file.records.path, file.records.joins, source}:
+            if path and not (path == source and self._keep_files):
+                path.unlink()
+
+    def _row(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
+        row = self._connection.execute(query, parameters).fetchone()
+        if row is None:  # pragma: no cover (an aggregate always has a row)
+            raise ReconciliationError(f"no row came back for: {query}")
+        return row

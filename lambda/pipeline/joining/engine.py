@@ -1,0 +1,73 @@
+"""What an engine does for a day: read, judge and join its records. What becomes of its findings is the same for all.
+
+DuckDB is the engine of the days that one function can hold, Spark that of larger ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.joining.chunks import ChunkWriter
+from pipeline.joining.refusals import Refusal
+from pipeline.model.data_model import Kind
+from pipeline.reading.csv_file import CsvFile, SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the records of one file were divided."""
+
+    lines: int
+    """Lines after the header that the engine read, blank ones included."""
+    read: int
+    refused: int
+    refused_by_code: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The sums of a day: what will be delivered, and the items' amounts as they were read and as they were refused."""
+
+    counted: Mapping[Kind, int]
+    amount: Decimal
+    read_amount: Decimal
+    refused_amount: Decimal
+    refused_without_amount: int
+
+
+class Engine(Protocol):
+    """Reads, judges and joins the files of one day, in this order: read all, judge customers, orders, items; then join.
+
+    After `refuse` instead of these nothing is delivered.
+    """
+
+    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+        """Find out how a file is to be read; raise RefusedFileError where it can't be used."""
+
+    def judge(self, file: CsvFile) -> Counts:
+        """Read the records of a file, after those of its parent, and find the refused ones."""
+
+    def join(self) -> Totals:
+        """Sum up by customer what is accepted."""
+
+    def refuse(self) -> None:
+        """Take it that no customer has a result."""
+
+    def write_results(self, chunks: ChunkWriter) -> None:
+        """Add the put requests of all customers to the chunks, sorted by reference."""
+
+    def remove_customers(self, previous: Sequence[Path], chunks: ChunkWriter) -> int:
+        """Add removals of the customers that these lists name and that have no result now; return their number."""
+
+    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield the first refused records of a file, by line."""
+
+    def write_rejects(self, file: CsvFile, target: Path) -> None:
+        """Write all refused records of a file."""
+
+    def write_references(self, target: Path) -> None:
+        """Write the references of all customers with a result into a Parquet file."""
