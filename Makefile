@@ -64,8 +64,8 @@ messages: $(READY) ## | Show what waits in the output queue
 errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
 	@$(PIPELINE) errors $(BATCH)
 
-report: $(READY) ## BATCH=YYYYMMDD [OUT=page.html] | Write a page about a batch to mail on
-	@$(PIPELINE) report $(BATCH) $${OUT:+--out "$$OUT"}
+report: $(READY) ## [BATCH=YYYYMMDD] [ALL=1] [OUT=FILE] | Write a page about a batch or, without, about all of them
+	@$(PIPELINE) report $(BATCH) $(if $(ALL),--all) $${OUT:+--out "$$OUT"}
 
 redrive: $(READY) ## | Put back what is in the dead-letter queues
 	@$(PIPELINE) redrive

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from e2e.stack import Stack
 from pipeline.ledger import BatchState
-from pipeline_cli.commands import report
 from pipeline_cli.commands.sample import generate
 from pipeline_cli.operations import runs
 from pipeline_cli.operations.runs import Chunks
-from pipeline_cli.report.page import render
+from pipeline_cli.report import day as day_page
+from pipeline_cli.report.gather import gather_day
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +25,7 @@ def test_a_batch_that_ran_is_reported_with_its_stages_results_and_errors(
     entry = stack.ended(day)
     assert entry.state is BatchState.COMPLETED
 
-    found = report.gather(stack.target, day)
+    found = gather_day(stack.target, day)
 
     assert [stage.name for stage in found.stages] == ["Transform", "Deliver", "Finalize"]
     assert all(stage.over and not stage.failures for stage in found.stages)
@@ -35,6 +35,6 @@ def test_a_batch_that_ran_is_reported_with_its_stages_results_and_errors(
     assert found.results.total == Decimal(entry.summary["total_amount"])
     assert sum(group.count for group in found.errors) == entry.summary["errors"]
     assert found.rejects
-    page = render(found)
+    page = day_page.page(found)
     assert "read, validate, join" in page
     assert "✗" not in page

@@ -1,105 +1,86 @@
-"""`pipeline report`: one page about a batch that a person can mail on."""
+"""`pipeline report`: a page about a day, or about all days, that a person can mail on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
-from pipeline.ledger import BatchState
 from pipeline.model.data_model import is_batch
 
-from pipeline_cli.commands import errors as errors_report
-from pipeline_cli.commands.errors import Group
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
-from pipeline_cli.operations import batches, runs
-from pipeline_cli.operations.batches import BatchStatus
-from pipeline_cli.operations.runs import Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError, UsageError
-from pipeline_cli.report import distribution
-from pipeline_cli.report import page as report_page
-from pipeline_cli.report.distribution import Distribution
+from pipeline_cli.report import day, overview
+from pipeline_cli.report.gather import gather_day, gather_overview
 
-EXAMPLES = 3
 STANDARD_OUTPUT = Path("-")
+OVERVIEW = Path("report.html")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What the page tells: nothing in it names a person."""
-
-    target: str
-    made_at: datetime
-    status: BatchStatus
-    errors: Sequence[Group]
-    rejects: Sequence[str]
-    results: Distribution | None
-    stages: Sequence[Stage]
+def page_name(batch: str) -> str:
+    """Name the page of a day."""
+    return f"report_{batch}.html"
 
 
-def gather(target: Target, batch: str) -> Report:
-    """Read everything that is known about a batch from the ledger, the table, the bucket and Step Functions.
-
-    Raises
-    ------
-    CommandError
-        There is no such batch.
-    """
-    now = datetime.now(UTC)
-    dynamodb = target.client("dynamodb")
-    bucket = Bucket(target.output("bucket_name"), target.client("s3"))
-    table = Table(target.output("table_name"), dynamodb)
-    (found,) = batches.read(bucket, table, [batch])
-    entry = found.ledger
-    faults = errors_report.find(dynamodb, table.name, batch)
-    if entry is None and not found.files and not faults:
-        raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
-    results = None
-    if entry and entry.version and entry.state is BatchState.COMPLETED:
-        results = distribution.read(bucket, batch, entry.version)
-    return Report(
-        target=target.name,
-        made_at=now,
-        status=found,
-        errors=errors_report.group(faults, EXAMPLES, entry.summary if entry else None),
-        rejects=[f"s3://{bucket.name}/{key}" for key in errors_report.rejects(bucket, entry)],
-        results=results,
-        stages=runs.of(target).stages(entry.execution, now) if entry and entry.execution else [],
-    )
+def write_days(target: Target, batches: list[str], home: Path) -> None:
+    """Write the page of each day beside the page of all days, which is `home`."""
+    with terminal.bar() as display:
+        for batch in display.track(batches, description="Days"):
+            page = day.page(gather_day(target, batch), overview=home.name)
+            home.with_name(page_name(batch)).write_text(page, encoding="utf-8")
 
 
 def command(
-    batch: Annotated[str, typer.Argument(metavar="BATCH", help="The day, YYYYMMDD.")],
+    batch: Annotated[
+        str | None, typer.Argument(metavar="[BATCH]", help="The day, YYYYMMDD; without: all days.")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the page there; - is stdout. \\[default: report_BATCH.html]"),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the page there; - is stdout. \\[default: report_BATCH.html, for all days report.html]",
+        ),
     ] = None,
+    every_day: Annotated[
+        bool, typer.Option("--all", help="Without BATCH: also write the page of each day, beside the page of all days.")
+    ] = False,
     env: terminal.EnvOption = "",
 ) -> None:
-    """Write one HTML page about a batch, to be read in a browser, printed or mailed on.
+    """Write one HTML page about a day, or about all days, to be read in a browser, printed or mailed on.
 
-    What arrived, what was refused and why, the totals and how they reconcile, how orders and amounts spread over the
-    customers, how long each stage took, and every version of the day. The page needs no network and names nobody.
+    A day: what arrived, what was refused and why, the totals and how they reconcile, how orders and amounts spread over
+    the customers, how long each stage took, and every version. All days: held and failed ones first, trends, a row for
+    each, with a link where the page of the day lies beside it. The pages need no network and name nobody.
 
-    Example: pipeline report 20220131 --out report.html
+    Example: pipeline report 20220131 --out report.html; pipeline report --all
 
-    Exit codes: 0 written, 1 no such batch, 2 BATCH is no day or FILE can't be written.
+    Exit codes: 0 written, 1 no such batch, 2 BATCH is no day, FILE can't be written, or --all with BATCH or stdout.
     """
-    if not is_batch(batch):
+    if batch is not None and not is_batch(batch):
         raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
+    if every_day and (batch is not None or out == STANDARD_OUTPUT):
+        raise UsageError("--all writes the pages of all days into files: give it no BATCH, and a file as --out.")
     target = targets.load(env)
     terminal.announce(target)
-    page = report_page.render(gather(target, batch))
-    if out == STANDARD_OUTPUT:
+    if batch is not None:
+        found = gather_day(target, batch)
+        if not found.known:
+            raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
+        file, page = out or Path(page_name(batch)), day.page(found)
+    else:
+        file = out or OVERVIEW
+        all_days = gather_overview(target)
+        batches = [status.batch for status in all_days.days]
+        if every_day:
+            write_days(target, batches, file)
+        names = {found: page_name(found) for found in batches if file.with_name(page_name(found)).exists()}
+        page = overview.page(replace(all_days, pages=names if file != STANDARD_OUTPUT else {}))
+    if file == STANDARD_OUTPUT:
         typer.echo(page, nl=False)
         return
-    file = out or Path(f"report_{batch}.html")
     file.write_text(page, encoding="utf-8")
     terminal.out().print(f"Written: {file}", soft_wrap=True, markup=False)

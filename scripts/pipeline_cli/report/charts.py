@@ -1,73 +1,119 @@
-"""Bar charts as inline SVG, coloured by the page that they stand on."""
+"""The geometry of the charts; the templates draw them, and their values stand beside them as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline_cli.report.markup import Markup, join, tag
+SLOT = 10
+"""Width of a day in a trend, in units of the drawing, gap included."""
 
-WIDTH = 560
+LONG_LABEL = 8
+HEIGHT = 100
+LEAST = 1.5
+"""Height of the smallest value above zero, so that it can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: what it stands for, how much it is, and both in words. `start` moves it away from the axis."""
+    """One bar of a bar chart: what it stands for, how much it is, and the amount in words.
+
+    `start` moves it away from the axis, for things that follow each other. `style` is a class of the style sheet.
+    """
 
     label: str
     value: float
     text: str
     start: float = 0.0
-    style: str = "bar"
+    style: str = ""
+    code: bool = False
 
 
-def columns(title: str, bars: Sequence[Bar], axis: str) -> Markup:
-    """Draw upright bars, for a distribution; `axis` says what the labels below them count."""
-    height, top, bottom = 230, 24, 48
-    slot = WIDTH / len(bars)
-    highest = max(bar.value for bar in bars) or 1
+@dataclass(frozen=True, slots=True)
+class DrawnBar:
+    """A bar with its place: `start` and `share` are parts of the whole width, from 0 to 1."""
+
+    bar: Bar
+    start: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class BarChart:
+    """A bar chart as a table of two columns; `room` is the width of the longest text, in characters."""
+
+    title: str
+    label_title: str
+    value_title: str
+    bars: Sequence[DrawnBar]
+    room: int
+
+    @property
+    def long(self) -> bool:
+        """Whether the labels are so long that a narrow screen shows them above their bars."""
+        return any(len(drawn.bar.label) > LONG_LABEL for drawn in self.bars)
+
+
+def bar_chart(title: str, label_title: str, value_title: str, bars: Sequence[Bar]) -> BarChart:
+    """Scale bars so that the one that reaches furthest takes the whole width."""
+    longest = max((bar.start + bar.value for bar in bars), default=0) or 1
+    drawn = [DrawnBar(bar, f"{bar.start / longest:.4f}", f"{bar.value / longest:.4f}") for bar in bars]
+    return BarChart(title, label_title, value_title, drawn, max((len(bar.text) for bar in bars), default=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A day in a trend; `value` is None where the day has none."""
+
+    label: str
+    value: float | None
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPoint:
+    """A day's bar with its place in the drawing."""
+
+    point: Point
+    x: int
+    y: str
+    height: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A value over days, oldest first: the drawing, and what it shows as a sentence."""
+
+    title: str
+    sentence: str
+    points: Sequence[DrawnPoint]
+    first: str
+    last: str
+
+    @property
+    def width(self) -> int:
+        """Width of the drawing in its own units."""
+        return SLOT * len(self.points)
+
+
+def trend(title: str, points: Sequence[Point]) -> Trend | None:
+    """Scale the days' values to the highest; None where fewer than two days have a value.
+
+    A value below zero has no bar; the sentence and the table of the page have it.
+    """
+    known = [point for point in points if point.value is not None]
+    if len(known) < 2:
+        return None
+    lowest, highest = (pick(known, key=lambda point: point.value or 0.0) for pick in (min, max))
+    scale = max(highest.value or 0.0, 0.0) or 1.0
     drawn = []
-    for number, bar in enumerate(bars):
-        length = max((height - top - bottom) * bar.value / highest, 1.5 if bar.value else 0)
-        middle, base = number * slot + slot / 2, height - bottom
-        drawn.append(
-            join(
-                _rectangle(middle - slot * 0.38, base - length, slot * 0.76, length, bar),
-                _text(middle, base - length - 6, bar.text, "middle", "value") if bar.value else None,
-                _text(middle, base + 18, bar.label, "middle", "label"),
-            )
-        )
-    line = tag("line", x1=0, y1=height - bottom, x2=WIDTH, y2=height - bottom, class_="axis")
-    return _chart(title, height, *drawn, line, _text(WIDTH / 2, height - 8, axis, "middle", "label"))
-
-
-def rows(title: str, bars: Sequence[Bar], label_width: int = 170) -> Markup:
-    """Draw lying bars, for things with names, or for a sequence where bars have a start."""
-    step, room = 30, WIDTH - label_width - 16 - 7 * max(len(bar.text) for bar in bars)
-    longest = max(bar.start + bar.value for bar in bars) or 1
-    drawn = []
-    for number, bar in enumerate(bars):
-        y, start = number * step, label_width + room * bar.start / longest
-        length = max(room * bar.value / longest, 2)
-        drawn.append(
-            join(
-                _text(label_width - 10, y + 19, bar.label, "end", "label"),
-                _rectangle(start, y + 5, length, step - 10, bar),
-                _text(start + length + 8, y + 19, bar.text, "start", "value"),
-            )
-        )
-    return _chart(title, step * len(bars), *drawn)
-
-
-def _chart(title: str, height: float, *parts: Markup) -> Markup:
-    return tag("svg", *parts, viewBox=f"0 0 {WIDTH} {height}", role="img", aria_label=title, class_="chart")
-
-
-def _rectangle(x: float, y: float, width: float, height: float, bar: Bar) -> Markup:
-    title = tag("title", f"{bar.label}: {bar.text}")
-    place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{width:.1f}", "height": f"{height:.1f}"}
-    return tag("rect", title, **place, rx=2, class_=bar.style)
-
-
-def _text(x: float, y: float, text: str, anchor: str, style: str) -> Markup:
-    return tag("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, class_=style)
+    for number, point in enumerate(points):
+        height = HEIGHT * max(point.value or 0.0, 0.0) / scale
+        height = max(height, LEAST) if point.value else height
+        drawn.append(DrawnPoint(point, number * SLOT + 1, f"{HEIGHT - height:.1f}", f"{height:.1f}"))
+    sentence = (
+        f"Newest {known[-1].text} ({known[-1].label}), lowest {lowest.text} ({lowest.label}), "
+        f"highest {highest.text} ({highest.label})."
+    )
+    return Trend(title, sentence, drawn, points[0].label, points[-1].label)

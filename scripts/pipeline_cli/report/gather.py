@@ -1,0 +1,88 @@
+"""What the pages show, read from the ledger, the table, the bucket and Step Functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import BatchState
+
+from pipeline_cli.commands import errors as errors_report
+from pipeline_cli.commands.errors import Group
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.operations import batches, runs
+from pipeline_cli.operations.batches import BatchStatus
+from pipeline_cli.operations.runs import Stage
+from pipeline_cli.report import distribution
+from pipeline_cli.report.distribution import Distribution
+
+EXAMPLES = 3
+"""How many errors of each code the page of a day quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayReport:
+    """What the page of a day shows: nothing in it names a person.
+
+    `rejects` are the addresses of the files with all refused records, `results` is None where nothing was delivered
+    or the files that hold it have expired.
+    """
+
+    target: str
+    made_at: datetime
+    status: BatchStatus
+    errors: Sequence[Group] = ()
+    rejects: Sequence[str] = ()
+    results: Distribution | None = None
+    stages: Sequence[Stage] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of the day: a file, a ledger entry or an error."""
+        return bool(self.status.ledger or self.status.files or self.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the page of all days shows; `days` are the newest first, `pages` the links of the days that have a page."""
+
+    target: str
+    made_at: datetime
+    days: Sequence[BatchStatus]
+    foreign_files: int = 0
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+
+def gather_day(target: Target, batch: str) -> DayReport:
+    """Read everything that is known about a batch."""
+    now = datetime.now(UTC)
+    dynamodb = target.client("dynamodb")
+    bucket = Bucket(target.output("bucket_name"), target.client("s3"))
+    table = Table(target.output("table_name"), dynamodb)
+    (found,) = batches.read(bucket, table, [batch])
+    entry = found.ledger
+    faults = errors_report.find(dynamodb, table.name, batch)
+    results = None
+    if entry and entry.version and entry.state is BatchState.COMPLETED:
+        results = distribution.read(bucket, batch, entry.version)
+    return DayReport(
+        target=target.name,
+        made_at=now,
+        status=found,
+        errors=errors_report.group(faults, EXAMPLES, entry.summary if entry else None),
+        rejects=[f"s3://{bucket.name}/{key}" for key in errors_report.rejects(bucket, entry)],
+        results=results,
+        stages=runs.of(target).stages(entry.execution, now) if entry and entry.execution else [],
+    )
+
+
+def gather_overview(target: Target) -> Overview:
+    """Read the ledger entries of all batches that left a trace in the bucket."""
+    s3 = target.client("s3")
+    bucket = Bucket(target.output("bucket_name"), s3)
+    table = Table(target.output("table_name"), target.client("dynamodb"))
+    found, foreign = batches.find_batches(s3, bucket.name)
+    return Overview(target.name, datetime.now(UTC), batches.read(bucket, table, found), len(foreign))

@@ -1,0 +1,138 @@
+"""What the tests of the pages share: days as the pipeline leaves them, and a page read as a person reads it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from pipeline import ledger
+from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import Kind
+from pipeline.model.items import error_item
+from pipeline_cli.commands import check
+from pipeline_cli.commands.sample import generate
+
+from scripts.tests.support import Stack
+
+DAY = "20220131"
+HOSTILE = '<script>alert("x")</script>&<b>'
+
+
+class Page(HTMLParser):
+    """The page's text, and proof that what is opened is closed."""
+
+    VOID = ("meta", "br", "rect")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.attributes: list[dict[str, str | None]] = []
+        self.text = ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.append(tag)
+        self.attributes.append({"": tag, **dict(attrs)})
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        assert tag in self.VOID
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += f" {' '.join(data.split())}" if data.strip() else ""
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all elements of a name."""
+        return [given for given in self.attributes if given[""] == tag]
+
+
+def put(customer: str, orders: int, spent: str) -> dict[str, Any]:
+    """The table write of a customer's result."""
+    item = {"pk": {"S": f"customer#{customer}"}, "number_of_orders": {"N": str(orders)}}
+    return {"PutRequest": {"Item": {**item, "total_amount_spent": {"N": spent}}}}
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What the pipeline's own transform makes of a sample day."""
+
+    files: Mapping[str, bytes]
+    chunks: Mapping[str, bytes]
+    manifest: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+
+
+@functools.cache
+def transformed(day: str, customers: int) -> Transformed:
+    """Generate and transform a day; once, as each test needs the same."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = generate(folder / "day", day, customers=customers, defects=0.05).files
+        outcome = check.run(day, files, folder / "work")
+        return Transformed(
+            {path.name: path.read_bytes() for path in files.values()},
+            {chunk.path.name: chunk.path.read_bytes() for chunk in outcome.chunks},
+            [{"name": chunk.path.name, "records": chunk.records} for chunk in outcome.chunks],
+            outcome.summary.as_dict(),
+        )
+
+
+def complete(stack: Stack, day: str = DAY, customers: int = 40) -> Ledger:
+    """Take a day through the pipeline's own transform, and leave its chunk files and its history."""
+    made = transformed(day, customers)
+    for name, content in made.files.items():
+        stack.put(f"incoming/{name}", content)
+    entry = close(stack, dict(made.summary), day=day)
+    prefix = f"work/{day}/{entry.version}"
+    for name, content in made.chunks.items():
+        stack.put(f"{prefix}/chunks/{name}", content)
+    manifest = [{"key": f"{prefix}/chunks/{found['name']}", "records": found["records"]} for found in made.manifest]
+    stack.put(f"{prefix}/manifest.json", json.dumps(manifest).encode())
+    stack.put(f"feedback/{day}/{entry.version}/items_rejects.csv")
+    for line, reference in ((7, HOSTILE), (9, "c-9")):
+        reason = f"customer_reference '{reference}' is not in the customers file"
+        stack.table.put(error_item(day, Kind.ORDERS, f"orders_{day}.csv", line, "unknown_customer", reason, reference))
+    return entry
+
+
+def close(
+    stack: Stack,
+    summary: dict[str, Any],
+    state: BatchState = BatchState.COMPLETED,
+    cause: str = "",
+    day: str = DAY,
+) -> Ledger:
+    """Run a day whose files are there, and close it."""
+    files, now = stack.bucket.find_set(day), datetime.now(UTC)
+
+    def change(entry: Ledger) -> Ledger:
+        claimed = ledger.claim(entry, files, now)
+        begun = ledger.begin(claimed, str(claimed.execution), now)
+        end = now + timedelta(seconds=4)
+        return ledger.finish(begun, str(begun.execution), state, end, summary=summary, cause=cause or None)
+
+    return stack.table.update_ledger(day, change)
+
+
+def refuse(stack: Stack, day: str = DAY) -> Ledger:
+    """A day whose items file could not be used."""
+    for kind in Kind:
+        stack.put(f"incoming/{kind}_{day}.csv", day.encode())
+    name = f"items_{day}.csv"
+    summary = {"state": "REFUSED", "files": {"items": {"file": name, "file_error": "html_file"}}}
+    return close(stack, summary, BatchState.FAILED, f"{name}: html_file", day)

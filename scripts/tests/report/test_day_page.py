@@ -1,0 +1,171 @@
+"""The page about a day: what it shows, that what a partner wrote is text on it, and that nobody is named."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pipeline.model.data_model import Kind
+from pipeline.model.items import error_item
+from pipeline_cli.commands.sample import FIRST_NAMES, LAST_NAMES
+from pipeline_cli.operations.runs import Stage
+from pipeline_cli.report import day, gather
+
+from scripts.tests.report.support import DAY, HOSTILE, Page, complete, put, refuse
+from scripts.tests.support import Run, Stack
+
+
+@pytest.fixture
+def completed(stack: Stack) -> Stack:
+    complete(stack)
+    return stack
+
+
+@pytest.fixture
+def page(completed: Stack, run: Run, tmp_path: Path) -> str:
+    file = tmp_path / "report.html"
+    result = run("report", DAY, "--out", str(file))
+    assert result.exit_code == 0, result.output
+    assert f"Written: {file}" in result.stdout
+    assert "Target: the local AWS" in result.stderr
+    return file.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_arrived_what_was_refused_and_how_the_totals_reconcile(completed: Stack, page: str) -> None:
+    found = Page(page)
+    entry = completed.table.get_ledger(DAY)
+    assert entry is not None
+    for part in (
+        "31 January 2022",
+        "COMPLETED",
+        f"items_{DAY}.csv",
+        "comma-delimited, decimal point",
+        f"Delivered to {int(entry.summary['customers']):,} customers, added up again",
+        "✓ holds",
+        f"s3://files/feedback/{DAY}/{entry.version}/items_rejects.csv",
+        "Orders per customer",
+        "Amount per customer who ordered",
+        str(entry.execution),
+    ):
+        assert part in found.text, part
+    assert "✗" not in found.text
+
+
+def test_what_a_partner_wrote_is_text_on_the_page(page: str) -> None:
+    assert "<script" not in page
+    assert f"customer_reference '{HOSTILE}' is not in the customers file" in Page(page).text
+
+
+def test_marks_that_turn_the_direction_of_a_text_are_shown_instead_of_obeyed(completed: Stack) -> None:
+    reason = "order_reference '\u202efdp.exe' is not in the orders file"
+    completed.table.put(error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", 3, "unknown_order", reason))
+    page = day.page(gather.gather_day(completed.target, DAY))
+    assert "\u202e" not in page
+    assert "\\u202efdp.exe" in page
+
+
+def test_the_page_needs_nothing_from_a_network(page: str) -> None:
+    for attribute in ("src=", "href=", "url(", "@import", "http://", "https://"):
+        assert attribute not in page
+    assert "Content-Security-Policy" in page
+
+
+def test_no_customer_is_named(page: str) -> None:
+    assert not set(Page(page).text.split()) & {*FIRST_NAMES, *LAST_NAMES}
+
+
+def test_a_screen_reader_finds_a_language_headings_in_order_and_a_scope_for_each_heading_cell(page: str) -> None:
+    found = Page(page)
+    levels = [int(tag[1]) for tag in found.seen if tag in ("h1", "h2", "h3", "h4")]
+    assert found.all("html")[0]["lang"] == "en"
+    assert (levels[0], levels.count(1)) == (1, 1)
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
+    assert {cell.get("scope") for cell in found.all("th")} == {"col", "row"}
+    assert len(found.all("caption")) + len(found.all("figcaption")) == len(found.all("table"))
+
+
+def test_every_bar_has_its_value_as_text_beside_it(completed: Stack) -> None:
+    found = gather.gather_day(completed.target, DAY)
+    text = Page(day.page(found)).text
+    assert found.results is not None
+    assert found.results.orders
+    for orders, customers in found.results.orders.items():
+        if orders < 10:
+            assert f" {orders} {customers:,} " in text
+
+
+def test_a_column_that_is_empty_in_every_row_is_left_out(completed: Stack, page: str) -> None:
+    assert "Columns ignored" not in page
+    entry = completed.table.get_ledger(DAY)
+    assert entry is not None
+    assert not any(file["ignored_columns"] for file in entry.summary["files"].values())
+
+
+def test_the_page_speaks_of_nothing_that_only_its_builders_know(page: str) -> None:
+    for word in ("chunk", "books", "ledger", "Step Functions", "manifest"):
+        assert word not in Page(page).text.lower(), word
+
+
+def test_results_that_have_expired_are_said_to_be(completed: Stack, run: Run) -> None:
+    for key in list(completed.bucket.keys(f"work/{DAY}/")):
+        completed.client("s3").delete_object(Bucket=completed.bucket.name, Key=key)
+    result = run("report", DAY, "--out", "-")
+    assert "have been deleted since" in Page(result.stdout).text
+
+
+def test_totals_that_differ_from_what_was_delivered_show(completed: Stack, run: Run) -> None:
+    entry = completed.table.get_ledger(DAY)
+    assert entry is not None
+    (key,) = completed.bucket.keys(f"work/{DAY}/{entry.version}/chunks/")
+    completed.put(key, json.dumps(put("c1", 1, "5")).encode())
+    assert "✗ differs" in Page(run("report", DAY, "--out", "-").stdout).text
+
+
+def test_a_batch_that_waits_has_a_page_too(stack: Stack, run: Run) -> None:
+    stack.put(f"incoming/orders_{DAY}.csv")
+    text = Page(run("report", DAY, "--out", "-").stdout).text
+    assert "WAITING for customers and items." in text
+    assert "has not arrived" in text
+    assert "Nothing is delivered yet." in text
+
+
+def test_a_refused_batch_shows_the_file_why_and_what_to_do(stack: Stack, run: Run) -> None:
+    refuse(stack)
+    text = Page(run("report", DAY, "--out", "-").stdout).text
+    assert "FAILED" in text
+    assert "can't be used: html_file" in text
+    assert f"Cause: items_{DAY}.csv: html_file" in text
+    assert "Partner: Send the refused file again, corrected and under the same name." in text
+
+
+def test_a_run_that_broke_tells_the_operator_what_to_do_and_the_partner_to_wait(stack: Stack, run: Run) -> None:
+    entry = refuse(stack)
+    stack.table.update_ledger(DAY, lambda found: replace(found, summary={}, cause="MemoryError: 3 GB"))
+    text = Page(run("report", DAY, "--out", "-", "--env", "dev").stdout).text
+    assert "MemoryError: 3 GB" in text
+    assert f"make replay BATCH={DAY} ENV=dev" in text
+    assert "The files need not be sent again" in text
+    assert str(entry.execution) in text
+
+
+def test_a_run_at_work_says_so(completed: Stack) -> None:
+    found = gather.gather_day(completed.target, DAY)
+    stages = [Stage("Transform", 0, 2), Stage("Deliver", 2, 61, failures=2, over=False)]
+    text = Page(day.page(replace(found, stages=stages))).text
+    assert "(failed 2 times) 1 min 1 s so far" in text
+
+
+def test_a_stage_that_is_not_known_yet_is_named_as_the_state_machine_names_it(completed: Stack) -> None:
+    found = gather.gather_day(completed.target, DAY)
+    assert "Weigh 2.0 s" in Page(day.page(replace(found, stages=[Stage("Weigh", 0, 2)]))).text
+
+
+def test_without_the_batch_there_is_no_page(stack: Stack, run: Run) -> None:
+    result = run("report", DAY)
+    assert result.exit_code == 1
+    assert f"There is no batch {DAY}" in result.stderr
+    assert run("report", "tomorrow").exit_code == 2
+    assert not Path(f"report_{DAY}.html").exists()

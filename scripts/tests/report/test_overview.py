@@ -1,0 +1,139 @@
+"""The page of all days: held and failed days on top, trends, a row for each day, links to the pages of days."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline.ledger import Ledger
+from pipeline_cli.operations.batches import BatchStatus
+from pipeline_cli.report import gather, overview
+
+from scripts.tests.report.support import Page, close, complete, refuse
+from scripts.tests.support import Run, Stack
+
+DAYS = ("20220129", "20220130", "20220131")
+REFUSED, WAITING = "20220128", "20220201"
+
+
+@pytest.fixture
+def days(stack: Stack) -> Stack:
+    """Three completed days, a failed one before them and one that waits after them."""
+    for number, day in enumerate(DAYS):
+        complete(stack, day, customers=20 + 10 * number)
+    refuse(stack, REFUSED)
+    stack.put(f"incoming/orders_{WAITING}.csv")
+    return stack
+
+
+def written(run: Run, *arguments: str, file: Path) -> Page:
+    result = run("report", "--out", str(file), *arguments)
+    assert result.exit_code == 0, result.output
+    assert f"Written: {file}" in result.stdout
+    return Page(file.read_text(encoding="utf-8"))
+
+
+def test_failed_days_stand_on_top_with_their_cause_and_what_to_do(days: Stack, run: Run, tmp_path: Path) -> None:
+    text = written(run, file=tmp_path / "all.html").text
+    top, rest = text.split("Trends", 1)
+    assert "28 January 2022 FAILED items_20220128.csv: html_file Partner: Send the refused file again" in top
+    assert "1 February 2022 waits for customers and items." in top
+    assert "30 January 2022" not in top
+    assert [rest.index(f" {day} Jan 2022 COMPLETED") for day in (31, 30, 29)] == sorted(
+        rest.index(f" {day} Jan 2022 COMPLETED") for day in (31, 30, 29)
+    )
+
+
+def test_the_trends_say_in_words_what_they_draw(days: Stack, run: Run, tmp_path: Path) -> None:
+    page = written(run, file=tmp_path / "all.html")
+    customers = {day: int(_entry(days, day).summary["customers"]) for day in DAYS}
+    assert len(page.all("svg")) == 4
+    assert all(drawing["role"] == "img" and drawing["aria-labelledby"] for drawing in page.all("svg"))
+    assert f"Newest {customers[DAYS[2]]} (31 Jan 2022), lowest {customers[DAYS[0]]} (29 Jan 2022)" in page.text
+    assert "29 Jan 2022: no value" not in page.text
+    assert "28 Jan 2022: no value" in page.text
+
+
+def test_links_lead_only_to_pages_that_are_there(days: Stack, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "all.html"
+    assert written(run, file=file).all("a") == []
+
+    run("report", DAYS[0], "--out", str(tmp_path / f"report_{DAYS[0]}.html"))
+    assert [link["href"] for link in written(run, file=file).all("a")] == [f"report_{DAYS[0]}.html"]
+
+    links = {str(link["href"]) for link in written(run, "--all", file=file).all("a")}
+    assert links == {f"report_{day}.html" for day in (*DAYS, REFUSED, WAITING)}
+    for link in links:
+        assert [back["href"] for back in Page((tmp_path / link).read_text()).all("a")] == ["all.html"]
+
+
+def test_the_page_of_all_days_goes_to_standard_output_too(days: Stack, run: Run) -> None:
+    page = Page(run("report", "--out", "-").stdout)
+    assert "All days" in page.text
+    assert page.all("a") == []
+
+
+@pytest.mark.parametrize("arguments", [(DAYS[0], "--all"), ("--all", "--out", "-")])
+def test_all_pages_need_a_place_and_no_single_day(stack: Stack, run: Run, arguments: tuple[str, ...]) -> None:
+    result = run("report", *arguments)
+    assert result.exit_code == 2
+    assert "--all writes the pages of all days into files" in result.stderr
+
+
+def test_an_empty_bucket_has_a_page_that_says_so(stack: Stack, run: Run, tmp_path: Path) -> None:
+    page = written(run, file=tmp_path / "all.html")
+    assert "No day has arrived yet." in page.text
+    assert "table" not in page.seen
+
+
+def test_files_without_a_day_are_counted(days: Stack, run: Run) -> None:
+    days.put("incoming/holiday.jpg")
+    assert (
+        "1 file has a name that is no batch file's: make errors BATCH=unknown"
+        in Page(run("report", "--out", "-").stdout).text
+    )
+
+
+class UnknownState:
+    """A state that this version of the page does not know."""
+
+    value = "RESTING"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+def test_a_state_that_the_page_does_not_know_is_shown_as_it_is(days: Stack) -> None:
+    found = gather.gather_overview(days.target)
+    strange = replace(_entry(days, DAYS[0]), state=UnknownState())  # type: ignore[arg-type]
+    statuses = [BatchStatus(DAYS[0], {}, strange), *found.days]
+    assert "RESTING" in Page(overview.page(replace(found, days=statuses))).text
+
+
+def test_one_day_has_no_trend(stack: Stack, run: Run) -> None:
+    complete(stack)
+    page = Page(run("report", "--out", "-").stdout)
+    assert "Trends" not in page.text
+    assert "31 Jan 2022" in page.text
+
+
+def test_refunds_below_zero_are_drawn_without_a_bar_and_named_in_the_sentence(stack: Stack, run: Run) -> None:
+    for day, total in (("20220130", "-5.5"), ("20220131", "10")):
+        for kind in ("customers", "orders", "items"):
+            stack.put(f"incoming/{kind}_{day}.csv", day.encode())
+        close(stack, _summary(total), day=day)
+    text = Page(run("report", "--out", "-").stdout).text
+    assert "Newest 10 (31 Jan 2022), lowest -5.5 (30 Jan 2022), highest 10 (31 Jan 2022)." in text
+
+
+def _summary(total: str) -> dict[str, Any]:
+    files = {"items": {"file": "items.csv", "read": 1, "counted": 1, "refused": 0}}
+    return {"state": "READY", "customers": 1, "orders": 1, "items": 1, "total_amount": total, "files": files}
+
+
+def _entry(stack: Stack, day: str) -> Ledger:
+    entry = stack.table.get_ledger(day)
+    assert entry is not None
+    return entry
