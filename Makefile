@@ -38,19 +38,19 @@ test: $(DEV_READY) ## | Run every test but test-privileges, with the coverage ga
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
 package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
-	@$(PYTHON) -m pipeline_cli.deploy.package --env $(ENV)
+	@$(PIPELINE) package
 
 tf-init: $(READY) ## | Initialise Terraform (and for local: the offline provider)
-	@$(PYTHON) -m pipeline_cli.deploy.terraform init --env $(ENV)
+	@$(PIPELINE) deploy init
 
 tf-plan: package ## | Show what tf-apply would change
-	@$(PYTHON) -m pipeline_cli.deploy.terraform plan --env $(ENV)
+	@$(PIPELINE) deploy plan
 
 tf-apply: package ## | Deploy (asks first, except on local; YES=1 does not ask)
-	@$(PYTHON) -m pipeline_cli.deploy.terraform apply --env $(ENV)
+	@$(PIPELINE) deploy apply
 
 tf-destroy: $(READY) ## | Undo tf-apply
-	@$(PYTHON) -m pipeline_cli.deploy.terraform destroy --env $(ENV)
+	@$(PIPELINE) deploy destroy
 
 upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
 	@$(PIPELINE) upload $${FILE:+"$$FILE"} $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
@@ -77,13 +77,13 @@ logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH)
 
 purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except on local)
-	@$(PIPELINE) purge $(if $(YES),--yes)
+	@$(PIPELINE) purge
 
 bench: $(DEV_READY) ## [ARGS="transform --quick"] | Measure it and write docs/performance.md
 	@$(PYTHON) -m benchmarks $(ARGS)
 
 clean: ## | Stop the local AWS and remove everything that make made
-	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PYTHON) -m pipeline_cli.local.emulator stop build/local; fi
+	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PIPELINE) local down >/dev/null; fi
 	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,7 +92,7 @@ clean: ## | Stop the local AWS and remove everything that make made
 format: $(DEV_READY) ## | Format the Python and Terraform code
 	@$(VENV)/bin/ruff check --fix-only --quiet .
 	@$(VENV)/bin/ruff format --quiet .
-	@$(PYTHON) -m pipeline_cli.deploy.terraform fmt
+	@$(PIPELINE) deploy format
 
 lint-style: $(DEV_READY) ## | Only the style of the Python code
 	@$(VENV)/bin/ruff check .
@@ -102,7 +102,7 @@ lint-types: $(DEV_READY) ## | Only the types of the Python code
 	@$(VENV)/bin/mypy lambda/pipeline scripts/pipeline_cli $(wildcard benchmarks)
 
 lint-terraform: $(DEV_READY) $(CHECKOV_READY) ## | Only the format and the security of the Terraform code
-	@$(PYTHON) -m pipeline_cli.deploy.terraform fmt-check
+	@$(PIPELINE) deploy format --check
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
@@ -118,7 +118,7 @@ test-privileges: $(DEV_READY) ## | Take each permission of each role away in tur
 	@$(PYTHON) -m pytest -m privileges $(ARGS)
 
 tf-state: $(READY) ## ENV=... [YES=1] | Keep the state of an account's environment in S3 (makes the bucket; asks first)
-	@$(PYTHON) -m pipeline_cli.deploy.remote_state --env $(ENV)
+	@$(PIPELINE) deploy state
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 	@$(PIPELINE) local up

@@ -18,8 +18,8 @@ from pipeline.aws.dynamodb import Table
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 from pipeline_cli.deploy import package
+from pipeline_cli.deploy.local_stack import deployed_stack
 from pipeline_cli.deploy.target import LOCAL, Target
-from pipeline_cli.deploy.terraform import deployed_stack
 from pipeline_cli.local.emulator import Emulator
 from pipeline_cli.operations.queues import Waiting, waiting
 from pipeline_cli.operations.runs import Runs

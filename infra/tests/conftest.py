@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pipeline_cli.deploy.terraform import LocalStack
+from pipeline_cli.deploy.local_stack import LocalStack
 from pipeline_cli.local import emulator
 
 from infra.tests.support import Plan, Planner

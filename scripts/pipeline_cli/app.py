@@ -7,6 +7,7 @@ can be expected to fail ends in one line and an exit code, never in a traceback.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +16,12 @@ from typer.core import TyperGroup
 from pipeline_cli.commands import (
     check,
     demo,
+    deploy,
+    errors,
     local,
     logs,
     messages,
+    package,
     purge,
     redrive,
     replay,
@@ -26,17 +30,15 @@ from pipeline_cli.commands import (
     status,
     upload,
 )
-from pipeline_cli.commands import errors as errors_report
-from pipeline_cli.deploy import target as targets
 from pipeline_cli.output.explain import explain
-from pipeline_cli.output.terminal import show_error
+from pipeline_cli.output.terminal import err, show_error
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.command,
     "upload": upload.command,
     "status": status.command,
     "messages": messages.command,
-    "errors": errors_report.command,
+    "errors": errors.command,
     "report": report.command,
     "check": check.command,
     "logs": logs.command,
@@ -44,7 +46,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "replay": replay.command,
     "purge": purge.command,
     "sample": sample.command,
+    "package": package.command,
 }
+GROUPS: dict[str, typer.Typer] = {"deploy": deploy.app, "local": local.app}
 
 
 class ExpectedFailures(TyperGroup):
@@ -54,6 +58,9 @@ class ExpectedFailures(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            err().print("Stopped.")
+            raise typer.Exit(130) from None
         except Exception as error:
             explained = explain(error, str(ctx.params.get("env") or ""))
             if explained is None:
@@ -73,12 +80,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"csv-pipeline {version('csv-pipeline')}")
+        raise typer.Exit
+
+
 @app.callback()
 def pipeline(
     env: Annotated[
         str,
         typer.Option(envvar="ENV", metavar="NAME", help="The target: local, or an environment of infra/env/."),
-    ] = targets.LOCAL,
+    ] = "local",
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Operate the CSV pipeline: send files, see what became of them, put right what went wrong.
 
@@ -88,7 +104,8 @@ def pipeline(
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
-app.add_typer(local.app, name="local")
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ import pytest
 from moto import mock_aws
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline_cli.commands import messages
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
+from pipeline_cli.operations import messages
 from typer.testing import CliRunner, Result
 
 from scripts.tests.support import QUEUES, REGION, MotoTarget, Run, Stack
@@ -75,7 +75,9 @@ def run() -> Run:
     from pipeline_cli.app import app
 
     def invoke(*arguments: str, answers: str | None = None) -> Result:
-        result = CliRunner().invoke(app, list(arguments), input=answers, env={"COLUMNS": "160", "ENV": None})
+        result = CliRunner().invoke(
+            app, list(arguments), input=answers, env={"COLUMNS": "160", "ENV": None, "YES": None}
+        )
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

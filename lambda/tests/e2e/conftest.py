@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from e2e.stack import Stack
 from pipeline_cli.deploy import package
-from pipeline_cli.deploy.terraform import deployed_stack
+from pipeline_cli.deploy.local_stack import deployed_stack
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ import pytest
 from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.ledger import BatchState
-from pipeline_cli.commands.redrive import redrive_all
 from pipeline_cli.deploy import package
-from pipeline_cli.deploy.terraform import deployed_stack
+from pipeline_cli.deploy.local_stack import deployed_stack
+from pipeline_cli.operations.redrive import redrive_all
 
 pytestmark = pytest.mark.e2e
 

@@ -22,6 +22,9 @@ MODEL = {"model", "errors"}
 READING = {"reading", *MODEL}
 JOINING = {"joining", *READING}
 CORE = {"ledger", "events", "settings", "observability", *MODEL}
+LOCAL = {"local", "output"}
+DEPLOY = {"deploy", *LOCAL}
+OPERATIONS = {"operations", *DEPLOY}
 ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
     "pipeline": {
         "errors": set(),
@@ -35,6 +38,15 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
         "aws": {"aws", "ledger", *MODEL},
         "stages": {"stages", "aws", *JOINING, *CORE},
         "handlers": {"stages", "aws", *CORE},
+    },
+    "pipeline_cli": {
+        "app": {"commands", "output"},
+        "commands": {"report", *OPERATIONS},
+        "report": {"report", "operations", "output"},
+        "operations": OPERATIONS,
+        "deploy": DEPLOY,
+        "local": LOCAL,
+        "output": {"output"},
     },
 }
 """Which rooms of the package the modules of a room may import; a module directly in the package is a room itself."""
@@ -76,11 +88,21 @@ def ours(module: str) -> set[str]:
 @every_module
 def test_arrows_between_rooms_point_one_way(module: str) -> None:
     package = module.split(".")[0]
-    allowed = ALLOWED.get(package, {}).get(room(module))
+    allowed = ALLOWED[package].get(room(module), set())
 
-    used = {room(name) for name in ours(module) if name.split(".")[0] == package}
+    assert {room(name) for name in ours(module) if name.split(".")[0] == package} <= allowed
 
-    assert allowed is None or used <= allowed
+
+def test_every_room_is_named_here() -> None:
+    rooms = {(module.split(".")[0], room(module)) for module in MODULES if "." in module}
+
+    assert rooms == {(package, name) for package, allowed in ALLOWED.items() for name in allowed}
+
+
+def test_no_command_imports_another() -> None:
+    commands = {module for module in MODULES if module.startswith("pipeline_cli.commands.")}
+
+    assert {module: found for module in commands if (found := ours(module) & commands)} == {}
 
 
 @every_module

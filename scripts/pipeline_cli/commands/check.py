@@ -22,7 +22,7 @@ from pipeline.joining.customer_data_processor import Options, Outcome, SourceFil
 from pipeline.ledger import SourceObject, set_version
 from pipeline.model.data_model import FEEDBACK_PREFIX, Kind, parse_file_name
 
-from pipeline_cli.commands.errors import group, show
+from pipeline_cli.operations.batch_errors import group, show
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation

@@ -10,25 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.messages import number_text
 
-from pipeline_cli.commands.errors import Fault, find, group, show
-from pipeline_cli.commands.messages import Peek, line, peek
-from pipeline_cli.commands.purge import purge
-from pipeline_cli.commands.sample import generate
-from pipeline_cli.commands.upload import send
 from pipeline_cli.deploy import package
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.deploy.local_stack import LocalStack
 from pipeline_cli.deploy.target import LOCAL, ROOT, Target
-from pipeline_cli.deploy.terraform import LocalStack
 from pipeline_cli.local import emulator
+from pipeline_cli.operations.batch_errors import Fault, find, group, show
 from pipeline_cli.operations.batches import duration_of, find_batches
 from pipeline_cli.operations.follow import wait
+from pipeline_cli.operations.messages import Peek, line, peek
+from pipeline_cli.operations.purge import purge
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.operations.recognise import plan
-from pipeline_cli.output import terminal
+from pipeline_cli.operations.sample import generate
+from pipeline_cli.operations.send import send
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
 
@@ -93,9 +92,7 @@ def send_sample(target: Target) -> tuple[Ledger, bool]:
     What an earlier demo left is emptied first, so that every demo shows the same; the results of other files are
     nobody's to delete, and with them there the day is just sent again.
     """
-    s3 = target.client("s3")
-    bucket = Bucket(target.output("bucket_name"), s3)
-    table = Table(target.output("table_name"), target.client("dynamodb"))
+    s3, bucket, table = target.client("s3"), target.bucket, target.table
     if find_batches(s3, bucket.name) == ([DAY], []):
         with step("Empty what the last demo left"):
             _check_empty(target)
@@ -190,7 +187,7 @@ def show_results(shown: Shown) -> None:
         out.print(f"  [cyan]{command_line:<28}[/] {meaning}")
 
 
-def command(env: terminal.EnvOption = "") -> None:
+def command(env: options.Env = "") -> None:
     """Show the pipeline at work on this machine, in one go.
 
     Starts a local AWS, deploys the stack to it, sends a sample day with some bad records and shows the results, the
@@ -204,6 +201,6 @@ def command(env: terminal.EnvOption = "") -> None:
         raise UsageError(f"The demo runs on the local AWS only, not on {env}.", "Run: make demo")
     os.environ.pop("AWS_PROFILE", None)
     target = deploy()
-    terminal.announce(target)
+    targets.announce(target)
     entry, again = send_sample(target)
     show_results(gather(target, entry, again=again))

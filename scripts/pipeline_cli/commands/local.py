@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from pipeline_cli.deploy.target import LOCAL, ROOT
 from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
-from pipeline_cli.output import terminal
+from pipeline_cli.local.serve import serve
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError
 
 app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
@@ -41,7 +45,7 @@ def down() -> None:
 
 
 @app.command("status")
-def status(as_json: terminal.JsonOption = False) -> None:
+def status(as_json: options.Json = False) -> None:
     """Tell whether the local AWS runs, and where.
 
     Example: pipeline local status
@@ -56,3 +60,16 @@ def status(as_json: terminal.JsonOption = False) -> None:
         terminal.out().print(f"The local AWS runs on {url}.")
     if record is None:
         raise CommandError("The local AWS is not running.", "Start it: make tf-apply (or: pipeline local up)")
+
+
+@app.command("serve", hidden=True)
+def serve_here(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where record, lock and log are.")],
+) -> None:
+    """Be the local AWS, in this process; `pipeline local up` starts it in the background.
+
+    Example: pipeline local serve build/local
+
+    Exit codes: 0 it was stopped.
+    """
+    serve(folder)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
-from pipeline.model.data_model import is_batch
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.output import terminal
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,11 +127,11 @@ def _short(value: Any) -> str:
 
 
 def command(
-    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="Only lines that name this day.")] = None,
+    batch: options.BatchOrAll = None,
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 2h, 3d.")] = "1h",
     full: Annotated[bool, typer.Option("--full", help="Show tracebacks too.")] = False,
-    env: terminal.EnvOption = "",
-    as_json: terminal.JsonOption = False,
+    env: options.Env = "",
+    as_json: options.Json = False,
 ) -> None:
     """Show what the functions logged, all in the order of time. With --json: the log lines as they are.
 
@@ -140,11 +139,8 @@ def command(
 
     Exit codes: 0 shown, 2 BATCH is no day or TIME no length of time.
     """
-    if batch is not None and not is_batch(batch):
-        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
     start = time.time() - seconds(since)
-    target = targets.load(env)
-    terminal.announce(target)
+    target = targets.chosen(env)
     out, count = terminal.out(), 0
     events = read(target.client("logs"), target.output("log_group_names"), start, batch)
     for event in events if full or as_json else (event for event in events if not is_trace(event.text)):

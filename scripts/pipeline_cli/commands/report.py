@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipeline.model.data_model import is_batch
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
-from pipeline_cli.output import terminal
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.report import day, overview
 from pipeline_cli.report.gather import gather_day, gather_overview
@@ -34,9 +33,7 @@ def write_days(target: Target, batches: list[str], home: Path) -> None:
 
 
 def command(
-    batch: Annotated[
-        str | None, typer.Argument(metavar="[BATCH]", help="The day, YYYYMMDD; without: all days.")
-    ] = None,
+    batch: options.BatchOrAll = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -48,7 +45,7 @@ def command(
     every_day: Annotated[
         bool, typer.Option("--all", help="Without BATCH: also write the page of each day, beside the page of all days.")
     ] = False,
-    env: terminal.EnvOption = "",
+    env: options.Env = "",
 ) -> None:
     """Write one HTML page about a day, or about all days, to be read in a browser, printed or mailed on.
 
@@ -60,12 +57,9 @@ def command(
 
     Exit codes: 0 written, 1 no such batch, 2 BATCH is no day, FILE can't be written, or --all with BATCH or stdout.
     """
-    if batch is not None and not is_batch(batch):
-        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
     if every_day and (batch is not None or out == STANDARD_OUTPUT):
         raise UsageError("--all writes the pages of all days into files: give it no BATCH, and a file as --out.")
-    target = targets.load(env)
-    terminal.announce(target)
+    target = targets.chosen(env)
     if batch is not None:
         found = gather_day(target, batch)
         if not found.known:

@@ -6,32 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
-from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import INCOMING_PREFIX, Kind, is_batch
+from pipeline.ledger import BatchState
+from pipeline.model.data_model import INCOMING_PREFIX, Kind
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import runs
-from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of, find_batches, read
-from pipeline_cli.output import terminal, watch
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.operations import runs, watch
+from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of, find_batches, headline, read
+from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers
-
-
-def headline(entry: Ledger) -> str:
-    """Say in one line of markup how a run ended, or where it is."""
-    style = STYLES[entry.state]
-    numbers = Numbers.of(entry.summary)
-    parts = [f"Batch {entry.batch} [{style}]{entry.state}[/]"]
-    seconds = duration_of(entry)
-    if entry.finished_at and seconds is not None:
-        parts.append(f"in {terminal.duration(seconds)}:")
-    if entry.state is BatchState.COMPLETED:
-        parts.append(numbers.sentence())
-    elif entry.cause:
-        parts.append(terminal.shown(entry.cause))
-    return " ".join(parts)
 
 
 def show_all(statuses: Iterable[BatchStatus]) -> None:
@@ -107,13 +90,13 @@ def show_one(status: BatchStatus) -> None:
 
 
 def command(
-    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="The day, YYYYMMDD; without: all.")] = None,
+    batch: options.BatchOrAll = None,
     watch_it: Annotated[
         bool, typer.Option("--watch", help="Keep looking until all is done; Ctrl-C ends it sooner.")
     ] = False,
     last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Show the N newest batches only.")] = 30,
-    env: terminal.EnvOption = "",
-    as_json: terminal.JsonOption = False,
+    env: options.Env = "",
+    as_json: options.Json = False,
 ) -> None:
     """Show each batch: files there and missing, state, counts, refused records, how long it took.
 
@@ -124,13 +107,8 @@ def command(
 
     Exit codes: 0 shown (whatever the state), 1 no such batch, 2 BATCH is no day.
     """
-    if batch is not None and not is_batch(batch):
-        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD.")
-    target = targets.load(env)
-    terminal.announce(target)
-    s3 = target.client("s3")
-    bucket = Bucket(target.output("bucket_name"), s3)
-    table = Table(target.output("table_name"), target.client("dynamodb"))
+    target = targets.chosen(env)
+    s3, bucket, table = target.client("s3"), target.bucket, target.table
     if watch_it:
 
         def look() -> list[BatchStatus]:

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from boto3.s3.transfer import TransferConfig
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import parse_file_name, today
-from rich.progress import DownloadColumn
 
-from pipeline_cli.commands.status import headline
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations import runs
+from pipeline_cli.operations.batches import headline
 from pipeline_cli.operations.follow import Progress, follow
 from pipeline_cli.operations.recognise import Upload, plan
-from pipeline_cli.output import terminal
+from pipeline_cli.operations.send import batches_of, send_with_display
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MULTIPART_BYTES = 64 * 1024 * 1024
-"""From this size on a file goes in parts, several at once: 10,000 parts of it hold more than S3's 5 TB."""
-
-
-def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], tell: Callable[[Upload, int], None]) -> None:
-    """Upload the files one after the other; `tell` gets the bytes of a file that have just gone."""
-    config = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
-    for upload in uploads:
-        s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(tell, upload))
-
-
-def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> None:
-    """Upload the files with a progress bar for each."""
-    with terminal.bar(DownloadColumn()) as progress:
-        tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
-        send(s3, bucket, uploads, lambda upload, count: progress.advance(tasks[upload], count))
-
-
-def batches_of(uploads: Sequence[Upload]) -> list[str]:
-    """List the batches that files belong to, each once, in order."""
-    known = (parse_file_name(upload.name) for upload in uploads)
-    return sorted({file.batch for file in known if file})
 
 
 def as_plain(uploads: Sequence[Upload], results: Sequence[Progress]) -> dict[str, Any]:
@@ -75,8 +45,8 @@ def command(
     force: Annotated[bool, typer.Option("--force", help="Send files as they are, under their own names.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the batch until it is done.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to follow.")] = 3600.0,
-    env: terminal.EnvOption = "",
-    as_json: terminal.JsonOption = False,
+    env: options.Env = "",
+    as_json: options.Json = False,
 ) -> None:
     """Send files to incoming/ and follow their batch until it is done.
 
@@ -89,8 +59,7 @@ def command(
     2 a file was refused.
     """
     uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
-    target = targets.load(env)
-    terminal.announce(target)
+    target = targets.chosen(env)
     note = terminal.err()
     for sentence in left_out:
         note.print(f"[yellow]Left out:[/] {terminal.shown(sentence)}.", soft_wrap=True)
@@ -100,8 +69,7 @@ def command(
                 f"{terminal.shown(upload.path)} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True
             )
     s3, batches = target.client("s3"), batches_of(uploads)
-    bucket = Bucket(target.output("bucket_name"), s3)
-    table = Table(target.output("table_name"), target.client("dynamodb"))
+    bucket, table = target.bucket, target.table
     before = {batch: entry.execution for batch in batches if (entry := table.get_ledger(batch))}
     send_with_display(s3, bucket.name, uploads)
     results: list[Progress] = []

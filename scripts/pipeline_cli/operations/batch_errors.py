@@ -1,30 +1,24 @@
-"""`pipeline errors`: what was wrong with a batch, grouped by the kind of fault."""
+"""What was wrong with a batch, grouped by error code and file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from boto3.dynamodb.types import TypeDeserializer
-from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX, is_batch
+from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX
 from pipeline.model.items import batch_key
 from pipeline.model.messages import ERROR_FIELDS
 
-from pipeline_cli.deploy import target as targets
 from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.options import UNKNOWN
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-UNKNOWN = "unknown"
-"""Stands for the batch of files whose name tells none."""
 
 Fault = Mapping[str, Any]
 
@@ -108,55 +102,3 @@ def show(groups: Sequence[Group], *, more: bool = True) -> None:
             out.print(f"         {terminal.shown(fault['message'])}", soft_wrap=True)
         if more and found.count > len(found.examples):
             out.print(f"         [dim]… and {found.count - len(found.examples):,} more[/]")
-
-
-def command(
-    batch: Annotated[str, typer.Argument(metavar="BATCH", help="The day, YYYYMMDD; unknown: files without a day.")],
-    examples: Annotated[int, typer.Option(min=0, metavar="N", help="How many examples of each code to show.")] = 3,
-    folder: Annotated[
-        Path | None, typer.Option("--download", metavar="DIR", help="Copy the files with all refused records there.")
-    ] = None,
-    env: terminal.EnvOption = "",
-    as_json: terminal.JsonOption = False,
-) -> None:
-    """Show what was wrong with a batch: the errors by code with the first examples, and where the refused records are.
-
-    Example: pipeline errors 20220131 --download /tmp/rejects
-
-    Exit codes: 0 shown (also where there are none), 2 BATCH is no day.
-    """
-    if batch != UNKNOWN and not is_batch(batch):
-        raise UsageError(f"BATCH is {batch!r}, but a day is written YYYYMMDD (or unknown, for files without a day).")
-    target = targets.load(env)
-    terminal.announce(target)
-    dynamodb = target.client("dynamodb")
-    table = Table(target.output("table_name"), dynamodb)
-    bucket = Bucket(target.output("bucket_name"), target.client("s3"))
-    entry = table.get_ledger(batch) if batch != UNKNOWN else None
-    faults = find(dynamodb, table.name, batch)
-    keys = rejects(bucket, entry)
-    summary = entry.summary if entry else {}
-    copies = download(bucket, keys, folder) if folder else []
-    if as_json:
-        terminal.print_json(
-            {
-                "batch": batch,
-                "state": entry.state.value if entry else None,
-                "errors": faults,
-                "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(faults, 0, summary)],
-                "rejects": [f"s3://{bucket.name}/{key}" for key in keys],
-                "downloaded": [str(path) for path in copies],
-            }
-        )
-        return
-    show(group(faults, examples, summary))
-    out = terminal.out()
-    if entry and entry.cause:
-        out.print(f"The run failed: {terminal.shown(entry.cause)}", soft_wrap=True)
-    if not faults:
-        known = "has no errors" if entry or batch == UNKNOWN else "is not known"
-        out.print(f"Batch {batch} {known}." if batch != UNKNOWN else "No file without a day was reported.")
-    for key in keys:
-        out.print(f"All refused records, as they were read: s3://{bucket.name}/{key}", soft_wrap=True)
-    for path in copies:
-        out.print(f"Copied to {path}", soft_wrap=True)

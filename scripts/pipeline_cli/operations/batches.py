@@ -13,6 +13,9 @@ from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, FileSet, Ledger, set_version
 from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 
+from pipeline_cli.output import terminal
+from pipeline_cli.output.summary import Numbers
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -122,3 +125,18 @@ def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | No
         return None
     end = datetime.fromisoformat(entry.finished_at) if entry.finished_at else now or datetime.now(UTC)
     return (end - datetime.fromisoformat(entry.queued_at)).total_seconds()
+
+
+def headline(entry: Ledger) -> str:
+    """Say in one line of markup how a run ended, or where it is."""
+    style = STYLES[entry.state]
+    numbers = Numbers.of(entry.summary)
+    parts = [f"Batch {entry.batch} [{style}]{entry.state}[/]"]
+    seconds = duration_of(entry)
+    if entry.finished_at and seconds is not None:
+        parts.append(f"in {terminal.duration(seconds)}:")
+    if entry.state is BatchState.COMPLETED:
+        parts.append(numbers.sentence())
+    elif entry.cause:
+        parts.append(terminal.shown(entry.cause))
+    return " ".join(parts)

@@ -1,13 +1,12 @@
-"""`pipeline purge`: empty the bucket, the queues and the table, and say so when anything is left."""
+"""Empty the bucket, the queues and the table of a deployment, and count what is left."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from botocore.exceptions import ClientError
 from pipeline.aws.backoff import within
 from pipeline.aws.clients import error_code
@@ -16,11 +15,9 @@ from pipeline.errors import ThrottledError
 from pipeline.model.items import delete_line
 from rich.progress import TaskID
 
-from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations.queues import name as queue_name
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -35,7 +32,6 @@ WRITE_SECONDS = 300.0
 ROUNDS = 3
 PAGE = 1000
 """Versions that one list or delete call takes (S3 API reference)."""
-PROBLEMS_SHOWN = 20
 
 Version = tuple[str, str]
 """Key and version id of an object."""
@@ -187,41 +183,3 @@ def purge_with_display(target: Target) -> list[Emptied]:
             display.update(tasks[name], description=f"{name}: {removed:,} removed", completed=int(over))
 
         return purge(target, tell)
-
-
-def command(
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    env: terminal.EnvOption = "",
-    as_json: terminal.JsonOption = False,
-) -> None:
-    """Empty the bucket (all versions), all queues (dead-letter queues too) and the table.
-
-    Asks for the environment's name first, except on local. The deployment itself stays: make tf-destroy removes it.
-
-    Example: pipeline purge --env staging
-
-    Exit codes: 0 all is empty, 1 something is left (it is listed) or the answer was no.
-    """
-    target = targets.load(env)
-    terminal.announce(target)
-    _ = target.outputs  # nothing deployed: say that before asking
-    if not (yes or target.is_local):
-        kept = f"{target.output('bucket_name')}, {target.output('table_name')} and all queues"
-        terminal.confirm(target.name, f"This deletes everything in {target.description}: {kept}.")
-    results = purge_with_display(target)
-    if as_json:
-        terminal.print_json(
-            [{"name": r.name, "removed": r.removed, "left": r.left, "problems": r.problems} for r in results]
-        )
-    else:
-        terminal.out().print(f"{sum(result.removed for result in results):,} things removed.")
-    _complain(results)
-
-
-def _complain(results: list[Emptied]) -> None:
-    problems = [f"{result.name}: {problem}" for result in results for problem in result.problems]
-    unfinished = [result.name for result in results if result.left or result.problems]
-    for problem in problems[:PROBLEMS_SHOWN]:
-        terminal.err().print(f"[red]{terminal.shown(problem)}[/]", soft_wrap=True)
-    if unfinished:
-        raise CommandError(f"Not empty: {', '.join(unfinished)}.", "Run the command again once the cause is gone.")

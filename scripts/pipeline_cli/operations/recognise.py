@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.model.data_model import INCOMING_PREFIX, KINDS, Kind, is_batch, parse_file_name
+from pipeline.model.data_model import INCOMING_PREFIX, KINDS, Kind, parse_file_name
 from pipeline.reading.dialect import BLANKS
 
 from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.options import check_day
 from pipeline_cli.output.summary import DELIMITERS
 
 HEADER_BYTES = 64 * 1024
@@ -51,8 +52,7 @@ def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list
     UsageError
         A file that was named itself can't be recognised, or two files would be the same one of a batch.
     """
-    if not is_batch(date):
-        raise UsageError(f"The date is {date!r}, but a day is written YYYYMMDD.")
+    check_day(date, "The date")
     uploads: list[Upload] = []
     refused: list[str] = []
     left_out: list[str] = []

@@ -1,20 +1,17 @@
-"""`pipeline redrive`: put what lies in the dead-letter queues back to where it came from."""
+"""Put what lies in the dead-letter queues back to the queues that it came from."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 
-from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations.queues import name as queue_name
 from pipeline_cli.operations.queues import waiting
-from pipeline_cli.operations.republish import republish_all
-from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
@@ -117,43 +114,3 @@ def redrive_all(target: Target) -> list[Redriven]:
     """Redrive every dead-letter queue that holds messages of another queue."""
     sqs = target.client("sqs")
     return [redrive(sqs, target.output(dead), target.output(source)) for dead, source in QUEUES.items()]
-
-
-def command(env: terminal.EnvOption = "", as_json: terminal.JsonOption = False) -> None:
-    """Put what lies in the dead-letter queues back to its source, to be tried again. Safe to repeat.
-
-    What publish gave up is sent as it stands in the table now.
-
-    Example: pipeline redrive
-
-    Exit codes: 0 all dead-letter queues are empty, 1 something is left in one.
-    """
-    target = targets.load(env)
-    terminal.announce(target)
-    results = redrive_all(target)
-    republished = republish_all(target)
-    unsent = waiting(target.client("sqs"), target.output("publish_dead_letter_queue_url")).total
-    if as_json:
-        terminal.print_json(
-            {"queues": [asdict(result) for result in results], "publish": asdict(republished) | {"left": unsent}}
-        )
-    else:
-        table = terminal.table("Dead-letter queue", "Moved", "Left", "Back to", numbers=("Moved", "Left"))
-        for result in results:
-            table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
-        records = terminal.counted(republished.records, "record")
-        table.add_row(
-            queue_name(target.output("publish_dead_letter_queue_url")),
-            f"{republished.letters:,}",
-            f"{unsent:,}",
-            f"the output queue ({records})",
-        )
-        terminal.out().print(table)
-    left = [result.queue for result in results if result.left]
-    if left:
-        raise CommandError(f"Not empty: {', '.join(left)}.", "Run the command again.")
-    if unsent:
-        raise CommandError(
-            f"{terminal.counted(unsent, 'failure')} of publish name nothing that the table's stream still keeps.",
-            "It keeps 24 hours. The table is right; to send its results again see docs/adr/0001-exactly-once.md.",
-        )

@@ -1,4 +1,4 @@
-"""`pipeline sample`: make a realistic day of partner files, of any size, with some records wrong.
+"""Make a realistic day of partner files, of any size, with some records wrong.
 
 The same arguments give the same bytes, so a demo shows the same numbers every time and a test can rely on them.
 """
@@ -15,13 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import BinaryIO, TextIO
 
-import typer
-from pipeline.model.data_model import KINDS, Kind, is_batch, today
-
-from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import UsageError
+from pipeline.model.data_model import KINDS, Kind
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -156,45 +152,3 @@ DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
     ),
 }
 """How a record goes wrong: each way takes the right row and gives the rows to write instead."""
-
-
-def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the three files.")],
-    day: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="The day.", show_default="today")] = "",
-    customers: Annotated[int, typer.Option(min=0, metavar="N", help="How many customers.")] = 200,
-    defects: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records to make wrong.")
-    ] = 0.01,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other customers and orders.")] = 1,
-    compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
-    as_json: terminal.JsonOption = False,
-) -> None:
-    """Make a realistic day of files with some bad records; the same arguments give the same files.
-
-    Example: pipeline sample /tmp/day --date 20220131 --customers 1000 --defects 0.02
-
-    Exit codes: 0 written, 2 a file is in the way.
-    """
-    day = day or today()
-    if not is_batch(day):
-        raise UsageError(f"--date is {day!r}, but a day is written YYYYMMDD.")
-    in_the_way = [path for kind in Kind for path in folder.glob(f"{kind}_{day}.csv*")]
-    if in_the_way and not force:
-        raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
-    for path in in_the_way:
-        path.unlink()
-    sample = generate(folder, day, customers, defects, seed, compress=compress)
-    if as_json:
-        terminal.print_json(
-            {
-                "files": {kind: str(path) for kind, path in sample.files.items()},
-                "records": sample.records,
-                "defects": sample.defects,
-            }
-        )
-        return
-    out = terminal.out()
-    for kind, path in sample.files.items():
-        out.print(f"{path}  {sample.records[kind]:,} records")
-    out.print(f"{sample.defects:,} of them are wrong on purpose. Try: pipeline check {folder} --batch {day}")

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
 import typer
 from pipeline.model.text import ESCAPES, escape_controls
@@ -23,28 +23,7 @@ from rich.table import Table
 
 from pipeline_cli.output.errors import CommandError
 
-if TYPE_CHECKING:
-    from pipeline_cli.deploy.target import Target
-
 WIDTH_WITHOUT_TERMINAL = 120
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
-
-
-def _chosen_env(ctx: typer.Context, value: str | None) -> str:
-    return value or (ctx.parent.params["env"] if ctx.parent else "") or "local"
-
-
-EnvOption = Annotated[
-    str,
-    typer.Option(
-        "--env",
-        metavar="NAME",
-        callback=_chosen_env,
-        help="The target: local, or an environment of infra/env/. [dim]\\[default: $ENV, else local][/]",
-        show_default=False,
-    ),
-]
 
 
 class SafeConsole(Console):
@@ -91,11 +70,6 @@ def show_error(error: CommandError) -> None:
     err().print(f"[bold red]Error:[/] {shown(error.message)} {hint}".rstrip(), soft_wrap=True)
 
 
-def announce(target: Target) -> None:
-    """Say which target a command acts on."""
-    err().print(f"[dim]Target: {target.description}[/]")
-
-
 def confirm(env: str, warning: str) -> None:
     """Warn, and go on only where the environment's name is typed.
 
@@ -111,6 +85,14 @@ def confirm(env: str, warning: str) -> None:
         typed = ""
     if typed.strip() != env:
         raise CommandError("That is not the environment's name: nothing was deleted.")
+
+
+def agreed(question: str) -> bool:
+    """Ask a question on standard error; an answer that nobody gives is no."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
 
 
 def print_json(value: Any) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
 
-from pipeline_cli.commands import errors as errors_report
-from pipeline_cli.commands.errors import Group
-from pipeline_cli.deploy.target import Target
-from pipeline_cli.operations import batches, runs
+from pipeline_cli.operations import batch_errors, batches, runs
+from pipeline_cli.operations.batch_errors import Group
 from pipeline_cli.operations.batches import BatchStatus
 from pipeline_cli.operations.runs import Stage
 from pipeline_cli.report import distribution
 from pipeline_cli.report.distribution import Distribution
+
+if TYPE_CHECKING:
+    from pipeline_cli.deploy.target import Target
 
 EXAMPLES = 3
 """How many errors of each code the page of a day quotes."""
@@ -59,12 +59,10 @@ class Overview:
 def gather_day(target: Target, batch: str) -> DayReport:
     """Read everything that is known about a batch."""
     now = datetime.now(UTC)
-    dynamodb = target.client("dynamodb")
-    bucket = Bucket(target.output("bucket_name"), target.client("s3"))
-    table = Table(target.output("table_name"), dynamodb)
+    bucket, table = target.bucket, target.table
     (found,) = batches.read(bucket, table, [batch])
     entry = found.ledger
-    faults = errors_report.find(dynamodb, table.name, batch)
+    faults = batch_errors.find(target.client("dynamodb"), table.name, batch)
     results = None
     if entry and entry.version and entry.state is BatchState.COMPLETED:
         results = distribution.read(bucket, batch, entry.version)
@@ -72,8 +70,8 @@ def gather_day(target: Target, batch: str) -> DayReport:
         target=target.name,
         made_at=now,
         status=found,
-        errors=errors_report.group(faults, EXAMPLES, entry.summary if entry else None),
-        rejects=[f"s3://{bucket.name}/{key}" for key in errors_report.rejects(bucket, entry)],
+        errors=batch_errors.group(faults, EXAMPLES, entry.summary if entry else None),
+        rejects=[f"s3://{bucket.name}/{key}" for key in batch_errors.rejects(bucket, entry)],
         results=results,
         stages=runs.of(target).stages(entry.execution, now) if entry and entry.execution else [],
     )
@@ -81,8 +79,6 @@ def gather_day(target: Target, batch: str) -> DayReport:
 
 def gather_overview(target: Target) -> Overview:
     """Read the ledger entries of all batches that left a trace in the bucket."""
-    s3 = target.client("s3")
-    bucket = Bucket(target.output("bucket_name"), s3)
-    table = Table(target.output("table_name"), target.client("dynamodb"))
-    found, foreign = batches.find_batches(s3, bucket.name)
-    return Overview(target.name, datetime.now(UTC), batches.read(bucket, table, found), len(foreign))
+    found, foreign = batches.find_batches(target.client("s3"), target.bucket.name)
+    days = batches.read(target.bucket, target.table, found)
+    return Overview(target.name, datetime.now(UTC), days, len(foreign))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pipeline.model.data_model import KINDS, Kind
 from pipeline_cli.commands import check
-from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.sample import generate
 from pipeline_cli.output.errors import UsageError
 
 from scripts.tests.support import Run

@@ -16,8 +16,8 @@ from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
 from pipeline_cli.commands import check, demo
-from pipeline_cli.commands.sample import generate
 from pipeline_cli.operations.follow import wait
+from pipeline_cli.operations.sample import generate
 
 from scripts.tests.support import Run, Stack
 

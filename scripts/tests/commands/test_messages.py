@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipeline_cli.commands.messages import Received, drain, line, peek
+from pipeline_cli.operations.messages import Received, drain, line, peek
 from pipeline_cli.output.errors import CommandError
 
 from scripts.tests.support import Run, Stack

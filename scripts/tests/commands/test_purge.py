@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from pipeline_cli.commands.purge import empty_bucket, empty_queue, empty_table, purge
+from pipeline_cli.operations.purge import empty_bucket, empty_queue, empty_table, purge
 
 from scripts.tests.support import Run, Stack
 
@@ -52,7 +52,7 @@ def test_an_empty_stack_is_purged_as_well(stack: Stack, run: Run) -> None:
 
 
 def test_more_versions_than_one_call_takes_go_in_several(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline_cli.commands.purge.PAGE", 10)
+    monkeypatch.setattr("pipeline_cli.operations.purge.PAGE", 10)
     for number in range(35):
         stack.put("incoming/a", str(number).encode())
     told: list[int] = []
@@ -133,7 +133,7 @@ def test_a_queue_that_was_purged_a_moment_ago_is_waited_for(stack: Stack, monkey
 
 
 def test_what_arrives_while_it_runs_is_taken_in_another_round(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipeline_cli.commands.purge as module
+    import pipeline_cli.operations.purge as module
 
     fill(stack)
     empty = module.empty_bucket

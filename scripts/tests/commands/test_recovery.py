@@ -12,8 +12,8 @@ from pipeline import ledger
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import Kind
-from pipeline_cli.commands.redrive import redrive
-from pipeline_cli.commands.replay import replay
+from pipeline_cli.operations.redrive import redrive
+from pipeline_cli.operations.replay import replay
 from pipeline_cli.output.errors import CommandError
 
 from scripts.tests.commands.test_upload import DAY, run_batch

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from pipeline.ledger import BatchState
-from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.sample import generate
 
 from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack

@@ -9,8 +9,8 @@ import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
-from pipeline_cli.commands.sample import generate
 from pipeline_cli.operations.follow import look, wait
+from pipeline_cli.operations.sample import generate
 from pipeline_cli.output.errors import CommandError
 
 from scripts.tests.support import Run, Stack

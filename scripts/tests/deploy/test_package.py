@@ -7,8 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pipeline_cli.deploy import package
-from pipeline_cli.deploy.package import Platform, build, is_kept, platform_of
+from pipeline_cli.deploy import dependencies, package
+from pipeline_cli.deploy.dependencies import Platform, is_kept, platform_of
+from pipeline_cli.deploy.package import build
 from pipeline_cli.output.errors import CommandError
 
 
@@ -44,11 +45,11 @@ def test_every_service_that_the_functions_call_is_in_the_package() -> None:
                     called.add(node.args[0].value)
 
     assert called
-    assert called <= package.SERVICES
+    assert called <= dependencies.SERVICES
 
 
 def test_the_platform_is_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package, "variables", lambda _: {"python_runtime": "python3.12", "architecture": "x86_64"})
+    monkeypatch.setattr(dependencies, "variables", lambda _: {"python_runtime": "python3.12", "architecture": "x86_64"})
 
     wanted = platform_of("prod")
 
@@ -68,7 +69,7 @@ def test_the_platform_by_default_is_python_3_13_on_arm() -> None:
 
 @pytest.mark.parametrize("settings", [{"python_runtime": "nodejs20.x"}, {"architecture": "riscv"}])
 def test_a_platform_that_lambda_lacks_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
-    monkeypatch.setattr(package, "variables", lambda _: settings)
+    monkeypatch.setattr(dependencies, "variables", lambda _: settings)
 
     with pytest.raises(CommandError, match="does not have"):
         platform_of("prod")

@@ -10,11 +10,13 @@ from unittest import mock
 import pytest
 from moto import mock_aws
 from pipeline_cli.deploy import remote_state
+from pipeline_cli.deploy.account_stack import AccountStack
 from pipeline_cli.deploy.target import Target
-from pipeline_cli.deploy.terraform import AccountStack
 from pipeline_cli.deploy.terraform_command import Terraform
 from pipeline_cli.local import emulator
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.errors import CommandError
+
+from scripts.tests.support import Run
 
 REGION = "eu-west-1"
 BUCKET = "csv-pipeline-state-123456789012"
@@ -74,17 +76,17 @@ def test_bucket_of_another_account_is_refused(account: Target) -> None:
         remote_state._create(s3, BUCKET, REGION)
 
 
-def test_the_local_state_stays_here() -> None:
-    with pytest.raises(UsageError, match="stays on this machine"):
-        remote_state.main(["--env", "local"])
+def test_the_local_state_stays_here(run: Run) -> None:
+    result = run("deploy", "state")
+    assert result.exit_code == 2
+    assert "stays on this machine" in result.stderr
 
 
-def test_nothing_is_made_without_a_yes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delenv("YES", raising=False)
-    monkeypatch.setattr("builtins.input", lambda _: "n")
-
-    assert remote_state.main(["--env", "prod"]) == 0
-    assert capsys.readouterr().out == "Nothing was done.\n"
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_nothing_is_made_without_a_yes(run: Run, answer: str) -> None:
+    result = run("deploy", "state", "--env", "prod", answers=answer)
+    assert result.exit_code == 0
+    assert result.stdout == "Nothing was done.\n"
 
 
 def test_environment_without_a_backend_file_keeps_its_state_here(stack: AccountStack) -> None:

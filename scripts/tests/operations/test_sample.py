@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pipeline.model.data_model import KINDS, Kind
-from pipeline_cli.commands.sample import DEFECTS, generate
+from pipeline_cli.operations.sample import DEFECTS, generate
 
 DAY = "20220131"
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations import watch
 from pipeline_cli.operations.batches import BatchStatus, read
 from pipeline_cli.operations.follow import look
 from pipeline_cli.operations.runs import Chunks, Stage
-from pipeline_cli.output import watch
+from pipeline_cli.operations.sample import generate
 from rich.console import Console
 
 from scripts.tests.commands.test_upload import DAY, SUMMARY

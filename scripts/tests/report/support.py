@@ -17,7 +17,7 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_item
 from pipeline_cli.commands import check
-from pipeline_cli.commands.sample import generate
+from pipeline_cli.operations.sample import generate
 
 from scripts.tests.support import Stack
 

@@ -1,0 +1,59 @@
+"""`pipeline messages`: look at what waits in the output queue, or take it out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.messages import Received, drain, line, peek
+from pipeline_cli.output import options, terminal
+
+
+def command(
+    drain_it: Annotated[bool, typer.Option("--drain", help="Take the messages out: print, then delete each.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: all]")
+    ] = None,
+    yes: options.Yes = False,
+    env: options.Env = "",
+    as_json: options.Json = False,
+) -> None:
+    """Show what waits in the output queue and leave it there, or --drain it. With --json: the bodies, one a line.
+
+    A look hides the messages from consumers for a moment and counts as a receive. Of an error group (one for each
+    batch) a look shows the first 10 messages only, as FIFO queues hold back the rest; --drain shows all. That asks for
+    the environment's name first, except on local: consumers will not get what it takes.
+
+    Example: pipeline messages --drain --json > messages.jsonl
+
+    Exit codes: 0 shown, 1 some messages could not be put back or deleted, or the answer was no.
+    """
+    target = targets.chosen(env)
+    sqs, url = target.client("sqs"), target.output("output_queue_url")
+    out, note = terminal.out(), terminal.err()
+
+    def show(message: Received) -> None:
+        if as_json:
+            terminal.print_line(message.body)
+        else:
+            out.print(line(message), soft_wrap=True)
+
+    if drain_it:
+        if not (yes or target.is_local):
+            terminal.confirm(target.name, f"This takes messages from the consumers of {target.description}.")
+        count = drain(sqs, url, show, limit)
+        note.print(f"{terminal.counted(count, 'message')} taken out of the queue.")
+        return
+    seen = peek(sqs, url, limit)
+    for message in seen.messages:
+        show(message)
+    more = max(0, seen.waiting - len(seen.messages))
+    rest = f"; {more:,} more wait, --drain shows all" if more else ""
+    note.print(f"{terminal.counted(len(seen.messages), 'message')} shown and left in the queue{rest}.")
+    if seen.worn:
+        note.print(
+            f"[yellow]{terminal.counted(seen.worn, 'message')} came out of the queue so often that it will soon move "
+            f"to the dead-letter queue (after {seen.max_receives} receives).[/]"
+        )

@@ -1,0 +1,152 @@
+"""The dependencies in the Lambda package: installed for the functions' platform, reduced, compressed once and kept."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline_cli.deploy.target import LOCAL, ROOT, variables
+from pipeline_cli.output.errors import CommandError
+
+LOCK = ROOT / "lambda" / "requirements.lock"
+
+# The services that the functions call; botocore's descriptions of the other 400 stay out.
+SERVICES = frozenset({"dynamodb", "s3", "sqs", "stepfunctions", "sts"})
+LEFT_OUT = (
+    "bin/*",
+    "*/__pycache__/*",
+    "*.pyc",
+    "*.pyi",
+    "*/py.typed",
+    "*/tests/*",
+    # What pip notes about this installation; METADATA stays, DuckDB reads its version from it.
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    # Parts that nothing imports unless asked for by name.
+    "adbc_driver_duckdb/*",
+    "duckdb/experimental/*",
+    "botocore/data/*/*/examples-1.json*",
+)
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the package is for: a Python version and, but for this machine's own, a processor.
+
+    Attributes
+    ----------
+    python
+        The version, such as 3.13.
+    machine
+        The processor as wheels name it, or None for the interpreter that runs this.
+    """
+
+    python: str
+    machine: str | None = None
+
+    def __str__(self) -> str:
+        """Name the platform."""
+        return f"Python {self.python} on {self.machine or platform.machine()}"
+
+    @property
+    def pip_options(self) -> list[str]:
+        """What makes pip choose wheels for this platform."""
+        if self.machine is None:
+            return []
+        # Amazon Linux 2023, from python3.12 on, has glibc 2.34; Amazon Linux 2 has 2.26.
+        newest = 34 if tuple(map(int, self.python.split("."))) >= (3, 12) else 26
+        tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(newest, 16, -1))]
+        options = ["--implementation", "cp", "--python-version", self.python]
+        return options + [word for tag in tags for word in ("--platform", f"{tag}_{self.machine}")]
+
+
+def platform_of(env: str) -> Platform:
+    """Return the platform that the functions of an environment run on."""
+    if env == LOCAL:
+        return Platform(f"{sys.version_info.major}.{sys.version_info.minor}")
+    settings = variables(env)
+    runtime = re.fullmatch(r"python(3\.\d+)", str(settings.get("python_runtime", "python3.13")))
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}.get(str(settings.get("architecture", "arm64")))
+    if not runtime or not machine:
+        raise CommandError(
+            f"infra/env/{env}.tfvars names a runtime or processor that Lambda does not have.",
+            "python_runtime is one like python3.13, architecture is arm64 or x86_64.",
+        )
+    return Platform(runtime[1], machine)
+
+
+def archive(wanted: Platform, *, quiet: bool = False) -> Path:
+    """Return the archive of the installed dependencies, making it where it does not exist yet."""
+    key = digest(
+        [LOCK.read_bytes(), Path(__file__).read_bytes(), str(wanted).encode(), sys.implementation.cache_tag.encode()]
+    )
+    file = ROOT / "build" / "packages" / f"{key[:16]}.zip"
+    if file.exists():
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not quiet:
+        print(f"Collecting the package's dependencies for {wanted}…", flush=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+        options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--requirement", str(LOCK)]
+        done = subprocess.run(
+            [*pip, *options, "--target", str(installed), *wanted.pip_options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandError(
+                f"The dependencies for {wanted} could not be installed: {done.stderr.strip().splitlines()[-1]}",
+                "Is the package index within reach, and has every package a wheel for that platform?",
+            )
+        with zipfile.ZipFile(unfinished, "w") as bundle:
+            add_files(bundle, _kept(installed))
+        unfinished.replace(file)
+    return file
+
+
+def _kept(installed: Path) -> list[tuple[str, Path]]:
+    files = ((file.relative_to(installed).as_posix(), file) for file in installed.rglob("*") if file.is_file())
+    return [(name, file) for name, file in files if is_kept(name)]
+
+
+def is_kept(name: str) -> bool:
+    """Whether a dependency's file goes into the package."""
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT):
+        return False
+    parts = PurePosixPath(name).parts
+    of_a_service = parts[:2] in (("botocore", "data"), ("boto3", "data")) and len(parts) > 3
+    return not of_a_service or parts[2] in SERVICES
+
+
+def add_files(archive: zipfile.ZipFile, files: Iterable[tuple[str, Path]]) -> None:
+    """Add files in the order of their names, with nothing in it that depends on the clock or on this machine."""
+    for name, file in sorted(files):
+        entry = zipfile.ZipInfo(name, EARLIEST)
+        entry.create_system = 3  # Unix, so that Lambda takes the permissions from the next line
+        entry.external_attr = 0o100644 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, file.read_bytes())
+
+
+def digest(parts: Sequence[bytes]) -> str:
+    """Return the SHA-256 of several parts, each with its length, in hexadecimal digits."""
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(f"{len(part)}\0".encode())
+        made.update(part)
+    return made.hexdigest()

@@ -1,0 +1,62 @@
+"""What runs inside the process of the local AWS: MiniStack, made to report errors as Lambda does."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import uuid
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline_cli.local.emulator import Record, runtime
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.files import write_whole
+
+MINISTACK = "1.5.33"
+"""The version that the corrections below are written for."""
+
+
+def serve(folder: Path) -> None:
+    """Be the emulator: hold the folder's lock, leave the record, serve until told to stop."""
+    from ministack.app import main as run_ministack
+
+    _correct_error_names()
+    with (folder / "emulator.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime())
+        write_whole(folder / "emulator.json", json.dumps(asdict(record)))
+        sys.argv = ["ministack"]
+        run_ministack()
+
+
+def _correct_error_names() -> None:
+    """Make the emulator report failed functions under the names that Lambda gives, which retries and catches go by.
+
+    MiniStack calls every exception of a handler `Runtime.HandlerError`, so a state machine's rules about
+    `BatchBusyError` or `PermanentError` would never apply here.
+    """
+    from ministack.services import lambda_svc
+
+    if version("ministack") != MINISTACK:
+        raise CommandError(f"The correction of error names is written for ministack {MINISTACK}: look at it again.")
+    execute = lambda_svc._execute_function_warm
+    lambda_svc._execute_function_warm = lambda *arguments: name_errors_as_lambda_does(execute(*arguments))
+
+
+def name_errors_as_lambda_does(result: dict[str, Any]) -> dict[str, Any]:
+    """Give the result of a function that raised the name of the exception's class, as AWS does.
+
+    The class stands in front of the message in the last lines of the traceback, with which the result's log ends.
+    """
+    body = result.get("body")
+    if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
+        message, log = str(body["errorMessage"]), str(result.get("log", "")).rstrip("\n")
+        if message == "Worker process died":
+            body["errorType"] = "Runtime.ExitError"
+        elif "Traceback (most recent call last):" in log:
+            body["errorType"] = log.removesuffix(message).rstrip(": ").splitlines()[-1].rpartition(".")[2]
+    return result

@@ -1,0 +1,40 @@
+"""Send partner files to `incoming/`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from boto3.s3.transfer import TransferConfig
+from pipeline.model.data_model import parse_file_name
+from rich.progress import DownloadColumn
+
+from pipeline_cli.operations.recognise import Upload
+from pipeline_cli.output import terminal
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MULTIPART_BYTES = 64 * 1024 * 1024
+"""From this size on a file goes in parts, several at once: 10,000 parts of it hold more than S3's 5 TB."""
+
+
+def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], tell: Callable[[Upload, int], None]) -> None:
+    """Upload the files one after the other; `tell` gets the bytes of a file that have just gone."""
+    config = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
+    for upload in uploads:
+        s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(tell, upload))
+
+
+def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> None:
+    """Upload the files with a progress bar for each."""
+    with terminal.bar(DownloadColumn()) as progress:
+        tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
+        send(s3, bucket, uploads, lambda upload, count: progress.advance(tasks[upload], count))
+
+
+def batches_of(uploads: Sequence[Upload]) -> list[str]:
+    """List the batches that files belong to, each once, in order."""
+    known = (parse_file_name(upload.name) for upload in uploads)
+    return sorted({file.batch for file in known if file})

@@ -1,0 +1,65 @@
+"""Options and arguments that several commands share, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from pipeline.model.data_model import is_batch
+
+from pipeline_cli.output.errors import UsageError
+
+UNKNOWN = "unknown"
+"""Stands for the batch of files whose name has no day."""
+
+
+def check_day(text: str, name: str = "BATCH") -> str:
+    """Return a day as it was given.
+
+    Raises
+    ------
+    UsageError
+        It is not a calendar day written YYYYMMDD; `name` says which argument it was.
+    """
+    if not is_batch(text):
+        raise UsageError(f"{name} is {text!r}, but a day is written YYYYMMDD.")
+    return text
+
+
+def _day(text: str | None) -> str | None:
+    return text and check_day(text)
+
+
+def _day_or_unknown(text: str) -> str:
+    if text != UNKNOWN and not is_batch(text):
+        raise UsageError(f"BATCH is {text!r}, but a day is written YYYYMMDD (or unknown, for files without a day).")
+    return text
+
+
+def _chosen_env(ctx: typer.Context, value: str | None) -> str:
+    """Take the command's own --env, else the one before the command, else the variable ENV, else local."""
+    return value or ctx.find_root().params.get("env") or "local"
+
+
+Batch = Annotated[str, typer.Argument(metavar="BATCH", callback=_day, help="The day, YYYYMMDD.")]
+BatchOrUnknown = Annotated[
+    str,
+    typer.Argument(
+        metavar="BATCH", callback=_day_or_unknown, help="The day, YYYYMMDD; unknown: files whose name has no day."
+    ),
+]
+BatchOrAll = Annotated[
+    str | None, typer.Argument(metavar="[BATCH]", callback=_day, help="The day, YYYYMMDD; without: all days.")
+]
+Env = Annotated[
+    str,
+    typer.Option(
+        "--env",
+        metavar="NAME",
+        callback=_chosen_env,
+        help="The target: local, or an environment of infra/env/. [dim]\\[default: $ENV, else local][/]",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Yes = Annotated[bool, typer.Option("--yes", envvar="YES", show_envvar=False, help="Do not ask.")]
