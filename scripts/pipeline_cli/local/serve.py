@@ -1,4 +1,4 @@
-"""What runs inside the process of the local AWS: MiniStack, made to report errors as Lambda does."""
+"""What runs inside the process of the local AWS: MiniStack, guarded, and made to report errors as Lambda does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_cli.local.emulator import Record, runtime
+from pipeline_cli.local.guard import guarded
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 
@@ -22,15 +23,16 @@ MINISTACK = "1.5.33"
 
 def serve(folder: Path) -> None:
     """Be the emulator: hold the folder's lock, leave the record, serve until told to stop."""
-    from ministack.app import main as run_ministack
+    from ministack import app as ministack
 
+    ministack.app = guarded(ministack.app)
     _correct_error_names()
     with (folder / "emulator.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime())
         write_whole(folder / "emulator.json", json.dumps(asdict(record)))
         sys.argv = ["ministack"]
-        run_ministack()
+        ministack.main()
 
 
 def _correct_error_names() -> None:
