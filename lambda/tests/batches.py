@@ -126,6 +126,8 @@ def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) ->
         assert mine == [(one.line, one.code, _beginning(one.record)) for one in refused if one.kind == kind]
         summary = observed.summary["files"][kind]
         assert summary["read"] == expected.read[kind] == summary["counted"] + summary["refused"]
+        parts = ("header_lines", "blank_lines", "read", "further_lines")
+        assert summary["lines"] == expected.lines[kind] == sum(summary[part] for part in parts)
     assert observed.customers == expected.customers
     assert list(observed.customers) == sorted(observed.customers, key=lambda text: text.encode())
     return observed

@@ -42,6 +42,7 @@ class Result:
     customers: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
     refused_files: list[Refused] = field(default_factory=list)
 
 
@@ -171,6 +172,43 @@ def amount_of(text: str, mark: str) -> Decimal | None:
     return Decimal(text.replace(mark, "."))
 
 
+def split_at_wrong_quotes(record: Record, delimiter: int, columns: int) -> list[Record]:
+    """A record over several lines whose quotes are wrong, or may be, is refused with each of its lines."""
+    lines = record.raw.split(b"\n")
+    if len(lines) == 1:
+        return [record]
+    if record.cells is None:
+        code = "bad_quoting"
+    elif all(line.count(bytes([delimiter])) + 1 == columns for line in lines):
+        code = "doubtful_quoting"
+    else:
+        return [record]
+    return [Record(record.line + number, line, None, code) for number, line in enumerate(lines)]
+
+
+def column_names(record: Record) -> list[str]:
+    return [cell.decode("utf-8", "replace").strip(BLANKS).lower() for cell in record.cells or []]
+
+
+def refuse_second_header(kind: str, records: list[Record], names: list[str]) -> None:
+    for record in records:
+        if record.code in ("not_utf8", "record_too_long"):
+            continue
+        found = column_names(record)
+        if set(COLUMNS[kind]) <= set(found) and found != names:
+            raise FileError("second_header")
+
+
+def decimal_mark(delimiter: int, prices: list[str]) -> str:
+    followers = [follower for price in prices for follower in price.split(",")[1:]]
+    if delimiter == ord(",") or not followers:
+        return "."
+    digits = [len(follower) - len(follower.lstrip("0123456789")) for follower in followers]
+    if set(digits) == {3}:
+        raise FileError("ambiguous_amounts")
+    return ","
+
+
 def check_form(record: Record, names: list[str]) -> None:
     """The rules about the record as a whole; afterwards its cells have names."""
     try:
@@ -181,9 +219,11 @@ def check_form(record: Record, names: list[str]) -> None:
     if len(record.raw) > 1_000_000:
         record.code = "record_too_long"
     elif record.cells is None:
-        record.code = "bad_quoting"
+        record.code = record.code or "bad_quoting"
     elif len(record.cells) != len(names):
         record.code = "wrong_cell_count"
+    elif column_names(record) == names:
+        record.code = "repeated_header"
     else:
         record.values = {name: cell.decode().strip(BLANKS) for name, cell in zip(names, record.cells, strict=True)}
 
@@ -246,19 +286,21 @@ def reference(files: dict[str, bytes]) -> Result:
         try:
             data = unpack(files[kind])
             delimiter, names = read_header(kind, data)
-            records = [record for record in tokenize(data, delimiter) if record.raw.strip(b" ")][1:]
+            found = [record for record in tokenize(data, delimiter) if record.raw.strip(b" ")][1:]
+            records = [line for record in found for line in split_at_wrong_quotes(record, delimiter, len(names))]
+            for record in records:
+                check_form(record, names)
+            refuse_second_header(kind, records, names)
+            marks[kind] = decimal_mark(delimiter, [record.values.get("total_price", "") for record in records])
         except FileError as error:
             result.refused_files.append(Refused(kind, None, str(error)))
             continue
-        for record in records:
-            check_form(record, names)
-        prices = [record.values.get("total_price", "") for record in records]
-        marks[kind] = "," if delimiter != ord(",") and any("," in price for price in prices) else "."
         for record in records:
             if record.code is None:
                 check_cells(kind, record, marks[kind])
         days[kind] = records
         result.read[kind] = len(records)
+        result.lines[kind] = data.count(b"\n") + (not data.endswith(b"\n"))
     if result.refused_files:
         return result
     customers, orders, items = (days[kind] for kind in COLUMNS)

@@ -129,6 +129,10 @@ class _Run:
                 counted=counts[kind].read - counts[kind].refused,
                 refused=counts[kind].refused,
                 refused_by_code=counts[kind].refused_by_code,
+                lines=files[kind].lines,
+                header_lines=files[kind].header.lines,
+                blank_lines=counts[kind].lines - counts[kind].read,
+                further_lines=files[kind].further_lines,
                 messages=reported[kind],
             )
             for kind in Kind
@@ -247,10 +251,10 @@ def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], tot
     """
     for kind in Kind:
         read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
-        if files[kind].record_count != counts[kind].lines:
+        lines, made = files[kind].lines - files[kind].header.lines, counts[kind].lines + files[kind].further_lines
+        if lines != made:
             raise ReconciliationError(
-                f"{files[kind].name} has {files[kind].record_count} lines after its header, "
-                f"but {counts[kind].lines} were read"
+                f"{files[kind].name} has {lines} lines after its header, but {made} became records or are blank"
             )
         if read != counted + refused:
             raise ReconciliationError(

@@ -106,8 +106,8 @@ class DuckDBEngine:
     def _remove_files(self, file: CsvFile) -> None:
         """Remove what was made of a file to read it, and the file itself where it need not stay."""
         source = self._sources[file.kind].path
-        for path in {file.records.path, file.records.joins, source}:
-            if path and not (path == source and self._keep_files):
+        for path in {*file.records.paths, source}:
+            if not (path == source and self._keep_files):
                 path.unlink()
 
     def _row(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:

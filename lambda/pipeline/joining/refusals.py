@@ -134,11 +134,6 @@ def _collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, co
     kind = file.kind
     row_id = ROW_ID if file.has_row_ids else "''"
     value = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
-    further_lines, join = "0", ""
-    if file.records.joins:
-        further_lines = "coalesce(joined.extra, 0)"
-        join = f"""ASOF LEFT JOIN read_csv({file_literal(file.records.joins)}, auto_detect = false, header = false,
-            columns = {{'record': 'BIGINT', 'extra': 'BIGINT'}}) AS joined ON found.record > joined.record"""
     # In order and so by one thread, which looks no closer than needed; what remains is looked at by all.
     connection.execute("SET preserve_insertion_order = true")
     connection.execute(
@@ -150,14 +145,39 @@ def _collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, co
     is_candidate = f"code IS NOT NULL OR (is_good AND ({' OR '.join(conditions) or 'false'}))"
     columns = f"""line_number, line, cell_count, {row_id} AS id, {key(kind)} AS reference, {owner(kind)} AS parent,
         amount, {_shown_reference(file, "customer_reference")}, {_shown_reference(file, "order_reference")},
-        code::VARCHAR AS code, column_name, CASE column_name {value} END AS value"""
+        code::VARCHAR AS code, column_name, CASE column_name {value} END AS value, quotes"""
     steps = [
         Step("records", records_sql(file, f"{kind}_candidate_lines")),
         Step("found", f"SELECT *, {broken_column(file)} AS column_name FROM records WHERE {is_candidate}"),
-        Step("located", f"SELECT found.*, found.record + {further_lines} AS line_number FROM found {join}"),
+        _located(file, "found"),
     ]
     connection.execute(f"CREATE TABLE {kind}_candidates AS {query(steps, columns)}")
     connection.execute(f"DROP TABLE {kind}_candidate_lines")
+
+
+def _located(file: CsvFile, records: str) -> Step:
+    """Add the line of each record, and which line of a record over several lines that has wrong quotes it is."""
+    line_number, quotes, joins = "record", "NULL::VARCHAR", ""
+    if file.records.joins:
+        line_number = "record + coalesce(extra, 0)"
+        joins = f"ASOF LEFT JOIN {_read_numbers(file.records.joins, 'joined', 'extra')} ON record > joined"
+    if file.records.quotes:
+        quotes = f"""CASE WHEN record = opened
+                THEN '; the quote that opens cell ' || cell || ' is still open at the end of this line, so all lines '
+                    || 'up to line ' || {line_number} + last - opened || ' are refused'
+            WHEN record <= last
+                THEN '; this line is refused with line ' || {line_number} + opened - record
+                    || ', where the quote is open'
+            END"""
+        joins += f" ASOF LEFT JOIN {_read_numbers(file.records.quotes, 'opened', 'last', 'cell')} ON record >= opened"
+    return Step(
+        "located", f"SELECT {records}.*, {line_number} AS line_number, {quotes} AS quotes FROM {records} {joins}"
+    )
+
+
+def _read_numbers(path: Path, *columns: str) -> str:
+    types = ", ".join(f"'{column}': 'BIGINT'" for column in columns)
+    return f"read_csv({file_literal(path)}, auto_detect = false, header = false, columns = {{{types}}})"
 
 
 def _shown_reference(file: CsvFile, name: str) -> str:
@@ -189,6 +209,6 @@ def _accepted(kind: Kind) -> str:
 
 def _as_read(file: CsvFile) -> str:
     """Return the SQL of the record as it was read, without the sentinels."""
-    invalid = literal(file.sentinels.invalid)
-    record = f"CASE WHEN starts_with(line, {invalid}) THEN line[2:] ELSE line END"
+    prefixes = " OR ".join(f"starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes())
+    record = f"CASE WHEN {prefixes} THEN line[2:] ELSE line END"
     return f"replace({record}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else record

@@ -27,11 +27,13 @@ CANDIDATE_COLUMNS = {
     "code": "STRING",
     "column_name": "STRING",
     "value": "STRING",
+    "quotes": "STRING",
 }
 """Columns of the relation of candidates: `code` is NULL where a record breaks no rule by itself.
 
 `reference` is what tells records of the kind apart, `parent` the reference of the record that it belongs to, `value`
-the cell of the column `column_name`, which the error is about.
+the cell of the column `column_name`, which the error is about; `quotes` tells, of a record over several lines that is
+refused for its quotes, to which of its lines it belongs.
 """
 
 JUDGED_COLUMNS = CANDIDATE_COLUMNS | {"own_code": "STRING", "first_line": "BIGINT"}

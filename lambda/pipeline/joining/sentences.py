@@ -11,7 +11,7 @@ from pipeline.reading.rules import MAX_REFERENCE
 from pipeline.reading.sql import literal
 
 _LIMITS = {ErrorCode.RECORD_TOO_LONG: MAX_RECORD, ErrorCode.REFERENCE_TOO_LONG: MAX_REFERENCE}
-_NAMES = ("column", "value", "found", "expected", "first", "hint")
+_NAMES = ("column", "value", "found", "expected", "first", "hint", "quotes")
 
 
 def create_sentences(connection: duckdb.DuckDBPyConnection) -> None:
@@ -32,6 +32,7 @@ def with_reasons(file: CsvFile, refused: str) -> str:
         "found": "cell_count",
         "expected": len(file.header.names),
         "first": "first_line",
+        "quotes": "quotes",
         "hint": f"amount_hint(value, {literal(file.decimal_mark)})",
     }
     filled = ", ".join(f"coalesce(CAST({arguments[name]} AS VARCHAR), '')" for name in _NAMES)

@@ -24,6 +24,13 @@ class FileSummary:
     counted: int = 0
     refused: int = 0
     refused_by_code: Mapping[str, int] = field(default_factory=dict)
+    lines: int = 0
+    """Lines of the file, counted in its bytes: `header_lines` + `blank_lines` + `read` + `further_lines`."""
+    header_lines: int = 0
+    """Lines up to and with the header."""
+    blank_lines: int = 0
+    further_lines: int = 0
+    """Lines of records over several lines, but for the first of each."""
     messages: int = 0
     """Refused records with an error message of their own; the rejects file holds them all."""
     file_error: str | None = None

@@ -19,12 +19,16 @@ class ErrorCode(StrEnum):
     MISSING_COLUMN = "missing_column"
     REPEATED_COLUMN = "repeated_column"
     UNCLOSED_QUOTE = "unclosed_quote"
+    SECOND_HEADER = "second_header"
+    AMBIGUOUS_AMOUNTS = "ambiguous_amounts"
     FILE_TOO_LARGE = "file_too_large"
     # One record: it is left out, everything else counts.
     NOT_UTF8 = "not_utf8"
     RECORD_TOO_LONG = "record_too_long"
     BAD_QUOTING = "bad_quoting"
+    DOUBTFUL_QUOTING = "doubtful_quoting"
     WRONG_CELL_COUNT = "wrong_cell_count"
+    REPEATED_HEADER = "repeated_header"
     EMPTY_REFERENCE = "empty_reference"
     REFERENCE_TOO_LONG = "reference_too_long"
     NOT_AN_INTEGER = "not_an_integer"
@@ -58,6 +62,8 @@ FILE_CODES = frozenset(
         ErrorCode.MISSING_COLUMN,
         ErrorCode.REPEATED_COLUMN,
         ErrorCode.UNCLOSED_QUOTE,
+        ErrorCode.SECOND_HEADER,
+        ErrorCode.AMBIGUOUS_AMOUNTS,
         ErrorCode.FILE_TOO_LARGE,
     }
 )
@@ -67,7 +73,9 @@ RECORD_CODES = (
     ErrorCode.NOT_UTF8,
     ErrorCode.RECORD_TOO_LONG,
     ErrorCode.BAD_QUOTING,
+    ErrorCode.DOUBTFUL_QUOTING,
     ErrorCode.WRONG_CELL_COUNT,
+    ErrorCode.REPEATED_HEADER,
     ErrorCode.EMPTY_REFERENCE,
     ErrorCode.REFERENCE_TOO_LONG,
     ErrorCode.NOT_AN_INTEGER,
@@ -93,11 +101,25 @@ SENTENCES: Mapping[ErrorCode, str] = {
     ErrorCode.MISSING_COLUMN: "the header has no column {column}; it must name {columns}",
     ErrorCode.REPEATED_COLUMN: "the header names column {column} more than once",
     ErrorCode.UNCLOSED_QUOTE: "the quote that opens a cell in the record at line {number} is never closed",
+    ErrorCode.SECOND_HEADER: (
+        "line {number} names the columns again, in another order or with others than the header, so what follows it "
+        "would be read wrongly; put everything under one header"
+    ),
+    ErrorCode.AMBIGUOUS_AMOUNTS: (
+        "the comma in '{value}' may be a decimal mark or group thousands, as three digits follow each comma in the "
+        "file's amounts; write thousands without a mark and decimals with 2 or 4 digits (1234 or 1,23)"
+    ),
     ErrorCode.FILE_TOO_LARGE: "the file holds more than {limit:,} bytes; send the day in a smaller file",
     ErrorCode.NOT_UTF8: "the record holds bytes that are not UTF-8 text; save the file as UTF-8",
     ErrorCode.RECORD_TOO_LONG: "the record is longer than {limit} bytes",
-    ErrorCode.BAD_QUOTING: "a quoted cell must begin and end with its quotes, and a quote inside is written twice",
+    ErrorCode.BAD_QUOTING: (
+        "a quoted cell must begin and end with its quotes, and a quote inside is written twice{quotes}"
+    ),
+    ErrorCode.DOUBTFUL_QUOTING: (
+        "the quotes look stray, as each of the lines that they make one record is a whole record without them{quotes}"
+    ),
     ErrorCode.WRONG_CELL_COUNT: "the record has {found} cells where the header has {expected}",
+    ErrorCode.REPEATED_HEADER: "the record is the header once more",
     ErrorCode.EMPTY_REFERENCE: "{column} is empty",
     ErrorCode.REFERENCE_TOO_LONG: "{column} '{value}' is longer than {limit} bytes",
     ErrorCode.NOT_AN_INTEGER: "{column} '{value}' is not a whole number (such as 3)",

@@ -29,12 +29,15 @@ class CsvFile:
     header: Header
     sentinels: Sentinels
     has_quotes: bool
+    lines: int
+    """Physical lines, counted in the bytes of the file."""
+    may_repeat_header: bool = False
     decimal_mark: str = "."
 
     @property
-    def record_count(self) -> int:
-        """Lines after the header, blank ones included; counted without DuckDB."""
-        return self.records.records - self.header.skip
+    def further_lines(self) -> int:
+        """Physical lines after the header that are not the first of their record."""
+        return self.records.extra - (self.header.lines - self.header.skip)
 
     @property
     def has_row_ids(self) -> bool:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import KINDS, Kind
+from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.dialect import Text, read_header, read_text
-from pipeline.reading.normalize import as_records, rewrite
+from pipeline.reading.dialect import RefusedFileError, Text, column_names, read_header, read_text
+from pipeline.reading.grammar import Grammar
+from pipeline.reading.normalize import RecordLines, as_records, rewrite
 from pipeline.reading.sql import ask
-from pipeline.reading.steps import has_broken_quotes, has_decimal_comma
+from pipeline.reading.steps import commas_in_amounts, has_broken_quotes, lines_with
 
 
 def read_file(
@@ -38,20 +40,76 @@ def read_file(
     """
     text = read_text(source.path, kind, workdir, max_unpacked)
     header = read_header(text.path, kind)
-    file = CsvFile(kind, source.name, as_records(text), header, text.sentinels, text.has_quotes)
+    file = CsvFile(
+        kind,
+        source.name,
+        as_records(text),
+        header,
+        text.sentinels,
+        text.has_quotes,
+        text.lines,
+        text.may_repeat_header,
+    )
     if (
         not text.is_regular
         or header.lines > header.skip
         or (text.has_quotes and ask(connection, has_broken_quotes(file)))
     ):
         file = _rewritten(file, text, workdir)
-    if header.delimiter != "," and ask(connection, has_decimal_comma(file)):
-        file = replace(file, decimal_mark=",")
-    return file
+    if file.may_repeat_header:
+        _refuse_second_header(connection, file)
+    return replace(file, decimal_mark=_decimal_mark(connection, file))
 
 
 def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
-    records = rewrite(text, file.header.delimiter, workdir / f"{file.kind}.records.csv")
+    records = rewrite(text, file.header, workdir / f"{file.kind}.records.csv")
     if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
         text.path.unlink()
     return replace(file, records=records)
+
+
+def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
+    """Refuse the file where a record names all required columns, but not as the header does."""
+    required = {column.name for column in KINDS[file.kind].columns}
+    grammar = Grammar(file.header.delimiter)
+    connection.execute("SET preserve_insertion_order = true")
+    rows = connection.execute(lines_with(file, required))
+    while batch := rows.fetchmany(100):
+        for record, line in batch:
+            cells = grammar.split(line.replace(file.sentinels.newline, "\n")) or []
+            names = column_names(cells)
+            if required <= set(names) and names != file.header.names:
+                raise RefusedFileError(ErrorCode.SECOND_HEADER, number=record + _extra_before(file.records, record))
+    connection.execute("SET preserve_insertion_order = false")
+
+
+def _extra_before(records: RecordLines, record: int) -> int:
+    """Return how many line ends were taken out of the records before this one."""
+    extra = 0
+    if records.joins:
+        with records.joins.open() as joins:
+            for line in joins:
+                joined, extra_then = map(int, line.split(","))
+                if joined >= record:
+                    break
+                extra = extra_then
+    return extra
+
+
+def _decimal_mark(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
+    """Tell by the commas in a file's amounts which decimal mark it has.
+
+    Raises
+    ------
+    RefusedFileError
+        The commas may be decimal marks or group thousands.
+    """
+    if file.header.delimiter == ",":
+        return "."
+    row = connection.execute(commas_in_amounts(file)).fetchone()
+    if not row or row[0] is None:
+        return "."
+    value, is_decimal = row
+    if not is_decimal:
+        raise RefusedFileError(ErrorCode.AMBIGUOUS_AMOUNTS, value=value)
+    return ","

@@ -8,11 +8,12 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import SENTENCES, ErrorCode
+from pipeline.reading.grammar import Grammar
 
 BLANKS = " \t\r\n\u00a0"
 """What is trimmed from references, numbers and header names: blank, tab, line ends and the no-break space."""
@@ -40,15 +41,25 @@ class RefusedFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Three control characters that the file does not use, so that they can stand for something else.
-
-    `cell` is what DuckDB takes for a delimiter, so that it reads whole lines; `newline` stands for a line end in a
-    quoted cell, `invalid` begins a record with bytes that were no UTF-8.
-    """
+    """Control characters that the file does not use, so that they can stand for something else."""
 
     cell: str
+    """What DuckDB takes for the delimiter, so that it reads whole lines."""
     newline: str
+    """Stands for a line end in a quoted cell."""
     invalid: str
+    """Begins a record with bytes that were no UTF-8."""
+    bad_quoting: str
+    """Begins each line of a record over several lines whose quotes are wrong."""
+    doubtful_quoting: str
+    """Begins each line of a record over several lines whose quotes may be stray."""
+
+    def prefixes(self) -> tuple[str, str, str]:
+        """Return those that begin a record and are no part of it."""
+        return self.invalid, self.bad_quoting, self.doubtful_quoting
+
+
+_COUNT = len(fields(Sentinels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +68,12 @@ class Text:
 
     path: Path
     lines: int
+    """Line ends of any kind, and one more where the last line has none."""
     has_quotes: bool
     is_regular: bool
     """Valid UTF-8 throughout, all lines end with a line feed and none is long."""
+    may_repeat_header: bool
+    """A name of the header is there more than once, so that there may be another header."""
     sentinels: Sentinels
 
 
@@ -78,60 +92,9 @@ class Header:
     """Physical lines of these records."""
 
 
-class Grammar:
-    r"""The form of one record under a delimiter, as regular expressions that Python and RE2 both read.
-
-    A quoted cell begins and ends with its quotes and holds a quote only doubled. An unquoted cell does not begin
-    with a quote, not even after blanks, since `"a", "b"` is more likely meant as quoted; elsewhere in it a quote is
-    an ordinary character (`5" pipe`).
-    """
-
-    def __init__(self, delimiter: str) -> None:
-        d = re.escape(delimiter)
-        blank = " " if delimiter == "\t" else r" \t"
-        self.quoted = r'"[^"]*(?:""[^"]*)*"'
-        self.unquoted = rf'[{blank}]*(?:[^{blank}"{d}][^{d}]*)?'
-        self.cell = f"(?:{self.quoted}|{self.unquoted})"
-        self.record = f"{self.cell}(?:{d}{self.cell})*"
-        quoted, unquoted = (text.encode() for text in (_possessive(self.quoted), self.unquoted))
-        cell, d_bytes = b"(?:%s|%s)" % (quoted, unquoted), d.encode()
-        opened = rb'"[^"]*+(?:""[^"]*+)*+'
-        self._whole = re.compile(rb"%s(?:%s%s)*+" % (cell, d_bytes, cell))
-        self._open = re.compile(rb"(?:%s%s)*+%s" % (cell, d_bytes, opened))
-        self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
-        self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
-        self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
-
-    def is_open_after(self, line: bytes, was_open: bool) -> bool:
-        """Tell whether a quoted cell reaches beyond the end of this line.
-
-        After a cell whose quotes are wrong nothing is open: the record is refused, and it ends with its line.
-        """
-        start = 0
-        if was_open:
-            if self._inside.fullmatch(line):
-                return True
-            rest = self._rest.match(line)
-            if rest is None or rest.end() == len(line):
-                return False
-            start = rest.end()
-        return self._whole.fullmatch(line, start) is None and self._open.fullmatch(line, start) is not None
-
-    def split(self, record: str) -> list[str] | None:
-        """Return the cells of a record without their quotes, or None where its quotes are wrong."""
-        cells: list[str] = []
-        position = 0
-        while match := self._cells.match(record, position):
-            cell = match[1]
-            cells.append(cell[1:-1].replace('""', '"') if cell.startswith('"') else cell)
-            position = match.end()
-            if position == len(record) and match.end(1) == position:
-                return cells
-        return None
-
-
-def _possessive(pattern: str) -> str:
-    return pattern.replace(")*", ")*+").replace("]*", "]*+")
+def header_name(kind: Kind) -> str:
+    """Return the longest name of a required column, in lower case: what a header has and hardly any record."""
+    return max((column.name for column in KINDS[kind].columns), key=len)
 
 
 def required_columns(kind: Kind) -> str:
@@ -150,7 +113,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         unpacked = workdir / f"{kind}.unpacked.csv"
         _unpack(path, unpacked, max_unpacked)
         path = unpacked
-    scan = _Scan()
+    scan = _Scan(header_name(kind))
     size = 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
@@ -161,8 +124,8 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
     if not size:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
     scan.finish()
-    sentinels = Sentinels(*_SENTINELS[:3]) if scan.sentinels_are_free else _free_sentinels(path)
-    return Text(path, scan.lines, scan.has_quotes, scan.is_regular, sentinels)
+    sentinels = Sentinels(*_SENTINELS[:_COUNT]) if scan.sentinels_are_free else _free_sentinels(path)
+    return Text(path, scan.lines, scan.has_quotes, scan.is_regular, scan.names > 1, sentinels)
 
 
 def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
@@ -188,11 +151,13 @@ def _refuse_foreign_formats(start: bytes) -> None:
 class _Scan:
     """Facts about a file, gathered block by block with searches that run at memory speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.lines = 0
         self.has_quotes = False
         self.is_regular = True
         self.sentinels_are_free = True
+        self.names = 0
+        self._name = name.encode()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = False
         self._last = b""
@@ -200,17 +165,31 @@ class _Scan:
     def look_at(self, block: bytes) -> None:
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
-        self.lines += block.count(b"\n")
+        self.lines += self._line_ends(block)
         self.has_quotes = self.has_quotes or b'"' in block
         self.sentinels_are_free = self.sentinels_are_free and not any(
-            sentinel.encode() in block for sentinel in _SENTINELS[:3]
+            sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT]
         )
         self.is_regular = self.is_regular and b"\r" not in block and self._is_utf8(block) and self._is_short(block)
-        self._last = block[-1:]
+        self._count_names(block)
+        self._last = block[-len(self._name) :]
 
     def finish(self) -> None:
-        self.lines += self._last != b"\n"
+        self.lines += not self._last.endswith((b"\n", b"\r"))
         self.is_regular = self.is_regular and not self._pending
+
+    def _line_ends(self, block: bytes) -> int:
+        count = block.count(b"\n")
+        if b"\r" in block:
+            count += block.count(b"\r") - block.count(b"\r\n")
+        return count - (self._last.endswith(b"\r") and block.startswith(b"\n"))
+
+    def _count_names(self, block: bytes) -> None:
+        # Lower case takes ten times as long as all else here, and nearly no block needs it.
+        if b"_" in self._name and b"_" not in block and b"_" not in self._last:
+            return
+        before = self._last[1 - len(self._name) :] if self._last else b""
+        self.names += (before + block).lower().count(self._name)
 
     def _is_utf8(self, block: bytes) -> bool:
         if not self._pending and block.isascii():
@@ -233,9 +212,9 @@ def _free_sentinels(path: Path) -> Sentinels:
         while block := file.read(BLOCK):
             used.update(block.translate(None, others))
     free = [sentinel for sentinel in _SENTINELS if ord(sentinel) not in used]
-    if len(free) < 3:
+    if len(free) < _COUNT:
         raise RefusedFileError(ErrorCode.BINARY_FILE)
-    return Sentinels(*free[:3])
+    return Sentinels(*free[:_COUNT])
 
 
 def read_header(path: Path, kind: Kind) -> Header:
@@ -265,6 +244,11 @@ def read_header(path: Path, kind: Kind) -> Header:
     return Header(found.delimiter, found.names, positions, ignored, blank + 1, blank + found.lines)
 
 
+def column_names(cells: list[str]) -> tuple[str, ...]:
+    """Return cells as names of columns: trimmed, in lower case."""
+    return tuple(cell.strip(BLANKS).lower() for cell in cells)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
     delimiter: str
@@ -283,7 +267,7 @@ def _read(delimiter: str, line: bytes, following: list[bytes]) -> _Reading:
         record.append(more)
         is_open = grammar.is_open_after(more, was_open=True)
     cells = grammar.split(b"\n".join(record).decode("utf-8", "backslashreplace")) or []
-    return _Reading(delimiter, tuple(cell.strip(BLANKS).lower() for cell in cells), len(record))
+    return _Reading(delimiter, column_names(cells), len(record))
 
 
 def _lines(data: bytes) -> Iterator[bytes]:

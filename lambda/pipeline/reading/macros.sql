@@ -43,3 +43,6 @@ CREATE MACRO shown(cell, length := 80) AS coalesce(escaped(shortened(cell, lengt
 CREATE MACRO amount_hint(cell, mark) AS
     CASE WHEN regexp_full_match(cell, '-?[0-9]{1,14},[0-9]{1,4}')
         THEN 'use ' || replace(cell, ',', '.') ELSE 'such as 12' || mark || '50' END;
+
+-- How often a single character is in a text.
+CREATE MACRO count_of(text, character) AS strlen(text) - strlen(replace(text, character, ''));

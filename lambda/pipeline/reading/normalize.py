@@ -1,20 +1,23 @@
 """Rewrite a text file so that every record is one line of valid UTF-8 that ends with a line feed.
 
 Only files that are not like that already are rewritten: those with CR or mixed line ends, line ends inside quoted
-cells, bytes that are no UTF-8, or very long lines. What a line was before stays known: line ends inside a record and
-invalid bytes are marked, and `joins` tells how many physical lines the records before took.
+cells, bytes that are no UTF-8, or very long lines. What a line was before stays known by sentinels: for line ends
+inside a record, at the beginning of a record with invalid bytes, and at that of each line of a record over several
+lines that is refused for its quotes. Two small files tell which physical lines a record took.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.dialect import BLOCK, MAX_LINE, Grammar, RefusedFileError, Sentinels, Text
+from pipeline.reading.dialect import BLOCK, MAX_LINE, Header, RefusedFileError, Text
+from pipeline.reading.grammar import Grammar, Quotes
 
 MAX_RECORD = 1_000_000
 """Bytes of a record; a longer one is refused, and no more than this of it is kept."""
@@ -29,6 +32,16 @@ class RecordLines:
     """Lines of the file, blank ones and the header included."""
     joins: Path | None = None
     """CSV of (record, extra): up to and with the record of that number, `extra` line ends were taken out."""
+    extra: int = 0
+    """Line ends that were taken out in all."""
+    quotes: Path | None = None
+    """CSV of (record, last, cell): the records from `record` to `last` are the lines of one that was refused for its
+    quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files themselves."""
+        return tuple(path for path in (self.path, self.joins, self.quotes) if path)
 
 
 def as_records(text: Text) -> RecordLines:
@@ -36,15 +49,24 @@ def as_records(text: Text) -> RecordLines:
     return RecordLines(text.path, text.lines)
 
 
-def rewrite(text: Text, delimiter: str, target: Path) -> RecordLines:
+def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
     """Write the file's records to `target`, one a line, and refuse the file where a quote is never closed."""
-    joins = target.with_suffix(".joins.csv")
-    with target.open("wb") as lines, joins.open("w") as joined:
-        writer = _Writer(lines, joined, Grammar(delimiter), text.sentinels)
+    joins, quotes = target.with_suffix(".joins.csv"), target.with_suffix(".quotes.csv")
+    with target.open("wb") as lines, joins.open("w") as joined, quotes.open("w") as refused:
+        writer = _Writer(lines, joined, refused, text, header)
         for block in _whole_lines(text.path):
             writer.write(block)
         writer.finish()
-    return RecordLines(target, writer.records, joins if writer.extra else None)
+    for path in (joins, quotes):
+        if not path.stat().st_size:
+            path.unlink()
+    return RecordLines(
+        target,
+        writer.records,
+        joins if joins.exists() else None,
+        writer.extra,
+        quotes if quotes.exists() else None,
+    )
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
@@ -75,65 +97,122 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 class _Writer:
-    """Puts records together from physical lines and writes each as one line."""
+    """Puts records together from physical lines and writes each as one line.
 
-    def __init__(self, target: IO[bytes], joined: IO[str], grammar: Grammar, sentinels: Sentinels) -> None:
+    A record over several lines is refused line by line where its quotes are wrong, and where they may be stray: where
+    each of its lines has the header's number of cells when quotes are ordinary characters.
+    """
+
+    def __init__(self, target: IO[bytes], joined: IO[str], refused: IO[str], text: Text, header: Header) -> None:
         self._target = target
         self._joined = joined
-        self._grammar = grammar
-        self._newline = sentinels.newline.encode()
-        self._invalid = sentinels.invalid.encode()
-        self._open: list[bytes] = []
-        self._open_bytes = 0
-        self._open_lines = 0
+        self._refused = refused
+        self._grammar = Grammar(header.delimiter)
+        self._delimiter = header.delimiter.encode()
+        self._header = header
+        self._sentinels = text.sentinels
+        self._newline = text.sentinels.newline.encode()
+        self._invalid = text.sentinels.invalid.encode()
+        self._ready: list[bytes] = []
+        self._open = _OpenRecord()
         self.records = 0
         self.extra = 0
 
     def write(self, block: bytes) -> None:
         """Add whole lines. A block without anything special is passed on as it is."""
-        if not self._open and b'"' not in block and len(block) <= MAX_RECORD and _is_utf8(block):
+        if not self._open.lines and b'"' not in block and len(block) <= MAX_RECORD and _is_utf8(block):
             self._target.write(block)
             self.records += block.count(b"\n")
             return
-        ready: list[bytes] = []
+        grammar = self._grammar
         for line in block.split(b"\n")[:-1]:
-            if not self._open and (b'"' not in line or not self._grammar.is_open_after(line, was_open=False)):
-                ready.append(self._clean(line))
+            if not self._open.lines and (b'"' not in line or not grammar.is_open_after(line, was_open=False)):
+                self._ready.append(self._clean(line))
+                self.records += 1
                 continue
-            is_open = self._grammar.is_open_after(line, was_open=bool(self._open)) if self._open else True
-            self._keep(line)
-            if not is_open:
-                ready.append(self._close(self.records + len(ready) + 1))
-        ready.append(b"")
-        self._target.write(b"\n".join(ready))
-        self.records += len(ready) - 1
+            quotes = grammar.quotes_after(line, was_open=True) if self._open.lines else Quotes.OPEN
+            self._open.add(line, line.count(self._delimiter) + 1 == len(self._header.names))
+            if quotes is not Quotes.OPEN:
+                self._close(quotes)
+        self._flush()
 
     def finish(self) -> None:
         """Refuse the file where its last record is still open."""
-        if self._open:
+        if self._open.lines:
             number = self.records + self.extra + 1
             raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=number)
 
-    def _keep(self, line: bytes) -> None:
-        if self._open_bytes <= MAX_RECORD:
-            self._open.append(line)
-            self._open_bytes += len(line) + 1
-        self._open_lines += 1
+    def _flush(self) -> None:
+        self._ready.append(b"")
+        self._target.write(b"\n".join(self._ready))
+        self._ready = []
 
-    def _close(self, record: int) -> bytes:
-        line = self._clean(self._newline.join(self._open))
-        self.extra += self._open_lines - 1
-        self._joined.write(f"{record},{self.extra}\n")
-        self._open, self._open_bytes, self._open_lines = [], 0, 0
-        return line
+    def _close(self, quotes: Quotes) -> None:
+        is_header = self.records + 1 == self._header.skip
+        if quotes is Quotes.WRONG:
+            self._refuse_lines(self._sentinels.bad_quoting)
+        elif self._open.is_doubtful and not is_header:
+            self._refuse_lines(self._sentinels.doubtful_quoting)
+        else:
+            self._ready.append(self._clean(self._newline.join(self._open.beginning)))
+            self.records += 1
+            self.extra += self._open.lines - 1
+            self._joined.write(f"{self.records},{self.extra}\n")
+        self._open.close()
+        self._open = _OpenRecord()
 
-    def _clean(self, line: bytes) -> bytes:
+    def _refuse_lines(self, sentinel: str) -> None:
+        """Let each line be a record of its own that begins with the sentinel."""
+        first, last = self.records + 1, self.records + self._open.lines
+        self._refused.write(f"{first},{last},{self._grammar.open_cell(self._open.beginning[0])}\n")
+        prefix = sentinel.encode()
+        for line in self._open.all_lines():
+            self._ready.append(self._clean(line, prefix))
+            if len(line) > BLOCK or len(self._ready) > BLOCK // 64:
+                self._flush()
+        self.records = last
+
+    def _clean(self, line: bytes, prefix: bytes = b"") -> bytes:
         if len(line) > MAX_RECORD:
             # Still longer than allowed, so that it is refused as too long.
             line = _cut(line, MAX_RECORD + 8)
         if line.isascii() or _is_utf8(line):
-            return line
+            return prefix + line
         return self._invalid + line.decode("utf-8", "backslashreplace").encode()
+
+
+class _OpenRecord:
+    """The lines of a record that is not complete: no more than its beginning in memory, the rest in a file."""
+
+    def __init__(self) -> None:
+        self.beginning: list[bytes] = []
+        """The lines up to one that goes beyond the length that a record may have."""
+        self.lines = 0
+        self.is_doubtful = True
+        """Each line so far has the header's number of cells when quotes are ordinary characters."""
+        self._bytes = 0
+        self._rest: IO[bytes] | None = None
+
+    def add(self, line: bytes, has_all_cells: bool) -> None:
+        self.lines += 1
+        self.is_doubtful = self.is_doubtful and has_all_cells
+        if self._bytes <= MAX_RECORD:
+            self.beginning.append(line)
+            self._bytes += len(line) + 1
+            return
+        if self._rest is None:
+            self._rest = TemporaryFile()  # noqa: SIM115 (open as long as the record is)
+        self._rest.write(line + b"\n")
+
+    def all_lines(self) -> Iterable[bytes]:
+        yield from self.beginning
+        if self._rest is not None:
+            self._rest.seek(0)
+            yield from (line.removesuffix(b"\n") for line in self._rest)
+
+    def close(self) -> None:
+        if self._rest is not None:
+            self._rest.close()
 
 
 def _cut(data: bytes, length: int) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.model.data_model import KINDS, Column, ColumnType
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.dialect import Grammar
+from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import literal, quoted
 
@@ -32,17 +32,24 @@ def rules(file: CsvFile) -> tuple[Rule, ...]:
 
 
 def has_all_cells(code: str = "code") -> str:
-    """Return the condition that a record with this error has the header's cells, so that each has a name."""
-    return f"({code} IS NULL OR {code} > '{ErrorCode.WRONG_CELL_COUNT}'::error_code)"
+    """Return the condition that a record with this error has the header's cells, and values in them."""
+    return f"({code} IS NULL OR {code} > '{ErrorCode.REPEATED_HEADER}'::error_code)"
 
 
 def _record_rules(file: CsvFile) -> Iterator[Rule]:
     yield Rule(ErrorCode.NOT_UTF8, f"starts_with(line, {literal(file.sentinels.invalid)})")
-    yield Rule(ErrorCode.RECORD_TOO_LONG, f"strlen(line) > {MAX_RECORD}")
+    bad, doubtful = (literal(s) for s in (file.sentinels.bad_quoting, file.sentinels.doubtful_quoting))
+    prefix = f" + (starts_with(line, {bad}) OR starts_with(line, {doubtful}))::INTEGER" if file.records.quotes else ""
+    yield Rule(ErrorCode.RECORD_TOO_LONG, f"strlen(line) > {MAX_RECORD}{prefix}")
+    if file.records.quotes:
+        yield Rule(ErrorCode.BAD_QUOTING, f"starts_with(line, {bad})")
+        yield Rule(ErrorCode.DOUBTFUL_QUOTING, f"starts_with(line, {doubtful})")
     if file.has_quotes:
         record = literal(Grammar(file.header.delimiter).record)
         yield Rule(ErrorCode.BAD_QUOTING, f"contains(line, '\"') AND NOT regexp_full_match(line, {record})")
     yield Rule(ErrorCode.WRONG_CELL_COUNT, f"cell_count <> {len(file.header.names)}")
+    if file.may_repeat_header:
+        yield Rule(ErrorCode.REPEATED_HEADER, "is_header")
 
 
 def _column_rules(column: Column, decimal_mark: str) -> Iterator[Rule]:

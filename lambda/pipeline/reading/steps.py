@@ -7,9 +7,13 @@ reader recovers from a bad record.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pipeline.model.data_model import ROW_ID, Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.dialect import BLOCK, Grammar
+from pipeline.reading.dialect import BLOCK, header_name
+from pipeline.reading.grammar import Grammar
+from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 
@@ -37,35 +41,44 @@ def lines_step(file: CsvFile, lines: str | None = None) -> Step:
 
 
 def cells_step(file: CsvFile) -> Step:
-    """(record, line, is_clean, cells): the cells as they stand in the line, those of a clean record without quotes.
+    """(record, line, is_clean, cell_count, cells): as they stand in the line, those of a clean record without quotes.
 
     A clean record is certainly good, and its cells need no trimming: nearly all are such. Whatever does not have this
     form is checked rule by rule.
     """
     delimiter = literal(file.header.delimiter)
-    cells = f"string_split(line, {delimiter})"
+    cells, delimiters = f"string_split(line, {delimiter})", "line"
     if file.has_quotes:
         grammar = Grammar(file.header.delimiter)
-        cell = literal(f"({grammar.quoted}|{grammar.unquoted}){_escaped(file.header.delimiter)}")
+        d = _escaped(file.header.delimiter)
+        cell = literal(f"({grammar.quoted}|{grammar.unquoted}){d}")
         cells = f"""CASE WHEN NOT contains(line, '"') THEN {cells}
             WHEN is_clean THEN string_split(replace(line, '"', ''), {delimiter})
             ELSE regexp_extract_all(line || {delimiter}, {cell}, 1) END"""
-    form = literal(_clean_form(file))
+        delimiters = f"regexp_replace(line, {literal(f'(^|{d}){grammar.quoted}')}, '\\1', 'g')"
+    names = len(file.header.names)
+    # A line with too many cells is not split: a million cells take a hundred times the memory of their line.
     return Step(
         "cells",
-        f"""SELECT record, line, is_clean, {cells} AS cells
-        FROM (SELECT *, strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {form}) AS is_clean FROM lines)""",
+        f"""SELECT *, CASE WHEN cell_count <= {names} THEN {cells} END AS cells
+        FROM (SELECT *, CASE WHEN is_clean THEN {names} ELSE count_of({delimiters}, {delimiter}) + 1 END AS cell_count
+            FROM (SELECT *, {_is_clean(file)} AS is_clean FROM lines))""",
     )
 
 
 def columns_step(file: CsvFile) -> Step:
-    """(record, line, is_clean, cell_count, the cells by name): without quotes, and trimmed but for free text."""
+    """(record, line, is_clean, cell_count, the cells by name): without quotes, and trimmed but for free text.
+
+    Where the header may come again, also is_header.
+    """
     # CASE evaluates row by row only what is needed: nothing but the cell where the record is clean.
     columns = ", ".join(
         f"CASE WHEN is_clean THEN {_cell(file, column)} ELSE {_text(file, column)} END AS {quoted(column.name)}"
         for column in file.columns
     )
-    return Step("columns", f"SELECT record, line, is_clean, len(cells) AS cell_count, {columns} FROM cells")
+    if file.may_repeat_header:
+        columns += f", {_is_header(file)} AS is_header"
+    return Step("columns", f"SELECT record, line, is_clean, cell_count, {columns} FROM cells")
 
 
 def judged_step(file: CsvFile) -> Step:
@@ -102,12 +115,28 @@ def broken_column(file: CsvFile) -> str:
     return f"CASE {' '.join(cases)} END"
 
 
-def has_decimal_comma(file: CsvFile) -> str:
-    """Ask whether any amount of the file has a comma."""
-    amounts = [column.name for column in file.columns if column.type is ColumnType.AMOUNT]
-    any_comma = " OR ".join(f"contains({quoted(amount)}, ',')" for amount in amounts) or "false"
-    return f"""SELECT EXISTS (SELECT 1 FROM ({records_sql(file)})
-        WHERE contains(line, ',') AND NOT is_blank AND {has_all_cells()} AND ({any_comma}))"""
+def commas_in_amounts(file: CsvFile) -> str:
+    """Ask for an amount with a comma, NULL where there is none, and whether any comma must be a decimal mark.
+
+    It must be where not exactly three digits follow it: three may as well be a group of thousands.
+    """
+    amounts = [quoted(column.name) for column in file.columns if column.type is ColumnType.AMOUNT]
+    rows = " UNION ALL ".join(
+        f"""SELECT {amount} AS amount FROM ({records_sql(file)})
+        WHERE contains(line, ',') AND NOT is_blank AND {has_all_cells()} AND contains({amount}, ',')"""
+        for amount in amounts
+    )
+    other_than_three_digits = literal(",(?:[0-9]{0,2}(?:[^0-9]|$)|[0-9]{4})")
+    return f"""SELECT nullif(shown(min(amount)), ''), bool_or(regexp_matches(amount, {other_than_three_digits}))
+        FROM ({rows or "SELECT NULL::VARCHAR AS amount WHERE false"})"""
+
+
+def lines_with(file: CsvFile, names: Iterable[str]) -> str:
+    """Select (record, line) of the records that hold all these names, in any case, but those with wrong quotes."""
+    conditions = [f"contains(lower(line), {literal(name)})" for name in sorted(names)]
+    conditions += [f"NOT starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes()]
+    return f"""SELECT record, line FROM {numbered_lines(file)}
+        WHERE strlen(line) <= {MAX_RECORD} AND {" AND ".join(conditions)}"""
 
 
 def has_broken_quotes(file: CsvFile) -> str:
@@ -126,19 +155,33 @@ def scan(file: CsvFile) -> str:
         max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 
+def _is_clean(file: CsvFile) -> str:
+    form = f"strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {literal(_clean_form(file))})"
+    if file.may_repeat_header:
+        form += f" AND NOT contains(lower(line), {literal(header_name(file.kind))})"
+    return f"coalesce({form}, false)"
+
+
+def _is_header(file: CsvFile) -> str:
+    """Return the SQL condition that a record names the columns as the header does."""
+    names = ", ".join(literal(name) for name in file.header.names)
+    cells = f"list_transform(cells, lambda cell: lower(trimmed({_plain_text(file, 'cell')})))"
+    return f"""CASE WHEN NOT is_clean AND cell_count = {len(file.header.names)}
+        AND contains(lower(line), {literal(header_name(file.kind))}) THEN {cells} = [{names}] ELSE false END"""
+
+
 def _cell(file: CsvFile, column: Column) -> str:
     return f"cells[{file.header.positions[column.name]}]"
 
 
 def _text(file: CsvFile, column: Column) -> str:
-    text = _cell(file, column)
-    if file.has_quotes:
-        text = f"unquoted({text})"
-    if file.records.joins:
-        text = f"replace({text}, {literal(file.sentinels.newline)}, chr(10))"
-    if column.type is not ColumnType.TEXT or column.name == ROW_ID:
-        text = f"trimmed({text})"
-    return text
+    text = _plain_text(file, _cell(file, column))
+    return text if column.type is ColumnType.TEXT and column.name != ROW_ID else f"trimmed({text})"
+
+
+def _plain_text(file: CsvFile, cell: str) -> str:
+    text = f"unquoted({cell})" if file.has_quotes else cell
+    return f"replace({text}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else text
 
 
 def _clean_form(file: CsvFile) -> str:

@@ -7,7 +7,7 @@ import os
 from decimal import Decimal
 
 import pytest
-from batches import assert_agrees_with_reference, day, observe
+from batches import ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
 from pipeline.model.data_model import KINDS, Kind
@@ -84,6 +84,9 @@ NUMBERS = st.sampled_from(
 )
 AMOUNTS = st.sampled_from(
     [
+        "1,234",
+        "-1,234,567",
+        "1,234.50",
         "1",
         "12.50",
         "-0.01",
@@ -97,7 +100,6 @@ AMOUNTS = st.sampled_from(
         "1,5",
         "-0,01",
         "1.234,50",
-        "1,234.50",
         "12.34567",
         "1e5",
         "NaN",
@@ -148,7 +150,12 @@ def files(draw: st.DrawFn, kind: Kind) -> bytes:
             record = record[:-1] if draw(st.booleans()) else [*record, "more"]
         lines.append(delimiter.join(quote(cell, quoting, delimiter, draw) for cell in record))
         if not draw(st.integers(0, 9)):
-            lines.append(draw(st.sampled_from(["", "  ", "\t", "\u00a0", '"', 'a"b'])))
+            lines.append(draw(st.sampled_from(["", "  ", "\t", "\u00a0", '"', 'a"b', lines[0].title()])))
+    if len(lines) > 2 and not draw(st.integers(0, 5)):
+        lines = stray_quotes(draw, lines, delimiter)
+    if not draw(st.integers(0, 15)):
+        second = draw(st.permutations([*names, *draw(st.sampled_from([[], ["more"], ["total_price"]]))]))
+        lines.insert(draw(st.integers(1, len(lines))), delimiter.join(second))
     text = "".join(line + draw(st.sampled_from(newlines)) for line in lines)
     if draw(st.booleans()):
         text = text.rstrip("\r\n")
@@ -159,6 +166,19 @@ def files(draw: st.DrawFn, kind: Kind) -> bytes:
             data[:position] + draw(st.sampled_from([b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90"])) + data[position:]
         )
     return gzip.compress(data, mtime=0) if not draw(st.integers(0, 5)) else data
+
+
+def stray_quotes(draw: st.DrawFn, lines: list[str], delimiter: str) -> list[str]:
+    """Put a quote to the beginning of one cell, and one to the end or the beginning of a cell of a later line."""
+    first = draw(st.integers(1, len(lines) - 2))
+    second = draw(st.integers(first + 1, min(len(lines) - 1, first + 3)))
+    changed = list(lines)
+    for number, ends in ((first, False), (second, draw(st.booleans()))):
+        cells = changed[number].split(delimiter)
+        position = draw(st.integers(0, len(cells) - 1))
+        cells[position] = f'{cells[position]}"' if ends else f'"{cells[position]}'
+        changed[number] = delimiter.join(cells)
+    return changed
 
 
 def quote(cell: str, quoting: str, delimiter: str, draw: st.DrawFn) -> str:
@@ -193,6 +213,31 @@ def test_the_totals_are_reconciled_and_every_record_is_counted_or_refused(batch:
         assert summary["refused"] == sum(summary["refused_by_code"].values())
 
 
+@st.composite
+def shuffled_lines(draw: st.DrawFn, good: bytes) -> bytes:
+    """Good lines, some of which were repeated, cut out, put elsewhere, glued together or got a quote."""
+    lines = good.splitlines(keepends=True)
+    for _ in range(draw(st.integers(1, 4))):
+        number, other = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+        position = draw(st.integers(0, len(lines[number])))
+        lines[number : number + 1] = draw(
+            st.sampled_from(
+                [
+                    [lines[number], lines[other]],
+                    [lines[number], lines[0]],
+                    [lines[number].rstrip(b"\r\n")],
+                    [lines[number], b"\n"],
+                    [lines[number][:position] + b'"' + lines[number][position:]],
+                    [lines[number].replace(b",", b',"', 1)],
+                    [lines[number].replace(b",", b'",', 1)],
+                    [lines[number].swapcase()],
+                    [],
+                ]
+            )
+        ) or [b""]
+    return b"".join(lines)
+
+
 BYTES = st.sampled_from([bytes([byte]) for byte in (0, 9, 10, 13, 26, 31, 32, 34, 44, 59, 128, 160, 255)])
 
 
@@ -220,6 +265,20 @@ GOOD = day(
 @given(st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}))
 @example({kind: content + b'"' for kind, content in GOOD.items()})
 def test_random_damage_never_crashes_and_never_gives_a_wrong_sum(batch: dict[Kind, bytes]) -> None:
+    observed = assert_agrees_with_reference(batch)
+    event(observed.state)
+
+
+LONG = day(
+    GOOD[Kind.CUSTOMERS] + b"".join(b"%d,d%d,F,L,x\n" % (number + 10, number) for number in range(12)),
+    ORDERS + b"".join(b"c%d,sent,p%d,%d\n" % (number % 3, number, number) for number in range(12)),
+    ITEMS + b"".join(b"o%d,pen,%d,%d.5\n" % (number % 2 + 1, number, number) for number in range(20)),
+)
+
+
+@searched
+@given(st.fixed_dictionaries({kind: shuffled_lines(content) for kind, content in LONG.items()}))
+def test_no_line_disappears_whatever_happens_to_the_lines_of_a_good_day(batch: dict[Kind, bytes]) -> None:
     observed = assert_agrees_with_reference(batch)
     event(observed.state)
 

@@ -69,6 +69,10 @@ def test_the_summary_tells_what_was_decided_and_both_sides_of_the_reconciliation
         "counted": 2,
         "refused": 3,
         "refused_by_code": {"not_an_amount": 1, "not_an_integer": 1, "unknown_order": 1},
+        "lines": 6,
+        "header_lines": 1,
+        "blank_lines": 0,
+        "further_lines": 0,
         "messages": 3,
         "file_error": None,
     }

@@ -1,0 +1,87 @@
+"""The form of a record, as regular expressions that Python and RE2 both read."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+
+
+class Quotes(Enum):
+    """What the quotes of a record are like at the end of a line."""
+
+    RIGHT = auto()
+    """The record ends here, and each quoted cell has its quotes."""
+    OPEN = auto()
+    """A quoted cell reaches beyond the line."""
+    WRONG = auto()
+    """The record ends here, and the quotes of a cell are wrong."""
+
+
+class Grammar:
+    r"""The form of one record under a delimiter, as regular expressions that Python and RE2 both read.
+
+    A quoted cell begins and ends with its quotes and holds a quote only doubled. An unquoted cell does not begin
+    with a quote, not even after blanks, since `"a", "b"` is more likely meant as quoted; elsewhere in it a quote is
+    an ordinary character (`5" pipe`).
+    """
+
+    def __init__(self, delimiter: str) -> None:
+        d = re.escape(delimiter)
+        blank = " " if delimiter == "\t" else r" \t"
+        self.quoted = r'"[^"]*(?:""[^"]*)*"'
+        self.unquoted = rf'[{blank}]*(?:[^{blank}"{d}][^{d}]*)?'
+        self.cell = f"(?:{self.quoted}|{self.unquoted})"
+        self.record = f"{self.cell}(?:{d}{self.cell})*"
+        quoted, unquoted = (text.encode() for text in (_possessive(self.quoted), self.unquoted))
+        cell, d_bytes = b"(?:%s|%s)" % (quoted, unquoted), d.encode()
+        opened = rb'"[^"]*+(?:""[^"]*+)*+'
+        self._whole = re.compile(rb"%s(?:%s%s)*+" % (cell, d_bytes, cell))
+        self._open = re.compile(rb"(?:%s%s)*+%s" % (cell, d_bytes, opened))
+        self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
+        self._before = re.compile(rb"%s%s" % (cell, d_bytes))
+        self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
+        self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
+
+    def is_open_after(self, line: bytes, was_open: bool) -> bool:
+        """Tell whether a quoted cell reaches beyond the end of this line."""
+        return self.quotes_after(line, was_open) is Quotes.OPEN
+
+    def quotes_after(self, line: bytes, was_open: bool) -> Quotes:
+        """Tell what the quotes are like at the end of this line, which may begin within a quoted cell.
+
+        After a cell whose quotes are wrong nothing is open: the record is refused, and it ends with its line.
+        """
+        start = 0
+        if was_open:
+            if self._inside.fullmatch(line):
+                return Quotes.OPEN
+            rest = self._rest.match(line)
+            if rest is None:
+                return Quotes.WRONG
+            start = rest.end()
+        if self._whole.fullmatch(line, start):
+            return Quotes.RIGHT
+        return Quotes.OPEN if self._open.fullmatch(line, start) else Quotes.WRONG
+
+    def open_cell(self, line: bytes) -> int:
+        """Return the number, from 1, of the first cell of a line that is not complete within it."""
+        number, position = 1, 0
+        while match := self._before.match(line, position):
+            number, position = number + 1, match.end()
+        return number
+
+    def split(self, record: str) -> list[str] | None:
+        """Return the cells of a record without their quotes, or None where its quotes are wrong."""
+        cells: list[str] = []
+        position = 0
+        while match := self._cells.match(record, position):
+            cell = match[1]
+            cells.append(cell[1:-1].replace('""', '"') if cell.startswith('"') else cell)
+            position = match.end()
+            if position == len(record) and match.end(1) == position:
+                return cells
+        return None
+
+
+def _possessive(pattern: str) -> str:
+    return pattern.replace(")*", ")*+").replace("]*", "]*+")

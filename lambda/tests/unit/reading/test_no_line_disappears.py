@@ -1,0 +1,141 @@
+"""Stray quotes and headers that come again: every line of a file is accounted for, whatever its quotes do."""
+
+from __future__ import annotations
+
+import pytest
+from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
+from pipeline.model.data_model import Kind
+from pipeline.reading.dialect import BLOCK
+from pipeline.reading.normalize import MAX_RECORD
+
+TWO_ITEMS = b"o1,pen,1,1\no1,ink,1,2\n"
+
+
+def messages(items: bytes) -> list[str]:
+    return [error["message"] for error in assert_agrees_with_reference(day(items=items)).errors]
+
+
+def test_a_stray_quote_refuses_each_line_up_to_the_next_quote() -> None:
+    observed = assert_agrees_with_reference(
+        day(items=ITEMS + b'o1,"pen,1,1\n' + TWO_ITEMS + b'\no2,"cap",1,3\no2,nib,1,4\n')
+    )
+    assert observed.codes() == [("items", line, "bad_quoting") for line in (4, 5, 6, 7, 8)]
+    first, second, *_ = (error["message"] for error in observed.errors)
+    assert "; the quote that opens cell 2 is still open at the end of this line, so all lines up to line 8" in first
+    assert "; this line is refused with line 4, where the quote is open" in second
+    assert observed.customers["c1"][1] == 91 + 1 / 2
+    assert [row["record"] for row in observed.rejects[Kind.ITEMS]] == [
+        'o1,"pen,1,1',
+        *TWO_ITEMS.decode().split(),
+        "",
+        'o2,"cap",1,3',
+    ]
+
+
+def test_two_stray_quotes_around_whole_lines_are_doubtful() -> None:
+    observed = assert_agrees_with_reference(day(items=ITEMS + b'o1,"pen,1,1\n' + TWO_ITEMS + b'o2,cap",1,3\n'))
+    assert observed.codes() == [("items", line, "doubtful_quoting") for line in (4, 5, 6, 7)]
+
+
+def test_a_name_with_a_line_end_in_it_is_not_doubtful() -> None:
+    observed = assert_agrees_with_reference(day(items=ITEMS + b'o1,"two\nlines",1,1\no1,"pen, red\nand, blue",1,2\n'))
+    assert observed.errors == []
+    assert observed.summary["files"]["items"]["further_lines"] == 2
+
+
+def test_a_header_over_several_lines_is_never_doubtful() -> None:
+    header = b'order_reference,item_name,quantity,total_price,"a\nb,c,d,e,f"'
+    observed = assert_agrees_with_reference(day(items=header + b"\no1,pen,1,1,x\no1,pen,1,x,y\n"))
+    assert observed.codes() == [("items", 4, "not_an_amount")]
+    assert observed.summary["files"]["items"]["header_lines"] == 2
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"), [(b'o2,"cap",1,3\n', "bad_quoting"), (b'o2,cap",1,3\n', "doubtful_quoting")]
+)
+def test_more_lines_than_a_record_may_have_are_refused_one_by_one(ending: bytes, code: str) -> None:
+    lines = MAX_RECORD // len(TWO_ITEMS) + 10
+    observed = assert_agrees_with_reference(day(items=ITEMS + b'o1,"pen,1,1\n' + TWO_ITEMS * lines + ending))
+    assert observed.summary["files"]["items"]["refused_by_code"] == {code: 2 * lines + 2}
+    assert observed.errors[-1]["line"] == 2 * lines + 5
+
+
+def test_lines_between_wrong_quotes_are_also_held_against_the_rules_before() -> None:
+    long = b"o1," + b"x" * MAX_RECORD + b",1,1\n"
+    as_long_as_may_be = b"o1," + b"x" * (MAX_RECORD - 7) + b",1,1\n"
+    observed = assert_agrees_with_reference(
+        day(items=ITEMS + b'o1,"pen,1,1\no1,\xff,1,1\n' + long + as_long_as_may_be + b'o2,"cap",1,3\n')
+    )
+    assert [code for *_, code in observed.codes()] == [
+        "bad_quoting",
+        "not_utf8",
+        "record_too_long",
+        "bad_quoting",
+        "bad_quoting",
+    ]
+
+
+def test_line_numbers_stay_right_after_records_of_several_lines_of_every_sort() -> None:
+    some = b'o1,"two\nlines",1,1\n\no1,"pen,1,1\no1,ink",1,2\no1,"nib,1,1\n\no2,"cap",1,3\n'
+    content = (ITEMS + some * 3 + b"o1,pen,1,last\n").replace(b"\n", b"\r")
+    observed = assert_agrees_with_reference(day(items=content))
+    assert observed.codes()[-1] == ("items", 3 + 3 * 8 + 1, "not_an_amount")
+
+
+@pytest.mark.parametrize("again", [b"", b" ", b'"'])
+def test_the_header_again_is_refused_as_a_record(again: bytes) -> None:
+    header = CUSTOMERS.splitlines()[0].upper().split(b",")
+    cells = b",".join(again + name + again for name in header)
+    observed = assert_agrees_with_reference(day(customers=CUSTOMERS + cells + b"\nc3,a,b,c\n"))
+    assert observed.codes() == [("customers", 4, "repeated_header")]
+    assert observed.only_error()["customer_reference"] is None
+    assert list(observed.customers) == ["c1", "c2", "c3"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        b"order_timestamp,order_status,customer_reference,order_reference",
+        b"id,customer_reference,order_status,order_reference,order_timestamp",
+        b'"ORDER_STATUS ",order_reference,customer_reference, order_timestamp',
+    ],
+)
+def test_another_header_refuses_the_file(second: bytes) -> None:
+    observed = assert_agrees_with_reference(day(orders=ORDERS + b'c1,"a\nb",o3,1\n' + second + b"\n1,x,c1,o9\n"))
+    assert observed.codes() == [("orders", None, "second_header")]
+    assert "line 6 names" in observed.only_error()["message"]
+
+
+def test_a_record_that_only_mentions_a_column_is_a_record() -> None:
+    customers = (
+        CUSTOMERS + b"c3,customer_reference,customer_reference,x\nc4,customer_reference first_name,last_name,status\n"
+    )
+    assert len(assert_agrees_with_reference(day(customers=customers)).customers) == 4
+    named = assert_agrees_with_reference(day(customers=CUSTOMERS + b"customer_reference,a,b,c\n"))
+    assert "customer_reference" in named.customers
+
+
+@pytest.mark.parametrize("cut", [1, 9, 17])
+def test_a_header_across_two_blocks_of_bytes_is_found(cut: int) -> None:
+    content = CUSTOMERS + b"x," + b"z" * (BLOCK - cut - len(CUSTOMERS) - 7) + b",b,c\n"
+    assert len(content) == BLOCK - cut
+    observed = observe(day(customers=content + CUSTOMERS))
+    assert observed.summary["files"]["customers"]["refused_by_code"]["repeated_header"] == 1
+
+
+@pytest.mark.parametrize(
+    ("prices", "code"),
+    [
+        (["12", "1,234"], "ambiguous_amounts"),
+        (["1,234,567", "-1,000", "1.5"], "ambiguous_amounts"),
+        (["1,234.50"], "ambiguous_amounts"),
+        (["1,234", "1,5"], None),
+        (["1,2345"], None),
+        (["12", "1.5"], None),
+    ],
+)
+def test_commas_that_may_group_thousands_refuse_the_file(prices: list[str], code: str | None) -> None:
+    header = ITEMS.splitlines()[0].replace(b",", b";")
+    items = header + b"".join(b"\no1;pen;1;" + price.encode() for price in prices)
+    observed = assert_agrees_with_reference(day(items=items))
+    assert observed.codes() == ([("items", None, code)] if code else [])
