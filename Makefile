@@ -105,8 +105,8 @@ lint-terraform: $(DEV_READY) $(CHECKOV_READY) ## | Only the format and the secur
 	@$(PIPELINE) deploy format --check
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
-test-unit: $(DEV_READY) ## | Only the tests that run neither Terraform nor an emulator
-	@$(PYTHON) -m pytest -m "not terraform and not e2e" $(ARGS)
+test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tests: no Terraform, no emulator
+	@$(PYTHON) -m pytest -m "not terraform and not e2e and not slow" -n 2 --dist loadgroup $(ARGS)
 
 test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)

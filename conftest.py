@@ -1,16 +1,41 @@
-"""For all tests: how they are spread over workers, and the line that sums up the faults."""
+"""For all tests: one in-memory AWS a module, how they are spread over workers, and a line that sums up the faults."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+
+import botocore.session
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, as they share fixtures, but for those marked `spread`."""
+def pytest_configure() -> None:
+    """Parse each service model once a process instead of once a session: it is most of what a client costs."""
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
+@pytest.fixture(scope="module")
+def moto_active() -> Iterator[None]:
+    """Keep moto active for a module, as registering its addresses takes longer than most tests.
+
+    `support.in_memory_aws` empties it for each test.
+    """
+    from moto import mock_aws
+
+    with mock_aws():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Keep the tests of a file on one worker, as they share fixtures, but for those marked `spread`.
+
+    A wrapper, since xdist reads the groups in a hook that runs before all that are none.
+    """
     for item in items:
         if not item.get_closest_marker("spread"):
             item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    yield
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -21,6 +21,8 @@ SETTINGS = read_settings()
 MEASURED = Measured(Sizes(), {})
 TIMES = Times()
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", bill.prices())
 def test_a_price_says_when_and_where_it_was_found(name: str) -> None:

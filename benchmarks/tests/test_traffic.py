@@ -20,6 +20,8 @@ CHUNK, CAP = 60, 10
 SETTINGS = replace(traffic.read_settings(), chunk_records=CHUNK)
 KINDS = ("customers", "orders", "items")
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from support import Cloud, Context, set_credentials, small_aws
+from support import Cloud, Context, in_memory_aws, set_credentials
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.fixture
-def cloud(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(moto_active: None, environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A versioned bucket, the table, a FIFO output queue and a state machine, and the functions' settings."""
-    with small_aws(environment) as cloud:
+    with in_memory_aws(environment) as cloud:
         yield cloud

@@ -13,7 +13,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from faults.aws_platform import Platform
 from pipeline.aws import clients
-from support import REGION, set_credentials, small_aws
+from support import REGION, in_memory_aws
 
 SERVICES = ("s3", "dynamodb", "sqs", "stepfunctions")
 STREAM_BATCH = 100
@@ -92,9 +92,7 @@ class CountedPlatform(Platform):
 @contextmanager
 def counted_platform(**settings: int) -> Iterator[CountedPlatform]:
     """An AWS of its own; `settings` are the functions' settings by the names of their environment variables."""
-    with pytest.MonkeyPatch.context() as environment:
-        set_credentials(environment)
-        with small_aws(environment) as cloud:
-            for name, value in settings.items():
-                environment.setenv(name, str(value))
-            yield CountedPlatform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
+    with pytest.MonkeyPatch.context() as environment, in_memory_aws(environment) as cloud:
+        for name, value in settings.items():
+            environment.setenv(name, str(value))
+        yield CountedPlatform(cloud, boto3.client("dynamodbstreams", region_name=REGION))

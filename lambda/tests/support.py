@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.core.model_instances import reset_model_data
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
@@ -121,11 +122,15 @@ def set_credentials(environment: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def small_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty AWS with the resources that the functions use, the functions' settings, and fresh clients."""
+    set_credentials(environment)
     for cached in (clients.client, observability.logger, observability.metrics):
         cached.cache_clear()
-    with mock_aws():
+    with mock_aws() as aws:
+        # It may have been active before, for the whole module.
+        aws.reset()
+        reset_model_data()
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
         sqs, stepfunctions = boto3.client("sqs"), boto3.client("stepfunctions")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -11,9 +11,9 @@ import boto3
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline_cli.deploy.target import Target
+from support import REGION
 from typer.testing import Result
 
-REGION = "eu-west-1"
 QUEUES = {
     "ingest_queue_url": "ingest",
     "ingest_dead_letter_queue_url": "ingest-dead-letter",

@@ -37,21 +37,18 @@ def in_the_table(platform: Platform) -> Seen:
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> tuple[Seen, Counter[str]]:
+def undisturbed(moto_active: None) -> tuple[Seen, Counter[str]]:
     """The table of the corrected day, and the messages of the first, when nothing disturbs them."""
-    from support import set_credentials
-
-    with pytest.MonkeyPatch.context() as environment:
-        set_credentials(environment)
-        with fresh_platform(environment) as platform:
-            platform.upload(FILES)
-            platform.settle()
-            first = platform.outcome()[1]
-            platform.upload(CORRECTED)
-            platform.settle()
-            return in_the_table(platform), first
+    with pytest.MonkeyPatch.context() as environment, fresh_platform(environment) as platform:
+        platform.upload(FILES)
+        platform.settle()
+        first = platform.outcome()[1]
+        platform.upload(CORRECTED)
+        platform.settle()
+        return in_the_table(platform), first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations(FILES)), ids=lambda order: "-".join(n[:2] for n in order))
 def test_events_twice_late_and_in_any_order_are_one_run(
     environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]], order: tuple[str, ...]

@@ -12,7 +12,7 @@ import boto3
 import pytest
 from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
-from support import REGION, set_credentials, small_aws
+from support import REGION, in_memory_aws
 
 DAY = "20220131"
 CUSTOMERS = b"customer_reference,first_name,last_name,status\n" + b"".join(b"c-%d,A,B,ok\n" % n for n in range(6))
@@ -40,7 +40,7 @@ Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 @contextmanager
 def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An AWS of its own, with small chunks and no pauses between tries."""
-    with small_aws(environment) as cloud:
+    with in_memory_aws(environment) as cloud:
         for name, value in {"CHUNK_RECORDS": "4", "QUIET_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
@@ -63,7 +63,6 @@ def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = No
 def survey() -> tuple[Outcome, Mapping[str, list[str]]]:
     """Find out, once a process, what comes out without a fault and which calls each stage makes."""
     with pytest.MonkeyPatch.context() as environment:
-        set_credentials(environment)
         outcome, injector = day_and_correction(environment)
     return outcome, injector.calls
 
@@ -79,8 +78,10 @@ def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
             yield Fault(stage, number, "partial")
 
 
+@pytest.mark.slow
 @pytest.mark.spread
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.usefixtures("moto_active")
 def test_no_single_fault_loses_or_doubles_anything(
     environment: pytest.MonkeyPatch, stage: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -193,6 +193,7 @@ def quote(cell: str, quoting: str, delimiter: str, draw: st.DrawFn) -> str:
 batches = st.fixed_dictionaries({kind: files(kind) for kind in Kind})
 
 
+@pytest.mark.slow
 @searched
 @given(batches)
 def test_any_mix_of_defects_gives_the_reference_s_result(batch: dict[Kind, bytes]) -> None:

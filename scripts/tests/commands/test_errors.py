@@ -35,7 +35,7 @@ def test_errors_are_grouped_by_code_with_the_first_examples_by_line(faulty: Stac
     assert "line 3: '[b]3' is no amount" in lines[2]
     assert lines[3] == "… and 2 more"
     assert lines[4] == f"1 × unknown_customer  orders_{DAY}.csv"
-    assert f"s3://files/feedback/{DAY}/" in lines[6]
+    assert f"s3://pipeline-test/feedback/{DAY}/" in lines[6]
 
 
 def test_a_machine_gets_all_of_them(faulty: Stack, run: Run) -> None:

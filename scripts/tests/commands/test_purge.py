@@ -81,7 +81,7 @@ def test_a_key_that_s3_refuses_to_delete_is_listed_and_the_exit_code_says_so(
 
     assert result.exit_code == 1
     assert "work/0: AccessDenied no" in result.stderr
-    assert "Error: Not empty: bucket files." in result.stderr
+    assert "Error: Not empty: bucket pipeline-test." in result.stderr
     assert items(stack) == 0, "the other parts are emptied all the same"
     assert stack.waiting("output") == 0
 
@@ -150,7 +150,7 @@ def test_what_arrives_while_it_runs_is_taken_in_another_round(stack: Stack, monk
     monkeypatch.setattr(module, "empty_bucket", with_a_late_arrival)
     results = {result.name: result for result in purge(stack.target, lambda *_: None)}
     assert len(rounds) == 2
-    assert results["bucket files"].left == 0
+    assert results["bucket pipeline-test"].left == 0
     assert versions(stack) == 0
 
 

@@ -35,6 +35,7 @@ def wait_until(condition: object, seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_second_start_finds_the_first(stopped: Emulator) -> None:
     first = stopped.start(free_port())
 
@@ -42,6 +43,7 @@ def test_a_second_start_finds_the_first(stopped: Emulator) -> None:
     assert stopped.running() == first
 
 
+@pytest.mark.slow
 def test_it_enforces_credentials(stopped: Emulator) -> None:
     record = stopped.start(free_port())
     url = endpoint(record.port)
@@ -52,6 +54,7 @@ def test_it_enforces_credentials(stopped: Emulator) -> None:
         boto3.client("sqs", region_name=emulator.REGION, endpoint_url=url, **stranger).list_queues()
 
 
+@pytest.mark.slow
 def test_a_killed_one_is_replaced(stopped: Emulator) -> None:
     port = free_port()
     first = stopped.start(port)
@@ -64,6 +67,7 @@ def test_a_killed_one_is_replaced(stopped: Emulator) -> None:
     assert second.port == port
 
 
+@pytest.mark.slow
 def test_what_a_half_finished_start_left_is_no_obstacle(stopped: Emulator) -> None:
     stopped.folder.mkdir()
     (stopped.folder / "emulator.json").write_text('{"instance": "half')
@@ -73,6 +77,7 @@ def test_what_a_half_finished_start_left_is_no_obstacle(stopped: Emulator) -> No
     assert stopped.start(free_port()) == stopped.running()
 
 
+@pytest.mark.slow
 def test_a_hung_one_is_replaced(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     first = stopped.start(free_port())
     os.kill(first.pid, signal.SIGSTOP)
@@ -82,6 +87,7 @@ def test_a_hung_one_is_replaced(stopped: Emulator, monkeypatch: pytest.MonkeyPat
     assert stopped.start(free_port()).instance != first.instance
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
     with socket.socket() as other:
         other.bind((emulator.HOST, 0))
@@ -94,6 +100,7 @@ def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
     assert stopped.running() is None
 
 
+@pytest.mark.slow
 def test_one_that_runs_is_not_given_up_for_a_port_in_use(stopped: Emulator) -> None:
     first = stopped.start(free_port())
     with socket.socket() as other:
@@ -104,6 +111,7 @@ def test_one_that_runs_is_not_given_up_for_a_port_in_use(stopped: Emulator) -> N
     assert stopped.running() == first
 
 
+@pytest.mark.slow
 def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator, "_environment", lambda *_: {"PATH": os.environ["PATH"]})
 
@@ -111,6 +119,7 @@ def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.M
         stopped.start(free_port())
 
 
+@pytest.mark.slow
 def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
     port = free_port()
     code = "import sys; from pathlib import Path; from pipeline_cli.local.emulator import Emulator; "
@@ -126,6 +135,7 @@ def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
     assert all(start.returncode == 0 for start in starts), printed
 
 
+@pytest.mark.slow
 def test_several_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
     with temporary_emulator(tmp_path / "a") as first, temporary_emulator(tmp_path / "b") as second:
         assert first.port != second.port

@@ -45,7 +45,7 @@ def test_the_page_shows_what_arrived_what_was_refused_and_how_the_totals_reconci
         "comma-delimited, decimal point",
         f"Delivered to {int(entry.summary['customers']):,} customers, added up again",
         "✓ holds",
-        f"s3://files/feedback/{DAY}/{entry.version}/items_rejects.csv",
+        f"s3://pipeline-test/feedback/{DAY}/{entry.version}/items_rejects.csv",
         "Orders per customer",
         "Amount per customer who ordered",
         str(entry.execution),
