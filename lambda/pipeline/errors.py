@@ -53,3 +53,15 @@ class LedgerConflictError(RetryableError):
 
 class PreviousVersionLostError(PermanentError):
     """What an earlier version of the batch delivered can no longer be told."""
+
+
+class ResourceLimitError(PermanentError):
+    """The files need more than this machine may use; nothing is said against the files."""
+
+
+class MemoryLimitError(ResourceLimitError):
+    """The files need more memory than DuckDB may use."""
+
+
+class DiskFullError(ResourceLimitError):
+    """The files need more disk than there is."""

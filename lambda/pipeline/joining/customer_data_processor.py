@@ -11,6 +11,7 @@ from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import Counts, Engine, Totals
+from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.data_model import Kind, rejects_name
 from pipeline.model.error_codes import SENTENCES, ErrorCode
@@ -71,12 +72,20 @@ def process(
 ) -> Outcome:
     """Read, validate and join the three files of a day.
 
-    The same bytes give the same chunk files. Raises ReconciliationError where the figures do not add up.
+    The same bytes give the same chunk files.
+
+    Raises
+    ------
+    ReconciliationError
+        The figures do not add up.
+    ResourceLimitError
+        Memory or disk do not suffice; the error names the file and the limit.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open_database(workdir, options.memory_mb, options.threads) as connection:
         engine = DuckDBEngine(connection, batch, workdir, options.max_unpacked, options.keep_files)
-        return process_with(engine, batch, files, workdir, options, previous)
+        with resource_limits(connection, workdir, f"batch {batch}"):
+            return process_with(engine, batch, files, workdir, options, previous)
 
 
 def process_with(

@@ -15,6 +15,7 @@ from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.control_totals import create_control_totals, read_records, total
 from pipeline.joining.engine import Counts, Totals
 from pipeline.joining.refusals import Refusal, judge, refusals, refused_by_code, write_rejects
+from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.sentences import create_sentences
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
@@ -50,13 +51,15 @@ class DuckDBEngine:
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Look at the file's bytes and its header."""
         self._sources[kind] = source
-        return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
+        with resource_limits(self._connection, self._workdir, source.name):
+            return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
 
     def judge(self, file: CsvFile) -> Counts:
         """Read the file once, and again where something may be wrong."""
         kind = file.kind
-        read_records(self._connection, file)
-        refused = judge(self._connection, file)
+        with resource_limits(self._connection, self._workdir, file.name):
+            read_records(self._connection, file)
+            refused = judge(self._connection, file)
         self._remove_files(file)
         lines, blank = self._row(
             """SELECT coalesce(sum(records), 0)::BIGINT,

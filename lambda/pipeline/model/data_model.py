@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 INCOMING_PREFIX = "incoming/"
@@ -14,6 +14,10 @@ FEEDBACK_PREFIX = "feedback/"
 """What the partner may read: the verdict on each batch, and the records that were refused."""
 DELIVERED_PREFIX = "delivered/"
 REJECTS_SUFFIX = "_rejects.csv"
+
+FIRST_DAY = date(2000, 1, 1)
+MAX_DAYS_AHEAD = 366
+"""How far in the future a day may be: a year, so that a typing error in the year is noticed."""
 
 _FILE_NAME = re.compile(r"(customers|orders|items)_(\d{8})\.csv(\.gz)?", re.ASCII)
 
@@ -112,7 +116,7 @@ class BatchFile:
 def parse_file_name(name: str) -> BatchFile | None:
     """Tell which batch and kind a file name stands for, or None where it stands for none.
 
-    The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must exist in the calendar.
+    The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must be plausible (`is_batch`).
     """
     match = _FILE_NAME.fullmatch(name)
     if match is None or not is_batch(match[2]):
@@ -132,15 +136,15 @@ def rejects_name(kind: Kind) -> str:
     return f"{kind}{REJECTS_SUFFIX}"
 
 
-def is_batch(batch: str) -> bool:
-    """Tell whether `batch` is a real calendar day written YYYYMMDD."""
+def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD) -> bool:
+    """Tell whether `batch` is a plausible day written YYYYMMDD: from 2000-01-01 to `days_ahead` days from now."""
     if not re.fullmatch(r"\d{8}", batch, re.ASCII):
         return False
     try:
-        date(int(batch[:4]), int(batch[4:6]), int(batch[6:]))
+        day = date(int(batch[:4]), int(batch[4:6]), int(batch[6:]))
     except ValueError:
         return False
-    return True
+    return FIRST_DAY <= day <= datetime.now(UTC).date() + timedelta(days=days_ahead)
 
 
 def today() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.model.items import batch_key, customer_key, customer_sort_key, err
 from pipeline.model.messages import message_for, number_text
 
 
-@pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_19991231.csv"])
+@pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_20000101.csv"])
 def test_a_batch_file_tells_its_kind_and_day(name: str) -> None:
     kind, _, day = name.partition("_")
     assert parse_file_name(name) == parse_key(f"incoming/{name}") == BatchFile(Kind(kind), day[:8], name)
@@ -24,6 +25,9 @@ def test_a_batch_file_tells_its_kind_and_day(name: str) -> None:
         "customers_20220230.csv",
         "customers_20230229.csv",
         "customers_00000101.csv",
+        "customers_00010101.csv",
+        "customers_19991231.csv",
+        "customers_99991231.csv",
         "Customers_20220131.csv",
         "customers_2022013.csv",
         "customers_20220131.CSV",
@@ -48,6 +52,16 @@ def test_only_direct_children_of_incoming_count() -> None:
 def test_a_batch_is_a_day_that_exists() -> None:
     assert is_batch(today())
     assert not is_batch("2022-1-1")
+
+
+def test_a_day_is_at_most_as_far_ahead_as_is_set() -> None:
+    def ahead(days: int) -> str:
+        return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y%m%d")
+
+    assert is_batch(ahead(365))
+    assert not is_batch(ahead(368))
+    assert is_batch(ahead(2), days_ahead=3)
+    assert not is_batch(ahead(3), days_ahead=1)
 
 
 def test_keys_are_those_of_the_design() -> None:

@@ -1,0 +1,48 @@
+"""What DuckDB and the disk say when there is too little of something, as errors that people can act on."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipeline.errors import DiskFullError, MemoryLimitError
+
+
+@contextmanager
+def resource_limits(connection: duckdb.DuckDBPyConnection, workdir: Path, what: str) -> Iterator[None]:
+    """Name what was read and which limit it met; `what` is a file or a day.
+
+    Raises
+    ------
+    MemoryLimitError
+        DuckDB has reached its memory limit and can spill no more of what it holds.
+    DiskFullError
+        There is no room left for the files and for what is spilled.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        if "max_temp_directory_size" in str(error):
+            raise _disk_full(workdir, what) from error
+        limit = connection.execute("SELECT current_setting('memory_limit')").fetchone()
+        raise MemoryLimitError(
+            f"{what} needs more than the {limit[0] if limit else '?'} of memory that DuckDB may use here; "
+            "the file is not at fault: give more memory"
+        ) from error
+    except (duckdb.IOException, OSError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+            raise _disk_full(workdir, what) from error
+        raise
+
+
+def _disk_full(workdir: Path, what: str) -> DiskFullError:
+    room = shutil.disk_usage(workdir)
+    return DiskFullError(
+        f"{what} needs more disk than there is: of {room.total:,} bytes under {workdir}, {room.free:,} are free; "
+        "the file is not at fault: give more disk"
+    )
