@@ -12,7 +12,7 @@ SHELL := /bin/bash
 
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
-PIPELINE := $(PYTHON) -m pipeline_cli.app --env $(ENV)
+PIPELINE := CALLED_BY=make $(PYTHON) -m pipeline_cli.app --env $(ENV)
 # Two stamps in one virtual environment: what the product needs, and what its developers need on top.
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
@@ -20,7 +20,7 @@ DEV_READY := $(VENV)/.ready-dev
 CHECKOV_READY := build/checkov/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
-	redrive replay logs purge bench clean format lock command-docs \
+	dead-letters redrive replay republish logs purge bench clean format lock command-docs \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
 	venv FORCE
 
@@ -67,11 +67,17 @@ errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
 report: $(READY) ## [BATCH=YYYYMMDD] [ALL=1] [OUT=FILE] | Write a page about a batch or, without, about all of them
 	@$(PIPELINE) report $(BATCH) $(if $(ALL),--all) $${OUT:+--out "$$OUT"}
 
+dead-letters: $(READY) ## | Show what was set aside and why; pipeline dead-letters --delete ID drops one
+	@$(PIPELINE) dead-letters
+
 redrive: $(READY) ## | Put back what is in the dead-letter queues
 	@$(PIPELINE) redrive
 
 replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
 	@$(PIPELINE) replay $(BATCH)
+
+republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, with their old ids (asks first)
+	@$(PIPELINE) republish $(BATCH)
 
 logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH)

@@ -12,6 +12,8 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from pipeline.errors import RetryableError
+
 Reply = TypeVar("Reply")
 Handler = Callable[[dict[str, Any], LambdaContext], Reply]
 
@@ -49,6 +51,28 @@ def count(metric: Metric, value: float = 1, unit: MetricUnit = MetricUnit.Count)
     metrics().add_metric(name=metric.value, unit=unit, value=value)
 
 
+def _logged(handler: Handler[Reply]) -> Handler[Reply]:
+    """Name the event's batch in each log line, from the first on, and log what ends the function.
+
+    Lambda reports an exception too, but without the batch, so whoever looks for the batch would not find it.
+    """
+
+    @functools.wraps(handler)
+    def logged(event: dict[str, Any], context: LambdaContext) -> Reply:
+        if isinstance(event.get("batch"), str):
+            logger().append_keys(batch=event["batch"])
+        try:
+            return handler(event, context)
+        except RetryableError as error:
+            logger().warning("to be tried again", cause=f"{type(error).__name__}: {error}")
+            raise
+        except Exception:
+            logger().exception("failed")
+            raise
+
+    return logged
+
+
 def instrument(handler: Handler[Reply]) -> Handler[Reply]:
     """Give a handler the request's id in each log line, its own metrics and a count of cold starts."""
 
@@ -56,7 +80,7 @@ def instrument(handler: Handler[Reply]) -> Handler[Reply]:
     def instrumented() -> Handler[Reply]:
         # An invocation that had nothing to count is no fault.
         warnings.filterwarnings("ignore", message="No application metrics to publish")
-        with_metrics = metrics().log_metrics(handler, capture_cold_start_metric=True)
+        with_metrics = metrics().log_metrics(_logged(handler), capture_cold_start_metric=True)
         return logger().inject_lambda_context(with_metrics, clear_state=True)
 
     @functools.wraps(handler)

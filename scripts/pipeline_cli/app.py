@@ -6,6 +6,8 @@ can be expected to fail ends in one line and an exit code, never in a traceback.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from typer.core import TyperGroup
 
 from pipeline_cli.commands import (
     check,
+    dead_letters,
     demo,
     deploy,
     errors,
@@ -26,10 +29,13 @@ from pipeline_cli.commands import (
     redrive,
     replay,
     report,
+    republish,
     sample,
     status,
     upload,
 )
+from pipeline_cli.output import hints
+from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import explain
 from pipeline_cli.output.terminal import err, show_error
 
@@ -42,7 +48,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.command,
     "check": check.command,
     "logs": logs.command,
+    "dead-letters": dead_letters.command,
     "redrive": redrive.command,
+    "republish": republish.command,
     "replay": replay.command,
     "purge": purge.command,
     "sample": sample.command,
@@ -61,12 +69,25 @@ class ExpectedFailures(TyperGroup):
         except KeyboardInterrupt:
             err().print("Stopped.")
             raise typer.Exit(130) from None
+        except BrokenPipeError:
+            _read_no_more()
+            raise typer.Exit from None
         except Exception as error:
-            explained = explain(error, str(ctx.params.get("env") or ""))
+            explained = _missing_variable(error) or explain(error, str(ctx.params.get("env") or ""))
             if explained is None:
                 raise
             show_error(explained)
             raise typer.Exit(explained.exit_code) from error
+
+
+def _missing_variable(error: Exception) -> CommandError | None:
+    """Explain a missing argument in make's terms where make made the call."""
+    name = getattr(getattr(error, "ctx", None), "info_name", None)
+    variable = hints.MAKE_TARGETS.get(str(name))
+    if not (isinstance(error, typer.BadParameter) and variable and hints.called_by_make()):
+        return None
+    example = {"BATCH": "20220131", "FILE": "customers_20220131.csv"}[variable]
+    return UsageError(f"make {name} needs {variable}=…", f"Example: {hints.command(str(name), example)}")
 
 
 app = typer.Typer(
@@ -109,8 +130,20 @@ for _name, _group in GROUPS.items():
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="pipeline")
+    """Run the command line; a reader that closes early (`pipeline status | head`) ends it quietly."""
+    try:
+        try:
+            app(prog_name="pipeline")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _read_no_more()
+        sys.exit(0)
+
+
+def _read_no_more() -> None:
+    """Send what is still to be written nowhere, so that the interpreter's last flush does not fail either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

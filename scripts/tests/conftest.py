@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
-from pipeline_cli.operations import messages
+from pipeline_cli.operations import dead_letters, messages
 from support import REGION, Cloud, in_memory_aws
 from typer.testing import CliRunner, Result
 
@@ -16,14 +17,16 @@ from scripts.tests.support import QUEUES, MotoTarget, Run, Stack
 
 
 @pytest.fixture
-def stack(moto_active: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setattr(messages, "LONG_POLL_SECONDS", 0)
-    monkeypatch.delenv("ENV", raising=False)
+def stack(moto_active: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stack]:
+    for module in (messages, dead_letters):
+        monkeypatch.setattr(module, "LONG_POLL_SECONDS", 0)
+    for name in ("ENV", "CALLED_BY"):
+        monkeypatch.delenv(name, raising=False)
     with in_memory_aws(monkeypatch) as cloud:
         outputs = _outputs(cloud)
-        target = MotoTarget("local", REGION, "http://127.0.0.1:1", outputs)
+        target = MotoTarget("local", REGION, "http://127.0.0.1:1", outputs, tmp_path / "build")
         load: Callable[[str], Target] = lambda name: (  # noqa: E731
-            target if name == "local" else MotoTarget(name, REGION, None, outputs)
+            target if name == "local" else MotoTarget(name, REGION, None, outputs, tmp_path / "build")
         )
         monkeypatch.setattr(targets, "load", load)
         yield Stack(target, cloud.bucket, cloud.table)
@@ -51,10 +54,9 @@ def run() -> Run:
     """Run a command line: `run("status", "--json")`."""
     from pipeline_cli.app import app
 
-    def invoke(*arguments: str, answers: str | None = None) -> Result:
-        result = CliRunner().invoke(
-            app, list(arguments), input=answers, env={"COLUMNS": "160", "ENV": None, "YES": None}
-        )
+    def invoke(*arguments: str, answers: str | None = None, columns: str = "160") -> Result:
+        environment = {"COLUMNS": columns, "ENV": None, "YES": None}
+        result = CliRunner().invoke(app, list(arguments), input=answers, env=environment)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result

@@ -56,6 +56,13 @@ class Stack:
         ]
         return int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
 
+    def visible(self, queue: str) -> int:
+        """Messages that anybody could receive now."""
+        counts = self.client("sqs").get_queue_attributes(
+            QueueUrl=self.url(queue), AttributeNames=["ApproximateNumberOfMessages"]
+        )["Attributes"]
+        return int(counts["ApproximateNumberOfMessages"])
+
     def send(self, body: dict[str, Any], group: str = "g", queue: str = "output") -> None:
         text = json.dumps(body)
         fifo = (

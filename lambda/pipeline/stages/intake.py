@@ -69,6 +69,7 @@ class Intake:
         logger().warning("files missing", batch=batch, missing=entry.missing)
 
     def _receive_file(self, batch: str) -> ledger.Ledger:
+        logger().append_keys(batch=batch)
         entry = self._claim_newest_set(batch)
         if entry.state is ledger.BatchState.WAITING:
             logger().info("set incomplete", batch=batch, missing=entry.missing)

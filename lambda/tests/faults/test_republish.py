@@ -10,8 +10,8 @@ from typing import Any
 import boto3
 import pytest
 from pipeline.handlers import publish
+from pipeline.model.items import notice_item
 from pipeline_cli.operations.republish import Republished, Republisher
-from pipeline_cli.output.errors import CommandError
 from support import REGION, TABLE, Cloud, Context
 
 
@@ -62,6 +62,10 @@ def republisher(cloud: Cloud) -> Republisher:
     return Republisher(cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, invoke)
 
 
+def ids(cloud: Cloud) -> list[str]:
+    return sorted(message["MessageAttributes"]["message_id"]["StringValue"] for message in cloud.received())
+
+
 def bodies(cloud: Cloud) -> list[str]:
     return sorted(message["Body"] for message in cloud.received())
 
@@ -101,10 +105,43 @@ def test_a_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> No
     failing = Republisher(
         cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, lambda _: {"batchItemFailures": [{}]}
     )
-    with pytest.raises(CommandError, match="the dead letter stays"):
-        failing.republish(dead)
-    waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
-    assert waiting["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"
+    done = failing.republish(dead)
+    assert (done.letters, done.expired) == (0, 0)
+    assert "publish could not send everything" in done.failed[0]
+    waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
+    assert waiting["Attributes"]["ApproximateNumberOfMessages"] == "1", "it is visible again at once"
+
+
+def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dead: str) -> None:
+    place = {"shardId": "x", "startSequenceNumber": 1, "endSequenceNumber": 1, "streamArn": "too short"}
+    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
+    put(cloud, item("a"))
+    give_up(cloud, dead)
+
+    done = republisher(cloud).republish(dead)
+
+    assert (done.letters, done.records, len(done.failed)) == (1, 1, 1)
+    assert "Invalid" in done.failed[0]
+    assert len(bodies(cloud)) == 1
+
+
+def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) -> None:
+    error = notice_item("20220131", "items", "not_an_amount", "items_20220131.csv: wrong", "items_20220131.csv")
+    cloud.table.put(error)
+    put(cloud, item("a", "1.5"), item("b"))
+    streams = boto3.client("dynamodbstreams", region_name=REGION)
+    arn = cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+    records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+    publish.handler(json.loads(json.dumps({"Records": records}, default=str)), Context())
+    put(cloud, {**item("c"), "sk": {"S": "batch#20220201"}})
+    first = ids(cloud)
+
+    assert republisher(cloud).republish_batch("20220131") == 3
+
+    assert ids(cloud) == first
+    assert len(first) == 3
 
 
 class Forgetful:
@@ -124,4 +161,4 @@ def test_a_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, de
     give_up(cloud, dead)
     forgetful: Any = Forgetful(boto3.client("dynamodbstreams"))
     assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1)
-    assert republisher(cloud).republish(dead) == Republished()
+    assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1), "it stays visible"

@@ -29,7 +29,7 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
     "pipeline": {
         "errors": set(),
         "settings": {"errors"},
-        "observability": set(),
+        "observability": {"errors"},
         "model": MODEL,
         "ledger": MODEL,
         "events": MODEL,

@@ -21,7 +21,7 @@ from pipeline_cli.local import emulator
 from pipeline_cli.operations.batch_errors import Fault, find, group, show
 from pipeline_cli.operations.batches import duration_of, find_batches
 from pipeline_cli.operations.follow import wait
-from pipeline_cli.operations.messages import Peek, line, peek
+from pipeline_cli.operations.messages import Peek, line, look
 from pipeline_cli.operations.purge import purge
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.operations.recognise import plan
@@ -126,7 +126,11 @@ def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
         with step("Wait for the messages in the output queue"):
             _await_messages(sqs, url, numbers.customers + numbers.errors)
     errors = find(dynamodb, name, DAY)
-    return Shown(entry, customers_of(dynamodb, name, DAY), errors, peek(sqs, url), again)
+    try:
+        seen = look(target)
+    except CommandError:  # earlier looks used up what looking may; the messages stay where they are
+        seen = Peek([], waiting(sqs, url).visible, None)
+    return Shown(entry, customers_of(dynamodb, name, DAY), errors, seen, again)
 
 
 def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:

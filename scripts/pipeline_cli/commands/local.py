@@ -10,7 +10,7 @@ import typer
 from pipeline_cli.deploy.target import LOCAL, ROOT
 from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
 from pipeline_cli.local.serve import serve
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 
 app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
@@ -59,7 +59,7 @@ def status(as_json: options.Json = False) -> None:
     elif url:
         terminal.out().print(f"The local AWS runs on {url}.")
     if record is None:
-        raise CommandError("The local AWS is not running.", "Start it: make tf-apply (or: pipeline local up)")
+        raise CommandError("The local AWS is not running.", f"Start it: make tf-apply (or: {hints.program()} local up)")
 
 
 @app.command("serve", hidden=True)

@@ -7,24 +7,31 @@ from typing import Annotated
 import typer
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations.messages import Received, drain, line, peek
+from pipeline_cli.operations.messages import LOOKED_AT, Received, drain, line, look
 from pipeline_cli.output import options, terminal
+
+LOOK_MESSAGES = 100
 
 
 def command(
     drain_it: Annotated[bool, typer.Option("--drain", help="Take the messages out: print, then delete each.")] = False,
     limit: Annotated[
-        int | None, typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: all]")
+        int | None,
+        typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: 100, with --drain all]"),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Look also where that may move messages to the dead-letter queue.")
+    ] = False,
     yes: options.Yes = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
     """Show what waits in the output queue and leave it there, or --drain it. With --json: the bodies, one a line.
 
-    A look hides the messages from consumers for a moment and counts as a receive. Of an error group (one for each
-    batch) a look shows the first 10 messages only, as FIFO queues hold back the rest; --drain shows all. That asks for
-    the environment's name first, except on local: consumers will not get what it takes.
+    A look hides the messages from consumers for a moment and counts as a receive, so there is no look once a message
+    was received nearly as often as the queue allows. Of a group a look shows the first 10 messages only, as FIFO queues
+    hold back the rest; --drain shows all. That asks for the environment's name first, except on local: consumers will
+    not get what it takes.
 
     Example: pipeline messages --drain --json > messages.jsonl
 
@@ -44,9 +51,11 @@ def command(
         if not (yes or target.is_local):
             terminal.confirm(target.name, f"This takes messages from the consumers of {target.description}.")
         count = drain(sqs, url, show, limit)
+        if limit is None:
+            (target.folder / LOOKED_AT).unlink(missing_ok=True)
         note.print(f"{terminal.counted(count, 'message')} taken out of the queue.")
         return
-    seen = peek(sqs, url, limit)
+    seen = look(target, limit or LOOK_MESSAGES, anyway=anyway)
     for message in seen.messages:
         show(message)
     more = max(0, seen.waiting - len(seen.messages))
@@ -54,6 +63,8 @@ def command(
     note.print(f"{terminal.counted(len(seen.messages), 'message')} shown and left in the queue{rest}.")
     if seen.worn:
         note.print(
-            f"[yellow]{terminal.counted(seen.worn, 'message')} came out of the queue so often that it will soon move "
-            f"to the dead-letter queue (after {seen.max_receives} receives).[/]"
+            f"[yellow]{terminal.counted(seen.worn, 'message')} came out of the queue so often that this was the last "
+            f"look until it is empty: after {seen.max_receives} receives SQS moves a message to the dead-letter "
+            "queue.[/]",
+            soft_wrap=True,
         )

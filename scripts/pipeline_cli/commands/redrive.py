@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations.queues import name as queue_name
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.operations.redrive import redrive_all
-from pipeline_cli.operations.republish import republish_all
-from pipeline_cli.output import options, terminal
+from pipeline_cli.operations.republish import republisher
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """Put what lies in the dead-letter queues back to its source, to be tried again. Safe to repeat.
 
-    What publish gave up is sent as it stands in the table now.
+    What publish gave up is sent as it stands in the table now. A letter that can't be sent does not keep the others;
+    what is left is named with its reason.
 
     Example: pipeline redrive
 
@@ -24,29 +26,38 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """
     target = targets.chosen(env)
     results = redrive_all(target)
-    republished = republish_all(target)
-    unsent = waiting(target.client("sqs"), target.output("publish_dead_letter_queue_url")).total
+    queue = target.output("publish_dead_letter_queue_url")
+    republished = republisher(target).republish(queue)
+    left = waiting(target.client("sqs"), queue).total
     if as_json:
         terminal.print_json(
-            {"queues": [asdict(result) for result in results], "publish": asdict(republished) | {"left": unsent}}
+            {"queues": [asdict(result) for result in results], "publish": asdict(republished) | {"left": left}}
         )
     else:
         table = terminal.table("Dead-letter queue", "Moved", "Left", "Back to", numbers=("Moved", "Left"))
         for result in results:
             table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
         records = terminal.counted(republished.records, "record")
-        table.add_row(
-            queue_name(target.output("publish_dead_letter_queue_url")),
-            f"{republished.letters:,}",
-            f"{unsent:,}",
-            f"the output queue ({records})",
-        )
+        table.add_row(queue_name(queue), f"{republished.letters:,}", f"{left:,}", f"the output queue ({records})")
         terminal.out().print(table)
-    left = [result.queue for result in results if result.left]
-    if left:
-        raise CommandError(f"Not empty: {', '.join(left)}.", "Run the command again.")
-    if unsent:
-        raise CommandError(
-            f"{terminal.counted(unsent, 'failure')} of publish name nothing that the table's stream still keeps.",
-            "It keeps 24 hours. The table is right; to send its results again see docs/adr/0001-exactly-once.md.",
+    problems = [problem for result in results for problem in _problems(result.queue, result.left, result.failed, env)]
+    problems += _problems(queue_name(queue), left - republished.expired, republished.failed, env)
+    if republished.expired:
+        again = hints.command("republish", "BATCH", env=env)
+        problems.append(
+            f"{terminal.counted(republished.expired, 'letter')} of {queue_name(queue)} expired: the table's stream no "
+            f"longer keeps those changes (24 hours). The table is right; {again} sends its results of a day again, "
+            f"then delete the letters ({hints.command('dead-letters', '--delete', 'ID', env=env)})"
         )
+    if problems:
+        raise CommandError(". ".join(problems) + ".")
+
+
+def _problems(queue: str, left: int, failed: Sequence[str], env: str) -> Iterator[str]:
+    """Say what is left in a queue and why."""
+    if failed:
+        letters = hints.command("dead-letters", env=env)
+        yield f"{terminal.counted(len(failed), 'letter')} of {queue} can't be sent ({failed[0]}): see {letters}"
+    if hidden := left - len(failed):
+        # Approximate counts lag behind: what was just put back may still count as hidden, which another run shows.
+        yield f"{terminal.counted(hidden, 'letter')} of {queue} hidden, as somebody has received it: run again in 60 s"

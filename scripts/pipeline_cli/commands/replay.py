@@ -8,11 +8,10 @@ import typer
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import runs
-from pipeline_cli.operations.batches import headline
+from pipeline_cli.operations.batches import headline, waiting_text
 from pipeline_cli.operations.follow import follow
 from pipeline_cli.operations.replay import replay
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 
 
@@ -31,16 +30,17 @@ def command(
     Exit codes: 0 done, 1 nothing to run, or the run FAILED, 2 BATCH is no day.
     """
     target = targets.chosen(env)
-    entry, started = replay(target.table, target.workflow, batch)
+    entry, started = replay(target, batch)
     word = "is started" if started else "is on its way already"
-    terminal.err().print(f"Run {entry.execution} {word}.")
+    waiting = waiting_text(entry)
+    terminal.err().print(f"Run {entry.execution} {word}{f'; it {waiting}' if waiting else ''}.", soft_wrap=True)
     state = entry.state
     if not no_wait:
-        result = follow(target.bucket, target.table, [batch], runs.of(target))[0]
+        result = follow(target, [batch])[0]
         state = result.state
         if result.ledger and not as_json:
             terminal.out().print(headline(result.ledger))
     if as_json:
         terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
     if state is BatchState.FAILED:
-        raise CommandError(f"Batch {batch} FAILED.", f"See: pipeline errors {batch}")
+        raise CommandError(f"Batch {batch} FAILED.", f"See: {hints.command('errors', batch, env=env)}")

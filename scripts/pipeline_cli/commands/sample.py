@@ -9,7 +9,7 @@ import typer
 from pipeline.model.data_model import Kind, today
 
 from pipeline_cli.operations.sample import generate
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
 
 
@@ -50,4 +50,7 @@ def command(
     out = terminal.out()
     for kind, path in sample.files.items():
         out.print(f"{path}  {sample.records[kind]:,} records")
-    out.print(f"{sample.defects:,} of them are wrong on purpose. Try: pipeline check {folder} --batch {day}")
+    out.print(
+        f"{sample.defects:,} of them are wrong on purpose. Try: {hints.program()} check {folder} --batch {day}",
+        soft_wrap=True,
+    )

@@ -11,16 +11,25 @@ from pipeline.model.data_model import INCOMING_PREFIX, Kind
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations import runs, watch
-from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of, find_batches, headline, read
-from pipeline_cli.output import options, terminal
+from pipeline_cli.operations.batches import (
+    STYLES,
+    BatchStatus,
+    duration_of,
+    find_batches,
+    headline,
+    not_noticed,
+    read,
+    waiting_text,
+)
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers
 
 
 def show_all(statuses: Iterable[BatchStatus]) -> None:
     """Print one line a batch."""
-    numbers = ("Customers", "Orders", "Items", "Refused", "Errors", "Took")
-    shown = terminal.table("Batch", "State", "Files", *numbers, "Finished", numbers=(*numbers, "Finished"))
+    numbers = ("Customers", "Orders", "Items", "Refused", "Errors", "Took", "Finished (UTC)")
+    shown = terminal.table("Batch", "State", "Files", *numbers, numbers=numbers)
     for status in statuses:
         entry = status.ledger
         counts = [""] * 5
@@ -37,33 +46,35 @@ def show_all(statuses: Iterable[BatchStatus]) -> None:
             _files(status),
             *counts,
             terminal.duration(seconds) if seconds is not None else "",
-            _minute(entry.finished_at)[5:] if entry else "",
+            terminal.minute(entry.finished_at)[5:] if entry else "",
         )
-    terminal.out().print(shown)
-
-
-def _minute(moment: str | None) -> str:
-    return (moment or "")[:16].replace("T", " ")
+    terminal.print_table(shown)
 
 
 def _files(status: BatchStatus) -> str:
     if status.missing:
         return f"no {', no '.join(status.missing)}"
+    if status.unnoticed:
+        return "all 3, not noticed yet"
     return "newer set" if status.corrected else "all 3"
 
 
-def show_one(status: BatchStatus) -> None:
+def show_one(status: BatchStatus, env: str) -> None:
     """Print everything that is known about one batch."""
     out, entry = terminal.out(), status.ledger
-    if entry is None:
-        out.print(f"Batch {status.batch} [yellow]{status.state}[/]: the pipeline has not taken note of it yet.")
+    if status.unnoticed:
+        out.print(f"Batch {status.batch} [yellow]{status.state}[/]: {not_noticed(env)}", soft_wrap=True)
+    elif entry is None:
+        out.print(f"Batch {status.batch} [yellow]{status.state}[/]: waits for {' and '.join(status.missing)}.")
     else:
         out.print(headline(entry), soft_wrap=True)
-    if status.corrected and entry is not None and entry.version is not None:
+    if waiting := waiting_text(entry):
+        out.print(f"[yellow]The run {waiting}.[/]", soft_wrap=True)
+    if status.corrected and not status.unnoticed:
         out.print("[yellow]A newer set of files lies in the bucket and is not noticed yet.[/]")
     summary: Mapping[str, Any] = entry.summary.get("files", {}) if entry else {}
     shown = terminal.table(
-        "File", "Size", "Arrived", "Read", "Counted", "Refused", numbers=("Size", "Read", "Counted", "Refused")
+        "File", "Size", "Arrived (UTC)", "Read", "Counted", "Refused", numbers=("Size", "Read", "Counted", "Refused")
     )
     read = Numbers.of(entry.summary).read if entry else 0
     for kind in Kind:
@@ -75,18 +86,20 @@ def show_one(status: BatchStatus) -> None:
         shown.add_row(
             source.key.removeprefix(INCOMING_PREFIX),
             terminal.size(source.size),
-            _minute(source.last_modified),
+            terminal.minute(source.last_modified),
             *(f"{int(counts[name]):,}" if name in counts else "" for name in ("read", "counted", "refused")),
         )
-    out.print(shown)
+    terminal.print_table(shown)
     if entry and entry.history:
-        out.print("[dim]Runs:[/]")
+        out.print("[dim]Runs (times are UTC):[/]")
         for run in entry.history:
             superseded = run["state"] == BatchState.SUPERSEDED.value
             cause = f": {terminal.shown(run['cause'])}" if run.get("cause") and not superseded else ""
-            out.print(f"  {_minute(run['finished_at'])}  {run['execution']}  {run['state']}{cause}", soft_wrap=True)
+            out.print(
+                f"  {terminal.minute(run['finished_at'])}  {run['execution']}  {run['state']}{cause}", soft_wrap=True
+            )
     if Numbers.of(entry.summary if entry else {}).refused or status.state is BatchState.FAILED:
-        out.print(f"What was wrong: pipeline errors {status.batch}")
+        out.print(f"What was wrong: {hints.command('errors', status.batch, env=env)}", soft_wrap=True)
 
 
 def command(
@@ -122,7 +135,7 @@ def command(
         status = read(bucket, table, [batch])[0]
         if status.ledger is None and not status.files:
             raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
-        terminal.print_json(status.as_plain()) if as_json else show_one(status)
+        terminal.print_json(status.as_plain()) if as_json else show_one(status, env)
         return
     batches, foreign = find_batches(s3, bucket.name)
     statuses = read(bucket, table, batches[:last])
@@ -133,10 +146,12 @@ def command(
     if statuses:
         show_all(statuses)
     else:
-        note.print("No batch has arrived yet. Send one: pipeline upload DIR")
+        note.print(f"No batch has arrived yet. Send one: {hints.command('upload', 'DIR', env=env)}", soft_wrap=True)
     if len(batches) > last:
         note.print(f"[dim]… and {len(batches) - last:,} older ones: --last {len(batches)} shows all.[/]")
     if foreign:
         note.print(
-            f"[yellow]{terminal.counted(len(foreign), 'file')} without a batch file's name:[/] pipeline errors unknown"
+            f"[yellow]{terminal.counted(len(foreign), 'file')} without a batch file's name:[/] "
+            + hints.command("errors", "unknown", env=env),
+            soft_wrap=True,
         )

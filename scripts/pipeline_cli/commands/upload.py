@@ -11,12 +11,11 @@ from pipeline.ledger import BatchState
 from pipeline.model.data_model import parse_file_name, today
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import runs
 from pipeline_cli.operations.batches import headline
 from pipeline_cli.operations.follow import Progress, follow
 from pipeline_cli.operations.recognise import Upload, plan
 from pipeline_cli.operations.send import batches_of, send_with_display
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 
 
@@ -74,19 +73,23 @@ def command(
     send_with_display(s3, bucket.name, uploads)
     results: list[Progress] = []
     if not no_wait and batches:
-        results = follow(bucket, table, batches, runs.of(target), timeout)
+        results = follow(target, batches, timeout)
     if as_json:
         terminal.print_json(as_plain(uploads, results))
     else:
-        _show(uploads, results, before)
+        _show(uploads, results, before, env)
         if batches and no_wait:
-            terminal.out().print(f"Sent. See how it goes on with: pipeline status {batches[0]}")
+            terminal.out().print(
+                f"Sent. See how it goes on with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
+            )
     failed = [result.batch for result in results if result.state is BatchState.FAILED]
     if failed:
-        raise CommandError(f"Batch {' and '.join(failed)} FAILED.", f"See: pipeline errors {failed[0]}")
+        raise CommandError(
+            f"Batch {' and '.join(failed)} FAILED.", f"See: {hints.command('errors', failed[0], env=env)}"
+        )
 
 
-def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None]) -> None:
+def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None], env: str) -> None:
     """Print what became of the files; `before` names the run of each batch that the ledger knew already."""
     out = terminal.out()
     for upload in uploads:
@@ -99,4 +102,5 @@ def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mappin
         told = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
         out.print(told, soft_wrap=True)
         if result.ledger and result.current and before.get(result.batch) == result.ledger.execution:
-            out.print(f"That was before: the set is the same, so nothing runs again (pipeline replay {result.batch}).")
+            again = hints.command("replay", result.batch, env=env)
+            out.print(f"That was before: the set is the same, so nothing runs again ({again} does).", soft_wrap=True)

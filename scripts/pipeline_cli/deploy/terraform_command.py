@@ -109,8 +109,14 @@ class Terraform:
         return done.stdout
 
     def show(self, *arguments: str) -> None:
-        """Run a command that talks to the person at the terminal itself."""
-        done = subprocess.run([self.command, *arguments], cwd=self.working_folder, env=self._environment, check=False)
+        """Run a command that talks to the person at the terminal itself; in a pipe it uses no colours."""
+        plain = () if sys.stdout.isatty() else ("-no-color",)
+        done = subprocess.run(
+            [self.command, *arguments[:1], *plain, *arguments[1:]],
+            cwd=self.working_folder,
+            env=self._environment,
+            check=False,
+        )
         if done.returncode:
             raise CommandError(f"terraform {arguments[0]} did not succeed (exit code {done.returncode}).")
 

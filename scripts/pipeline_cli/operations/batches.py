@@ -13,7 +13,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, FileSet, Ledger, set_version
 from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 
-from pipeline_cli.output import terminal
+from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class BatchStatus:
         return complete and (self.ledger is None or self.ledger.version != set_version(self.files))
 
     @property
+    def unnoticed(self) -> bool:
+        """All three files are there and the pipeline has taken no note of any set yet."""
+        return self.corrected and (self.ledger is None or self.ledger.version is None)
+
+    @property
     def settled(self) -> bool:
         """Nothing is under way: the run of the present set is over, or files are missing."""
         if self.state is BatchState.WAITING:
@@ -75,7 +80,8 @@ class BatchStatus:
             "state": self.state.value,
             "missing": [kind.value for kind in self.missing],
             "files": {kind.value: source.as_dict() for kind, source in sources.items()},
-            "newer_set": self.corrected,
+            "newer_set": self.corrected and not self.unnoticed,
+            "not_noticed": self.unnoticed,
             "version": entry.version if entry else None,
             "execution": entry.execution if entry else None,
             "queued_at": entry.queued_at if entry else None,
@@ -117,6 +123,31 @@ def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStat
 
     with ThreadPoolExecutor(max_workers=READERS) as pool:
         return list(pool.map(one, batches))
+
+
+def waits_until(entry: Ledger | None) -> datetime | None:
+    """Return when the last writer of a stopped run has surely ended, where the batch's next run waits for that."""
+    if entry is None or entry.state is not BatchState.QUEUED or entry.quiet_until is None:
+        return None
+    until = datetime.fromisoformat(entry.quiet_until)
+    return until if until > datetime.now(UTC) else None
+
+
+def waiting_text(entry: Ledger | None) -> str | None:
+    """Say what a queued run waits for; None where nothing keeps it."""
+    if until := waits_until(entry):
+        return f"waits until {terminal.clock(until)}, when no writer of the stopped run is left"
+    if entry and entry.state is BatchState.QUEUED and entry.holder not in (None, entry.execution):
+        return f"waits until run {entry.holder} and its writers have ended"
+    return None
+
+
+def not_noticed(env: str) -> str:
+    """Say that the set of a batch is complete and nobody noticed, and what to do about it."""
+    return (
+        "all 3 files are there, not noticed yet. Events take seconds; after some minutes look for one that was set "
+        f"aside ({hints.command('dead-letters', env=env)}), or send one of the files again."
+    )
 
 
 def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger, set_version
 from pipeline.model.data_model import Kind
 
+from pipeline_cli.operations.batches import waiting_text
 from pipeline_cli.operations.runs import Chunks, Runs
-from pipeline_cli.output import terminal
+from pipeline_cli.operations.runs import of as runs_of
+from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.errors import CommandError
+
+if TYPE_CHECKING:
+    from pipeline_cli.deploy.target import Target
 
 FINAL_STATES = (BatchState.COMPLETED, BatchState.FAILED)
 PICK_UP_SECONDS = 60.0
@@ -52,7 +58,7 @@ class Progress:
         if self.state is BatchState.WAITING:
             return f"{self.batch}: files are there, about to be noticed"
         if self.state is BatchState.QUEUED:
-            return f"{self.batch}: queued"
+            return f"{self.batch}: {waiting_text(self.ledger) or 'queued'}"
         if self.state is BatchState.RUNNING and self.ledger is not None:
             if not self.ledger.chunks:
                 return f"{self.batch}: reading, validating, joining"
@@ -81,6 +87,7 @@ def wait(
     *,
     runs: Runs | None = None,
     timeout: float = 3600.0,
+    env: str = "local",
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Progress:
@@ -95,32 +102,37 @@ def wait(
     while True:
         progress, waited = look(bucket, table, batch, runs), clock() - start
         unnoticed = progress.state is BatchState.WAITING and not progress.missing and waited > PICK_UP_SECONDS
-        tell(progress.describe() + (" (this takes unusually long: see pipeline logs)" if unnoticed else ""))
+        tell(
+            progress.describe()
+            + (f" (this takes unusually long: see {hints.command('logs', env=env)})" if unnoticed else "")
+        )
         if progress.over:
             return progress
         if waited > timeout:
             raise CommandError(
                 f"After {terminal.duration(waited)}: {progress.describe()}.",
-                f"It goes on by itself; look again with: pipeline status {batch}",
+                f"It goes on by itself; look again with: {hints.command('status', batch, env=env)}",
             )
         # Quick at first, so that a small batch is seen at once; a large one takes minutes anyway.
         sleep(min(2.0, 0.25 + waited / 30))
 
 
-def follow(bucket: Bucket, table: Table, batches: Sequence[str], runs: Runs, timeout: float = 3600.0) -> list[Progress]:
+def follow(target: Target, batches: Sequence[str], timeout: float = 3600.0) -> list[Progress]:
     """Wait for batches one after the other, showing where each is."""
+    runs = runs_of(target)
     results: list[Progress] = []
     with terminal.spinner() as display:
         for batch in batches:
             task = display.add_task(f"{batch}: …", total=1)
             results.append(
                 wait(
-                    bucket,
-                    table,
+                    target.bucket,
+                    target.table,
                     batch,
                     lambda text, task=task: display.update(task, description=text),  # type: ignore[misc]
                     runs=runs,
                     timeout=timeout,
+                    env=target.name,
                 )
             )
             display.update(task, completed=1)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model.messages import number_text
 
+from pipeline_cli.operations.queues import BATCH_ENTRIES, in_tens, put_back, waiting
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import amount
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-BATCH_ENTRIES = 10
-HIDDEN_SECONDS = 120
+    from pipeline_cli.deploy.target import Target
+
+HIDDEN_SECONDS = 60
 """How long a received message stays hidden from others: longer than a look at the queue takes."""
+
+LOOKED_AT = "looked-at"
+"""The file in an environment's folder that says that the queue's messages take no further look."""
+
+KEPT_RECEIVES = 2
+"""Receives that looking leaves to the consumers before SQS sets a message aside."""
 
 LONG_POLL_SECONDS = 1
 """A long poll asks all of the queue's servers: empty is then empty."""
@@ -52,9 +61,10 @@ class Peek:
 
     @property
     def worn(self) -> int:
-        """How many messages have been received so often that the dead-letter queue is near."""
-        limit = self.max_receives
-        return 0 if limit is None else sum(message.receives >= limit - 1 for message in self.messages)
+        """How many messages have been received so often that no look may follow: the rest is for consumers."""
+        if self.max_receives is None:
+            return 0
+        return sum(message.receives >= max(1, self.max_receives - KEPT_RECEIVES) for message in self.messages)
 
 
 def receive(sqs: SQSClient, url: str, limit: int | None = None) -> Iterator[list[Received]]:
@@ -81,8 +91,37 @@ def receive(sqs: SQSClient, url: str, limit: int | None = None) -> Iterator[list
         yield found
 
 
+def look(target: Target, limit: int | None = None, *, anyway: bool = False) -> Peek:
+    """Look at the output queue as `peek` does, unless an earlier look used up what looking may.
+
+    Each look is a receive, and after `maxReceiveCount` receives SQS moves a message to the dead-letter queue. The
+    receive count is only known by receiving, so the look that comes near it leaves a mark in the environment's folder,
+    which stands until the queue was empty.
+
+    Raises
+    ------
+    CommandError
+        Messages have been received so often that another look could move them; `anyway` looks all the same.
+    """
+    sqs, url, mark = target.client("sqs"), target.output("output_queue_url"), target.folder / LOOKED_AT
+    made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])["Attributes"]["CreatedTimestamp"]
+    if mark.exists() and (mark.read_text() != made or not waiting(sqs, url).total):
+        mark.unlink()
+    if mark.exists() and not anyway:
+        raise CommandError(
+            "Messages of the queue have been received so often that another look could move them to its dead-letter "
+            "queue, so none is received.",
+            "Let the consumers take them; --anyway looks all the same.",
+        )
+    found = peek(sqs, url, limit)
+    if found.worn:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(made)
+    return found
+
+
 def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
-    """Look at messages and leave them where they are.
+    """Look at messages and leave them where they are; stop where one has been received too often already.
 
     While a message is looked at, a FIFO queue holds back what follows in its group, so of a group no more than its
     first 10 messages show. A look counts as a receive.
@@ -92,19 +131,22 @@ def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
     )["Attributes"]
     policy = json.loads(attributes.get("RedrivePolicy", "{}"))
     max_receives = int(policy["maxReceiveCount"]) if "maxReceiveCount" in policy else None
+    found = Peek([], int(attributes["ApproximateNumberOfMessages"]), max_receives)
     seen: list[Received] = []
     try:
         for batch in receive(sqs, url, limit):
             seen += batch
+            found = replace(found, messages=seen)
+            if found.worn:
+                break
     finally:
-        _in_tens(
-            seen,
-            lambda entries: sqs.change_message_visibility_batch(
-                QueueUrl=url, Entries=[entry | {"VisibilityTimeout": 0} for entry in entries]
-            ),
-            f"could not be put back; they come back by themselves in {terminal.duration(HIDDEN_SECONDS)}",
+        failed = put_back(sqs, url, [message.receipt for message in seen])
+    if failed:
+        raise CommandError(
+            f"{terminal.counted(failed, 'message')} could not be put back; they come back by themselves in "
+            f"{terminal.duration(HIDDEN_SECONDS)}."
         )
-    return Peek(seen, int(attributes["ApproximateNumberOfMessages"]), max_receives)
+    return found
 
 
 def drain(sqs: SQSClient, url: str, take: Callable[[Received], None], limit: int | None = None) -> int:
@@ -113,26 +155,13 @@ def drain(sqs: SQSClient, url: str, take: Callable[[Received], None], limit: int
     for batch in receive(sqs, url, limit):
         for message in batch:
             take(message)
-        _in_tens(
-            batch,
-            lambda entries: sqs.delete_message_batch(QueueUrl=url, Entries=entries),
-            "were shown but could not be deleted; they will come again",
-        )
+        receipts = [message.receipt for message in batch]
+        if failed := in_tens(receipts, lambda entries: sqs.delete_message_batch(QueueUrl=url, Entries=entries)):
+            raise CommandError(
+                f"{terminal.counted(failed, 'message')} were shown but could not be deleted; they will come again."
+            )
         count += len(batch)
     return count
-
-
-def _in_tens(messages: Sequence[Received], call: Callable[[list[Any]], Any], otherwise: str) -> None:
-    failed = 0
-    for start in range(0, len(messages), BATCH_ENTRIES):
-        entries = [
-            {"Id": str(number), "ReceiptHandle": message.receipt}
-            for number, message in enumerate(messages[start : start + BATCH_ENTRIES])
-        ]
-        # SQS answers 200 also where some entries failed (SQS API reference, batch actions).
-        failed += len(call(entries).get("Failed", ()))
-    if failed:
-        raise CommandError(f"{terminal.counted(failed, 'message')} {otherwise}.")
 
 
 def line(message: Received) -> str:
@@ -141,7 +170,7 @@ def line(message: Received) -> str:
     customer = terminal.shown(fields.get("customer_reference") or "")
     if fields["type"] == "customer_message":
         orders = terminal.counted(fields["number_of_orders"], "order")
-        total = number_text(fields["total_amount_spent"])
+        total = amount(number_text(fields["total_amount_spent"]))
         return f"[green]customer[/]  {customer:<24} {orders:>12} {total:>16}"
     if fields["type"] == "customer_removed":
         return f"[yellow]removed[/]   {customer}"

@@ -15,6 +15,7 @@ from pipeline.errors import ThrottledError
 from pipeline.model.items import delete_line
 from rich.progress import TaskID
 
+from pipeline_cli.operations.messages import LOOKED_AT
 from pipeline_cli.operations.queues import name as queue_name
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.output import terminal
@@ -146,6 +147,7 @@ def purge(target: Target, tell: Callable[[str, int, bool], None]) -> list[Emptie
         todo = [name for name in parts if results[name].left and not results[name].problems]
         if not todo:
             break
+    (target.folder / LOOKED_AT).unlink(missing_ok=True)
     return list(results.values())
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
 
+from pipeline_cli.operations.dead_letters import receive_all
 from pipeline_cli.operations.queues import name as queue_name
-from pipeline_cli.operations.queues import waiting
+from pipeline_cli.operations.queues import put_back, waiting
 from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ MOVE_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """How many messages went from one dead-letter queue back to its source, and how many are left."""
+    """How many messages went from one dead-letter queue back to its source, and how many are left.
+
+    `failed` holds why some of those could not be sent; the others are hidden, as somebody else has received them.
+    """
 
     queue: str
     source: str
     moved: int
     left: int
+    failed: tuple[str, ...] = ()
 
 
 def redrive(
@@ -46,7 +51,7 @@ def redrive(
 ) -> Redriven:
     """Move all messages of a dead-letter queue back to its source. Safe to repeat."""
     before = waiting(sqs, dead_letter_url).total
-    moved = 0
+    moved, failed = 0, tuple[str, ...]()
     if before:
         try:
             task = sqs.start_message_move_task(
@@ -55,10 +60,11 @@ def redrive(
         except ClientError as error:
             if error_code(error) not in NO_MOVE_TASKS:
                 raise
-            moved = _move_by_hand(sqs, dead_letter_url, source_url)
+            moved, failed = _move_by_hand(sqs, dead_letter_url, source_url)
         else:
             moved = _await_task(sqs, _arn(sqs, dead_letter_url), task["TaskHandle"], sleep)
-    return Redriven(queue_name(dead_letter_url), queue_name(source_url), moved, waiting(sqs, dead_letter_url).total)
+    left = waiting(sqs, dead_letter_url).total
+    return Redriven(queue_name(dead_letter_url), queue_name(source_url), moved, left, failed)
 
 
 def _await_task(sqs: SQSClient, arn: str, handle: str, sleep: Callable[[float], None]) -> int:
@@ -75,20 +81,14 @@ def _await_task(sqs: SQSClient, arn: str, handle: str, sleep: Callable[[float], 
         sleep(1)
 
 
-def _move_by_hand(sqs: SQSClient, dead_letter_url: str, source_url: str) -> int:
-    """Move messages one by one, for a service without move tasks: sent first, deleted only then."""
-    moved = 0
-    while True:
-        reply = sqs.receive_message(
-            QueueUrl=dead_letter_url,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=1,
-            AttributeNames=["MessageGroupId"],
-            MessageAttributeNames=["All"],
-        )
-        if not reply.get("Messages"):
-            return moved
-        for message in reply["Messages"]:
+def _move_by_hand(sqs: SQSClient, dead_letter_url: str, source_url: str) -> tuple[int, tuple[str, ...]]:
+    """Move messages one by one, for a service without move tasks: sent first, deleted only then.
+
+    One that can't be sent stays and does not keep the others. Returns how many were moved and why others were not.
+    """
+    moved, stays, failed = 0, list[str](), list[str]()
+    try:
+        for message in receive_all(sqs, dead_letter_url):
             extra: dict[str, Any] = {}
             if source_url.endswith(".fifo"):
                 # An id of its own: the source may still remember the first one and would drop the message.
@@ -96,14 +96,22 @@ def _move_by_hand(sqs: SQSClient, dead_letter_url: str, source_url: str) -> int:
                     "MessageGroupId": message["Attributes"]["MessageGroupId"],
                     "MessageDeduplicationId": f"redrive-{message['MessageId']}",
                 }
-            sqs.send_message(
-                QueueUrl=source_url,
-                MessageBody=message["Body"],
-                MessageAttributes=message.get("MessageAttributes", {}),
-                **extra,
-            )
+            try:
+                sqs.send_message(
+                    QueueUrl=source_url,
+                    MessageBody=message["Body"],
+                    MessageAttributes=message.get("MessageAttributes", {}),
+                    **extra,
+                )
+            except (ClientError, ParamValidationError) as error:
+                stays.append(message["ReceiptHandle"])
+                failed.append(f"{message['MessageId']}: {error}")
+                continue
             sqs.delete_message(QueueUrl=dead_letter_url, ReceiptHandle=message["ReceiptHandle"])
             moved += 1
+    finally:
+        put_back(sqs, dead_letter_url, stays)
+    return moved, tuple(failed)
 
 
 def _arn(sqs: SQSClient, url: str) -> str:

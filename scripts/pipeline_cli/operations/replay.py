@@ -5,18 +5,22 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline import ledger
-from pipeline.aws.dynamodb import Table
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState, Ledger
 from pipeline.stages.intake import start_run
 
+from pipeline_cli.operations.batches import not_noticed, read
 from pipeline_cli.output.errors import CommandError
 
+if TYPE_CHECKING:
+    from pipeline_cli.deploy.target import Target
 
-def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:
-    """Want the batch's set of files once more and start its run; False where a run of it is on its way already.
+
+def replay(target: Target, batch: str) -> tuple[Ledger, bool]:
+    """Queue the batch's set of files once more and start its run; False where a run of it is under way already.
 
     A run that the ledger believes to be on its way, but that was aborted or timed out, no longer counts. Safe to
     repeat.
@@ -26,15 +30,23 @@ def replay(table: Table, workflow: Workflow, batch: str) -> tuple[Ledger, bool]:
     CommandError
         The batch was never complete, so there is nothing to run.
     """
-    known = table.get_ledger(batch)
+    known = target.table.get_ledger(batch)
     if known is None or known.version is None:
-        missing = known.missing if known else []
-        detail = f"its set still lacks {' and '.join(missing)}" if missing else "the pipeline knows no such batch"
-        raise CommandError(f"Batch {batch} can't run again: {detail}.")
+        raise CommandError(f"Batch {batch} can't run again: {_why_not(target, batch)}")
+    table, workflow = target.table, target.workflow
     change = functools.partial(_again, ended=_ended(workflow, known), now=datetime.now(UTC))
     entry = table.update_ledger(batch, change)
     started = start_run(table, workflow, entry)
     return table.get_ledger(batch) or entry, started
+
+
+def _why_not(target: Target, batch: str) -> str:
+    (status,) = read(target.bucket, target.table, [batch])
+    if status.unnoticed:
+        return not_noticed(target.name)
+    if status.ledger is None and not status.files:
+        return "the pipeline knows no such batch."
+    return f"its set still lacks {' and '.join(status.missing)}."
 
 
 def _ended(workflow: Workflow, entry: Ledger) -> str | None:

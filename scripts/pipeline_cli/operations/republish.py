@@ -1,16 +1,22 @@
-"""Send again what publish gave up: its dead letters name places in the table's stream, not messages."""
+"""Send again what consumers lost: what publish gave up, whose dead letters name places in the stream, or a batch."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
+from pipeline.model.items import batch_key, customer_key, customer_sort_key
 
+from pipeline_cli.operations.dead_letters import receive_all
+from pipeline_cli.operations.queues import put_back
+from pipeline_cli.output import hints
 from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 BATCH_RECORDS = 100
+HIDDEN_SECONDS = 300
+"""How long a letter stays hidden while it is dealt with; one that stays is put back at the end."""
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
 
 Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -29,19 +37,30 @@ Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Republished:
-    """What became of publish's dead letters: how many were dealt with, how many name nothing that is there still."""
+    """What became of publish's dead letters.
+
+    Attributes
+    ----------
+    letters, records
+        How many letters were dealt with, and how many items were sent for them.
+    expired
+        How many letters name changes that the table's stream no longer keeps.
+    failed
+        Why other letters could not be dealt with, a sentence for each.
+    """
 
     letters: int = 0
     records: int = 0
     expired: int = 0
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Republisher:
-    """Sends the present state of every item that a dead letter is about.
+    """Sends the present state of items again.
 
     An old record is not sent as it was: newer messages of the same customer may be out already, and it would overtake
-    them. What the table holds now is right at any time; who knows it already drops it by its `message_id`.
+    them. What the table holds now is right at any time; a consumer that has it already drops it by its `message_id`.
     """
 
     sqs: SQSClient
@@ -51,24 +70,58 @@ class Republisher:
     invoke: Invoke
 
     def republish(self, queue_url: str) -> Republished:
-        """Deal with all dead letters in a queue; one goes only when all that it is about is sent. Safe to repeat."""
-        done = Republished()
-        while found := self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=1, WaitTimeSeconds=0).get(
-            "Messages"
-        ):
-            (letter,) = found
-            try:
-                records = self._present(self._read(json.loads(letter["Body"])["DDBStreamBatchInfo"]))
-            except (ClientError, KeyError, ValueError) as error:
-                if isinstance(error, ClientError) and error_code(error) not in GONE:
-                    raise
-                done = Republished(done.letters, done.records, done.expired + 1)
-                continue  # stays hidden for the queue's visibility timeout, so it is looked at once
-            for start in range(0, len(records), BATCH_RECORDS):
-                self._send(records[start : start + BATCH_RECORDS])
-            self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=letter["ReceiptHandle"])
-            done = Republished(done.letters + 1, done.records + len(records), done.expired)
-        return done
+        """Deal with all dead letters in a queue; one goes only when all that it is about is sent. Safe to repeat.
+
+        A letter that can't be dealt with stays, visible, and does not keep the others.
+        """
+        done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
+        try:
+            for letter in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
+                try:
+                    present = self._present(self._read(json.loads(letter["Body"])["DDBStreamBatchInfo"]))
+                    self.send(present)
+                except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
+                    stays.append(letter["ReceiptHandle"])
+                    if isinstance(error, ClientError) and error_code(error) in GONE:
+                        expired += 1
+                    else:
+                        failed.append(f"{letter['MessageId']}: {_sentence(error)}")
+                    continue
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=letter["ReceiptHandle"])
+                done, records = done + 1, records + len(present)
+        finally:
+            put_back(self.sqs, queue_url, stays)
+        return Republished(done, records, expired, tuple(failed))
+
+    def republish_batch(self, batch: str) -> int:
+        """Send every result and error of a batch that the table holds; return how many items that were.
+
+        It reads the whole table, once: results have their customer as partition key.
+        """
+        occasion, count, records = uuid.uuid4().hex, 0, list[dict[str, Any]]()
+        for item in self._items(batch):
+            records.append(_record(item, {"NewImage": item}, occasion))
+            if len(records) == BATCH_RECORDS:
+                self.send(records)
+                count, records = count + len(records), []
+        self.send(records)
+        return count + len(records)
+
+    def _items(self, batch: str) -> Iterator[dict[str, Any]]:
+        errors = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": batch_key(batch)}, ":sk": {"S": "error#"}},
+            ConsistentRead=True,
+        )
+        results = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.table,
+            FilterExpression="sk = :sk AND begins_with(pk, :pk)",
+            ExpressionAttributeValues={":sk": {"S": customer_sort_key(batch)}, ":pk": {"S": customer_key("")}},
+            ConsistentRead=True,
+        )
+        for page in itertools.chain(results, errors):
+            yield from page["Items"]
 
     def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Read the stream records that a dead letter names."""
@@ -98,26 +151,41 @@ class Republisher:
         images = {"NewImage": item} if item else {name: change.get(name) for name in ("NewImage", "OldImage")}
         if not images.get("NewImage"):
             return None  # the item is gone, and so it was in this record: nobody is told of that
-        name = "INSERT" if item else "MODIFY"
-        digest = hashlib.sha256(json.dumps([change["SequenceNumber"], images], sort_keys=True).encode()).hexdigest()
-        return {
-            "eventID": digest[:32],
-            "eventName": name,
-            "eventSource": "aws:dynamodb",
-            "dynamodb": {"Keys": change["Keys"], "SequenceNumber": change["SequenceNumber"], **images},
-        }
+        return _record(change["Keys"], images, change["SequenceNumber"], "INSERT" if item else "MODIFY")
 
-    def _send(self, records: Sequence[Mapping[str, Any]]) -> None:
-        failed = self.invoke({"Records": records}).get("batchItemFailures", [])
-        if failed:
-            raise CommandError(
-                "publish could not send everything; nothing is lost, the dead letter stays.",
-                "Look into its log (pipeline logs), mend the cause and run the command again.",
-            )
+    def send(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Give records to publish, as the table's stream does.
+
+        Raises
+        ------
+        CommandError
+            publish could not send all of them.
+        """
+        for start in range(0, len(records), BATCH_RECORDS):
+            if self.invoke({"Records": records[start : start + BATCH_RECORDS]}).get("batchItemFailures"):
+                raise CommandError("publish could not send everything; what it could not stays where it is.")
 
 
-def republish_all(target: Target) -> Republished:
-    """Deal with publish's dead letters in a target."""
+def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, name: str = "INSERT") -> dict[str, Any]:
+    """Make a stream record. The queue drops it where the same was sent on the same occasion within 5 minutes."""
+    digest = hashlib.sha256(json.dumps([occasion, images], sort_keys=True).encode()).hexdigest()
+    return {
+        "eventID": digest[:32],
+        "eventName": name,
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": "0", **images},
+    }
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, KeyError | TypeError | ValueError):
+        return "it is none of Lambda's notices about the table's stream"
+    return str(error)
+
+
+def republisher(target: Target) -> Republisher:
+    """Make the republisher of a target."""
+    see = f"See {hints.command('logs', env=target.name)}, mend the cause and run the command again."
 
     def invoke(event: Mapping[str, Any]) -> Mapping[str, Any]:
         reply = target.client("lambda").invoke(
@@ -127,11 +195,9 @@ def republish_all(target: Target) -> Republished:
         if reply.get("FunctionError"):
             raise CommandError(
                 f"publish failed again: {answer.get('errorMessage', reply['FunctionError'])}",
-                "Look into its log (pipeline logs), mend the cause and run the command again.",
+                see,
             )
         return answer
 
     clients = (target.client("sqs"), target.client("dynamodbstreams"), target.client("dynamodb"))
-    return Republisher(*clients, target.output("table_name"), invoke).republish(
-        target.output("publish_dead_letter_queue_url")
-    )
+    return Republisher(*clients, target.output("table_name"), invoke)

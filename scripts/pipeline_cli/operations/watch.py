@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of
+from pipeline_cli.operations.batches import STYLES, BatchStatus, duration_of, waiting_text
 from pipeline_cli.operations.runs import STAGES, Runs
 from pipeline_cli.output import terminal
 from pipeline_cli.output.summary import Numbers
@@ -66,6 +66,8 @@ def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
         return f"waits for {' and '.join(status.missing)}"
     if entry is None or status.corrected:
         return "files are there, about to be noticed"
+    if waiting := waiting_text(entry):
+        return waiting
     if entry.state is BatchState.RUNNING:
         return _stage(entry, runs, now)
     numbers = Numbers.of(entry.summary)

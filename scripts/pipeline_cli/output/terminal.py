@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +18,7 @@ import typer
 from pipeline.model.text import ESCAPES, escape_controls
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
@@ -36,6 +38,10 @@ class SafeConsole(Console):
             if not control and not text.isprintable():
                 text = "\n".join(escape_controls(line) for line in text.split("\n"))
             yield Segment(text, style, control)
+
+    def on_broken_pipe(self) -> None:
+        """Let the one place of the program that ends it quietly know that nobody reads any more."""
+        raise BrokenPipeError
 
 
 def shown(value: object) -> str:
@@ -148,6 +154,21 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) 
     return made
 
 
+def print_table(made: Table, keep: int = 3) -> None:
+    """Print a table; where the terminal is too narrow for it, without its right-hand columns, but for the first ones.
+
+    Parameters
+    ----------
+    keep
+        How many columns stay however narrow the terminal is.
+    """
+    console = out()
+    unlimited = console.options.update(max_width=10_000)
+    while len(made.columns) > keep and Measurement.get(console, unlimited, made).maximum > console.width:
+        made.columns.pop()
+    console.print(made)
+
+
 def spinner() -> Progress:
     """Progress of steps whose length nobody knows."""
     return Progress(
@@ -170,7 +191,9 @@ def bar(*unit: ProgressColumn) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Word a length of time in the two units that matter: `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Write a length of time in the two units that matter: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -181,8 +204,20 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def minute(moment: str | None) -> str:
+    """Write an ISO 8601 time in UTC to the minute: `2022-02-01 06:00`; the table's heading says UTC."""
+    return (moment or "")[:16].replace("T", " ")
+
+
+def clock(moment: datetime) -> str:
+    """Write a time of this day, or with its date one of another: `06:00 UTC`, `2022-02-01 06:00 UTC`."""
+    moment = moment.astimezone(UTC)
+    today = moment.date() == datetime.now(UTC).date()
+    return f"{moment:%H:%M} UTC" if today else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
 def size(count: float) -> str:
-    """Word a number of bytes in a unit that reads well."""
+    """Write a number of bytes in a unit that reads well."""
     if count < 1000:
         return f"{count:.0f} B"
     for unit in ("kB", "MB"):
@@ -193,5 +228,5 @@ def size(count: float) -> str:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Word a count: `1 file`, `2 files`."""
+    """Write a count: `1 file`, `2 files`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState
@@ -104,8 +104,39 @@ def test_empty_dead_letter_queues_are_all_right_and_stream_failures_are_named(st
     stack.send({"DDBStreamBatchInfo": {}}, queue="publish_dead_letter")
     result = run("redrive")
     assert result.exit_code == 1
-    assert "1 failure of publish" in result.stderr
+    assert "1 letter of publish-dead-letter can't be sent" in result.stderr
+    assert "none of Lambda's notices about the table's stream" in result.stderr
     assert stack.waiting("publish_dead_letter") == 1
+
+
+def test_letters_that_others_have_received_are_hidden_not_expired(stack: Stack, run: Run) -> None:
+    stack.send({"DDBStreamBatchInfo": {}}, queue="publish_dead_letter")
+    stack.client("sqs").receive_message(QueueUrl=stack.url("publish_dead_letter"), VisibilityTimeout=30)
+    result = run("redrive")
+    assert result.exit_code == 1
+    assert "1 letter of publish-dead-letter hidden, as somebody has received it: run again in 60 s" in result.stderr
+    assert "expired" not in result.stderr
+
+
+def test_a_message_that_cannot_be_sent_does_not_keep_the_others(
+    stack: Stack, without_move_tasks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        stack.send({"number": number}, queue="ingest_dead_letter")
+    send = without_move_tasks.send_message
+
+    def refuse(**request: Any) -> Any:
+        if '"number": 1' in request["MessageBody"]:
+            raise ParamValidationError(report="too long")
+        return send(**request)
+
+    monkeypatch.setattr(without_move_tasks, "send_message", refuse)
+
+    result = redrive(without_move_tasks, stack.url("ingest_dead_letter"), stack.url("ingest"))
+
+    assert (result.moved, result.left) == (2, 1)
+    assert "too long" in result.failed[0]
+    assert stack.visible("ingest_dead_letter") == 1, "what stays is put back at once"
 
 
 def complete(stack: Stack) -> Workflow:
@@ -124,7 +155,7 @@ def runs(stack: Stack) -> list[str]:
 def test_a_finished_batch_runs_again_as_another_attempt(stack: Stack, state: BatchState) -> None:
     workflow = complete(stack)
     entry = run_batch(stack, state)
-    again, started = replay(stack.table, workflow, DAY)
+    again, started = replay(stack.target, DAY)
     assert started
     assert again.state is BatchState.QUEUED
     assert again.execution == f"{entry.execution}-2"
@@ -138,14 +169,14 @@ def test_a_finished_batch_runs_again_as_another_attempt(stack: Stack, state: Bat
 def test_a_run_at_work_is_left_alone_but_not_one_that_was_aborted(stack: Stack) -> None:
     workflow = complete(stack)
     run_batch(stack)
-    first, _ = replay(stack.table, workflow, DAY)
+    first, _ = replay(stack.target, DAY)
     stack.table.update_ledger(DAY, lambda entry: ledger.begin(entry, str(first.execution), datetime.now(UTC)))
-    at_work, started = replay(stack.table, workflow, DAY)
+    at_work, started = replay(stack.target, DAY)
     assert (at_work.execution, started) == (first.execution, False)
 
     arn = workflow.arn.replace(":stateMachine:", ":execution:")
     stack.client("stepfunctions").stop_execution(executionArn=f"{arn}:{first.execution}")
-    again, started = replay(stack.table, workflow, DAY)
+    again, started = replay(stack.target, DAY)
     assert started
     assert again.execution != first.execution
     assert again.holder == first.execution, "the new run itself takes the batch over, once writers have stopped"

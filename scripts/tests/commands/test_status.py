@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pipeline import ledger
 from pipeline.ledger import BatchState
+from pipeline_cli.operations.follow import look
 from pipeline_cli.operations.sample import generate
+from pipeline_cli.output.terminal import clock
 
 from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack
@@ -29,7 +36,7 @@ def test_each_batch_is_listed_newest_first_with_what_is_missing(sent: Stack, run
     rows = [line.split() for line in result.stdout.splitlines()]
     assert rows[1][:6] == ["20220201", "WAITING", "no", "customers,", "no", "items"]
     assert rows[2][:10] == [DAY, "COMPLETED", "all", "3", "2", "3", "4", "1", "of", "5"]
-    assert "1 file without a batch file's name: pipeline errors unknown" in result.stderr
+    assert "1 file without a batch file's name: .venv/bin/pipeline errors unknown" in result.stderr
 
 
 def test_a_batch_whose_files_have_expired_is_still_found_by_its_results(sent: Stack, run: Run) -> None:
@@ -48,7 +55,7 @@ def test_one_batch_shows_its_files_counts_and_runs(sent: Stack, run: Run) -> Non
     assert result.stdout.startswith("Batch 20220131 COMPLETED in ")
     assert f"items_{DAY}.csv" in result.stdout
     assert str(entry.execution) in result.stdout
-    assert "What was wrong: pipeline errors 20220131" in result.stdout
+    assert "What was wrong: .venv/bin/pipeline errors 20220131" in result.stdout
 
 
 def test_a_failed_batch_shows_its_cause(sent: Stack, run: Run) -> None:
@@ -61,9 +68,14 @@ def test_a_failed_batch_shows_its_cause(sent: Stack, run: Run) -> None:
 
 def test_a_set_that_nobody_has_noticed_says_so(sent: Stack, run: Run) -> None:
     result = run("status", DAY)
-    assert "has not taken note of it yet" in result.stdout
+    assert "all 3 files are there, not noticed yet" in result.stdout
+    assert "send one of the files again" in result.stdout
     (found,) = json.loads(run("status", "--json").stdout)["batches"]
-    assert found["newer_set"] is True
+    assert (found["not_noticed"], found["newer_set"]) == (True, False)
+    assert "all 3, not noticed yet" in run("status").stdout
+    replayed = run("replay", DAY)
+    assert replayed.exit_code == 1
+    assert "all 3 files are there, not noticed yet" in replayed.stderr
 
 
 def test_a_corrected_file_shows_as_a_newer_set(sent: Stack, run: Run) -> None:
@@ -90,3 +102,50 @@ def test_nothing_there_is_said(stack: Stack, run: Run) -> None:
     assert result.exit_code == 1
     assert "There is no batch 20220131" in result.stderr
     assert run("status", "tomorrow").exit_code == 2
+
+
+def test_a_narrow_terminal_keeps_the_first_columns(sent: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_batch(sent)
+    wide = run("status").stdout.splitlines()
+    narrow = run("status", columns="60").stdout.splitlines()
+    assert "Finished (UTC)" in wide[0]
+    assert narrow[0].split()[:3] == ["Batch", "State", "Files"]
+    assert "Finished" not in narrow[0]
+    assert len(narrow) == len(wide), "no row is folded"
+    assert max(len(line) for line in narrow) <= 60
+
+
+def test_a_run_after_a_stopped_one_says_until_when_it_waits(sent: Stack, run: Run) -> None:
+    run_batch(sent)
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    sent.table.update_ledger(
+        DAY, lambda entry: replace(ledger.replay(entry, datetime.now(UTC)), quiet_until=until.isoformat())
+    )
+    expected = f"waits until {clock(until)}, when no writer of the stopped run is left"
+    assert expected in run("status", DAY).stdout
+    assert expected in run("replay", DAY, "--no-wait").stderr
+    assert expected in look(sent.bucket, sent.table, DAY).describe()
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])
+def test_a_reader_that_closes_early_ends_the_command_quietly(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    code = """
+from pipeline_cli import app
+from pipeline_cli.commands import status
+from pipeline_cli.deploy import target
+outputs = {"bucket_name": "b", "table_name": "t"}
+target.load = lambda _: target.Target("local", "eu-west-1", "http://127.0.0.1:1", outputs)
+status.find_batches = lambda *_: (["20220131"] * 9, ["incoming/x"] * 20_000)
+status.read = lambda *_: [status.BatchStatus("20220131", {}, None)] * 5_000
+app.main()
+"""
+    command = [sys.executable, "-c", code, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert not [line for line in errors.splitlines() if "Error" in line or "Traceback" in line or "roken" in line]

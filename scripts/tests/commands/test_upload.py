@@ -89,7 +89,7 @@ def test_a_failed_batch_fails_the_command(stack: Stack, run: Run, day: Path, mon
     assert result.exit_code == 1
     assert "FAILED" in result.stdout
     assert "no header" in result.stdout
-    assert "Error: Batch 20220131 FAILED. See: pipeline errors 20220131" in result.stderr
+    assert "Error: Batch 20220131 FAILED. See: .venv/bin/pipeline errors 20220131" in result.stderr
 
 
 def test_the_same_set_again_is_said_to_run_no_more(stack: Stack, run: Run, day: Path) -> None:
@@ -146,7 +146,7 @@ def test_waiting_ends_with_the_time_and_hints_when_nobody_notices_the_files(stac
     run("upload", str(day), "--no-wait")
     clock = iter(range(0, 1000, 50))
     told: list[str] = []
-    with pytest.raises(CommandError, match="look again with: pipeline status 20220131"):
+    with pytest.raises(CommandError, match=r"look again with: .venv/bin/pipeline status 20220131"):
         wait(
             stack.bucket,
             stack.table,

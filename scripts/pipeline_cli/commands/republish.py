@@ -1,0 +1,44 @@
+"""`pipeline republish`: send the present results and errors of a batch again, for consumers that lost them."""
+
+from __future__ import annotations
+
+from pipeline.ledger import BatchState
+
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.republish import republisher
+from pipeline_cli.output import hints, options, terminal
+from pipeline_cli.output.errors import CommandError
+
+
+def command(
+    batch: options.Batch,
+    yes: options.Yes = False,
+    env: options.Env = "",
+    as_json: options.Json = False,
+) -> None:
+    """Send the messages of a batch again, as the table holds its results and errors now.
+
+    Each has the message_id that it had the first time, so a consumer that keeps those drops what it has. Removals of
+    customers are not sent again. It reads the whole table, and asks for the environment's name first, except on local.
+
+    Example: pipeline republish 20220131
+
+    Exit codes: 0 sent, 1 no such batch, a run of it is under way, publish failed, or the answer was no, 2 BATCH is no
+    day.
+    """
+    target = targets.chosen(env)
+    entry = target.table.get_ledger(batch)
+    if entry is None or entry.version is None:
+        raise CommandError(f"Batch {batch} has no results: no set of files of it was complete.")
+    if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
+        raise CommandError(
+            f"A run of batch {batch} is under way, and what it changes could be overtaken.",
+            f"Wait for its end: {hints.command('status', batch, env=env)}",
+        )
+    if not (yes or target.is_local):
+        terminal.confirm(target.name, f"This sends all messages of batch {batch} to the consumers once more.")
+    count = republisher(target).republish_batch(batch)
+    if as_json:
+        terminal.print_json({"batch": batch, "items": count})
+    else:
+        terminal.out().print(f"{terminal.counted(count, 'item')} of batch {batch} sent again.")

@@ -1,0 +1,44 @@
+"""Commands that a sentence advises, written as the caller would type them: with make, or with the program itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+CALLED_BY = "CALLED_BY"
+"""The variable by which the Makefile says that it made the call."""
+
+MAKE_TARGETS = {
+    "dead-letters": None, "demo": None, "doctor": None, "errors": "BATCH", "logs": "BATCH", "messages": None,
+    "purge": None, "redrive": None, "release": "BATCH", "replay": "BATCH", "report": "BATCH", "republish": "BATCH",
+    "status": "BATCH", "upload": "FILE",
+}  # fmt: skip
+"""Each command that is a target of the Makefile, with the variable that takes its argument."""
+
+
+def command(name: str, *arguments: str, env: str = "local") -> str:
+    """Return a command line: `make errors BATCH=20220131`, or `.venv/bin/pipeline errors 20220131`.
+
+    Make's form is taken where make made the call and has a variable for every argument.
+    """
+    if called_by_make() and name in MAKE_TARGETS and len(arguments) <= (MAKE_TARGETS[name] is not None):
+        words = ["make", name, *(f"{MAKE_TARGETS[name]}={argument}" for argument in arguments)]
+        return " ".join([*words, *([f"ENV={env}"] if env != "local" else [])])
+    return " ".join([program(), name, *arguments, *(["--env", env] if env != "local" else [])])
+
+
+def called_by_make() -> bool:
+    """Tell whether a person typed make."""
+    return os.environ.get(CALLED_BY) == "make"
+
+
+def program() -> str:
+    """Return what to type for this program, from where the caller is."""
+    path = Path(sys.argv[0])
+    if path.name != "pipeline":
+        return ".venv/bin/pipeline"
+    if shutil.which("pipeline") == str(path):
+        return "pipeline"
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
