@@ -19,7 +19,7 @@ DEV_READY := $(VENV)/.ready-dev
 # checkov needs packages that the rest has in other versions.
 CHECKOV_READY := build/checkov/.ready
 
-.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive replay republish logs purge bench clean format lock command-docs \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
 	venv FORCE
@@ -60,6 +60,9 @@ status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, 
 
 messages: $(READY) ## | Show what waits in the output queue
 	@$(PIPELINE) messages
+
+consume: $(READY) ## | Take the messages out of the queue with the example consumer, and show what it did (local only)
+	@$(PIPELINE) consume
 
 errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
 	@$(PIPELINE) errors $(BATCH)

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from pipeline_cli.commands import (
     check,
+    consume,
     dead_letters,
     demo,
     deploy,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "upload": upload.command,
     "status": status.command,
     "messages": messages.command,
+    "consume": consume.command,
     "errors": errors.command,
     "report": report.command,
     "check": check.command,
