@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline_cli.deploy import bytecode
 from pipeline_cli.deploy.target import LOCAL, ROOT, variables
 from pipeline_cli.output.errors import CommandError
 
@@ -89,9 +90,9 @@ def platform_of(env: str) -> Platform:
 
 def archive(wanted: Platform, *, quiet: bool = False) -> Path:
     """Return the archive of the installed dependencies, making it where it does not exist yet."""
-    key = digest(
-        [LOCK.read_bytes(), Path(__file__).read_bytes(), str(wanted).encode(), sys.implementation.cache_tag.encode()]
-    )
+    makers = (Path(file).read_bytes() for file in (__file__, bytecode.__file__))
+    words = (str(wanted), sys.implementation.cache_tag, bytecode.interpreter_for(wanted.python))
+    key = digest([LOCK.read_bytes(), *makers, *(word.encode() for word in words)])
     file = ROOT / "build" / "packages" / f"{key[:16]}.zip"
     if file.exists():
         return file
@@ -113,8 +114,11 @@ def archive(wanted: Platform, *, quiet: bool = False) -> Path:
                 f"The dependencies for {wanted} could not be installed: {done.stderr.strip().splitlines()[-1]}",
                 "Is the package index within reach, and has every package a wheel for that platform?",
             )
+        kept = _kept(installed)
+        if bytecode.interpreter_for(wanted.python):
+            kept += bytecode.compiled(kept, Path(folder, "bytecode"))
         with zipfile.ZipFile(unfinished, "w") as bundle:
-            add_files(bundle, _kept(installed))
+            add_files(bundle, kept)
         unfinished.replace(file)
     return file
 

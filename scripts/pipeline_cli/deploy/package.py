@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_cli.deploy import dependencies
+from pipeline_cli.deploy import bytecode, dependencies
 from pipeline_cli.deploy.target import LOCAL, ROOT
 from pipeline_cli.output.errors import CommandError
 
@@ -51,13 +51,15 @@ class Package:
     zipped: int
     unzipped: int
     largest: tuple[tuple[str, int], ...]
+    has_bytecode: bool
 
     @property
     def report(self) -> str:
         """Its size beside Lambda's limits."""
         return (
             f"{_shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
-            f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%})"
+            f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%}), "
+            f"{'with' if self.has_bytecode else 'without'} bytecode"
         )
 
 
@@ -92,7 +94,9 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     try:
         shutil.copyfile(collected, unfinished)
-        with zipfile.ZipFile(unfinished, "a") as archive:
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(unfinished, "a") as archive:
+            if bytecode.interpreter_for(wanted.python):
+                files += bytecode.compiled(files, Path(folder))
             dependencies.add_files(archive, files)
         package = _measured(unfinished)
         _check_size(package)
@@ -116,9 +120,11 @@ def _own_files(sources: Path) -> list[tuple[str, Path]]:
 def _measured(file: Path) -> Package:
     sizes: Counter[str] = Counter()
     with zipfile.ZipFile(file) as archive:
-        for entry in archive.infolist():
-            sizes[entry.filename.split("/", 1)[0]] += entry.file_size
-    return Package(file, file.stat().st_size, sum(sizes.values()), tuple(sizes.most_common(5)))
+        entries = archive.infolist()
+    for entry in entries:
+        sizes[entry.filename.split("/", 1)[0]] += entry.file_size
+    has_bytecode = any(entry.filename.endswith(".pyc") for entry in entries)
+    return Package(file, file.stat().st_size, sum(sizes.values()), tuple(sizes.most_common(5)), has_bytecode)
 
 
 def _check_size(package: Package) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from pipeline_cli.deploy import dependencies, package
+from pipeline_cli.deploy import bytecode, dependencies, package
 from pipeline_cli.deploy.dependencies import Platform, is_kept, platform_of
 from pipeline_cli.deploy.package import build
 from pipeline_cli.output.errors import CommandError
@@ -92,8 +95,55 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     with zipfile.ZipFile(first.file) as archive:
         names = archive.namelist()
     assert "pipeline/handlers/intake.py" in names
-    assert not [name for name in names if "__pycache__" in name or "/tests/" in name or name.startswith("pip/")]
+    assert not [name for name in names if "/tests/" in name or name.startswith("pip/")]
+    assert not [name for name in names if name.endswith("/__pycache__/x.cpython-311.pyc")]
+    compiled = {importlib.util.source_from_cache(name) for name in names if name.endswith(".pyc")}
+    assert compiled == {name for name in names if name.endswith(".py")}
     assert len(names) == len(set(names))
+
+
+@pytest.mark.slow
+def test_a_function_starts_from_bytecode_without_a_look_at_its_source(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build(target=tmp_path / "a.zip").file) as archive:
+        archive.extractall(tmp_path / "task")
+    # Times of the sources differ on Lambda, and its folder can't be written to: neither may keep the bytecode unused.
+    for source in (tmp_path / "task").rglob("*.py"):
+        os.utime(source, (1, 1))
+
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import boto3, pipeline.ledger"
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-v", "-c", code, str(tmp_path / "task")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+
+    task = [line for line in told.splitlines() if str(tmp_path / "task") in line]
+    assert [line for line in task if "code object from" in line and "/__pycache__/ledger." in line]
+    assert not [line for line in task if "code object from" in line and ".pyc" not in line]
+
+
+@pytest.mark.slow
+def test_a_package_for_another_python_has_no_bytecode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bytecode, "interpreter_for", lambda python: "")
+
+    built = build(target=tmp_path / "a.zip")
+
+    assert built.report.endswith("without bytecode")
+    with zipfile.ZipFile(built.file) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".pyc")]
+
+
+def test_bytecode_is_made_for_the_python_that_builds_only() -> None:
+    major, minor = sys.version_info[:2]
+    assert bytecode.interpreter_for(f"{major}.{minor}") == sys.version
+    assert bytecode.interpreter_for(f"{major}.{minor + 1}") == ""
+
+
+def test_a_source_that_cannot_be_compiled_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("def :\n")
+    with pytest.raises(CommandError, match=r"could not be compiled: pipeline/broken\.py: invalid syntax"):
+        bytecode.compiled([("pipeline/broken.py", tmp_path / "broken.py")], tmp_path / "made")
 
 
 @pytest.mark.slow
