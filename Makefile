@@ -19,8 +19,13 @@ DEV_READY := $(VENV)/.ready-dev
 # checkov needs packages that the rest has in other versions.
 CHECKOV_READY := build/checkov/.ready
 
+<<<<<<< HEAD
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive replay republish logs purge bench clean format lock command-docs \
+=======
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
+	redrive release replay logs purge bench clean format lock command-docs \
+>>>>>>> 7c94f13 (Hold a batch of which too many records were refused, mark incomplete totals, and give the partner a verdict)
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
 	venv FORCE
 
@@ -75,6 +80,9 @@ dead-letters: $(READY) ## | Show what was set aside and why; pipeline dead-lette
 
 redrive: $(READY) ## | Put back what is in the dead-letter queues
 	@$(PIPELINE) redrive
+
+release: $(READY) ## BATCH=YYYYMMDD [YES=1] | Deliver a batch that is held as it is (asks first, except on local)
+	@$(PIPELINE) release $(BATCH)
 
 replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
 	@$(PIPELINE) replay $(BATCH)

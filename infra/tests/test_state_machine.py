@@ -154,7 +154,7 @@ def test_superseded_run_lets_go_of_its_batch_and_ends_well(plan: Plan) -> None:
     assert states["Superseded"]["Type"] == "Succeed"
     for verdict in ("Verdict", "FailureVerdict"):
         ends = {rule["StringEquals"]: rule["Next"] for rule in states[verdict]["Choices"]}
-        assert ends == {"COMPLETED": "Completed", "SUPERSEDED": "Superseded"}
+        assert ends == {"COMPLETED": "Completed", "HELD": "Held", "SUPERSEDED": "Superseded"}
 
 
 def test_only_a_run_without_chunks_skips_delivery_as_a_refused_one_has_errors_to_deliver(plan: Plan) -> None:

@@ -29,9 +29,15 @@ class BatchState(StrEnum):
     """The set is complete and its run is about to start."""
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
+    HELD = "HELD"
+    """Too many records were refused: the errors were sent, the results wait for an operator or a correction."""
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
     """Of a single run only: a newer set took over before it ended."""
+
+
+CLOSED = frozenset({BatchState.COMPLETED, BatchState.HELD, BatchState.FAILED})
+"""States of a batch whose newest run is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ FileSet = Mapping[Kind, SourceObject]
 class Ledger:
     """What is known about one batch. Times are ISO 8601 in UTC.
 
-    `attempts` counts the runs of each version, `delivered` names the versions whose records may stand in the table,
+    `attempts` counts the runs of each version, `delivered` names the versions whose results may stand in the table,
+    `released` the version whose results an operator accepted however many of its records were refused,
     `quiet_until` is when the last writer of a broken run has surely stopped, `revision` counts the changes.
 
     Releases of different age read and write the same entry. Every field but `batch` has a default, which an entry
@@ -96,6 +103,7 @@ class Ledger:
     quiet_until: str | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
     delivered: tuple[str, ...] = ()
+    released: str | None = None
     queued_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
@@ -124,6 +132,7 @@ class Ledger:
             "quiet_until": self.quiet_until,
             "attempts": dict(self.attempts),
             "delivered": list(self.delivered),
+            "released": self.released,
             "queued_at": self.queued_at,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
@@ -271,8 +280,8 @@ def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
     return replace(ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now))
 
 
-def deliver(ledger: Ledger, execution: str, chunks: int) -> Ledger:
-    """Note that the run is about to write `chunks` chunks of its version into the table.
+def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True) -> Ledger:
+    """Note that the run is about to write `chunks` chunks of its version into the table, with `results` or errors only.
 
     Raises
     ------
@@ -280,11 +289,21 @@ def deliver(ledger: Ledger, execution: str, chunks: int) -> Ledger:
         The run is not the wanted one.
     """
     wanted = ensure_wanted(ledger, execution)
-    delivered = dict.fromkeys((*ledger.delivered, str(wanted.version)))
+    delivered = dict.fromkeys((*ledger.delivered, *([str(wanted.version)] if results else [])))
     return replace(ledger, delivered=tuple(delivered), chunks=chunks)
 
 
-def release(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
+def release(ledger: Ledger, version: str, now: datetime) -> Ledger:
+    """Accept the results of a held set of files: queue it once more, as a run that is not held again.
+
+    A batch that is not HELD, or whose set is another than `version`, is left alone.
+    """
+    if ledger.state is not BatchState.HELD or ledger.version != version:
+        return ledger
+    return replace(_queue(ledger, version, ledger.files, now), released=version)
+
+
+def revoke(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
     """Take the batch from a run that ended without letting go; its writers may be at work until `quiet_until`."""
     if ledger.holder != execution:
         return ledger
@@ -306,7 +325,7 @@ def finish(
     A run that was superseded only lets go. `quiet` is for how long writers of a run that broke may still be at work.
     """
     let_go = replace(
-        release(ledger, execution, now + quiet),
+        revoke(ledger, execution, now + quiet),
         history=_remember(ledger, execution, state, now, cause),
     )
     if not quiet and ledger.holder == execution:

@@ -29,6 +29,7 @@ class Metric(StrEnum):
     ITEMS_WRITTEN = "ItemsWritten"
     MESSAGES_SENT = "MessagesSent"
     BATCHES_COMPLETED = "BatchesCompleted"
+    BATCHES_HELD = "BatchesHeld"
     BATCHES_FAILED = "BatchesFailed"
     BATCHES_SUPERSEDED = "BatchesSuperseded"
     BATCH_DURATION = "BatchDuration"

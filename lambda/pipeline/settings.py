@@ -30,7 +30,8 @@ class TransformSettings:
     """Settings of `transform`.
 
     `chunk_records` is how many table writes one chunk file holds, `max_error_messages` how many record errors of one
-    file become messages, `quiet_seconds` how long a writer of a broken run may still be at work (the timeout of
+    file become messages, `max_refused_percent` the share of a file's records that may be refused before the batch is
+    held, `quiet_seconds` how long a writer of a broken run may still be at work (the timeout of
     `deliver`). Lambda itself sets `aws_lambda_function_memory_size`, in MB.
     """
 
@@ -39,6 +40,7 @@ class TransformSettings:
     state_machine_arn: str
     chunk_records: int = 5_000
     max_error_messages: int = 1_000
+    max_refused_percent: int = field(default=20, metadata={"minimum": 0})
     quiet_seconds: int = 300
     aws_lambda_function_memory_size: int = 2_048
 
@@ -55,6 +57,7 @@ class DeliverSettings:
 class FinalizeSettings:
     """Settings of `finalize`; `quiet_seconds` as for `transform`."""
 
+    bucket_name: str
     table_name: str
     quiet_seconds: int = 300
 

@@ -40,6 +40,7 @@ class Result:
     """What the rules make of a batch."""
 
     customers: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    incomplete: dict[str, int] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
@@ -328,7 +329,25 @@ def reference(files: dict[str, bytes]) -> Result:
     result.customers = sums
     for kind, records in days.items():
         result.refused += [refusal(kind, record) for record in records if record.code]
+    result.incomplete = count_lost_records(result, owner)
     return result
+
+
+def count_lost_records(result: Result, owner: dict[str, str]) -> dict[str, int]:
+    """Count the refused orders and items of each customer, as far as they can be told."""
+    lost: dict[str, int] = {}
+    owner_of_refused: dict[str, str] = {}
+    for one in result.refused:
+        if one.kind == "orders" and one.customer_reference in result.customers:
+            lost[one.customer_reference] = lost.get(one.customer_reference, 0) + 1
+            if one.order_reference:
+                owner_of_refused.setdefault(one.order_reference, one.customer_reference)
+    for one in result.refused:
+        if one.kind == "items" and one.order_reference:
+            customer = owner.get(one.order_reference) or owner_of_refused.get(one.order_reference)
+            if customer:
+                lost[customer] = lost.get(customer, 0) + 1
+    return lost
 
 
 def refusal(kind: str, record: Record) -> Refused:

@@ -97,6 +97,12 @@ locals {
   # is there but did not make it is a run that failed, timed out or waits, which have alarms of their own.
   day_alarms = merge(
     {
+      batches-held = merge(local.once, {
+        description = "So many records of a file were refused that the batch is held: its errors were sent, its results were not. Which file: make status. To deliver it as it is: make release BATCH=..."
+        namespace   = var.namespace
+        metric      = "BatchesHeld"
+        dimensions  = { service = "finalize" }
+      })
       files-missing = merge(local.once, {
         description = "Files of a batch were due and have not arrived. Which ones: make status. The partner has an error message for each."
         namespace   = var.namespace

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405", "MethodNotAllowed"}
 _COPY_BYTES = 1 << 20
+_JSON_TYPE = "application/json"
 _UPLOADS = 8
 
 
@@ -111,8 +112,22 @@ class Bucket:
 
     def put_json(self, key: str, value: Any) -> None:
         """Store a value as a JSON object."""
-        body = json.dumps(value, separators=(",", ":")).encode()
-        self._s3.put_object(Bucket=self.name, Key=key, Body=body, ContentType="application/json")
+        self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE)
+
+    def create_json(self, key: str, value: Any) -> bool:
+        """Store a value as a JSON object where the key is free; return whether it was."""
+        try:
+            self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE, IfNoneMatch="*")
+        except ClientError as error:
+            # A second writer at the same moment: S3 lets one of them win (S3 user guide, conditional writes).
+            if error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise
+        return True
+
+    def get_json(self, key: str) -> Any:
+        """Read an object that holds one JSON value."""
+        return json.load(self._s3.get_object(Bucket=self.name, Key=key)["Body"])
 
     def lines(self, key: str) -> list[bytes]:
         """Read the lines of an object, without their ends and without empty ones."""
@@ -122,3 +137,7 @@ class Bucket:
     def json_lines(self, key: str) -> list[Any]:
         """Read an object that holds one JSON value a line."""
         return [json.loads(line) for line in self.lines(key)]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -80,14 +80,16 @@ class Queue:
     def _entry(self, number: int, outgoing: Outgoing) -> bytes:
         """Write an entry of a call as JSON, in one go: the attributes differ in nothing but their values."""
         message = outgoing.message
+        texts = {
+            "batch": message.batch or "unknown",
+            "version": outgoing.version or "unknown",
+            "message_id": message.id,
+        }
         attributes = ",".join(
-            f'"{name}":{{"DataType":"String","StringValue":{_quote(value)}}}'
-            for name, value in (
-                ("batch", message.batch or "unknown"),
-                ("version", outgoing.version or "unknown"),
-                ("message_id", message.id),
-            )
+            f'"{name}":{{"DataType":"String","StringValue":{_quote(text)}}}' for name, text in texts.items()
         )
+        if message.refused_records:
+            attributes += f',"refused_records":{{"DataType":"Number","StringValue":"{message.refused_records}"}}'
         fifo = (
             f',"MessageGroupId":{_quote(message.group)},"MessageDeduplicationId":{_quote(outgoing.deduplication_id)}'
             if self._fifo

@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
 from pipeline.observability import instrument
 from pipeline.settings import FinalizeSettings, read_settings
 from pipeline.stages.finalize import finalize
@@ -17,5 +18,6 @@ from pipeline.stages.finalize import finalize
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001 (Lambda's signature)
     """Close the run that the state machine, or EventBridge for a run that Step Functions ended, tells of."""
     settings = read_settings(FinalizeSettings)
+    table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
     quiet = timedelta(seconds=settings.quiet_seconds)
-    return {"state": finalize(Table(settings.table_name), event, datetime.now(UTC), quiet)}
+    return {"state": finalize(table, bucket, event, datetime.now(UTC), quiet)}

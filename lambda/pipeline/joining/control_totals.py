@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import duckdb
 
+from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.sql import Step, query, quoted
@@ -118,14 +119,16 @@ def _row_id(file: CsvFile) -> str:
 
 
 def total(connection: Connection) -> None:
-    """Sum up what belongs to each accepted customer in `results` (customer_reference, orders, items, amount).
+    """Sum up what belongs to each accepted customer in `results`.
 
+    Its columns are customer_reference, orders, items, amount and refused_records: 0 where the total is complete.
     Refused items whose order was accepted (their row id is repeated) were counted for their customer: they come off.
     """
     connection.execute(
-        """CREATE TABLE results AS
+        f"""CREATE TABLE results AS
         SELECT customers.reference AS customer_reference, coalesce(orders, 0)::BIGINT AS orders,
-            coalesce(items, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount
+            coalesce(items, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount,
+            coalesce(refused_records, 0)::BIGINT AS refused_records
         FROM customers_accepted AS customers
         LEFT JOIN (SELECT customer, count(*) AS orders FROM orders_accepted GROUP BY customer) USING (customer)
         LEFT JOIN (
@@ -135,7 +138,8 @@ def total(connection: Connection) -> None:
                 UNION ALL SELECT customer, -1, -amount
                 FROM orders_accepted AS orders JOIN items_refused AS items ON orders.reference = items.parent
                 WHERE own_code IS NULL
-            ) GROUP BY customer) USING (customer)"""
+            ) GROUP BY customer) USING (customer)
+        LEFT JOIN ({refused_records_by_customer()}) USING (customer)"""
     )
 
 

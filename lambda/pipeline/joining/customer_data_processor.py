@@ -11,6 +11,8 @@ from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import Counts, Engine, Totals
+from pipeline.joining.gate import holds
+from pipeline.joining.refusals import Refusal
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.data_model import Kind, rejects_name
@@ -25,6 +27,8 @@ __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", 
 
 _MAX_NAMES = 20
 _MAX_NAME_LENGTH = 80
+_EXAMPLES = 20
+"""Errors of each code in a file that the verdict shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Options:
     chunk_records: int = 5000
     max_error_messages: int = 1000
     """Record errors of a file that become messages of their own."""
+    max_refused_percent: int | None = None
+    """Share of a file's records that may be refused before the batch is held; None holds nothing."""
     rejects_location: str = ""
     """Prefix under which the files of refused records will be found, for the sentence that names one."""
     max_unpacked: int | None = None
@@ -62,9 +68,11 @@ class Outcome:
     chunks: list[Chunk]
     rejects: dict[Kind, Path]
     """Files of refused records, for the kinds that have any."""
-    customers: Path
-    """Parquet file of the customer references that this version delivers."""
+    customers: Path | None
+    """Parquet file of the customer references that this version delivers; None where it delivers no results."""
     summary: Summary
+    examples: Sequence[Mapping[str, Any]]
+    """The first errors of each code: code, file, count, examples (line, message)."""
 
 
 def process(
@@ -119,15 +127,21 @@ class _Run:
         self._previous = previous
         self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
         self._error_sort_keys: set[str] = set()
+        self._examples: dict[tuple[str, str], dict[str, Any]] = {}
 
     def join(self, sources: Mapping[Kind, SourceFile]) -> Outcome:
         files, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
         counts = {kind: self._engine.judge(files[kind]) for kind in Kind}
-        reconciliation = _reconcile(files, counts, self._engine.join())
-        self._engine.write_results(self._chunks)
-        reported = {kind: self._write_errors(files[kind], counts[kind]) for kind in _by_name(sources)}
+        totals = self._engine.join()
+        reconciliation = _reconcile(files, counts, totals)
+        held = {kind for kind in Kind if self._holds(counts[kind])}
+        if not held:
+            self._engine.write_results(self._chunks)
+        reported = {
+            kind: self._write_errors(files[kind], counts[kind], holds_batch=kind in held) for kind in _by_name(sources)
+        }
         summaries = {
             kind: FileSummary(
                 file=files[kind].name,
@@ -143,17 +157,19 @@ class _Run:
                 blank_lines=counts[kind].lines - counts[kind].read,
                 further_lines=files[kind].further_lines,
                 messages=reported[kind],
+                too_many_refused=kind in held,
             )
             for kind in Kind
         }
         summary = Summary(
-            state="READY",
+            state="HELD" if held else "READY",
             files=summaries,
             customers=summaries[Kind.CUSTOMERS].counted,
             orders=summaries[Kind.ORDERS].counted,
             items=summaries[Kind.ITEMS].counted,
             total_amount=reconciliation.delivered_amount,
-            removed_customers=self._engine.remove_customers(self._previous.customers, self._chunks),
+            incomplete_customers=totals.incomplete_customers,
+            removed_customers=0 if held else self._engine.remove_customers(self._previous.customers, self._chunks),
             errors=len(self._error_sort_keys),
             reconciliation=reconciliation,
         )
@@ -179,9 +195,7 @@ class _Run:
         """Refuse the batch: one error for each file that can't be used, and nothing else."""
         for kind in _by_name(sources):
             if kind in refused:
-                self._add_errors(
-                    [error_item(self._batch, kind, sources[kind].name, None, refused[kind].code, str(refused[kind]))]
-                )
+                self._add_file_error(kind, sources[kind].name, refused[kind].code, str(refused[kind]))
         summaries = {
             kind: FileSummary(
                 file=sources[kind].name,
@@ -192,42 +206,69 @@ class _Run:
             )
             for kind in Kind
         }
-        self._engine.refuse()
         summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
         return self._finish(summary, {})
 
     def _finish(self, summary: Summary, rejects: dict[Kind, Path]) -> Outcome:
-        customers = self._workdir / "customers.parquet"
-        self._engine.write_references(customers)
+        customers = self._workdir / "customers.parquet" if summary.state == "READY" else None
+        if customers:
+            self._engine.write_references(customers)
         stale = sorted(self._previous.error_sort_keys - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
-        return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary)
+        examples = list(self._examples.values())
+        return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary, examples)
 
-    def _write_errors(self, file: CsvFile, counts: Counts) -> int:
+    def _holds(self, counts: Counts) -> bool:
+        limit = self._options.max_refused_percent
+        return limit is not None and holds(counts.read, counts.refused, limit)
+
+    def _write_errors(self, file: CsvFile, counts: Counts, *, holds_batch: bool) -> int:
         """Write an error for each refused record up to the limit, and above it one that tells of the rest."""
         if not counts.refused:
             return 0
+        if holds_batch:
+            code = ErrorCode.TOO_MANY_REFUSED
+            limit = self._options.max_refused_percent
+            reason = SENTENCES[code].format(refused=counts.refused, read=counts.read, limit=limit)
+            self._add_file_error(file.kind, file.name, code, reason)
         self._add_errors(
-            error_item(
-                self._batch,
-                file.kind,
-                file.name,
-                refusal.line,
-                refusal.code,
-                refusal.reason,
-                refusal.customer_reference,
-                refusal.order_reference,
-            )
-            for refusal in self._engine.refusals(file, self._options.max_error_messages)
+            self._error_item(file, refusal) for refusal in self._engine.refusals(file, self._options.max_error_messages)
         )
+        for refusal in self._engine.first_refusals(file, _EXAMPLES):
+            self._add_example(self._error_item(file, refusal), counts.refused_by_code[refusal.code])
         reported = min(counts.refused, self._options.max_error_messages)
         if reported < counts.refused:
             code = ErrorCode.TOO_MANY_ERRORS
             rejects = f"{self._options.rejects_location}{rejects_name(file.kind)}"
             reason = SENTENCES[code].format(refused=counts.refused, reported=reported, rejects=rejects)
-            self._add_errors([error_item(self._batch, file.kind, file.name, None, code, reason)])
+            self._add_file_error(file.kind, file.name, code, reason)
         return reported
+
+    def _error_item(self, file: CsvFile, refusal: Refusal) -> dict[str, Any]:
+        return error_item(
+            self._batch,
+            file.kind,
+            file.name,
+            refusal.line,
+            refusal.code,
+            refusal.reason,
+            refusal.customer_reference,
+            refusal.order_reference,
+        )
+
+    def _add_file_error(self, kind: Kind, name: str, code: ErrorCode, reason: str) -> None:
+        item = error_item(self._batch, kind, name, None, code, reason)
+        self._add_errors([item])
+        self._add_example(item, 1)
+
+    def _add_example(self, item: Mapping[str, Any], count: int) -> None:
+        """Note one of the first errors of a code in a file, of which there are `count`."""
+        found = self._examples.setdefault(
+            (item["file"], item["code"]),
+            {"code": item["code"], "file": item["file"], "count": count, "examples": []},
+        )
+        found["examples"].append({"line": item["line"], "message": item["message"]})
 
     def _add_errors(self, items: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
         for item in items:

@@ -14,7 +14,7 @@ from pipeline.joining import results
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.control_totals import create_control_totals, read_records, total
 from pipeline.joining.engine import Counts, Totals
-from pipeline.joining.refusals import Refusal, judge, refusals, refused_by_code, write_rejects
+from pipeline.joining.refusals import Refusal, first_refusals, judge, refusals, refused_by_code, write_rejects
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.sentences import create_sentences
 from pipeline.model.data_model import Kind
@@ -71,8 +71,9 @@ class DuckDBEngine:
     def join(self) -> Totals:
         """Leave the table `results`."""
         total(self._connection)
-        *counted, amount = self._row(
-            "SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount) FROM results"
+        *counted, amount, incomplete = self._row(
+            """SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount),
+                count(*) FILTER (refused_records > 0) FROM results"""
         )
         read_amount, refused_amount, without = self._row(
             """SELECT (SELECT coalesce(sum(amount), 0) FROM control_totals),
@@ -80,11 +81,7 @@ class DuckDBEngine:
                 (SELECT count(*) - count(amount) FROM items_refused)"""
         )
         numbers = {kind: number or 0 for kind, number in zip(Kind, counted, strict=True)}
-        return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without)
-
-    def refuse(self) -> None:
-        """Leave `results` empty."""
-        self._connection.execute("CREATE TABLE results (customer_reference VARCHAR)")
+        return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without, incomplete)
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Write them one after another."""
@@ -97,6 +94,10 @@ class DuckDBEngine:
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield them as they are asked for."""
         return refusals(self._connection, file, limit)
+
+    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield them as they are asked for."""
+        return first_refusals(self._connection, file, limit)
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write the CSV file of them."""

@@ -37,13 +37,12 @@ class Totals:
     read_amount: Decimal
     refused_amount: Decimal
     refused_without_amount: int
+    incomplete_customers: int
+    """Customers with a result of whom records were refused."""
 
 
 class Engine(Protocol):
-    """Reads, judges and joins the files of one day, in this order: read all, judge customers, orders, items; then join.
-
-    After `refuse` instead of these nothing is delivered.
-    """
+    """Reads, judges and joins the files of a day, in this order: read all; judge customers, orders, items; join."""
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Find out how a file is to be read; raise RefusedFileError where it can't be used."""
@@ -54,9 +53,6 @@ class Engine(Protocol):
     def join(self) -> Totals:
         """Sum up by customer what is accepted."""
 
-    def refuse(self) -> None:
-        """Take it that no customer has a result."""
-
     def write_results(self, chunks: ChunkWriter) -> None:
         """Add the put requests of all customers to the chunks, sorted by reference."""
 
@@ -65,6 +61,9 @@ class Engine(Protocol):
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records of a file, by line."""
+
+    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield the first refused records of each code of a file, by line."""
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write all refused records of a file."""

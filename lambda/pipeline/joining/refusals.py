@@ -64,9 +64,12 @@ def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[s
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: Path) -> None:
-    """Write all refused records of the file, as they were read, with line, code and reason."""
+    """Write all refused records of the file, as they were read, with line, code and reason.
+
+    An apostrophe stands before a record that a spreadsheet would take for a formula.
+    """
     connection.execute(
-        f"""COPY (SELECT line_number AS line, code, reason, {_as_read(file)} AS record
+        f"""COPY (SELECT line_number AS line, code, reason, no_formula({_as_read(file)}) AS record
             FROM ({with_reasons(file, f"{file.kind}_refused")}) ORDER BY line_number)
         TO {literal(str(target))} (FORMAT csv, HEADER true)"""
     )
@@ -74,10 +77,19 @@ def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: 
 
 def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -> Iterator[Refusal]:
     """Yield the first refused records of a file, by line."""
-    first = f"(FROM {file.kind}_refused ORDER BY line_number LIMIT {limit})"
+    return _with_reasons(connection, file, f"(FROM {file.kind}_refused ORDER BY line_number LIMIT {limit})")
+
+
+def first_refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -> Iterator[Refusal]:
+    """Yield the first refused records of each code of a file, by line."""
+    occurrence = "row_number() OVER (PARTITION BY code ORDER BY line_number)"
+    return _with_reasons(connection, file, f"(FROM {file.kind}_refused QUALIFY {occurrence} <= {limit})")
+
+
+def _with_reasons(connection: duckdb.DuckDBPyConnection, file: CsvFile, refused: str) -> Iterator[Refusal]:
     rows = connection.execute(
         f"""SELECT line_number, code, reason, customer_reference, order_reference
-        FROM ({with_reasons(file, first)}) ORDER BY line_number"""
+        FROM ({with_reasons(file, refused)}) ORDER BY line_number"""
     )
     while batch := rows.fetchmany(1000):
         for row in batch:

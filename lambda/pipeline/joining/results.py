@@ -15,19 +15,24 @@ _FETCH = 20_000
 
 
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
-    """Add the put requests of the relation `results` (customer_reference, orders, amount) to the chunks."""
+    """Add the put requests of the relation `results` to the chunks; only incomplete totals have `refused_records`."""
     key, sort_key = literal(customer_key("")), literal(customer_sort_key(batch))
+    item = f"""'pk': {{'S': {key} || customer_reference}},
+        'sk': {{'S': {sort_key}}},
+        'customer_reference': {{'S': customer_reference}},
+        'number_of_orders': {{'N': orders::VARCHAR}},
+        'total_amount_spent': {{'N': rtrim(rtrim(amount::VARCHAR, '0'), '.')}}"""
+    incomplete_item = f"{item}, 'refused_records': {{'N': refused_records::VARCHAR}}"
     rows = connection.execute(
-        f"""SELECT to_json({{'PutRequest': {{'Item': {{
-            'pk': {{'S': {key} || customer_reference}},
-            'sk': {{'S': {sort_key}}},
-            'customer_reference': {{'S': customer_reference}},
-            'number_of_orders': {{'N': orders::VARCHAR}},
-            'total_amount_spent': {{'N': rtrim(rtrim(amount::VARCHAR, '0'), '.')}}
-        }}}}}})::VARCHAR FROM results ORDER BY customer_reference"""
+        f"""SELECT CASE WHEN refused_records = 0 THEN {_put_request(item)} ELSE {_put_request(incomplete_item)} END
+        FROM results ORDER BY customer_reference"""
     )
     while found := rows.fetchmany(_FETCH):
         chunks.add([row[0] for row in found])
+
+
+def _put_request(item: str) -> str:
+    return f"to_json({{'PutRequest': {{'Item': {{{item}}}}}}})::VARCHAR"
 
 
 def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> None:

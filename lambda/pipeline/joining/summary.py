@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pipeline.model.data_model import Kind
 
-State = Literal["READY", "REFUSED"]
-"""READY to be delivered, or REFUSED because a file could not be used."""
+State = Literal["READY", "HELD", "REFUSED"]
+"""READY to be delivered, HELD as too many records were refused, or REFUSED as a file could not be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class FileSummary:
     """Refused records with an error message of their own; the rejects file holds them all."""
     file_error: str | None = None
     """Code of the reason why the file as a whole was refused."""
+    too_many_refused: bool = False
+    """Whether so many records were refused that the batch is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The run as a whole."""
+    """The run as a whole; of a batch that is HELD, what a release would deliver."""
 
     state: State
     files: Mapping[Kind, FileSummary]
@@ -61,6 +63,8 @@ class Summary:
     orders: int = 0
     items: int = 0
     total_amount: str = "0"
+    incomplete_customers: int = 0
+    """Customers with a result of whom records were refused."""
     removed_customers: int = 0
     errors: int = 0
     """Error messages, those about whole files included."""

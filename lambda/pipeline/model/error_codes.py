@@ -43,6 +43,7 @@ class ErrorCode(StrEnum):
     DUPLICATE_REFERENCE = "duplicate_reference"
     # Not about a record's content.
     TOO_MANY_ERRORS = "too_many_errors"
+    TOO_MANY_REFUSED = "too_many_refused"
     UNKNOWN_FILE = "unknown_file"
     """Worded in `events`, where the object's name is known."""
     MISSING_FILE = "missing_file"
@@ -136,6 +137,11 @@ SENTENCES: Mapping[ErrorCode, str] = {
     ErrorCode.DUPLICATE_REFERENCE: "{column} '{value}' was already given in line {first}",
     ErrorCode.TOO_MANY_ERRORS: (
         "{refused} records were refused, the first {reported} have a message each; all of them are in {rejects}"
+    ),
+    ErrorCode.TOO_MANY_REFUSED: (
+        "{refused} of {read} records were refused, so nothing of the batch was delivered (it is held where more than "
+        "{limit} % of a file's records are refused, or all); correct the file and send it again, or ask the operator "
+        "to release the batch as it is"
     ),
 }
 """What follows "<file> line <n>: " in the message. Names in braces are filled in per error."""

@@ -31,6 +31,8 @@ def error_sort_key(kind: str, record: int, code: str) -> str:
 
 
 LEDGER_SORT_KEY = "ledger"
+REFUSED_RECORDS = "refused_records"
+"""Attribute of a result whose total is incomplete: how many refused records are known to be the customer's."""
 REMOVED = "removed"
 """Attribute of the short-lived item that stands for a customer whom a correction dropped."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model.items import REMOVED
+from pipeline.model.items import REFUSED_RECORDS, REMOVED
 
 
 def number_text(value: Decimal | int) -> str:
@@ -25,13 +25,14 @@ class Message:
     """One message of the output queue.
 
     `body` is the JSON text, `group` the FIFO message group (what must stay in order), `id` the digest of the fact
-    that it states: the same fact has the same id for ever.
+    that it states: the same fact has the same id for ever. `refused_records` says that a total is incomplete.
     """
 
     body: str
     group: str
     id: str
     batch: str | None
+    refused_records: int | None = None
 
 
 ERROR_FIELDS = ("customer_reference", "order_reference", "message", "batch", "file", "line", "code")
@@ -68,9 +69,11 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
 
 
 def _message(item: Mapping[str, Any], body: str, group: str, batch: str | None) -> Message:
-    identity = "\n".join((item["pk"], item["sk"], body))
+    refused_records = int(item[REFUSED_RECORDS]) if REFUSED_RECORDS in item else None
+    # The same total with another number of refused records is another fact.
+    facts = (item["pk"], item["sk"], body, *([str(refused_records)] if refused_records else []))
     # A group id takes 128 characters of a limited alphabet, a reference does not: so a digest stands for it.
-    return Message(body, _digest(group), _digest(identity), batch)
+    return Message(body, _digest(group), _digest("\n".join(facts)), batch, refused_records)
 
 
 def _json(value: Any) -> str:

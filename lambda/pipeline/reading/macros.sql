@@ -39,6 +39,11 @@ CREATE MACRO escaped(cell) AS
         ELSE cell END;
 CREATE MACRO shown(cell, length := 80) AS coalesce(escaped(shortened(cell, length)), '');
 
+-- A cell that no spreadsheet takes for a formula: an apostrophe stands before the characters that begin one, and before
+-- an apostrophe, so that whoever wants the text as it was read takes one leading apostrophe away.
+CREATE MACRO no_formula(cell) AS
+    CASE WHEN regexp_matches(cell, '^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}'']') THEN chr(39) || cell ELSE cell END;
+
 -- How to write a price that has a decimal comma where the point is the decimal mark, or any other that is none.
 CREATE MACRO amount_hint(cell, mark) AS
     CASE WHEN regexp_full_match(cell, '-?[0-9]{1,14},[0-9]{1,4}')

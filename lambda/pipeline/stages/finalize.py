@@ -1,4 +1,4 @@
-"""finalize: close the ledger entry of a run, whichever way the run ended."""
+"""finalize: close the ledger entry of a run, whichever way the run ended, and give the partner the verdict."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
 from pipeline.errors import EventError
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item
 from pipeline.observability import Metric, count, logger
+from pipeline.stages.feedback import publish_verdict
+
+_STATES = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}
+"""How a run ends that did not break, by what transform made of its files; any other outcome is a refusal."""
 
 _CAUSE_LENGTH = 500
 _CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
 
-def finalize(table: Table, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> str:
-    """Write COMPLETED or FAILED with the counts or the cause, and let the next run of the batch begin.
+def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> str:
+    """Write COMPLETED, HELD or FAILED with the counts or the cause, and let the next run of the batch begin.
 
-    A run that broke also leaves an error item, which becomes an error message. Returns the state of the run:
-    SUPERSEDED where a newer set of files took over meanwhile, CLOSED where the run was closed already.
+    A run that broke also leaves an error item, which becomes an error message. The verdict is written last. Returns the
+    state of the run: SUPERSEDED where a newer set of files took over meanwhile, CLOSED where it was closed already.
 
     Parameters
     ----------
@@ -39,11 +44,13 @@ def finalize(table: Table, event: Mapping[str, Any], now: datetime, quiet: timed
     run = _Run(ended or event, now, quiet)
     if ended and _is_closed(table.get_ledger(run.batch), run):
         logger().info("run is closed already", execution=run.execution)
+        publish_verdict(bucket, table, run.batch)  # whoever closed it may have broken off before this
         return "CLOSED"
     entry = table.update_ledger(run.batch, run.finish)
     state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
     if run.cause and state is BatchState.FAILED:
         table.put(_error_item(run.batch, run.execution, run.cause))
+    publish_verdict(bucket, table, run.batch)
     _report(entry, state, run)
     return state.value
 
@@ -82,17 +89,17 @@ class _Run:
         self.execution: str = event["execution"]
         self.cause = _cause(event["error"]) if "error" in event else None
         self.summary: Mapping[str, Any] = event.get("outcome", {}).get("summary", {})
-        ready = event.get("outcome", {}).get("state") == "READY"
-        self._state = BatchState.COMPLETED if ready and not self.cause else BatchState.FAILED
+        outcome = event.get("outcome", {}).get("state")
+        self._state = BatchState.FAILED if self.cause else _STATES.get(outcome, BatchState.FAILED)
         self._now = now
         # Only a run that broke can leave a writer behind: an orderly one ends after its last chunk.
         self._quiet = quiet if self.cause else timedelta(0)
 
     def finish(self, entry: Ledger) -> Ledger:
-        """Apply the end of the run to the ledger entry; what was completed stays so, whatever broke afterwards."""
-        if entry.execution == self.execution and entry.state is BatchState.COMPLETED:
+        """Apply the end of the run to the entry; what was completed or held stays so, whatever broke afterwards."""
+        if entry.execution == self.execution and entry.state in _STATES.values():
             return entry
-        cause = self.cause or _refusal(self.summary)
+        cause = self.cause or _fault_of_files(self.summary)
         return ledger.finish(
             entry,
             self.execution,
@@ -104,10 +111,13 @@ class _Run:
         )
 
 
-def _refusal(summary: Mapping[str, Any]) -> str | None:
-    """Name the files that refused the batch, where any did, each with its error code."""
-    files = summary.get("files", {}).values()
-    return "; ".join(f"{file['file']}: {file['file_error']}" for file in files if file.get("file_error")) or None
+def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
+    """Name the files for which the batch is refused or held, where there are any, each with its error code."""
+    codes = {
+        file["file"]: file.get("file_error") or (ErrorCode.TOO_MANY_REFUSED if file.get("too_many_refused") else None)
+        for file in summary.get("files", {}).values()
+    }
+    return "; ".join(f"{file}: {code}" for file, code in codes.items() if code) or None
 
 
 def _cause(error: Mapping[str, Any]) -> str:
@@ -134,6 +144,7 @@ def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:
 
 _STATE_METRICS = {
     BatchState.COMPLETED: Metric.BATCHES_COMPLETED,
+    BatchState.HELD: Metric.BATCHES_HELD,
     BatchState.FAILED: Metric.BATCHES_FAILED,
     BatchState.SUPERSEDED: Metric.BATCHES_SUPERSEDED,
 }

@@ -22,6 +22,7 @@ from pipeline.events import (
 )
 from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
 from pipeline.observability import Metric, count, logger
+from pipeline.stages.feedback import publish_missing
 
 _LOOKS = 10
 
@@ -65,6 +66,7 @@ class Intake:
             return
         for kind in entry.missing:
             self._table.put(missing_file_error(batch, kind))
+        publish_missing(self._bucket, entry)
         count(Metric.MISSING_FILES, len(entry.missing))
         logger().warning("files missing", batch=batch, missing=entry.missing)
 

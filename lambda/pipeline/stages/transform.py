@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
 
+_EXAMPLES = "examples.json"
+"""Work file with the first errors of each code, for the verdict."""
+
 _DUCKDB_SHARE = 0.6
 """DuckDB's part of the memory; the rest is Python's, the SDK's and what DuckDB does not count."""
 
@@ -82,12 +85,13 @@ def transform(
     """
     entry = _begin(run, table, workflow, timedelta(seconds=settings.quiet_seconds))
     with TemporaryDirectory(prefix="transform-") as directory:
-        outcome = _process(
-            run, bucket, _previous(run, entry, bucket, table, Path(directory)), settings, Path(directory)
-        )
+        previous = _previous(run, entry, bucket, table, Path(directory))
+        max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
+        outcome = _process(run, bucket, previous, settings, Path(directory), max_refused_percent)
         manifest = _store(run, bucket, outcome)
+    chunks, results = len(outcome.chunks), outcome.customers is not None
     table.update_ledger(
-        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=len(outcome.chunks))
+        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=chunks, results=results)
     )
     return {
         "state": outcome.state,
@@ -103,7 +107,7 @@ def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledg
     if entry and entry.holder and entry.holder != run.execution:
         stopped = workflow.stopped_at(entry.holder)
         if stopped:
-            change = functools.partial(ledger.release, execution=entry.holder, quiet_until=stopped + quiet)
+            change = functools.partial(ledger.revoke, execution=entry.holder, quiet_until=stopped + quiet)
             table.update_ledger(run.batch, change)
     return table.update_ledger(
         run.batch, functools.partial(ledger.begin, execution=run.execution, now=datetime.now(UTC))
@@ -126,8 +130,15 @@ def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: 
     return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=lists)
 
 
-def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSettings, directory: Path) -> Outcome:
-    """Download the files and run the join over them."""
+def _process(
+    run: Run,
+    bucket: Bucket,
+    previous: Previous,
+    settings: TransformSettings,
+    directory: Path,
+    max_refused_percent: int | None,
+) -> Outcome:
+    """Download the files and run the join over them; without `max_refused_percent` they are not held."""
     # DuckDB takes a fifth of a second to import: only this function needs it, and only when it gets here.
     from pipeline.joining.customer_data_processor import Options, SourceFile, process
 
@@ -145,6 +156,7 @@ def _process(run: Run, bucket: Bucket, previous: Previous, settings: TransformSe
         threads=threads,
         chunk_records=settings.chunk_records,
         max_error_messages=settings.max_error_messages,
+        max_refused_percent=max_refused_percent,
         rejects_location=run.rejects_prefix(),
         # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
         max_unpacked=(room - needed) // 2,
@@ -162,16 +174,18 @@ def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
     """Upload what delivery needs and return the manifest's key; the manifest comes last, so it is complete."""
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
-    delivered = (outcome.customers, run.delivered_key(run.version))
-    bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, delivered])
+    # A batch that delivers no results leaves the list of what this very version may have delivered before.
+    delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
+    bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, *delivered])
+    bucket.put_json(run.work_key(_EXAMPLES), outcome.examples)
     manifest = run.work_key("manifest.json")
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     return manifest
 
 
 def _report(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Count what was read and refused, and return the summary for the ledger."""
-    summary = outcome.summary.as_dict()
+    """Count what was read and refused, and return the summary for the ledger, with the key of the first errors."""
+    summary = {**outcome.summary.as_dict(), "examples": run.work_key(_EXAMPLES)}
     count(Metric.RECORDS_READ, sum(file["read"] for file in summary["files"].values()))
     count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in summary["files"].values()))
     logger().info("set transformed", execution=run.execution, state=outcome.state, chunks=len(outcome.chunks))

@@ -93,9 +93,9 @@ def test_after_a_broken_run_the_batch_rests_until_no_writer_is_left() -> None:
 
 def test_a_batch_is_taken_from_a_run_that_ended_without_letting_go() -> None:
     entry = running(claimed())
-    free = ledger.release(entry, str(entry.execution), NOW)
+    free = ledger.revoke(entry, str(entry.execution), NOW)
     assert free.holder is None
-    assert ledger.release(free, "another", NOW) == free
+    assert ledger.revoke(free, "another", NOW) == free
 
 
 def test_a_replay_is_a_new_attempt_of_the_same_set_and_not_while_one_is_on_its_way() -> None:
@@ -142,3 +142,45 @@ def test_an_entry_survives_the_table() -> None:
     entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, summary={"a": "1"}, cause="x")
     assert Ledger.from_item(entry.as_item()) == entry
     assert Ledger.from_item({**entry.as_item(), "pk": "batch#20220131", "sk": "ledger"}) == replace(entry)
+
+
+def held(entry: Ledger) -> Ledger:
+    entry = ledger.deliver(running(entry), str(entry.execution), 1, results=False)
+    return ledger.finish(entry, str(entry.execution), BatchState.HELD, NOW, summary={"errors": 1}, cause="x")
+
+
+def test_a_held_version_is_not_among_those_that_were_delivered() -> None:
+    first = running(claimed("a", 1))
+    first = ledger.deliver(first, str(first.execution), 3)
+    first = ledger.finish(first, str(first.execution), BatchState.COMPLETED, NOW)
+    second = held(claimed("b", 2, onto=first))
+    assert (second.state, second.holder, second.delivered) == (BatchState.HELD, None, (first.version,))
+
+
+def test_a_release_is_a_new_attempt_of_the_held_set_and_stays_for_its_replays() -> None:
+    entry = held(claimed())
+    released = ledger.release(entry, str(entry.version), NOW)
+    assert (released.state, released.execution) == (BatchState.QUEUED, f"{entry.execution}-2")
+    assert released.released == entry.version
+    done = ledger.finish(running(released), str(released.execution), BatchState.COMPLETED, NOW)
+    assert ledger.replay(done, NOW).released == entry.version
+
+
+def test_a_release_twice_is_one() -> None:
+    entry = held(claimed())
+    released = ledger.release(entry, str(entry.version), NOW)
+    assert ledger.release(released, str(entry.version), NOW) == released
+
+
+def test_what_is_not_held_or_was_corrected_meanwhile_is_not_released() -> None:
+    entry = held(claimed("a", 1))
+    corrected = claimed("b", 2, onto=entry)
+    assert ledger.release(corrected, str(entry.version), NOW) == corrected
+    assert ledger.release(entry, str(corrected.version), NOW) == entry
+    assert ledger.release(Ledger("20220131"), "x", NOW) == Ledger("20220131")
+
+
+def test_a_correction_of_a_released_set_is_judged_by_the_gate_again() -> None:
+    entry = held(claimed("a", 1))
+    corrected = claimed("b", 2, onto=ledger.release(entry, str(entry.version), NOW))
+    assert corrected.released != corrected.version

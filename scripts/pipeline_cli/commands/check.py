@@ -28,6 +28,8 @@ from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
 
 MEMORY_MB = 1024
+MAX_REFUSED_PERCENT = 20
+"""As the pipeline does unless its max_refused_percent is set otherwise."""
 STANDARD_OUTPUT = Path("-")
 
 
@@ -73,6 +75,7 @@ def run(batch: str, files: Mapping[Kind, Path], workdir: Path) -> Outcome:
     options = Options(
         memory_mb=MEMORY_MB,
         threads=os.cpu_count() or 1,
+        max_refused_percent=MAX_REFUSED_PERCENT,
         rejects_location=f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
@@ -92,9 +95,11 @@ def _version(files: Mapping[Kind, Path]) -> str:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """0 where all is well, 1 where records were refused, 2 where a file could not be used."""
+    """0 where all is well, 1 where records were refused, 2 where a file could not be used, 3 where the day is held."""
     if outcome.state == "REFUSED":
         return 2
+    if outcome.state == "HELD":
+        return 3
     return 1 if outcome.summary.errors else 0
 
 
@@ -114,6 +119,15 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     out = terminal.out()
     if summary["state"] == "REFUSED":
         out.print(f"Batch {batch} [bold red]would be refused[/]: a file can't be used.")
+    elif summary["state"] == "HELD":
+        held = " and ".join(
+            terminal.shown(file["file"]) for file in summary["files"].values() if file["too_many_refused"]
+        )
+        out.print(
+            f"Batch {batch} [bold red]would be held[/], as too many records of {held} are refused: "
+            f"nothing but the errors would be delivered. {Numbers.of(summary).sentence()}",
+            soft_wrap=True,
+        )
     else:
         style = "yellow" if summary["errors"] else "green"
         out.print(f"Batch {batch}: [{style}]{Numbers.of(summary).sentence()}[/]")
@@ -142,7 +156,8 @@ def command(
 
     Example: pipeline check /tmp/day --batch 20220131 --out messages.jsonl
 
-    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used or is missing.
+    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used or is missing,
+    3 so many records are refused that the day would be held.
     """
     day, files = find_files(folder, batch)
     if out is None and not as_json and not sys.stdout.isatty():

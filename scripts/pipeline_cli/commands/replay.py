@@ -27,7 +27,7 @@ def command(
 
     Example: pipeline replay 20220131
 
-    Exit codes: 0 done, 1 nothing to run, or the run FAILED, 2 BATCH is no day.
+    Exit codes: 0 done, 1 nothing to run, or the run FAILED or is HELD, 2 BATCH is no day.
     """
     target = targets.chosen(env)
     entry, started = replay(target, batch)
@@ -42,5 +42,5 @@ def command(
             terminal.out().print(headline(result.ledger))
     if as_json:
         terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
-    if state is BatchState.FAILED:
-        raise CommandError(f"Batch {batch} FAILED.", f"See: {hints.command('errors', batch, env=env)}")
+    if state in (BatchState.FAILED, BatchState.HELD):
+        raise CommandError(f"Batch {batch} {state}.", f"See: {hints.command('errors', batch, env=env)}")

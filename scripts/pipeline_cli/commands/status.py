@@ -100,6 +100,13 @@ def show_one(status: BatchStatus, env: str) -> None:
             )
     if Numbers.of(entry.summary if entry else {}).refused or status.state is BatchState.FAILED:
         out.print(f"What was wrong: {hints.command('errors', status.batch, env=env)}", soft_wrap=True)
+    if status.state is BatchState.HELD and entry:
+        delivers = Numbers.of(entry.summary).sentence()
+        out.print(
+            f"Held back: {delivers}. Correct the files and send them again, or deliver the batch as it is: "
+            f"{hints.command('release', status.batch, env=env)}",
+            soft_wrap=True,
+        )
 
 
 def command(

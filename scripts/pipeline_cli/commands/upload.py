@@ -54,8 +54,8 @@ def command(
 
     Example: pipeline upload customers_20220131.csv orders_20220131.csv items_20220131.csv
 
-    Exit codes: 0 sent (and COMPLETED, or waiting for files still missing), 1 the batch FAILED or the time is over,
-    2 a file was refused.
+    Exit codes: 0 sent (and COMPLETED, or waiting for files still missing), 1 the batch FAILED or is HELD or the time
+    is over, 2 a file was refused.
     """
     uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
     target = targets.chosen(env)
@@ -82,11 +82,11 @@ def command(
             terminal.out().print(
                 f"Sent. See how it goes on with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
             )
-    failed = [result.batch for result in results if result.state is BatchState.FAILED]
-    if failed:
-        raise CommandError(
-            f"Batch {' and '.join(failed)} FAILED.", f"See: {hints.command('errors', failed[0], env=env)}"
-        )
+    for state in (BatchState.FAILED, BatchState.HELD):
+        if failed := [result.batch for result in results if result.state is state]:
+            raise CommandError(
+                f"Batch {' and '.join(failed)} {state}.", f"See: {hints.command('errors', failed[0], env=env)}"
+            )
 
 
 def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None], env: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.ledger import BatchState, FileSet, Ledger, set_version
+from pipeline.ledger import CLOSED, BatchState, FileSet, Ledger, set_version
 from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
 
 from pipeline_cli.output import hints, terminal
@@ -25,6 +25,7 @@ STYLES = {
     BatchState.QUEUED: "cyan",
     BatchState.RUNNING: "cyan",
     BatchState.COMPLETED: "green",
+    BatchState.HELD: "bold yellow",
     BatchState.FAILED: "bold red",
 }
 
@@ -69,7 +70,7 @@ class BatchStatus:
         """Nothing is under way: the run of the present set is over, or files are missing."""
         if self.state is BatchState.WAITING:
             return bool(self.missing)
-        return self.state in (BatchState.COMPLETED, BatchState.FAILED) and not self.corrected
+        return self.state in CLOSED and not self.corrected
 
     def as_plain(self) -> dict[str, Any]:
         """Return the status as plain values for a machine."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.ledger import BatchState, Ledger, set_version
+from pipeline.ledger import CLOSED, BatchState, Ledger, set_version
 from pipeline.model.data_model import Kind
 
 from pipeline_cli.operations.batches import waiting_text
@@ -21,7 +21,6 @@ from pipeline_cli.output.errors import CommandError
 if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
-FINAL_STATES = (BatchState.COMPLETED, BatchState.FAILED)
 PICK_UP_SECONDS = 60.0
 """When a complete set has not been noticed after this time, something is wrong and the display says so."""
 
@@ -42,7 +41,7 @@ class Progress:
     @property
     def over(self) -> bool:
         """There is nothing to wait for: a file is missing, or the run of the present set has ended."""
-        return bool(self.missing) or self.state in FINAL_STATES
+        return bool(self.missing) or self.state in CLOSED
 
     @property
     def state(self) -> BatchState:

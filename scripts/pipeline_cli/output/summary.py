@@ -19,7 +19,7 @@ DECIMAL_MARKS = {".": "point", ",": "comma"}
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The counts of a run: what counts of each kind, how many records were read and refused, how many errors told."""
+    """The counts of a run: what counts of each kind, records read and refused, errors sent, incomplete totals."""
 
     customers: int = 0
     orders: int = 0
@@ -27,6 +27,7 @@ class Numbers:
     read: int = 0
     refused: int = 0
     errors: int = 0
+    incomplete: int = 0
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> Numbers:
@@ -39,14 +40,21 @@ class Numbers:
             read=sum(int(file.get("read", 0)) for file in files),
             refused=sum(int(file.get("refused", 0)) for file in files),
             errors=int(summary.get("errors", 0)),
+            incomplete=int(summary.get("incomplete_customers", 0)),
         )
 
     def sentence(self) -> str:
         """Put the counts into words."""
+        incomplete = f"; {incomplete_totals(self.incomplete)}" if self.incomplete else ""
         return (
             f"{terminal.counted(self.customers, 'customer')}, {terminal.counted(self.orders, 'order')}, "
-            f"{terminal.counted(self.items, 'item')}; {self.refused:,} of {self.read:,} records refused"
+            f"{terminal.counted(self.items, 'item')}; {self.refused:,} of {self.read:,} records refused{incomplete}"
         )
+
+
+def incomplete_totals(customers: int) -> str:
+    """Say how many customers lost records."""
+    return "1 customer has an incomplete total" if customers == 1 else f"{customers:,} customers have incomplete totals"
 
 
 def amount(text: str) -> str:

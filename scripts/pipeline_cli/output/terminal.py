@@ -90,7 +90,7 @@ def confirm(env: str, warning: str) -> None:
     except typer.Abort:
         typed = ""
     if typed.strip() != env:
-        raise CommandError("That is not the environment's name: nothing was deleted.")
+        raise CommandError("That is not the environment's name: nothing was done.")
 
 
 def agreed(question: str) -> bool:

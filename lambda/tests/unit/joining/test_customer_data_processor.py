@@ -77,6 +77,7 @@ def test_the_summary_tells_what_was_decided_and_both_sides_of_the_reconciliation
         "further_lines": 0,
         "messages": 3,
         "file_error": None,
+        "too_many_refused": False,
     }
     assert (summary["customers"], summary["orders"], summary["items"], summary["errors"]) == (2, 2, 2, 3)
     assert summary["reconciliation"] == {
@@ -257,7 +258,7 @@ def test_a_refused_batch_has_an_error_for_each_refused_file_and_removes_no_custo
         [("customers", None, "empty_file"), ("items", None, "unclosed_quote")],
     )
     assert [list(request) for request in requests(outcome)[0]] == [["PutRequest"], ["PutRequest"], ["DeleteRequest"]]
-    assert duckdb.sql(f"FROM '{outcome.customers}'").fetchall() == []
+    assert outcome.customers is None
     assert outcome.rejects == {}
     assert observed.summary["files"]["items"]["file_error"] == "unclosed_quote"
     assert observed.summary["files"]["orders"]["delimiter"] == ","

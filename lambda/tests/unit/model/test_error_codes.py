@@ -23,6 +23,7 @@ MADE_HERE = {
     ErrorCode.LINE_TOO_LONG,
     ErrorCode.FILE_TOO_LARGE,
     ErrorCode.TOO_MANY_ERRORS,
+    ErrorCode.TOO_MANY_REFUSED,
 }
 """Codes whose files would be too large to keep, or that hang on a setting."""
 

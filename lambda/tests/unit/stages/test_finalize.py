@@ -19,6 +19,10 @@ REFUSED = {
     "state": "REFUSED",
     "summary": {"files": {"items": {"file": "items_20220131.csv", "file_error": "empty_file"}}},
 }
+HELD = {
+    "state": "HELD",
+    "summary": {"state": "HELD", "files": {"items": {"file": "items_20220131.csv", "too_many_refused": True}}},
+}
 BROKEN = {"Error": "ReconciliationError", "Cause": json.dumps({"errorMessage": "3 read, 2 counted", "errorType": "X"})}
 
 
@@ -82,7 +86,7 @@ def test_a_cause_that_is_no_json_is_kept_as_it_is(running: Cloud, context: Conte
     assert entry_of(running).cause == "States.Timeout: took too long"
 
 
-@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": REFUSED}, {"error": BROKEN}])
+@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": HELD}, {"outcome": REFUSED}, {"error": BROKEN}])
 def test_closing_a_run_again_changes_nothing(running: Cloud, context: Context, how: dict[str, Any]) -> None:
     close(context, **how)
     before = running.items()
@@ -154,7 +158,7 @@ def test_the_same_notice_again_changes_nothing_and_completes_what_its_first_try_
     assert running.items() == before
 
 
-@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": REFUSED}, {"error": BROKEN}])
+@pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": HELD}, {"outcome": REFUSED}, {"error": BROKEN}])
 def test_a_notice_about_a_run_that_closed_itself_changes_and_counts_nothing(
     running: Cloud, context: Context, how: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,4 +198,21 @@ def test_what_was_completed_stays_so_whatever_breaks_afterwards(running: Cloud, 
     close(context, outcome=READY)
     before = running.items()
     assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "COMPLETED"}
+    assert running.items() == before
+
+
+def test_a_set_with_too_many_refused_records_is_held_and_counted(
+    running: Cloud, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert close(context, outcome=HELD) == {"state": "HELD"}
+    entry = entry_of(running)
+    assert (entry.state, entry.holder, entry.delivered) == (BatchState.HELD, None, ("v0", "v1"))
+    assert (entry.cause, entry.quiet_until) == ("items_20220131.csv: too_many_refused", None)
+    assert '"BatchesHeld":[1.0]' in capsys.readouterr().out
+
+
+def test_what_was_held_stays_so_whatever_breaks_afterwards(running: Cloud, context: Context) -> None:
+    close(context, outcome=HELD)
+    before = running.items()
+    assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "HELD"}
     assert running.items() == before

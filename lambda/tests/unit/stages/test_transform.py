@@ -77,6 +77,7 @@ def test_a_day_becomes_results_and_errors(cloud: Cloud, context: Context) -> Non
         "customer_reference": {"S": "c-1"},
         "number_of_orders": {"N": "2"},
         "total_amount_spent": {"N": "87.5"},
+        "refused_records": {"N": "1"},
     }
     assert [item["code"]["S"] for item in items if "code" in item] == ["unknown_order", "not_an_integer"]
     assert (reply["summary"]["customers"], reply["summary"]["files"]["items"]["refused"]) == (2, 2)

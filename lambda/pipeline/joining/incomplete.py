@@ -1,0 +1,45 @@
+"""Which customers have an incomplete total: how many refused records of each are known to be theirs."""
+
+from __future__ import annotations
+
+from pipeline.reading.sql import Step, query
+
+
+def refused_records_by_customer() -> str:
+    """Select (customer, refused_records) of the accepted customers who lost records.
+
+    A refused order belongs to the customer whom it names. A refused item belongs to the customer of the order that it
+    names: of the accepted order, or else of the first refused one that names an accepted customer. A record whose
+    references can't be told, as it is cut up wrongly, belongs to nobody.
+    """
+    # What is large stands left and is streamed, what was refused stands right and is kept in memory.
+    steps = [
+        Step(
+            "lost_orders",
+            """SELECT customer, order_reference, line_number
+            FROM customers_accepted AS customers JOIN orders_refused AS orders
+                ON customers.reference = orders.customer_reference""",
+        ),
+        Step(
+            "accepted_too",
+            "SELECT reference FROM orders_accepted WHERE reference IN (SELECT order_reference FROM lost_orders)",
+        ),
+        Step(
+            "numbered_orders",
+            """SELECT customer, order_reference,
+                row_number() OVER (PARTITION BY order_reference ORDER BY line_number) AS occurrence
+            FROM lost_orders WHERE order_reference NOT IN (SELECT reference FROM accepted_too)""",
+        ),
+        Step(
+            "orders_by_reference",
+            """SELECT customer, reference FROM orders_accepted
+            UNION ALL SELECT customer, order_reference AS reference FROM numbered_orders WHERE occurrence = 1""",
+        ),
+        Step(
+            "lost",
+            """SELECT customer FROM lost_orders
+            UNION ALL SELECT customer FROM orders_by_reference AS orders JOIN items_refused AS items
+                ON orders.reference = items.order_reference""",
+        ),
+    ]
+    return f"{query(steps, 'customer, count(*) AS refused_records')} GROUP BY customer"

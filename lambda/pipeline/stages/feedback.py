@@ -1,0 +1,125 @@
+"""The verdict: what the partner reads about a batch under `feedback/`, written once its run is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.events import missing_file_error
+from pipeline.ledger import CLOSED, BatchState, Ledger
+from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, Kind, rejects_name
+
+VERDICT = "verdict.json"
+
+
+def publish_verdict(bucket: Bucket, table: Table, batch: str) -> None:
+    """Write the verdict on the newest run of a batch; nothing where that run is not closed yet.
+
+    The verdict follows from the ledger entry, so writing it again changes nothing. Two runs may get here at the same
+    time, the older one late: so the entry is looked at again, until what was written last is what it says.
+    """
+    written = None
+    while (entry := table.get_ledger(batch)) and entry.state in CLOSED and entry.revision != written:
+        examples = entry.summary.get("examples")
+        verdict = verdict_on(entry, bucket.get_json(examples) if examples else ())
+        bucket.put_json(f"{FEEDBACK_PREFIX}{batch}/{entry.version}/{VERDICT}", verdict)
+        bucket.put_json(f"{FEEDBACK_PREFIX}{batch}/{VERDICT}", verdict)
+        written = entry.revision
+
+
+def publish_missing(bucket: Bucket, entry: Ledger) -> None:
+    """Write the verdict on a batch that waits for files, where there is none yet."""
+    errors = [
+        {"code": error["code"], "file": error["file"], "count": 1, "examples": [_example(None, error["message"])]}
+        for error in (missing_file_error(entry.batch, kind) for kind in entry.missing)
+    ]
+    # The run of the complete set may be faster than this: its verdict must not be overwritten by an older one.
+    bucket.create_json(f"{FEEDBACK_PREFIX}{entry.batch}/{VERDICT}", verdict_on(entry, errors))
+
+
+def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put a ledger entry and the first errors of each code into the form of docs/contracts/verdict.schema.json."""
+    summary = entry.summary
+    was_read = summary.get("state") in ("READY", "HELD")
+    return {
+        "batch": entry.batch,
+        "version": entry.version,
+        "state": entry.state.value,
+        "finished_at": entry.finished_at,
+        "what_to_do": what_to_do(entry),
+        "files": {kind.value: _file(entry, kind, was_read=was_read) for kind in Kind},
+        "customers": _count(summary, "customers") if was_read else None,
+        "incomplete_customers": _count(summary, "incomplete_customers") if was_read else None,
+        "reconciliation": _reconciliation(summary.get("reconciliation", {})) if was_read else None,
+        "errors": list(errors),
+    }
+
+
+def what_to_do(entry: Ledger) -> str:
+    """Say in one sentence what the partner has to do about a batch."""
+    files = entry.summary.get("files", {}).values()
+    unusable = [str(file["file"]) for file in files if file.get("file_error")]
+    too_many = [str(file["file"]) for file in files if file.get("too_many_refused")]
+    refused = sum(_count(file, "refused") for file in files)
+    match entry.state:
+        case BatchState.WAITING:
+            names = [f"{kind}_{entry.batch}.csv" for kind in entry.missing]
+            return f"Send {_and(names)}: the batch is processed as soon as its three files are there."
+        case BatchState.HELD:
+            return (
+                f"Nothing was delivered, as too many records of {_and(too_many)} were refused: correct and send again, "
+                "or ask the operator to release the batch as it is."
+            )
+        case BatchState.COMPLETED if refused:
+            return (
+                f"Correct the {refused:,} refused records and send their files again; all others were delivered."
+                if refused > 1
+                else "Correct the refused record and send its file again; all others were delivered."
+            )
+        case BatchState.COMPLETED:
+            return "Nothing: every record was delivered."
+        case _ if unusable:
+            return f"Nothing was delivered, as {_and(unusable)} can't be used: correct and send again."
+    return (
+        "Nothing: the batch was not processed for a reason that is not in the files. The operator has been alarmed; "
+        "send the files again only when asked to."
+    )
+
+
+def _file(entry: Ledger, kind: Kind, *, was_read: bool) -> dict[str, Any]:
+    """Describe a file as far as the run got with it; counts that nobody knows are None."""
+    known: Mapping[str, Any] = entry.summary.get("files", {}).get(kind.value, {})
+    source = entry.files.get(kind)
+    name = known.get("file") or (source.key.removeprefix(INCOMING_PREFIX) if source else f"{kind}_{entry.batch}.csv")
+    counts = {count: _count(known, count) if was_read else None for count in ("read", "counted", "refused")}
+    rejects = f"{FEEDBACK_PREFIX}{entry.batch}/{entry.version}/{rejects_name(kind)}"
+    return {
+        "file": name,
+        "arrived": source is not None,
+        "file_error": known.get("file_error"),
+        "delimiter": known.get("delimiter"),
+        "decimal_mark": known.get("decimal_mark"),
+        "ignored_columns": list(known.get("ignored_columns", ())),
+        **counts,
+        "refused_by_code": {code: int(count) for code, count in known.get("refused_by_code", {}).items()},
+        "too_many_refused": bool(known.get("too_many_refused")),
+        "rejects": rejects if counts["refused"] else None,
+    }
+
+
+def _reconciliation(totals: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, str) else int(value) for name, value in totals.items()}
+
+
+def _example(line: int | None, message: str) -> dict[str, Any]:
+    return {"line": line, "message": message}
+
+
+def _count(summary: Mapping[str, Any], name: str) -> int:
+    return int(summary.get(name, 0))
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,73 @@
+"""A customer who lost records is marked with their number, as far as the records still name whom they belong to."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from batches import ITEMS, ORDERS, as_read, assert_agrees_with_reference, day, observe, run, working_directory
+from pipeline.model.data_model import Kind
+
+
+def incomplete(orders: bytes = b"", items: bytes = b"") -> dict[str, int]:
+    return assert_agrees_with_reference(day(orders=ORDERS + orders, items=ITEMS + items)).incomplete
+
+
+def test_without_refused_records_nobody_is_marked() -> None:
+    assert incomplete() == {}
+
+
+def test_a_refused_order_counts_for_the_customer_whom_it_names() -> None:
+    assert incomplete(orders=b"c2,sent,o3,yesterday\n") == {"c2": 1}
+
+
+def test_a_refused_item_counts_for_the_customer_of_its_order() -> None:
+    assert incomplete(items=b"o1,pen,1,free\no2,pen,x,1\n") == {"c1": 2}
+
+
+def test_an_item_of_a_refused_order_counts_for_the_customer_whom_the_order_names() -> None:
+    assert incomplete(orders=b"c2,sent,o3,yesterday\n", items=b"o3,pen,1,1\no3,ink,1,x\n") == {"c2": 3}
+
+
+def test_an_item_counts_for_the_accepted_order_rather_than_for_a_refused_one_of_the_same_reference() -> None:
+    assert incomplete(orders=b"c2,sent,o1,1643646722\n", items=b"o1,pen,1,free\n") == {"c1": 1, "c2": 1}
+
+
+def test_of_refused_orders_of_one_reference_the_first_that_names_an_accepted_customer_has_its_items() -> None:
+    orders = b"c9,sent,o3,1643646722\nc2,sent,o3,x\nc1,sent,o3,x\n"
+
+    assert incomplete(orders=orders, items=b"o3,pen,1,1\n") == {"c1": 1, "c2": 2}
+
+
+def test_records_of_unknown_owners_or_cut_up_wrongly_count_for_nobody() -> None:
+    assert incomplete(orders=b"c9,sent,o9,1643646722\nc1,sent\n", items=b"o9,pen,1,1\no8,pen,1,1\no1,pen,1\n") == {}
+
+
+def test_a_repeated_id_of_an_item_counts_for_the_customer_of_its_order() -> None:
+    items = b"id,order_reference,item_name,quantity,total_price\n1,o1,pen,1,1\n1,o1,pen,1,2\n"
+
+    assert assert_agrees_with_reference(day(items=items)).incomplete == {"c1": 1}
+
+
+def test_no_cell_of_the_rejects_file_is_a_formula_and_a_program_gets_the_record_as_it_was_read(
+    tmp_path: Path,
+) -> None:
+    records = ["=1+1,a,1,1", "+1,a,1,1", "-1,a,1,1", "@x,a,1,1", "\to,a,1,1", "'q,a,1,1", "plain,a,1,1", '"=x",a,1,1']
+    outcome = run(day(items=ITEMS + "\n".join(records).encode()), tmp_path)
+
+    with outcome.rejects[Kind.ITEMS].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+    assert [as_read(row[3]) for row in rows] == records
+
+
+def test_the_first_twenty_errors_of_each_code_are_examples_whatever_becomes_a_message() -> None:
+    bad = b"o1,pen,1,x\n" * 25 + b"o9,pen,1,1\n"
+    with working_directory() as directory:
+        outcome = run(day(items=ITEMS + bad), directory, max_error_messages=3)
+
+    counts = {group["code"]: (group["count"], len(group["examples"])) for group in outcome.examples}
+    assert counts == {"not_an_amount": (25, 20), "unknown_order": (1, 1), "too_many_errors": (1, 1)}
+    assert [example["line"] for example in outcome.examples[0]["examples"]] == list(range(4, 24))
+    assert outcome.examples[0]["examples"][0]["message"].startswith("items_20220131.csv line 4: total_price 'x'")
+    assert observe(day()).summary["incomplete_customers"] == 0

@@ -1,0 +1,111 @@
+"""`pipeline feedback`: the verdict on a batch as the partner reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import boto3
+import typer
+from botocore.exceptions import ClientError
+from pipeline.aws.clients import error_code
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import BatchState
+from pipeline.model.data_model import FEEDBACK_PREFIX
+
+from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.batches import STYLES
+from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import files_table, incomplete_totals, reconciliation
+
+EXAMPLES = 3
+
+
+def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
+    """Read the verdict on the newest run of a batch.
+
+    Raises
+    ------
+    CommandError
+        There is none yet.
+    """
+    try:
+        verdict: dict[str, Any] = bucket.get_json(f"{FEEDBACK_PREFIX}{batch}/verdict.json")
+    except ClientError as error:
+        if error_code(error) not in ("NoSuchKey", "404"):
+            raise
+        raise CommandError(
+            f"There is no verdict on batch {batch} yet.", "It is written when its run is over, or files are overdue."
+        ) from error
+    return verdict
+
+
+def download(bucket: Bucket, verdict: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Copy the verdict and the files of refused records into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = verdict["batch"]
+    keys = [file["rejects"] for file in verdict["files"].values() if file["rejects"]]
+    return [
+        bucket.fetch(key, folder / f"{batch}_{key.rpartition('/')[2]}")
+        for key in (f"{FEEDBACK_PREFIX}{batch}/verdict.json", *keys)
+    ]
+
+
+def show(verdict: Mapping[str, Any], bucket: str) -> None:
+    """Print a verdict for a person."""
+    out = terminal.out()
+    batch, state = verdict["batch"], BatchState(verdict["state"])
+    moment = f", {verdict['finished_at'][:16].replace('T', ' ')} UTC" if verdict["finished_at"] else ""
+    out.print(f"Batch {batch} [{STYLES[state]}]{state}[/]{moment}")
+    out.print(f"[bold]What to do:[/] {terminal.shown(verdict['what_to_do'])}", soft_wrap=True)
+    out.print(files_table({"files": {kind: _counted(file) for kind, file in verdict["files"].items()}}))
+    if verdict["reconciliation"]:
+        out.print(reconciliation(verdict), soft_wrap=True)
+    if verdict["incomplete_customers"]:
+        out.print(f"[yellow]{incomplete_totals(verdict['incomplete_customers'])}[/]")
+    for group in verdict["errors"]:
+        name = terminal.shown(group["file"] or "")
+        out.print(f"[bold red]{group['count']:>6,}[/] × [bold]{group['code']}[/]  [dim]{name}[/]", soft_wrap=True)
+        for example in group["examples"][:EXAMPLES]:
+            out.print(f"         {terminal.shown(example['message'])}", soft_wrap=True)
+    for file in verdict["files"].values():
+        if file["rejects"]:
+            out.print(f"All refused records: s3://{bucket}/{terminal.shown(file['rejects'])}", soft_wrap=True)
+
+
+def _counted(file: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a file of a verdict into the form of a summary, where what was not read counts nothing."""
+    return {**file, **{name: file[name] or 0 for name in ("read", "counted", "refused")}}
+
+
+def command(
+    batch: options.Batch,
+    folder: Annotated[
+        Path | None, typer.Option("--download", metavar="DIR", help="Copy the verdict and the refused records there.")
+    ] = None,
+    bucket_name: Annotated[
+        str,
+        typer.Option("--bucket", metavar="NAME", help="The bucket, for a partner, who has no deployment to ask."),
+    ] = "",
+    env: options.Env = "",
+    as_json: options.Json = False,
+) -> None:
+    """Show the verdict on a batch: what was read, what was wrong, and what the partner has to do.
+
+    It is what lies under feedback/ for the partner, who may run this with credentials of their own and --bucket.
+
+    Example: pipeline feedback 20220131 --download /tmp/feedback
+
+    Exit codes: 0 shown, 1 there is no verdict yet, 2 BATCH is no day.
+    """
+    bucket = Bucket(bucket_name, boto3.client("s3")) if bucket_name else targets.chosen(env).bucket
+    verdict = find_verdict(bucket, batch)
+    copies = download(bucket, verdict, folder) if folder else []
+    if as_json:
+        terminal.print_json(verdict)
+    else:
+        show(verdict, bucket.name)
+    for path in copies:
+        terminal.err().print(f"Copied to {path}", soft_wrap=True)

@@ -1,0 +1,53 @@
+"""Deliver a batch that is HELD as it is: the same set of files once more, without the gate."""
+
+from __future__ import annotations
+
+import functools
+from datetime import UTC, datetime
+
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.ledger import BatchState, Ledger, set_version
+from pipeline.model.data_model import Kind
+from pipeline.stages.intake import start_run
+
+from pipeline_cli.output.errors import CommandError
+
+
+def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
+    """Return the ledger entry of a batch that can be released.
+
+    Raises
+    ------
+    CommandError
+        The batch is not HELD, or its files are no longer those that were held.
+    """
+    entry = table.get_ledger(batch)
+    if entry is None or entry.state is not BatchState.HELD:
+        state = entry.state.value if entry else "not known"
+        raise CommandError(f"Batch {batch} is {state}, not HELD: there is nothing to release.")
+    files = bucket.find_set(batch)
+    if len(files) < len(Kind) or set_version(files) != entry.version:
+        raise CommandError(f"The files of batch {batch} have changed since it was held: nothing was released.")
+    return entry
+
+
+def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
+    """Queue the held set once more, as a run that is not held, and start it.
+
+    Where this breaks off before the run is started, `replay` starts it.
+
+    Raises
+    ------
+    CommandError
+        The batch was replayed or corrected meanwhile.
+    """
+    version = str(held.version)
+    change = functools.partial(ledger.release, version=version, now=datetime.now(UTC))
+    entry = table.update_ledger(held.batch, change)
+    if entry.released != version or entry.version != version:
+        raise CommandError(f"Batch {held.batch} is {entry.state} by now: nothing was released.")
+    start_run(table, workflow, entry)
+    return table.get_ledger(held.batch) or entry
