@@ -68,7 +68,7 @@ def test_the_demo_shows_results_errors_messages_and_what_is_next(pipeline: Stack
     result = run("demo")
     assert result.exit_code == 0, result.output
     assert "COMPLETED" in result.stdout
-    assert "8 customers, 18 orders, 28 items; 12 of 66 records refused." in result.stdout
+    assert "12 of 66 records refused; 2 customers have incomplete totals." in result.stdout
     assert "Reconciled: " in result.stdout
     assert "the first 5 of 8 customers" in result.stdout
     assert "(20 wait" in result.stdout
