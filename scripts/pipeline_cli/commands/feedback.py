@@ -8,49 +8,16 @@ from typing import Annotated, Any
 
 import boto3
 import typer
-from botocore.exceptions import ClientError
-from pipeline.aws.clients import error_code
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import FEEDBACK_PREFIX
 
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.operations.batches import STYLES
+from pipeline_cli.operations.feedback import download, find_verdict
 from pipeline_cli.output import options, terminal
-from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import files_table, incomplete_totals, reconciliation
 
 EXAMPLES = 3
-
-
-def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
-    """Read the verdict on the newest run of a batch.
-
-    Raises
-    ------
-    CommandError
-        There is none yet.
-    """
-    try:
-        verdict: dict[str, Any] = bucket.get_json(f"{FEEDBACK_PREFIX}{batch}/verdict.json")
-    except ClientError as error:
-        if error_code(error) not in ("NoSuchKey", "404"):
-            raise
-        raise CommandError(
-            f"There is no verdict on batch {batch} yet.", "It is written when its run is over, or files are overdue."
-        ) from error
-    return verdict
-
-
-def download(bucket: Bucket, verdict: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Copy the verdict and the files of refused records into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    batch = verdict["batch"]
-    keys = [file["rejects"] for file in verdict["files"].values() if file["rejects"]]
-    return [
-        bucket.fetch(key, folder / f"{batch}_{key.rpartition('/')[2]}")
-        for key in (f"{FEEDBACK_PREFIX}{batch}/verdict.json", *keys)
-    ]
 
 
 def show(verdict: Mapping[str, Any], bucket: str) -> None:

@@ -8,11 +8,10 @@ import typer
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import runs
 from pipeline_cli.operations.batches import headline
 from pipeline_cli.operations.follow import follow
 from pipeline_cli.operations.release import find_held, release
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers, amount
 
@@ -46,11 +45,11 @@ def command(
     terminal.err().print(f"Run {entry.execution} is started.")
     state = entry.state
     if not no_wait:
-        result = follow(target.bucket, target.table, [batch], runs.of(target))[0]
+        result = follow(target, [batch])[0]
         state = result.state
         if result.ledger and not as_json:
             terminal.out().print(headline(result.ledger))
     if as_json:
         terminal.print_json({"batch": batch, "execution": entry.execution, "state": state.value})
     if state is BatchState.FAILED:
-        raise CommandError(f"Batch {batch} FAILED.", f"See: pipeline errors {batch}")
+        raise CommandError(f"Batch {batch} FAILED.", f"See: {hints.command('errors', batch, env=env)}")
