@@ -19,13 +19,8 @@ DEV_READY := $(VENV)/.ready-dev
 # checkov needs packages that the rest has in other versions.
 CHECKOV_READY := build/checkov/.ready
 
-<<<<<<< HEAD
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
-	dead-letters redrive replay republish logs purge bench clean format lock command-docs \
-=======
-.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages errors report \
-	redrive release replay logs purge bench clean format lock command-docs \
->>>>>>> 7c94f13 (Hold a batch of which too many records were refused, mark incomplete totals, and give the partner a verdict)
+	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
 	venv FORCE
 
@@ -92,6 +87,9 @@ republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, w
 
 logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH)
+
+doctor: $(READY) ## | Examine the environment: quotas, alarms, package, dead letters, batches; what to do
+	@$(PIPELINE) doctor
 
 purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except on local)
 	@$(PIPELINE) purge

@@ -162,7 +162,7 @@ def test_a_replay_runs_again_and_sends_nothing(stack: Stack, day: str) -> None:
     stack.upload(files_of(day))
     first, sent = stack.ended(day), stack.counted(day)
 
-    again, started = replay(stack.table, stack.workflow, day)
+    again, started = replay(stack.target, day)
 
     assert started
     assert again.execution == f"{first.execution}-2"

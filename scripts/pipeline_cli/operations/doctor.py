@@ -1,0 +1,66 @@
+"""Examine an environment, reading only: can it be deployed, does it run as built, does anything wait for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pipeline.aws.clients import error_code
+
+from pipeline_cli.operations import doctor_account, doctor_deployment
+from pipeline_cli.operations.findings import Finding, Level
+from pipeline_cli.output.errors import CommandError
+
+if TYPE_CHECKING:
+    from pipeline_cli.deploy.target import Target
+
+Check = Callable[["Target"], Iterable[Finding]]
+
+NOT_HERE = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "NotImplemented"}
+"""Answers of an emulator that lacks a call."""
+
+BEFORE_DEPLOYMENT: dict[str, Check] = {
+    "tools": doctor_account.tools,
+    "lambda quotas": doctor_account.lambda_quotas,
+    "table quotas": doctor_account.table_quotas,
+}
+DEPLOYED: dict[str, Check] = {
+    "largest day": doctor_deployment.largest_day,
+    "alarms": doctor_deployment.alarms,
+    "partner": doctor_deployment.partner,
+    "functions": doctor_deployment.functions,
+    "dead letters": doctor_deployment.dead_letters,
+    "batches": doctor_deployment.batches,
+}
+
+
+def examine(target: Target) -> Iterator[Finding]:
+    """Make every check that can be made; one that can't be made is a finding of its own."""
+    found = list(_made("credentials", doctor_account.credentials, target))
+    yield from found
+    if any(finding.level is Level.PROBLEM for finding in found):
+        return
+    for subject, check in BEFORE_DEPLOYMENT.items():
+        yield from _made(subject, check, target)
+    try:
+        target.outputs  # noqa: B018 (reads what Terraform made)
+    except CommandError as error:
+        yield Finding(Level.WARNING, "deployment", error.message, error.hint)
+        return
+    for subject, check in DEPLOYED.items():
+        yield from _made(subject, check, target)
+
+
+def _made(subject: str, check: Check, target: Target) -> Iterator[Finding]:
+    try:
+        yield from check(target)
+    except ClientError as error:
+        if target.is_local and error_code(error) in NOT_HERE:
+            yield Finding(Level.OK, subject, "the local AWS does not have this")
+        else:
+            yield Finding(Level.WARNING, subject, f"could not be read: {error}", "Sign in with more permissions.")
+    except BotoCoreError as error:
+        yield Finding(Level.PROBLEM, subject, f"could not be read: {error}", "Check the network and the region.")
+    except CommandError as error:
+        yield Finding(Level.PROBLEM, subject, error.message, error.hint)
