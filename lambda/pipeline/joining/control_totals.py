@@ -11,8 +11,10 @@ import duckdb
 
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.sql import Step, query, quoted
+from pipeline.reading.plain import NEEDS_TRIMMING, odd_lines, plain_records_sql
+from pipeline.reading.sql import Step, ask, query, quoted
 from pipeline.reading.steps import records_sql
 
 Connection = duckdb.DuckDBPyConnection
@@ -32,15 +34,56 @@ def create_control_totals(connection: Connection) -> None:
 def read_records(connection: Connection, file: CsvFile) -> None:
     """Read a file once, after its parent was judged, and add its control totals.
 
-    Leaves `<kind>_good`, the records without an error of their own. Those with a reference of their own are kept one
-    by one (reference, customer, records: 1), and `<kind>_repeated` has the references that more than one of them has;
-    the others are summed up by customer (customer, records, amount), without those that have no accepted parent.
+    Leaves `<kind>_good`, the records without an error of their own that have an accepted parent, where one is needed.
+    Those with a reference of their own are kept one by one (reference, customer, records: 1), and `<kind>_repeated` has
+    the references that more than one of them has; the others are summed up by customer (customer, records, amount).
+    """
+    if file.is_plain:
+        _read(connection, file, plain_records_sql(file), NEEDS_TRIMMING)
+        if _is_complete(connection, file):
+            return
+        _forget(connection, file)
+    _read(connection, file, records_sql(file))
+
+
+def _is_complete(connection: Connection, file: CsvFile) -> bool:
+    """Tell whether the fast reading saw each line for what it is, and add the lines that are no records to the totals.
+
+    False where a reference to a parent was not found and has blanks around it, and where a line is missing that has
+    all its cells.
     """
     kind = file.kind
+    if ask(connection, f"SELECT coalesce(bool_or(needs_trimming), false) FROM {kind}_read"):
+        return False
+    rows = connection.execute(f"SELECT sum(records) FROM control_totals WHERE kind = '{kind}'").fetchone()
+    missing = file.lines - file.header.lines - int(rows[0] or 0 if rows else 0)
+    if not missing:
+        return True
+    odd = connection.execute(odd_lines(file)).fetchone()
+    if odd is None or sum(odd) != missing:
+        return False
+    connection.execute(
+        f"""INSERT INTO control_totals (kind, is_blank, code, records)
+        SELECT '{kind}', * FROM (VALUES (true, NULL, {odd[0]}), (false, '{ErrorCode.WRONG_CELL_COUNT}', {odd[1]}))
+            AS odd(is_blank, code, records) WHERE records > 0"""
+    )
+    return True
+
+
+def _forget(connection: Connection, file: CsvFile) -> None:
+    connection.execute(f"DELETE FROM control_totals WHERE kind = '{file.kind}'")
+    connection.execute(f"DROP VIEW {file.kind}_good")
+    connection.execute(f"DROP TABLE {file.kind}_read")
+    connection.execute(f"DROP TABLE IF EXISTS {file.kind}_repeated")
+
+
+def _read(connection: Connection, file: CsvFile, records: str, needs_trimming: str = "false") -> None:
+    kind = file.kind
+    numbered = _numbered_records(file, records, needs_trimming)
     if KINDS[kind].identity:
         connection.execute(
             f"""CREATE TABLE {kind}_read AS
-            SELECT is_blank, code, reference, customer, number, has_id FROM ({_numbered_records(file)})"""
+            SELECT is_blank, code, reference, customer, number, has_id, needs_trimming FROM ({numbered})"""
         )
         _add_control_totals(
             connection,
@@ -62,7 +105,7 @@ def read_records(connection: Connection, file: CsvFile) -> None:
             SELECT reference FROM {kind}_good GROUP BY reference HAVING count(*) > 1"""
         )
     else:
-        connection.execute(f"CREATE TABLE {kind}_read AS {_sums(file)}")
+        connection.execute(f"CREATE TABLE {kind}_read AS {_sums(numbered)}")
         _add_control_totals(connection, kind, f"FROM {kind}_read WHERE is_control_total")
         connection.execute(
             f"""CREATE VIEW {kind}_good AS SELECT customer, records, amount FROM {kind}_read
@@ -79,31 +122,35 @@ def _add_control_totals(connection: Connection, kind: Kind, blocks: str) -> None
     )
 
 
-def _sums(file: CsvFile) -> str:
+def _sums(numbered_records: str) -> str:
     """Return the SQL that sums up a file's records twice in one pass: by customer, and by error."""
     return f"""SELECT customer, is_blank, code, id_block, grouping(code) = 0 AS is_control_total,
-            count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits
-        FROM (SELECT *, {_ID_BLOCK} AS id_block FROM ({_numbered_records(file)}))
+            count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits,
+            bool_or(needs_trimming) AS needs_trimming
+        FROM (SELECT *, {_ID_BLOCK} AS id_block FROM ({numbered_records}))
         GROUP BY GROUPING SETS ((customer), (is_blank, code, id_block))"""
 
 
-def _numbered_records(file: CsvFile) -> str:
+def _numbered_records(file: CsvFile, records: str, needs_trimming: str) -> str:
     """Return the SQL of a file's records with the number of their customer; those not good have no reference."""
     parent = KINDS[file.kind].parent
-    records = Step(
+    step = Step(
         "records",
         f"""SELECT is_blank, code, amount, CASE WHEN is_good THEN {key(file.kind)} END AS reference,
             CASE WHEN is_good THEN {owner(file.kind)} END AS parent, {_row_id(file)}
-        FROM ({records_sql(file)})""",
+        FROM ({records})""",
     )
     if parent is None:
-        return query([records], "*, NULL::UINTEGER AS customer")
+        return query([step], "*, NULL::UINTEGER AS customer, false AS needs_trimming")
     numbered = Step(
         "numbered",
-        f"""SELECT records.*, customer
+        f"""SELECT records.* EXCLUDE (reference), customer,
+            CASE WHEN customer IS NOT NULL THEN records.reference END AS reference,
+            CASE WHEN customer IS NULL AND records.parent IS NOT NULL THEN {needs_trimming} ELSE false END
+                AS needs_trimming
         FROM records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference""",
     )
-    return query([records, numbered])
+    return query([step, numbered])
 
 
 # That row ids are distinct is shown by a bit for each number, in blocks of 64: that takes a tenth of the time and

@@ -32,6 +32,10 @@ class CsvFile:
     lines: int
     """Physical lines, counted in the bytes of the file."""
     may_repeat_header: bool = False
+    is_plain: bool = False
+    """No quotes, a record a line, and each line ends in the same way: `plain` can read it."""
+    new_line: str = r"\n"
+    """How each line ends, as DuckDB writes it."""
     decimal_mark: str = "."
 
     @property

@@ -10,11 +10,11 @@ import duckdb
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.dialect import RefusedFileError, Text, column_names, read_header, read_text
+from pipeline.reading.dialect import Header, RefusedFileError, Text, column_names, read_header, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
 from pipeline.reading.sql import ask
-from pipeline.reading.steps import commas_in_amounts, has_broken_quotes, lines_with
+from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
 
 def read_file(
@@ -49,6 +49,8 @@ def read_file(
         text.has_quotes,
         text.lines,
         text.may_repeat_header,
+        is_plain=_is_plain(text, header),
+        new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
     )
     if (
         not text.is_regular
@@ -65,7 +67,13 @@ def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
     records = rewrite(text, file.header, workdir / f"{file.kind}.records.csv")
     if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
         text.path.unlink()
-    return replace(file, records=records)
+    return replace(file, records=records, is_plain=False, new_line=r"\n")
+
+
+def _is_plain(text: Text, header: Header) -> bool:
+    is_line_by_line = text.is_regular and header.lines == header.skip
+    is_special = text.has_quotes or text.has_long_lines or text.may_repeat_header
+    return is_line_by_line and not is_special and len(header.names) <= MAX_COLUMNS
 
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:

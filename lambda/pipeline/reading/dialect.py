@@ -71,7 +71,10 @@ class Text:
     """Line ends of any kind, and one more where the last line has none."""
     has_quotes: bool
     is_regular: bool
-    """Valid UTF-8 throughout, all lines end with a line feed and none is long."""
+    """Valid UTF-8 throughout, all lines end in the same way, with LF or CRLF, and none is very long."""
+    has_crlf: bool
+    has_long_lines: bool
+    """A line may be longer than a record may be."""
     may_repeat_header: bool
     """A name of the header is there more than once, so that there may be another header."""
     sentinels: Sentinels
@@ -125,7 +128,16 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
     scan.finish()
     sentinels = Sentinels(*_SENTINELS[:_COUNT]) if scan.sentinels_are_free else _free_sentinels(path)
-    return Text(path, scan.lines, scan.has_quotes, scan.is_regular, scan.names > 1, sentinels)
+    return Text(
+        path,
+        scan.lines,
+        scan.has_quotes,
+        scan.is_regular,
+        scan.has_crlf,
+        scan.has_long_lines,
+        scan.names > 1,
+        sentinels,
+    )
 
 
 def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
@@ -157,7 +169,10 @@ class _Scan:
         self.is_regular = True
         self.sentinels_are_free = True
         self.names = 0
+        self.has_crlf = False
+        self.has_long_lines = False
         self._name = name.encode()
+        self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = False
         self._last = b""
@@ -166,23 +181,34 @@ class _Scan:
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         self.lines += self._line_ends(block)
+        self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
         self.has_quotes = self.has_quotes or b'"' in block
         self.sentinels_are_free = self.sentinels_are_free and not any(
             sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT]
         )
-        self.is_regular = self.is_regular and b"\r" not in block and self._is_utf8(block) and self._is_short(block)
+        self.is_regular = self.is_regular and self._is_utf8(block) and self._is_short(block, BLOCK)
         self._count_names(block)
         self._last = block[-len(self._name) :]
 
     def finish(self) -> None:
         self.lines += not self._last.endswith((b"\n", b"\r"))
-        self.is_regular = self.is_regular and not self._pending
+        self.has_crlf = self._crlf > 0
+        self.is_regular = (
+            self.is_regular and not self._pending and self._cr == self._crlf and self._crlf in (0, self._lf)
+        )
 
     def _line_ends(self, block: bytes) -> int:
-        count = block.count(b"\n")
-        if b"\r" in block:
-            count += block.count(b"\r") - block.count(b"\r\n")
-        return count - (self._last.endswith(b"\r") and block.startswith(b"\n"))
+        lf = block.count(b"\n")
+        self._lf += lf
+        crlf = int(self._last.endswith(b"\r") and block.startswith(b"\n"))
+        if b"\r" not in block:
+            self._crlf += crlf
+            return lf - crlf
+        cr = block.count(b"\r")
+        crlf += block.count(b"\r\n")
+        self._cr += cr
+        self._crlf += crlf
+        return lf + cr - crlf
 
     def _count_names(self, block: bytes) -> None:
         # Lower case takes ten times as long as all else here, and nearly no block needs it.
@@ -201,8 +227,9 @@ class _Scan:
         self._pending = bool(self._decoder.getstate()[0])
         return True
 
-    def _is_short(self, block: bytes) -> bool:
-        return len(block) < BLOCK or b"\n" in block
+    def _is_short(self, block: bytes, length: int) -> bool:
+        """Tell whether each whole piece of this length has a line end; then no line is twice as long."""
+        return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
 
 
 def _free_sentinels(path: Path) -> Sentinels:

@@ -20,11 +20,11 @@ from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 AMOUNT = "DECIMAL(18,4)"
 
 _WORD = "[0-9A-Za-z]"
-_MAX_COLUMNS = 200
+MAX_COLUMNS = 200
 """With more of them the form of a clean record would become too large an expression."""
 _NOTHING = r"[^\x00-\x{10FFFF}]"
-_PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
-_SHORT_INTEGER = "-?[0-9]{1,18}"
+PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
+SHORT_INTEGER = "-?[0-9]{1,18}"
 
 
 def records_sql(file: CsvFile, lines: str | None = None) -> str:
@@ -151,7 +151,7 @@ def scan(file: CsvFile) -> str:
     # By default a buffer is 16 times the longest line, which is more memory than reading by line needs.
     return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
         skip = {file.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(file.sentinels.cell)},
-        quote = '', escape = '', comment = '', new_line = '\\n', compression = 'none',
+        quote = '', escape = '', comment = '', new_line = '{file.new_line}', compression = 'none',
         max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 
@@ -186,7 +186,7 @@ def _plain_text(file: CsvFile, cell: str) -> str:
 
 def _clean_form(file: CsvFile) -> str:
     """Return the regular expression of a clean record."""
-    if len(file.header.names) > _MAX_COLUMNS:
+    if len(file.header.names) > MAX_COLUMNS:
         return _NOTHING
     columns = {file.header.positions[column.name]: column for column in file.columns}
     delimiter = _escaped(file.header.delimiter)
@@ -194,16 +194,21 @@ def _clean_form(file: CsvFile) -> str:
     for position in range(1, len(file.header.names) + 1):
         column = columns.get(position, Column(""))
         form = {
-            ColumnType.REFERENCE: _PLAIN_REFERENCE,
-            ColumnType.INTEGER: _SHORT_INTEGER,
-            ColumnType.TIMESTAMP: _SHORT_INTEGER,
-            ColumnType.AMOUNT: f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}][0-9]{{1,4}})?",
+            ColumnType.REFERENCE: PLAIN_REFERENCE,
+            ColumnType.INTEGER: SHORT_INTEGER,
+            ColumnType.TIMESTAMP: SHORT_INTEGER,
+            ColumnType.AMOUNT: amount_form(file),
             ColumnType.TEXT: rf'[^{delimiter}"\x00-\x1f]*',
         }[column.type]
         if column.name == ROW_ID:
-            form = f"(?:{_PLAIN_REFERENCE})?"
+            form = f"(?:{PLAIN_REFERENCE})?"
         forms.append(f'(?:{form}|"{form}")' if file.has_quotes else form)
     return delimiter.join(forms)
+
+
+def amount_form(file: CsvFile) -> str:
+    """Return the regular expression of an amount that needs no trimming."""
+    return f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}][0-9]{{1,4}})?"
 
 
 def _amount(file: CsvFile) -> str:

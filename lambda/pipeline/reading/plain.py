@@ -1,0 +1,94 @@
+"""The fast way through a plain file: DuckDB's own CSV reader, short regular expressions on single cells.
+
+A file is plain where no quote is in it and every line ends in the same way, LF or CRLF: then a line is a record, and
+each delimiter ends a cell. Lines with another number of cells than the header has, and blank ones, don't come out of
+this reading: they are counted apart (`odd_lines`), and are looked at by line, as all records that are refused.
+"""
+
+from __future__ import annotations
+
+from pipeline.model.data_model import KINDS, ROW_ID, Column, ColumnType
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.dialect import BLOCK
+from pipeline.reading.rules import MAX_REFERENCE, rules
+from pipeline.reading.sql import Step, file_literal, literal, query, quoted
+from pipeline.reading.steps import AMOUNT, PLAIN_REFERENCE, SHORT_INTEGER, amount_form, scan
+
+NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
+"""Condition on a reference to a parent that has blanks around it: `plain_records_sql` leaves it as it is."""
+
+
+def plain_records_sql(file: CsvFile) -> str:
+    """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
+
+    A reference to a parent may have blanks around it that the rules trim (`NEEDS_TRIMMING`), and where it is empty
+    or too long, that is not seen here: no accepted record has such a reference.
+    """
+    return query([_cells_step(file), _columns_step(file), _judged_step(file)])
+
+
+def odd_lines(file: CsvFile) -> str:
+    """Count the lines that are no records of `plain_records_sql`: blank ones, and those with other than all cells."""
+    cells = f"count_of(line, {literal(file.header.delimiter)}) + 1"
+    return f"""SELECT count(*) FILTER (is_blank(line)),
+            count(*) FILTER (NOT is_blank(line) AND {cells} <> {len(file.header.names)})
+        FROM {scan(file)}"""
+
+
+def _cells_step(file: CsvFile) -> Step:
+    """Name the cells, as they stand in the file; an empty one is no NULL."""
+    columns = ", ".join(f"'{position}': 'VARCHAR'" for position in range(1, len(file.header.names) + 1))
+    cells = ", ".join(f'"{file.header.positions[column.name]}" AS {quoted(column.name)}' for column in file.columns)
+    return Step(
+        "cells",
+        f"""SELECT {cells} FROM read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
+            skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
+            quote = '', escape = '', comment = '', new_line = '{file.new_line}', compression = 'none',
+            nullstr = {literal(file.sentinels.newline)}, ignore_errors = true,
+            max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})""",
+    )
+
+
+def _columns_step(file: CsvFile) -> Step:
+    """Add is_clean: the cells need no trimming and are valid, but for a reference to a parent."""
+    forms = " AND ".join(filter(None, (_clean_form(file, column) for column in file.columns)))
+    columns = ", ".join(
+        name
+        if column.type is ColumnType.TEXT and column.name != ROW_ID
+        else f"CASE WHEN is_clean THEN {name} ELSE trimmed({name}) END AS {name}"
+        for column, name in ((column, quoted(column.name)) for column in file.columns)
+    )
+    return Step("columns", f"SELECT is_clean, {columns} FROM (SELECT *, {forms or 'true'} AS is_clean FROM cells)")
+
+
+def _clean_form(file: CsvFile, column: Column) -> str | None:
+    name = quoted(column.name)
+    match column.type:
+        case ColumnType.REFERENCE if column.name == KINDS[file.kind].identity or not _is_parent(file, column):
+            return f"strlen({name}) <= {MAX_REFERENCE} AND regexp_full_match({name}, '{PLAIN_REFERENCE}')"
+        case ColumnType.INTEGER | ColumnType.TIMESTAMP:
+            return f"regexp_full_match({name}, '{SHORT_INTEGER}')"
+        case ColumnType.AMOUNT:
+            return f"regexp_full_match({name}, '{amount_form(file)}')"
+        case _:
+            return None
+
+
+def _is_parent(file: CsvFile, column: Column) -> bool:
+    parent = KINDS[file.kind].parent
+    return parent is not None and parent[1] == column.name
+
+
+def _judged_step(file: CsvFile) -> Step:
+    broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in rules(file) if rule.column)
+    amount = f"CAST(NULL AS {AMOUNT})"
+    for column in file.columns:
+        if column.type is ColumnType.AMOUNT:
+            cell, mark = quoted(column.name), literal(file.decimal_mark)
+            amount = f"CASE WHEN is_clean OR is_amount({cell}, {mark}) THEN as_amount({cell}, {mark}) END"
+    return Step(
+        "judged",
+        f"""SELECT *, code IS NULL AS is_good, false AS is_blank
+        FROM (SELECT *, {amount} AS amount, CASE WHEN is_clean THEN NULL::error_code {broken} END AS code
+            FROM columns)""",
+    )
