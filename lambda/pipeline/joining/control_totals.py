@@ -11,10 +11,9 @@ import duckdb
 
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
-from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.plain import NEEDS_TRIMMING, odd_lines, plain_records_sql
-from pipeline.reading.sql import Step, ask, query, quoted
+from pipeline.reading.plain import NEEDS_TRIMMING, plain_records_sql
+from pipeline.reading.sql import Step, query, quoted
 from pipeline.reading.steps import records_sql
 
 Connection = duckdb.DuckDBPyConnection
@@ -47,26 +46,22 @@ def read_records(connection: Connection, file: CsvFile) -> None:
 
 
 def _is_complete(connection: Connection, file: CsvFile) -> bool:
-    """Tell whether the fast reading saw each line for what it is, and add the lines that are no records to the totals.
+    """Tell whether the fast reading saw each line for what it is, and add the blank lines at the end to the totals.
 
-    False where a reference to a parent was not found and has blanks around it, and where a line is missing that has
-    all its cells.
+    False where a reference to a parent was not found and has blanks around it, and where any other line is missing.
     """
     kind = file.kind
-    if ask(connection, f"SELECT coalesce(bool_or(needs_trimming), false) FROM {kind}_read"):
+    rows = connection.execute(
+        f"""SELECT (SELECT sum(records) FROM control_totals WHERE kind = '{kind}'),
+            (SELECT bool_or(needs_trimming) FROM {kind}_read)"""
+    ).fetchone()
+    records, needs_trimming = rows or (None, None)
+    if needs_trimming or file.lines - file.header.lines - file.blank_end != (records or 0):
         return False
-    rows = connection.execute(f"SELECT sum(records) FROM control_totals WHERE kind = '{kind}'").fetchone()
-    missing = file.lines - file.header.lines - int(rows[0] or 0 if rows else 0)
-    if not missing:
-        return True
-    odd = connection.execute(odd_lines(file)).fetchone()
-    if odd is None or sum(odd) != missing:
-        return False
-    connection.execute(
-        f"""INSERT INTO control_totals (kind, is_blank, code, records)
-        SELECT '{kind}', * FROM (VALUES (true, NULL, {odd[0]}), (false, '{ErrorCode.WRONG_CELL_COUNT}', {odd[1]}))
-            AS odd(is_blank, code, records) WHERE records > 0"""
-    )
+    if file.blank_end:
+        connection.execute(
+            f"INSERT INTO control_totals (kind, is_blank, records) VALUES ('{kind}', true, {file.blank_end})"
+        )
     return True
 
 

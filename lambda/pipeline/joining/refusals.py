@@ -17,6 +17,7 @@ from pipeline.joining.control_totals import key, owner
 from pipeline.joining.rules_between_records import JUDGED_COLUMNS, judged_candidates
 from pipeline.joining.sentences import with_reasons
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
 from pipeline.reading.sql import Step, ask, file_literal, literal, query, quoted
@@ -214,8 +215,11 @@ def _accepted(kind: Kind) -> str:
         else f"""SELECT reference, min(customer) FROM {kind}_good SEMI JOIN ({stands}) USING (reference)
             GROUP BY reference"""
     )
+    # Of the candidates, those without an accepted parent are not among the good ones.
+    repeated = f"'{ErrorCode.DUPLICATE_ID}', '{ErrorCode.DUPLICATE_REFERENCE}'"
     return f"""SELECT reference, customer FROM {kind}_good
-        WHERE reference NOT IN (SELECT reference FROM {kind}_judged WHERE own_code IS NULL)
+        WHERE reference NOT IN (SELECT reference FROM {kind}_judged
+            WHERE own_code IS NULL AND (code IS NULL OR code IN ({repeated})))
         UNION ALL {numbered}"""
 
 

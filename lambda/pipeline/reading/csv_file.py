@@ -34,6 +34,8 @@ class CsvFile:
     may_repeat_header: bool = False
     is_plain: bool = False
     """No quotes, a record a line, and each line ends in the same way: `plain` can read it."""
+    blank_end: int = 0
+    """Empty lines at the end of the file."""
     new_line: str = r"\n"
     """How each line ends, as DuckDB writes it."""
     decimal_mark: str = "."

@@ -50,6 +50,7 @@ def read_file(
         text.lines,
         text.may_repeat_header,
         is_plain=_is_plain(text, header),
+        blank_end=text.blank_end,
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
     )
     if (

@@ -75,6 +75,8 @@ class Text:
     has_crlf: bool
     has_long_lines: bool
     """A line may be longer than a record may be."""
+    blank_end: int
+    """Empty lines at the end of the file, as far as they lie in its last block and follow others there."""
     may_repeat_header: bool
     """A name of the header is there more than once, so that there may be another header."""
     sentinels: Sentinels
@@ -135,6 +137,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         scan.is_regular,
         scan.has_crlf,
         scan.has_long_lines,
+        scan.blank_end,
         scan.names > 1,
         sentinels,
     )
@@ -171,6 +174,7 @@ class _Scan:
         self.names = 0
         self.has_crlf = False
         self.has_long_lines = False
+        self.blank_end = 0
         self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -188,6 +192,8 @@ class _Scan:
         )
         self.is_regular = self.is_regular and self._is_utf8(block) and self._is_short(block, BLOCK)
         self._count_names(block)
+        end = block.replace(b"\r\n", b"\n") if block.endswith(b"\r\n\r\n") else block
+        self.blank_end = max(len(end) - len(end.rstrip(b"\n")) - 1, 0)
         self._last = block[-len(self._name) :]
 
     def finish(self) -> None:

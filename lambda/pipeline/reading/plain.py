@@ -2,7 +2,7 @@
 
 A file is plain where no quote is in it and every line ends in the same way, LF or CRLF: then a line is a record, and
 each delimiter ends a cell. Lines with another number of cells than the header has, and blank ones, don't come out of
-this reading: they are counted apart (`odd_lines`), and are looked at by line, as all records that are refused.
+this reading, and near them DuckDB's reader may lose others: so the file is read by line where any line is missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
-from pipeline.reading.steps import AMOUNT, PLAIN_REFERENCE, SHORT_INTEGER, amount_form, scan
+from pipeline.reading.steps import AMOUNT, PLAIN_REFERENCE, SHORT_INTEGER, amount_form
 
 NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
 """Condition on a reference to a parent that has blanks around it: `plain_records_sql` leaves it as it is."""
@@ -25,14 +25,6 @@ def plain_records_sql(file: CsvFile) -> str:
     or too long, that is not seen here: no accepted record has such a reference.
     """
     return query([_cells_step(file), _columns_step(file), _judged_step(file)])
-
-
-def odd_lines(file: CsvFile) -> str:
-    """Count the lines that are no records of `plain_records_sql`: blank ones, and those with other than all cells."""
-    cells = f"count_of(line, {literal(file.header.delimiter)}) + 1"
-    return f"""SELECT count(*) FILTER (is_blank(line)),
-            count(*) FILTER (NOT is_blank(line) AND {cells} <> {len(file.header.names)})
-        FROM {scan(file)}"""
 
 
 def _cells_step(file: CsvFile) -> Step:

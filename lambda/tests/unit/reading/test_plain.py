@@ -1,0 +1,112 @@
+"""The fast way through plain files: the same verdicts as by line, also where it must give way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day
+from pipeline.joining import control_totals
+from pipeline.model.data_model import Kind
+from pipeline.reading import plain
+from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_file
+from pipeline.reading.dialect import BLOCK
+from pipeline.reading.sql import open_database
+
+ODD = b"\no1\n,,,\n   \no1,pen,1,2,3\no1;pen;1;2\n\t\n"
+
+
+def understand(content: bytes, directory: Path) -> CsvFile:
+    path = directory / "items.csv"
+    path.write_bytes(content)
+    with open_database(directory, 200, 1) as connection:
+        return read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv", path), directory)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_plain"),
+    [
+        (ITEMS, True),
+        (ITEMS.replace(b"\n", b"\r\n"), True),
+        (ITEMS.replace(b"\n", b"\r\n").rstrip(), True),
+        (ITEMS + ODD, True),
+        (b"\xef\xbb\xbf" + ITEMS, True),
+        (ITEMS.replace(b"\n", b"\r"), False),
+        (ITEMS.replace(b"\n", b"\r\n", 1), False),
+        (ITEMS + b"o1,pen,1,1\r", False),
+        (ITEMS + b'o1,5" pen,1,1\n', False),
+        (ITEMS + ITEMS, False),
+        (ITEMS + b"o1,\xff,1,1\n", False),
+        (ITEMS + b"o1," + b"x" * BLOCK + b",1,1\n", False),
+    ],
+)
+def test_a_file_is_plain_where_every_line_is_a_record_of_unquoted_cells(
+    tmp_path: Path, content: bytes, is_plain: bool
+) -> None:
+    assert understand(content, tmp_path).is_plain == is_plain
+
+
+@pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"", b"o1,pen,1,1"])
+def test_lines_that_are_no_records_are_found_by_line(new_line: bytes, bom: bytes, end: bytes) -> None:
+    content = bom + (ITEMS + ODD + b"o1,pen,1,0.5\n" + ODD + end).replace(b"\n", new_line)
+    observed = assert_agrees_with_reference(day(items=content))
+    assert observed.summary["files"]["items"]["blank_lines"] == 4
+    assert observed.summary["files"]["items"]["refused_by_code"] == {"empty_reference": 2, "wrong_cell_count": 8}
+
+
+@pytest.mark.parametrize("cell", [" o1", "o1\t", "\u00a0o1 ", "o1", "o9", "", " ", "x" * 1025, "O1"])
+def test_references_to_a_parent_are_trimmed_where_they_need_it(cell: str) -> None:
+    observed = assert_agrees_with_reference(day(items=ITEMS + f"{cell},pen,1,1\no9,pen,1,1\n".encode()))
+    assert observed.customers["c1"][1] == 87.5 + (cell.strip() == "o1")
+    orders = ORDERS + f"{cell.replace('o', 'c')},x,o3,1\nc1,x,o3,1\n".encode()
+    assert_agrees_with_reference(day(orders=orders, items=ITEMS + b"o3,pen,1,1\n"))
+
+
+def test_numbers_and_own_references_are_trimmed_where_they_need_it() -> None:
+    observed = assert_agrees_with_reference(
+        day(
+            CUSTOMERS + b" c3 ,a,b,c\n\xc2\xa0,a,b,c\n" + b"y" * 1024 + b",a,b,c\n" + b"y" * 1025 + b",a,b,c\n",
+            ORDERS + b"c3,x, o3,\t5 \nc3,x,o\xe9\xa0\x81,0x5\nc1,x,o3,7\n",
+            ITEMS + b"o3,pen, 1 , 2.5\no3,pen,1 1,1\no3,pen,9223372036854775808,1\no3,pen,00000000000000000000007,-0\n",
+        )
+    )
+    assert observed.customers["c3"] == (1, 2.5)
+
+
+@pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n\n"])
+def test_blank_lines_at_the_end_are_counted_without_a_reading_by_line(
+    tmp_path: Path, new_line: bytes, end: bytes
+) -> None:
+    content = (ITEMS + end).replace(b"\n", new_line)
+    assert understand(content, tmp_path).blank_end == len(end)
+    observed = assert_agrees_with_reference(day(items=content))
+    assert observed.summary["files"]["items"]["blank_lines"] == len(end)
+
+
+def test_a_file_of_which_a_line_is_missing_is_read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten = []
+    forget = control_totals._forget
+    monkeypatch.setattr(control_totals, "_forget", lambda *them: (forgotten.append(them[1].kind), forget(*them)))
+    assert_agrees_with_reference(day(items=ITEMS + b"o1,pen\n"))
+    assert forgotten == [Kind.ITEMS]
+
+
+@pytest.mark.parametrize("blocks", [100, 1000, 4000])
+def test_no_line_is_lost_or_doubled_where_a_read_buffer_ends(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    monkeypatch.setattr(plain, "BLOCK", blocks)
+    monkeypatch.delattr(control_totals, "_forget")
+    items = ITEMS + b"".join(b"o1,%s,1,0.%d\n" % (b"x" * (number % 50), number) for number in range(9000))
+    assert_agrees_with_reference(day(items=items))
+
+
+@pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
+def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
+    monkeypatch: pytest.MonkeyPatch, new_line: bytes
+) -> None:
+    monkeypatch.delattr(control_totals, "_forget")
+    items = ITEMS + b"o1,pen,x,1\no9,pen,1,x\n,pen,1,1\n" + b"o1,pen,1,0.5\n" * 5000 + b"\n\n"
+    assert_agrees_with_reference(day(items=items.replace(b"\n", new_line)))
