@@ -32,8 +32,8 @@ help: ## | List the targets
 demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
 	@$(PIPELINE) demo
 
-test: $(DEV_READY) ## | Run every test but test-privileges, with the coverage gate
-	@$(PYTHON) -m pytest -m "not privileges" -n 2 --dist loadgroup --cov --cov-report=term-missing $(ARGS)
+test: $(DEV_READY) ## [ARGS="-k name"] | Run every test but test-privileges, with the coverage gate; with ARGS only those
+	@$(PYTHON) -m pytest -m "not privileges" -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
@@ -99,7 +99,7 @@ bench: $(DEV_READY) ## [ARGS="transform --quick"] | Measure it and write docs/pe
 
 clean: ## | Stop the local AWS and remove everything that make made
 	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PIPELINE) local down >/dev/null; fi
-	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info report.html report_[0-9]*.html
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ For developers

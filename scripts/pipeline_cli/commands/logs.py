@@ -27,6 +27,7 @@ LEVELS = {"DEBUG": "dim", "INFO": "cyan", "WARNING": "yellow", "ERROR": "bold re
 ALWAYS_THERE = {
     "level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size",
     "function_arn", "function_request_id", "xray_trace_id", "exception_name", "exception", "stack_trace",
+    "errorMessage", "errorType", "stackTrace", "requestId",
 }  # fmt: skip
 """Fields of a JSON log line that are shown in their own place, or not at all."""
 LAMBDA_NOISE = ("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START", "XRAY TraceId")
@@ -87,8 +88,14 @@ def is_noise(text: str) -> bool:
 
 
 def is_trace(text: str) -> bool:
-    """Tell whether a line belongs to a traceback that is not part of a JSON line; the line after it says the error."""
-    return text.startswith((" ", "Traceback "))
+    """Tell whether a line belongs to a traceback that was logged line by line; the line after it says the error."""
+    return text.startswith((" ", "Traceback ")) and not without_trace(text)
+
+
+def without_trace(text: str) -> str:
+    """Return a text in one line, without the lines of a traceback in it: of an exception, its name and message."""
+    lines = re.split(r"[\r\n]+", text)
+    return " ".join(line for line in lines if line and not line.startswith((" ", "Traceback ")))
 
 
 def seconds(text: str) -> float:
@@ -105,21 +112,24 @@ def seconds(text: str) -> float:
     return int(match[1]) * UNITS[match[2]]
 
 
-def line(event: Event) -> str:
-    """Put an event into one line of markup."""
+def line(event: Event, *, full: bool = False) -> str:
+    """Put an event into one line of markup; with `full`, a traceback follows it."""
     fields = event.fields
     moment = datetime.fromtimestamp(event.moment / 1000, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
     level = str(fields.get("level", ""))
     style = LEVELS.get(level, "dim")
     extra = " ".join(f"{name}={_short(value)}" for name, value in fields.items() if name not in ALWAYS_THERE)
+    message = _short(fields.get("message", fields.get("errorMessage", "")))
     parts = [
-        f"[dim]{moment}[/] [magenta]{event.function:<9}[/] [{style}]{level:<7}[/]",
-        terminal.shown(_short(fields.get("message", ""))),
+        f"[dim]{moment}Z[/] [magenta]{event.function:<9}[/] [{style}]{level:<7}[/]",
+        terminal.shown(message if full else without_trace(message)),
         f"[dim]{terminal.shown(extra)}[/]" if extra else "",
     ]
-    if "exception_name" in fields:
-        parts.append(f"[red]{terminal.shown(fields['exception_name'])}[/]")
-    return " ".join(part for part in parts if part)
+    trace = str(fields.get("exception", ""))
+    if error := without_trace(trace) or fields.get("exception_name") or fields.get("errorType"):
+        parts.append(f"[red]{terminal.shown(error)}[/]")
+    text = " ".join(part for part in parts if part)
+    return f"{text}\n[dim]{terminal.shown(trace)}[/]" if full and trace else text
 
 
 def _short(value: Any) -> str:
@@ -133,7 +143,7 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show what the functions logged, all in the order of time. With --json: the log lines as they are.
+    """Show what the functions logged, all in the order of time (UTC). With --json: the log lines as they are.
 
     Example: pipeline logs 20220131 --since 2h
 
@@ -148,6 +158,6 @@ def command(
         if as_json:
             terminal.print_line(event.text)
         else:
-            out.print(line(event), soft_wrap=True)
+            out.print(line(event, full=full), soft_wrap=True)
     if not count:
         terminal.err().print(f"Nothing was logged in the last {since}{f' about {batch}' if batch else ''}.")

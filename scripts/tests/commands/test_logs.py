@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from pipeline_cli.commands.logs import Event, line, seconds
+from pipeline_cli.commands.logs import Event, is_trace, line, seconds
 from pipeline_cli.output.errors import UsageError
 
 from scripts.tests.support import Run, Stack
@@ -79,3 +79,30 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
 def test_a_line_that_is_no_json_is_shown_as_it_is() -> None:
     assert "plain text" in line(Event(0, "intake", "plain text"))
     assert "[1, 2]" in line(Event(0, "intake", "[1, 2]")).replace("\\", "")
+
+
+TRACE = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    raise ValueError("no")\nValueError: no'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"level": "ERROR", "message": "failed", "exception": TRACE, "exception_name": "ValueError"}),
+        json.dumps({"level": "ERROR", "errorMessage": "no", "errorType": "ValueError", "stackTrace": ["File x.py"]}),
+        TRACE,
+        "[ERROR] ValueError: no\r" + TRACE.replace("\n", "\r"),
+    ],
+)
+def test_an_exception_is_one_line_that_says_the_error(text: str) -> None:
+    assert not is_trace(text)
+    shown = line(Event(0, "transform", text))
+    assert "\n" not in shown
+    assert "ValueError" in shown
+    assert "no" in shown
+    assert "x.py" not in shown
+    assert shown.startswith("[dim]01-01 00:00:00.000Z[/]"), "times are UTC and say so"
+
+
+def test_a_full_log_has_the_traceback() -> None:
+    event = Event(0, "transform", json.dumps({"message": "failed", "exception": TRACE, "exception_name": "ValueError"}))
+    assert 'File "x.py", line 1' in line(event, full=True)
