@@ -1,0 +1,65 @@
+"""The messages that delivering a day's chunks sends, as lines of JSON: the same bytes as `publish` makes, but in bulk.
+
+A result's put request holds the very texts of its message's body, so whole chunks are rewritten by replacing what
+stands around them. That takes a tenth of the time of parsing each request.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from pipeline.joining.chunks import Chunk
+from pipeline.model.items import REFUSED_RECORDS, customer_key, put_item
+from pipeline.model.messages import message_for
+
+CUSTOMER_MESSAGE = b'{"type":"customer_message",'
+
+_BEFORE = re.compile(
+    rb'\{"PutRequest":\{"Item":\{"pk":\{"S":"%s[^"]*"\},"sk":\{"S":"batch#\d{8}"\},"customer_reference":\{"S":'
+    % customer_key("").encode()
+)
+_REFUSED_RECORDS = re.compile(rb',"%s":\{"N":"\d+"\}' % REFUSED_RECORDS.encode())
+_BETWEEN = (
+    (b'"},"number_of_orders":{"N":"', b'","number_of_orders":'),
+    (b'"},"total_amount_spent":{"N":"', b',"total_amount_spent":'),
+    (b'"}}}}\n', b"}\n"),
+)
+
+# A backslash escapes something that may look like what is replaced. JSON takes the two non-characters as they are,
+# SQS does not: `message_for` escapes them.
+_UNLIKE = (b"\\", "\ufffe".encode(), "\uffff".encode())
+
+
+def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    """Yield the bodies of the messages, one a line, in blocks of whole lines: those of customers first, then errors.
+
+    A block that begins with `CUSTOMER_MESSAGE` and has several lines holds customer messages only.
+    """
+    for chunk in chunks:
+        content = chunk.path.read_bytes()
+        block = _customer_messages(content, chunk.records)
+        if block is not None:
+            yield block
+        else:
+            for line in content.split(b"\n")[:-1]:
+                yield _customer_messages(line + b"\n", 1) or _message(line)
+
+
+def _customer_messages(requests: bytes, records: int) -> bytes | None:
+    """Rewrite put requests of customers' results; None where any line is something else or needs a closer look."""
+    if any(unlike in requests for unlike in _UNLIKE):
+        return None
+    if REFUSED_RECORDS.encode() in requests:
+        requests = _REFUSED_RECORDS.sub(b"", requests)
+    lines, found = _BEFORE.subn(CUSTOMER_MESSAGE + b'"customer_reference":', requests)
+    for before, after in _BETWEEN:
+        lines = lines.replace(before, after)
+    # Any attribute that is not known here still has its type beside it.
+    return lines if found == records and b'":{"' not in lines else None
+
+
+def _message(line: bytes) -> bytes:
+    item = put_item(line)
+    message = message_for(item) if item else None
+    return message.body.encode() + b"\n" if message else b""
