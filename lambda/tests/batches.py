@@ -49,7 +49,7 @@ def run(files: Mapping[Kind, bytes], directory: Path, previous: Previous | None 
         "memory_mb": 200,
         "threads": 2,
         "max_error_messages": 1_000_000,
-        "rejects_location": "feedback/",
+        "rejects_location": lambda: "feedback/",
     } | options
     return process(BATCH, sources, directory / "work", Options(**chosen), previous)
 

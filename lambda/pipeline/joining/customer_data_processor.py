@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ class Options:
     """Record errors of a file that become messages of their own."""
     max_refused_percent: int | None = None
     """Share of a file's records that may be refused before the batch is held; None holds nothing."""
-    rejects_location: str = ""
-    """Prefix under which the files of refused records will be found, for the sentence that names one."""
+    rejects_location: Callable[[], str] = str
+    """Returns the prefix under which the files of refused records will be found; asked where a sentence names one."""
     max_unpacked: int | None = None
     """Bytes that a gzip file may unpack to; one that holds more is refused."""
     keep_files: bool = True
@@ -240,7 +240,7 @@ class _Run:
         reported = min(counts.refused, self._options.max_error_messages)
         if reported < counts.refused:
             code = ErrorCode.TOO_MANY_ERRORS
-            rejects = f"{self._options.rejects_location}{rejects_name(file.kind)}"
+            rejects = f"{self._options.rejects_location()}{rejects_name(file.kind)}"
             reason = SENTENCES[code].format(refused=counts.refused, reported=reported, rejects=rejects)
             self._add_file_error(file.kind, file.name, code, reason)
         return reported

@@ -157,7 +157,7 @@ def _process(
         chunk_records=settings.chunk_records,
         max_error_messages=settings.max_error_messages,
         max_refused_percent=max_refused_percent,
-        rejects_location=run.rejects_prefix(),
+        rejects_location=run.rejects_prefix,
         # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
         max_unpacked=(room - needed) // 2,
         keep_files=False,

@@ -5,6 +5,7 @@ Partners use it before they send: it writes the very messages that the output qu
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,75 +14,56 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, Any, TextIO
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Annotated, Any, BinaryIO
 
 import typer
-from pipeline.errors import PipelineError
-from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, messages, process
+from pipeline.errors import PipelineError, ResourceLimitError
+from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
+from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
 from pipeline.ledger import SourceObject, set_version
-from pipeline.model.data_model import FEEDBACK_PREFIX, Kind, parse_file_name
+from pipeline.model.data_model import FEEDBACK_PREFIX, Kind
 
 from pipeline_cli.operations.batch_errors import group, show
-from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import UsageError
+from pipeline_cli.operations.day_folder import DayFolder, look
+from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
 
 MEMORY_MB = 1024
 MAX_REFUSED_PERCENT = 20
 """As the pipeline does unless its max_refused_percent is set otherwise."""
 STANDARD_OUTPUT = Path("-")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
 
 
-def find_files(folder: Path, batch: str = "") -> tuple[str, dict[Kind, Path]]:
-    """Find the three files of a batch in a folder; without a name, of the only batch that is there.
+class NotCheckedError(CommandError):
+    """The check itself could not be done: the files may be right."""
 
-    Raises
-    ------
-    UsageError
-        The folder holds no batch, several, not all three files of it, or one of them twice.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder.")
-    known = [(path, parse_file_name(path.name)) for path in sorted(folder.iterdir()) if path.is_file()]
-    batches = sorted({file.batch for _, file in known if file})
-    if not batch:
-        if len(batches) > 1:
-            raise UsageError(f"{folder} holds several days: {', '.join(batches)}.", "Choose one with --batch.")
-        if not batches:
-            raise UsageError(f"{folder} holds no file named like customers_YYYYMMDD.csv, orders_… or items_….")
-        (batch,) = batches
-    found: dict[Kind, Path] = {}
-    for path, file in known:
-        if file is None or file.batch != batch:
-            continue
-        if file.kind in found:
-            raise UsageError(f"{found[file.kind]} and {path} are the same file twice.", "Remove one of them.")
-        found[file.kind] = path
-    missing = [f"{kind}_{batch}.csv" for kind in Kind if kind not in found]
-    if missing:
-        raise UsageError(f"The set of {batch} is not complete: {folder} has no {' and no '.join(missing)} (nor .gz).")
-    return batch, found
+    exit_code = 4
 
 
-def run(batch: str, files: Mapping[Kind, Path], workdir: Path) -> Outcome:
+def run(batch: str, files: Mapping[Kind, Path], workdir: Path, memory_mb: int = MEMORY_MB) -> Outcome:
     """Transform the files just as the pipeline does.
 
     Raises
     ------
-    UsageError
-        The transform itself failed.
+    NotCheckedError
+        Memory or disk did not suffice, or the transform found a fault of its own.
     """
-    options = Options(
-        memory_mb=MEMORY_MB,
+    chosen = Options(
+        memory_mb=memory_mb,
         threads=os.cpu_count() or 1,
         max_refused_percent=MAX_REFUSED_PERCENT,
-        rejects_location=f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
+        # To know the version, every byte is read once more: only where a sentence names it.
+        rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
-        return process(batch, {kind: SourceFile(path.name, path) for kind, path in files.items()}, workdir, options)
+        return process(batch, {kind: SourceFile(path.name, path) for kind, path in files.items()}, workdir, chosen)
     except PipelineError as error:
-        raise UsageError(f"The files of {batch} could not be checked: {error}.") from error
+        hint = _MORE_ROOM if isinstance(error, ResourceLimitError) else ""
+        raise NotCheckedError(f"The check of {batch} was not finished: {error}.", hint) from error
 
 
 def _version(files: Mapping[Kind, Path]) -> str:
@@ -94,24 +76,86 @@ def _version(files: Mapping[Kind, Path]) -> str:
     return set_version(sources)
 
 
-def exit_code(outcome: Outcome) -> int:
-    """0 where all is well, 1 where records were refused, 2 where a file could not be used, 3 where the day is held."""
-    if outcome.state == "REFUSED":
-        return 2
-    if outcome.state == "HELD":
-        return 3
-    return 1 if outcome.summary.errors else 0
+@contextmanager
+def enough_room(what: str) -> Iterator[None]:
+    """Say in one sentence where the disk or the memory of this machine is full.
+
+    Raises
+    ------
+    NotCheckedError
+        It is.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise NotCheckedError(f"{what} was not finished: this machine has no memory left.", _MORE_ROOM) from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = error.filename or f"{gettempdir()} (or where the results go)"
+        sentence = f"{what} was not finished: {where} has no room left ({error.strerror})."
+        raise NotCheckedError(sentence, _MORE_ROOM) from error
+
+
+def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
+    """Return the greatest that applies of 0, 1 (records refused), 2 (files to put right) and 3 (the day is held)."""
+    of_files = 0 if folder.is_sound else 2
+    if outcome is None:
+        return of_files
+    of_state = {"REFUSED": 2, "HELD": 3}.get(outcome.state, 1 if outcome.summary.errors else 0)
+    return max(of_files, of_state)
+
+
+def write_messages(
+    outcome: Outcome | None, notices: Iterable[str], out: BinaryIO | _Screen | None
+) -> list[dict[str, Any]]:
+    """Write the messages of a day, customers first, then errors by file and line, and return the errors.
+
+    `notices` are the bodies of errors about files that are not part of the day's outcome.
+    """
+    errors = [_encoded(body) for body in notices]
+    for block in message_lines(outcome.chunks) if outcome else ():
+        if not block.startswith(CUSTOMER_MESSAGE):
+            errors.append(block)
+        elif out:
+            out.write(block)
+    # Those of a file are in the order of its lines already.
+    found = sorted(((json.loads(line), line) for line in errors if line), key=lambda error: str(error[0]["file"]))
+    if out:
+        out.writelines(line for _, line in found)
+    return [fields for fields, _ in found]
+
+
+def _encoded(body: str) -> bytes:
+    # A file name that is no UTF-8 has surrogates, which JSON can only escape.
+    return f"{body}\n".encode(errors="backslashreplace")
+
+
+class _Screen:
+    """Standard output where it is a terminal: bodies are shown as JSON that it does not obey."""
+
+    def write(self, lines: bytes) -> None:
+        for line in lines.decode().split("\n")[:-1]:
+            terminal.print_line(line)
+
+    def writelines(self, blocks: Iterable[bytes]) -> None:
+        for block in blocks:
+            self.write(block)
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[TextIO | None]:
+def _opened(path: Path | None) -> Iterator[BinaryIO | _Screen | None]:
     if path is None:
         yield None
-    elif path == STANDARD_OUTPUT:
-        yield sys.stdout
-    else:
-        with path.open("w", encoding="utf-8", newline="\n") as file:
+    elif path != STANDARD_OUTPUT:
+        with path.open("wb") as file:
             yield file
+    elif sys.stdout.isatty():
+        yield _Screen()
+    else:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
 
 
 def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> None:
@@ -147,38 +191,61 @@ def command(
     rejects: Annotated[
         Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records, as read, there.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    memory: Annotated[
+        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond it, it uses the disk.")
+    ] = MEMORY_MB,
+    as_json: options.Json = False,
 ) -> None:
     """Check the three files of a day before they are sent: the pipeline's own transform, without AWS.
 
     Shows a summary and the errors. Writes the messages that the output queue would get, one JSON object a line,
-    to --out FILE, or to standard output where that is no terminal.
+    to --out FILE, or to standard output where that is no terminal; also those about files that are missing or have
+    another name than a batch file's.
 
     Example: pipeline check /tmp/day --batch 20220131 --out messages.jsonl
 
-    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used or is missing,
-    3 so many records are refused that the day would be held.
+    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or has a
+    foreign name, 3 so many records are refused that the day would be held, 4 the check itself could not be done, as
+    disk or memory ran out.
     """
-    day, files = find_files(folder, batch)
     if out is None and not as_json and not sys.stdout.isatty():
         out = STANDARD_OUTPUT
-    with TemporaryDirectory(prefix="check-") as directory:
-        outcome = run(day, files, Path(directory))
-        errors: list[dict[str, Any]] = []
+    found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
+    what = f"The check of {found.batch or folder}"
+    outcome: Outcome | None = None
+    with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
+        if found.batch and not found.missing:
+            outcome = run(found.batch, found.files, Path(directory), memory)
         with _opened(out) as lines:
-            for body in messages(outcome):
-                if lines:
-                    lines.write(body + "\n")
-                if body.startswith('{"type":"error_message"'):
-                    errors.append(json.loads(body))
-        if rejects:
+            errors = write_messages(outcome, found.notices(), lines)
+        if rejects and outcome:
             rejects.mkdir(parents=True, exist_ok=True)
             for path in outcome.rejects.values():
-                shutil.copy(path, rejects / f"{day}_{path.name}")
+                shutil.copy(path, rejects / f"{found.batch}_{path.name}")
+    _show(found, outcome, errors, out, as_json=as_json)
+    raise typer.Exit(exit_code(found, outcome))
+
+
+def _show(
+    found: DayFolder, outcome: Outcome | None, errors: list[dict[str, Any]], out: Path | None, *, as_json: bool
+) -> None:
+    """Print the summary, on standard error where standard output has the messages."""
+    summary = outcome.summary.as_dict() if outcome else {"state": "WAITING"}
     if as_json:
-        terminal.print_json({"batch": day, **outcome.summary.as_dict()})
-    elif out != STANDARD_OUTPUT:
-        show_summary(day, outcome.summary.as_dict(), errors)
+        about_files = {
+            "missing": found.missing,
+            "foreign_files": [path.name for path in found.foreign],
+            "replaced_files": [other.name for other, _ in found.replaced],
+        }
+        terminal.print_json({"batch": found.batch, **summary, **about_files})
+        return
+    note = terminal.err()
+    for sentence in found.sentences():
+        note.print(f"[yellow]{terminal.shown(sentence)}[/]", soft_wrap=True)
+    if outcome is None:
+        waits = f"Batch {found.batch} would wait" if found.batch else "There would be no batch"
+        note.print(f"{waits}: only the errors about files would be sent.")
+    elif out == STANDARD_OUTPUT:
+        note.print(f"Batch {found.batch}: {Numbers.of(summary).sentence()}")
     else:
-        terminal.err().print(f"Batch {day}: {Numbers.of(outcome.summary.as_dict()).sentence()}")
-    raise typer.Exit(exit_code(outcome))
+        show_summary(str(found.batch), summary, errors)

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
+from pipeline.ledger import SourceObject, set_version
 from pipeline.model.data_model import KINDS, Kind
+from pipeline.model.messages import message_for
 from pipeline_cli.commands import check
+from pipeline_cli.operations.day_folder import look
 from pipeline_cli.operations.sample import generate
 from pipeline_cli.output.errors import UsageError
 
@@ -99,25 +108,188 @@ def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: 
 
 
 @pytest.mark.parametrize(
-    ("names", "batch", "reason"),
+    ("names", "arguments", "reason"),
     [
-        ([], "", "holds no file named like customers_YYYYMMDD.csv"),
-        (["notes.txt", "customers_20220231.csv"], "", "holds no file named like"),
-        (["customers_20220131.csv"], "", "has no orders_20220131.csv and no items_20220131.csv"),
-        (["customers_20220131.csv", "orders_20220201.csv"], "", "several days: 20220131, 20220201. Choose one with"),
-        (["customers_20220131.csv"], "20220201", "The set of 20220201 is not complete"),
-        (["orders_20220131.csv", "orders_20220131.csv.gz"], "", "are the same file twice"),
+        ([], [], "holds no file named like customers_YYYYMMDD.csv"),
+        ([".DS_Store"], [], "holds no file named like customers_YYYYMMDD.csv"),
+        (["customers_20220131.csv", "orders_20220201.csv"], [], "several days: 20220131, 20220201. Choose one with"),
+        (["customers_20220131.csv"], ["--batch", "20220231"], "--batch is '20220231', but a day is written YYYYMMDD"),
     ],
 )
-def test_a_folder_without_exactly_one_set_is_exit_code_2(
-    tmp_path: Path, run: Run, names: list[str], batch: str, reason: str
+def test_a_folder_of_which_the_day_is_not_known_is_exit_code_2(
+    tmp_path: Path, run: Run, names: list[str], arguments: list[str], reason: str
 ) -> None:
     for name in names:
         (tmp_path / name).write_text("x")
-    result = run("check", str(tmp_path), *(["--batch", batch] if batch else []))
+    result = run("check", str(tmp_path), *arguments)
     assert result.exit_code == 2
     assert reason in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "expected"),
+    [
+        (["customers_20220131.csv"], [], ["items_20220131.csv missing_file", "orders_20220131.csv missing_file"]),
+        (
+            ["customers_20220131.csv"],
+            ["--batch", "20220201"],
+            [f"{kind}_20220201.csv missing_file" for kind in ("customers", "items", "orders")],
+        ),
+        (
+            ["notes.txt", "customers_20220231.csv"],
+            [],
+            ["customers_20220231.csv unknown_file", "notes.txt unknown_file"],
+        ),
+        (
+            ["customers_20220131.csv", "orders_20220131.csv", "items_20220131.CSV", ".hidden"],
+            [],
+            ["items_20220131.CSV unknown_file", "items_20220131.csv missing_file"],
+        ),
+    ],
+)
+def test_files_that_are_missing_or_foreign_are_exit_code_2_and_their_messages_are_written(
+    tmp_path: Path, run: Run, names: list[str], arguments: list[str], expected: list[str]
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+
+    result = run("check", str(tmp_path), *arguments)
+
+    assert result.exit_code == 2
+    bodies = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [f"{body['file']} {body['code']}" for body in bodies] == expected
+    assert "only the errors about files would be sent" in result.stderr
+    for body in bodies:
+        sentence = "is missing" if body["code"] == "missing_file" else "is not a batch file's name"
+        assert sentence in next(line for line in result.stderr.splitlines() if line.startswith(body["file"]))
+
+
+def test_the_messages_about_files_are_those_of_intake(tmp_path: Path, run: Run) -> None:
+    """What intake stores about the same object and the same missing file, and publish makes of it."""
+    (tmp_path / "orders_20220131.csv").write_text("x")
+    (tmp_path / "Käufer [1].csv").write_text("x")
+    stored = [
+        foreign_file_error(ObjectCreated("bucket", "incoming/Käufer [1].csv", "etag")),
+        missing_file_error(DAY, Kind.CUSTOMERS),
+        missing_file_error(DAY, Kind.ITEMS),
+    ]
+    messages = [message_for(item) for item in stored]
+    assert run("check", str(tmp_path)).stdout.splitlines() == [message.body for message in messages if message]
+
+
+def test_a_foreign_file_beside_a_good_day_is_reported_among_its_messages_by_file(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"], orders=["x,Placed,o3,1"])
+    (folder / "list.csv").write_text("x")
+
+    result = run("check", str(folder), "--out", str(folder / "messages.jsonl"))
+
+    assert result.exit_code == 2
+    lines = (folder / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == MESSAGES
+    assert [json.loads(line)["file"] for line in lines[2:]] == [f"items_{DAY}.csv", "list.csv", f"orders_{DAY}.csv"]
+    assert "list.csv is not a batch file's name." in result.stderr
+    again = run("check", str(folder), "--out", str(folder / "messages.jsonl"))
+    assert "messages.jsonl" not in again.stderr  # the command's own file is none of the partner's
+
+
+@pytest.mark.parametrize("younger", ["csv", "csv.gz"])
+def test_of_a_file_that_is_there_twice_the_younger_is_checked_and_the_exit_code_is_2(
+    tmp_path: Path, run: Run, younger: str
+) -> None:
+    folder = write(tmp_path / "day")
+    plain = folder / f"items_{DAY}.csv"
+    packed = folder / f"items_{DAY}.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes().replace(b"80.00", b"90")))
+    for path in (plain, packed):
+        os.utime(path, (2, 2) if path.name.endswith(f"_{DAY}.{younger}") else (1, 1))
+
+    result = run("check", str(folder))
+
+    assert result.exit_code == 2
+    assert ('"total_amount_spent":97.5' in result.stdout) == (younger == "csv.gz")
+    assert "are the same file twice" in result.stderr
+    machine = json.loads(run("check", str(folder), "--json").stdout)
+    assert machine["replaced_files"] == [plain.name if younger == "csv.gz" else packed.name]
+
+
+def test_a_machine_is_told_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
+    (tmp_path / f"orders_{DAY}.csv").write_text("x")
+    (tmp_path / "x.txt").write_text("x")
+    found = json.loads(run("check", str(tmp_path), "--json").stdout)
+    assert found == {
+        "batch": DAY,
+        "state": "WAITING",
+        "missing": ["customers", "items"],
+        "foreign_files": ["x.txt"],
+        "replaced_files": [],
+    }
+
+
+def test_a_day_that_memory_does_not_suffice_for_is_exit_code_4_with_one_sentence(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "day", DAY, customers=20_000)
+    monkeypatch.setattr(check, "process", with_options(check.process, memory_mb=1))
+
+    result = run("check", str(tmp_path / "day"), "--out", str(tmp_path / "out"))
+
+    assert result.exit_code == 4
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: The check of {DAY} was not finished: ")
+    assert "--memory" in line
+    assert not (tmp_path / "out").exists()
+
+
+def with_options(process: Any, **changes: Any) -> Any:
+    def changed(batch: str, files: Any, workdir: Path, options: Any) -> Any:
+        return process(batch, files, workdir, replace(options, **changes))
+
+    return changed
+
+
+@pytest.mark.parametrize("place", ["work", "out"])
+def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
+    """A limit on the size of files stands for a full disk: the kernel refuses the write in the same place."""
+    generate(tmp_path / "day", DAY, customers=5_000)
+    limit = 100_000 if place == "work" else 1_000_000
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from pipeline_cli.app import main
+sys.argv = ["pipeline", "check", {str(tmp_path / "day")!r}, "--out", {str(tmp_path / "out")!r}]
+main()
+"""
+    if place == "out":
+        code = code.replace("main()", "from pipeline_cli.commands import check; check.message_lines = huge; main()")
+        code = 'def huge(chunks):\n    yield b\'{"type":"customer_message",\' + bytes(2_000_000)\n' + code
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"The check of {DAY} was not finished" in line
+
+
+def test_only_a_sentence_that_names_the_rejects_file_makes_check_read_every_byte_again(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"] * 2)
+    monkeypatch.setattr(check, "_version", lambda files: pytest.fail("the files were read again"))
+    assert run("check", str(folder)).exit_code == 1
+    monkeypatch.undo()
+
+    many = write(tmp_path / "many", items=["o1,Lamp,two,80"] * 1_001)
+    last = json.loads(run("check", str(many)).stdout.splitlines()[-1])
+    assert last["code"] == "too_many_errors"
+    version = set_version(
+        {
+            kind: SourceObject("", hashlib.md5((many / f"{kind}_{DAY}.csv").read_bytes()).hexdigest(), 0, "")
+            for kind in Kind
+        }
+    )
+    assert f"feedback/{DAY}/{version}/items_rejects.csv" in last["message"]
 
 
 def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
@@ -128,4 +300,4 @@ def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
-        check.find_files(tmp_path / "none")
+        look(tmp_path / "none")
