@@ -105,14 +105,13 @@ def main() -> None:
     parser.add_argument("--state", default="consumer.sqlite", metavar="FILE")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing comes any more")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     state = sqlite3.connect(given.state)
     state.executescript(SCHEMA)
     counts = consume(boto3.client("sqs"), given.queue_url, state, stop, given.until_empty)
-    log.info("%s", ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "no message")
+    print(", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "no message")
 
 
 if __name__ == "__main__":

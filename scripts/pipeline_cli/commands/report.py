@@ -70,6 +70,7 @@ def command(
         all_days = gather_overview(target)
         batches = [status.batch for status in all_days.days]
         if every_day:
+            file.parent.mkdir(parents=True, exist_ok=True)
             write_days(target, batches, file)
         names = {found: page_name(found) for found in batches if file.with_name(page_name(found)).exists()}
         page = overview.page(replace(all_days, pages=names if file != STANDARD_OUTPUT else {}))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STAGES = {
     "Transform": "read, validate, join",
     "Deliver": "write into the table",
-    "Finalize": "close the books",
+    "Finalize": "close the run",
     "RunFailed": "close after a failure",
 }
 """The states of the state machine that do something, with what they do."""

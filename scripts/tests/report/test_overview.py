@@ -63,10 +63,11 @@ def test_links_lead_only_to_pages_that_are_there(days: Stack, run: Run, tmp_path
     run("report", DAYS[0], "--out", str(tmp_path / f"report_{DAYS[0]}.html"))
     assert [link["href"] for link in written(run, file=file).all("a")] == [f"report_{DAYS[0]}.html"]
 
+    file = tmp_path / "new" / "folder" / "all.html"
     links = {str(link["href"]) for link in written(run, "--all", file=file).all("a")}
     assert links == {f"report_{day}.html" for day in (*DAYS, REFUSED, WAITING)}
     for link in links:
-        assert [back["href"] for back in Page((tmp_path / link).read_text()).all("a")] == ["all.html"]
+        assert [back["href"] for back in Page(file.with_name(link).read_text()).all("a")] == ["all.html"]
 
 
 def test_the_page_of_all_days_goes_to_standard_output_too(days: Stack, run: Run) -> None:
