@@ -1,0 +1,68 @@
+"""The contracts in docs/contracts, as the tests hold messages, attributes and verdicts against them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts"
+
+
+def load(name: str) -> dict[str, Any]:
+    contract: dict[str, Any] = json.loads((CONTRACTS / name).read_text(encoding="utf-8"))
+    return contract
+
+
+def strict(schema: Any) -> Any:
+    """A schema that admits no property but those that it names: what we send must be documented."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: strict(one) for name, one in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+@functools.cache
+def validator(name: str, part: str = "") -> Draft202012Validator:
+    """A validator of a contract, or of one of its definitions."""
+    schema = strict(load(name))
+    return Draft202012Validator({"$ref": f"#/$defs/{part}", "$defs": schema["$defs"]} if part else schema)
+
+
+def check_body(body: str) -> dict[str, Any]:
+    """Hold the body of a message against the contract, to the last digit of its number, and return it."""
+    fields: dict[str, Any] = json.loads(body, parse_float=Decimal)
+    _check(validator("messages.schema.json", fields["type"]), fields)
+    return fields
+
+
+def check_message(message: Mapping[str, Any]) -> None:
+    """Hold a received message with its attributes against the contract."""
+    fields, attributes = check_body(message["Body"]), message["MessageAttributes"]
+    plain = {name: {part: one[part] for part in ("DataType", "StringValue")} for name, one in attributes.items()}
+    _check(validator("messages.schema.json", "attributes"), plain)
+    assert "refused_records" not in plain or fields["type"] == "customer_message"
+
+
+def check_verdict(verdict: Mapping[str, Any]) -> None:
+    """Hold a verdict against the contract, and its figures against each other."""
+    _check(validator("verdict.schema.json"), verdict)
+    for file in verdict["files"].values():
+        if file["read"] is not None:
+            assert file["read"] == file["counted"] + file["refused"]
+            assert file["refused"] == sum(file["refused_by_code"].values())
+            assert bool(file["refused"]) == bool(file["rejects"])
+
+
+def _check(contract: Draft202012Validator, value: Any) -> None:
+    faults = [f"{'/'.join(map(str, fault.path))}: {fault.message}" for fault in contract.iter_errors(value)]
+    assert not faults, f"{faults} in {value}"

@@ -1,0 +1,229 @@
+"""Every message and verdict of every example day, and every example in the documents, keep the contracts."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from batches import observe, run, working_directory
+from contracts import CONTRACTS, check_body, check_message, check_verdict, load, validator
+from jsonschema import Draft7Validator, Draft202012Validator
+from pipeline.handlers import publish
+from pipeline.model.error_codes import ErrorCode
+from pipeline.model.items import notice_item, put_line, removed_item
+from pipeline.model.messages import ERROR_FIELDS, message_for
+from support import Cloud, Context, load_event
+from unit.model.test_error_codes import CATALOGUE, DATA, defective_day
+
+ROOT = Path(__file__).parents[4]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+MESSAGE = re.compile(r'^\{"type":"\w+".*\}$', re.MULTILINE)
+BODY = '{"type":"customer_message","customer_reference":"a","number_of_orders":1,"total_amount_spent":1.5}'
+
+
+def days() -> list[str]:
+    return [*CATALOGUE, "good"]
+
+
+def items_of(day: str) -> list[dict[str, Any]]:
+    """The table writes of an example day, in DynamoDB JSON."""
+    with working_directory() as directory:
+        outcome = run(defective_day(day), directory)
+        lines = [line for chunk in outcome.chunks for line in chunk.path.read_text().splitlines()]
+    return [json.loads(line)["PutRequest"]["Item"] for line in lines]
+
+
+def record(number: int, new: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A record of the table's stream."""
+    images = {"NewImage": new} | ({"OldImage": old} if old else {})
+    base = load_event("stream_record")
+    return {
+        **base,
+        "eventID": f"{number:032x}",
+        "eventName": "MODIFY" if old else "INSERT",
+        "dynamodb": {"Keys": {name: new[name] for name in ("pk", "sk")}, "SequenceNumber": str(number), **images},
+    }
+
+
+@pytest.mark.parametrize("name", ["messages.schema.json", "verdict.schema.json"])
+def test_a_contract_is_a_valid_schema(name: str) -> None:
+    Draft202012Validator.check_schema(load(name))
+
+
+@pytest.mark.parametrize("day", days())
+def test_every_message_of_an_example_day_keeps_the_contract(day: str, cloud: Cloud, context: Context) -> None:
+    items = items_of(day)
+
+    publish.handler({"Records": [record(number, item) for number, item in enumerate(items, 1)]}, context)
+
+    received = cloud.received()
+    assert len(received) == len(items)
+    for message in received:
+        check_message(message)
+
+
+def test_incomplete_totals_removals_and_notices_keep_it_too(cloud: Cloud, context: Context) -> None:
+    result = json.loads(
+        put_line(
+            {
+                "pk": "customer#a",
+                "sk": "batch#20220131",
+                "customer_reference": "a",
+                "number_of_orders": 1,
+                "total_amount_spent": 2,
+                "refused_records": 17,
+            }
+        )
+    )["PutRequest"]["Item"]
+    removed = json.loads(put_line(removed_item("b", "20220131")))["PutRequest"]["Item"]
+    notice = json.loads(put_line(notice_item(None, "file", ErrorCode.UNKNOWN_FILE, "x was not processed", "x")))
+    before = {**removed, "removed": {"BOOL": False}}
+    before.pop("removed")
+    records = [record(1, result), record(2, removed, before), record(3, notice["PutRequest"]["Item"])]
+
+    publish.handler({"Records": records}, context)
+
+    received = cloud.received()
+    for message in received:
+        check_message(message)
+    by_type = {json.loads(message["Body"])["type"]: message["MessageAttributes"] for message in received}
+    assert set(by_type) == {"customer_message", "customer_removed", "error_message"}
+    assert by_type["customer_message"]["refused_records"]["StringValue"] == "17"
+    assert by_type["customer_message"]["refused_records"]["DataType"] == "Number"
+    assert "refused_records" not in by_type["customer_removed"]
+
+
+def test_the_same_total_with_other_refused_records_is_another_fact_and_without_any_the_id_is_as_ever() -> None:
+    item = {
+        "pk": "customer#a",
+        "sk": "batch#20220131",
+        "customer_reference": "a",
+        "number_of_orders": Decimal(2),
+        "total_amount_spent": Decimal("87.5"),
+    }
+    ids = [message_for({**item, **more}) for more in ({}, {"refused_records": Decimal(1)}, {"refused_records": 2})]
+
+    assert len({one.id for one in ids if one}) == 3
+    assert len({one.body for one in ids if one}) == 1
+    assert ids[0] is not None
+    assert ids[0].id == "264d394d831a04a95d06ba1c6a23964b"
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_every_code_has_the_form_of_the_contract(code: ErrorCode) -> None:
+    pattern = load("messages.schema.json")["$defs"]["error_message"]["properties"]["code"]["pattern"]
+
+    assert re.search(pattern, code)
+
+
+def test_the_fields_of_an_error_are_those_of_the_contract() -> None:
+    assert set(load("messages.schema.json")["$defs"]["error_message"]["properties"]) == {"type", *ERROR_FIELDS}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"total_amount_spent": "1.5"},
+        {"number_of_orders": 1.5},
+        {"number_of_orders": -1},
+        {"customer_reference": None},
+        {"customer_reference": ""},
+        {"more": 1},
+        {"type": "error_message"},
+    ],
+)
+def test_a_body_that_breaks_the_contract_is_found(change: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError):
+        check_body(json.dumps(json.loads(BODY) | change))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"version": {"DataType": "String", "StringValue": "latest"}},
+        {"refused_records": {"DataType": "String", "StringValue": "1"}},
+        {"refused_records": {"DataType": "Number", "StringValue": "0"}},
+        {"colour": {"DataType": "String", "StringValue": "red"}},
+    ],
+)
+def test_attributes_that_break_the_contract_are_found(attributes: dict[str, Any]) -> None:
+    texts = {"batch": "20220131", "version": "0123456789abcdef", "message_id": "0" * 32}
+    good = {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
+    check_message({"Body": BODY, "MessageAttributes": good})
+
+    with pytest.raises(AssertionError):
+        check_message({"Body": BODY, "MessageAttributes": {**good, **attributes} if attributes else {}})
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_message_in_the_documents_keeps_the_contract(document: Path) -> None:
+    for body in MESSAGE.findall(document.read_text(encoding="utf-8")):
+        check_body(body)
+
+
+def test_the_verdict_in_the_documents_keeps_the_contract_and_the_readme_shows_messages() -> None:
+    text = (ROOT / "docs/partner.md").read_text(encoding="utf-8")
+    (verdict,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    check_verdict(json.loads(verdict))
+    assert MESSAGE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def asyncapi() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((CONTRACTS / "asyncapi.yaml").read_text(encoding="utf-8"))
+    return document
+
+
+def asyncapi_faults(document: Any) -> list[str]:
+    """What AsyncAPI's own schema finds wrong."""
+    schema = json.loads((DATA / "contracts" / "asyncapi-3.0.0.schema.json").read_text())
+    return [fault.message for fault in Draft7Validator(schema).iter_errors(document)]
+
+
+def test_the_asyncapi_file_is_valid() -> None:
+    assert asyncapi_faults(asyncapi()) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("channels", {"output": {"adress": "x"}}),
+        ("operations", {"publish": {"action": "emit", "channel": {"$ref": "#/channels/output"}}}),
+        ("channels", {"output": {"bindings": {"sqs": {"queue": {"name": "x", "fifoQueue": "yes"}}}}}),
+    ],
+)
+def test_a_fault_in_the_asyncapi_file_is_found(part: str, change: dict[str, Any]) -> None:
+    assert asyncapi_faults({**asyncapi(), part: change})
+
+
+def test_the_asyncapi_file_has_each_type_of_message_with_an_example_that_keeps_the_contract() -> None:
+    messages = asyncapi()["components"]["messages"]
+    types = {one["$ref"].rpartition("/")[2] for one in load("messages.schema.json")["oneOf"]}
+
+    assert set(messages) == set(asyncapi()["channels"]["output"]["messages"]) == types
+    for name, message in messages.items():
+        assert message["payload"]["schema"]["$ref"] == f"messages.schema.json#/$defs/{name}"
+        (example,) = message["examples"]
+        check_body(json.dumps(example["payload"]))
+
+
+def test_the_asyncapi_file_has_the_attributes_of_the_contract() -> None:
+    schemas = asyncapi()["components"]["schemas"]
+    contract = load("messages.schema.json")["$defs"]["attributes"]
+    common, customers = schemas["attributes"], schemas["customer_attributes"]["allOf"][1]
+
+    assert set(common["properties"]) | set(customers["properties"]) == set(contract["properties"])
+    assert common["required"] == contract["required"] == list(common["properties"])
+
+
+def test_the_summary_of_a_day_gives_no_state_that_the_verdict_does_not_know() -> None:
+    known = validator("verdict.schema.json").schema["properties"]["state"]["enum"]
+
+    assert set(known) == {"WAITING", "COMPLETED", "HELD", "FAILED"}
+    assert observe(defective_day("good")).state == "READY"
