@@ -205,6 +205,7 @@ def test_every_way_to_fail_raises_an_alarm(plan: Plan) -> None:
         "publish-iterator-age",
         "publish-dead-letters-lost",
         "files-missing",
+        "batches-held",
         "no-batch-completed",
         "refused-share",
     }
