@@ -10,7 +10,7 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 from pipeline.model.messages import number_text
 
-from pipeline_cli.operations.batches import BatchStatus, duration_of
+from pipeline_cli.operations.batches import BatchStatus, duration_of, waiting_text
 from pipeline_cli.operations.runs import STAGES, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.summary import Numbers, amount, read_as
@@ -29,7 +29,7 @@ def page(report: DayReport, overview: str = "") -> str:
     return render(
         "day.html",
         target=report.target,
-        made_at=wording.moment(report.made_at.isoformat()),
+        made_at=terminal.minute(report.made_at.isoformat()),
         overview=overview,
         batch=report.status.batch,
         day=wording.day(report.status.batch),
@@ -38,7 +38,10 @@ def page(report: DayReport, overview: str = "") -> str:
         how=_how(report),
         cause=entry.cause if entry else None,
         advice=wording.advice(entry, report.target) if entry else (),
-        unnoticed=bool(entry and entry.version and report.status.corrected),
+        newer_set=report.status.corrected and not report.status.unnoticed,
+        broken_off=bool(entry and entry.state is BatchState.FAILED and entry.version in entry.delivered),
+        held=report.status.state.value == "HELD",
+        earlier=bool(entry and set(entry.delivered) - {entry.version}),
         tiles=_tiles(summary),
         files=_files(report.status, summary),
         totals=_totals(summary, report.results),
@@ -61,10 +64,14 @@ def _how(report: DayReport) -> str:
     status, entry = report.status, report.status.ledger
     seconds = duration_of(entry, report.made_at)
     if entry and entry.finished_at and seconds is not None:
-        ended = wording.moment(entry.finished_at)
+        ended = terminal.minute(entry.finished_at)
         return f"at {ended} UTC, {terminal.duration(seconds)} after the last of the three files had arrived."
     if status.missing:
         return f"for {' and '.join(status.missing)}."
+    if status.unnoticed:
+        return "although all three files are there: the pipeline has not noticed them yet."
+    if waiting := waiting_text(entry):
+        return f"and {waiting}."
     return "when this page was made."
 
 
@@ -80,6 +87,8 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("spent in all", amount(str(summary.get("total_amount", "0")))),
         (f"of {numbers.read:,} records refused", f"{numbers.refused:,}"),
     ]
+    if numbers.incomplete:
+        facts.append(("customers with incomplete totals", f"{numbers.incomplete:,}"))
     if removed := int(summary.get("removed_customers", 0)):
         facts.append(("removed by this correction", f"{removed:,}"))
     return facts
@@ -99,7 +108,7 @@ def _files(status: BatchStatus, summary: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 Cell(source.key.removeprefix(INCOMING_PREFIX), code=True),
-                wording.moment(source.last_modified),
+                terminal.minute(source.last_modified),
                 terminal.size(source.size),
                 read,
                 ", ".join(file.get("ignored_columns") or ()),
@@ -204,8 +213,8 @@ def _versions(entry: Ledger | None) -> Table | None:
             [
                 Cell(str(run["execution"]), code=True),
                 Cell(state, wording.style_of(state)),
-                wording.moment(run.get("started_at")),
-                wording.moment(run["finished_at"]),
+                terminal.minute(run.get("started_at")),
+                terminal.minute(run["finished_at"]),
                 cause or "",
             ]
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline_cli.operations.batches import BatchStatus, duration_of
-from pipeline_cli.output import terminal
+from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers, amount
 from pipeline_cli.report import wording
 from pipeline_cli.report.charts import Point, Trend, trend
@@ -38,7 +38,7 @@ def page(overview: Overview) -> str:
     return render(
         "overview.html",
         target=overview.target,
-        made_at=wording.moment(overview.made_at.isoformat()),
+        made_at=terminal.minute(overview.made_at.isoformat()),
         tiles=_tiles(overview.days),
         troubles=[_trouble(status, overview) for status in overview.days if _needs_attention(status)],
         waiting=[
@@ -49,6 +49,8 @@ def page(overview: Overview) -> str:
         trend_days=len(shown),
         days=_days(overview) if overview.days else None,
         pages=len(overview.pages),
+        report_command=hints.command("report", "YYYYMMDD", env=overview.target),
+        errors_command=hints.command("errors", "unknown", env=overview.target),
     )
 
 
@@ -143,6 +145,7 @@ def _days(overview: Overview) -> Table:
         Column("Items", number=True),
         Column("Amount", number=True),
         Column("Records refused", number=True),
+        Column("Incomplete totals", number=True),
         Column("Errors", number=True),
         Column("Took", number=True),
         Column("Finished (UTC)"),
@@ -153,9 +156,9 @@ def _days(overview: Overview) -> Table:
 def _row(status: BatchStatus, overview: Overview) -> list[Cell | str]:
     entry, numbers, state = status.ledger, _counts(status), status.state.value
     files = f"no {', no '.join(status.missing)}" if status.missing else ""
-    if not files and entry and entry.version and status.corrected:
-        files = "newer set"
-    counts = [""] * 5
+    if status.corrected:
+        files = "not noticed yet" if status.unnoticed else "newer set"
+    counts = [""] * 6
     if entry and numbers.read:
         counts = [
             f"{numbers.customers:,}",
@@ -163,6 +166,7 @@ def _row(status: BatchStatus, overview: Overview) -> list[Cell | str]:
             f"{numbers.items:,}",
             amount(str(entry.summary.get("total_amount", "0"))),
             f"{numbers.refused:,} ({_percent(numbers)})",
+            f"{numbers.incomplete:,}" if numbers.incomplete else "",
         ]
     seconds = duration_of(entry, overview.made_at)
     return [
@@ -172,5 +176,5 @@ def _row(status: BatchStatus, overview: Overview) -> list[Cell | str]:
         *counts,
         f"{numbers.errors:,}" if entry and entry.summary else "",
         terminal.duration(seconds) if seconds is not None else "",
-        Cell(wording.moment(entry.finished_at) if entry else "", "time"),
+        Cell(terminal.minute(entry.finished_at) if entry else "", "time"),
     ]

@@ -1,4 +1,4 @@
-"""Words that both pages use: states, moments, days, and what to do about a day that was not delivered."""
+"""Words that both pages use: states, days, and what to do about a day that was not delivered as it should be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.ledger import Ledger
+from pipeline.ledger import CLOSED, Ledger
+from pipeline.stages.feedback import what_to_do
+
+from pipeline_cli.output import hints
+from pipeline_cli.output.summary import Numbers
 
 STYLES = {"COMPLETED": "good", "FAILED": "bad", "HELD": "bad"}
 """Classes of the style sheet by state; any other state is on its way."""
@@ -30,32 +34,28 @@ def style_of(state: str) -> str:
 
 
 def advice(entry: Ledger, target: str) -> Sequence[Advice]:
-    """Say what the partner and the operator can do about a day that was held back or failed."""
-    env = "" if target == "local" else f" ENV={target}"
-    if entry.state.value == "HELD":
-        return (
-            Advice("Partner", "Correct the files and send them again under the same names."),
-            Advice("Operator", "To deliver the day as it is:", f"make release BATCH={entry.batch}{env}"),
-        )
+    """Say what the partner and the operator can do about a day whose run is over; nothing where all is well."""
+    if entry.state not in CLOSED:
+        return ()
+    partner = Advice("Partner", what_to_do(entry))
+    match entry.state.value:
+        case "COMPLETED":
+            return (partner,) if Numbers.of(entry.summary).refused else ()
+        case "HELD":
+            command = hints.command("release", entry.batch, env=target)
+            return partner, Advice("Operator", "To deliver the day as it is:", command)
     if refused_files(entry.summary):
-        return (Advice("Partner", "Send the refused file again, corrected and under the same name."),)
-    if entry.state.value == "FAILED":
-        return (
-            Advice("Operator", "Find the cause:", f"make logs BATCH={entry.batch}{env}"),
-            Advice("Operator", "When it is gone, run the day again:", f"make replay BATCH={entry.batch}{env}"),
-            Advice("Partner", "The files need not be sent again unless the operator asks for it."),
-        )
-    return ()
+        return (partner,)
+    return (
+        Advice("Operator", "Find the cause:", hints.command("logs", entry.batch, env=target)),
+        Advice("Operator", "When it is gone, run the day again:", hints.command("replay", entry.batch, env=target)),
+        partner,
+    )
 
 
 def refused_files(summary: Mapping[str, Any]) -> list[str]:
     """Name the files that could not be used as a whole."""
     return [str(file["file"]) for file in summary.get("files", {}).values() if file.get("file_error")]
-
-
-def moment(when: str | None) -> str:
-    """Write an ISO 8601 time to the minute, `2022-01-31 06:00`; empty where there is none."""
-    return (when or "")[:16].replace("T", " ")
 
 
 def day(batch: str) -> str:

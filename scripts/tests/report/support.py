@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import tempfile
@@ -136,3 +137,13 @@ def refuse(stack: Stack, day: str = DAY) -> Ledger:
     name = f"items_{day}.csv"
     summary = {"state": "REFUSED", "files": {"items": {"file": name, "file_error": "html_file"}}}
     return close(stack, summary, BatchState.FAILED, f"{name}: html_file", day)
+
+
+def hold(stack: Stack, day: str = DAY) -> Ledger:
+    """A day that is held, as too many records of its items file were refused."""
+    made = transformed(day, customers=40)
+    for name, content in made.files.items():
+        stack.put(f"incoming/{name}", content)
+    summary: dict[str, Any] = copy.deepcopy(dict(made.summary)) | {"state": "HELD", "incomplete_customers": 17}
+    summary["files"]["items"]["too_many_refused"] = True
+    return close(stack, summary, BatchState.HELD, f"items_{day}.csv: too_many_refused", day)

@@ -14,7 +14,7 @@ from pipeline_cli.operations.runs import Stage
 from pipeline_cli.operations.sample import FIRST_NAMES, LAST_NAMES
 from pipeline_cli.report import day, gather
 
-from scripts.tests.report.support import DAY, HOSTILE, Page, complete, put, refuse
+from scripts.tests.report.support import DAY, HOSTILE, Page, complete, hold, put, refuse
 from scripts.tests.support import Run, Stack
 
 
@@ -138,7 +138,8 @@ def test_a_refused_batch_shows_the_file_why_and_what_to_do(stack: Stack, run: Ru
     assert "FAILED" in text
     assert "can't be used: html_file" in text
     assert f"Cause: items_{DAY}.csv: html_file" in text
-    assert "Partner: Send the refused file again, corrected and under the same name." in text
+    assert f"Partner: Nothing was delivered, as items_{DAY}.csv can't be used: correct and send again." in text
+    assert "Operator" not in text
 
 
 def test_a_run_that_broke_tells_the_operator_what_to_do_and_the_partner_to_wait(stack: Stack, run: Run) -> None:
@@ -146,9 +147,43 @@ def test_a_run_that_broke_tells_the_operator_what_to_do_and_the_partner_to_wait(
     stack.table.update_ledger(DAY, lambda found: replace(found, summary={}, cause="MemoryError: 3 GB"))
     text = Page(run("report", DAY, "--out", "-", "--env", "dev").stdout).text
     assert "MemoryError: 3 GB" in text
-    assert f"make replay BATCH={DAY} ENV=dev" in text
-    assert "The files need not be sent again" in text
+    assert f"pipeline replay {DAY} --env dev" in text
+    assert "send the files again only when asked to" in text
     assert str(entry.execution) in text
+
+
+def test_a_held_day_shows_why_what_a_release_would_deliver_and_what_to_do(stack: Stack, run: Run) -> None:
+    hold(stack)
+    text = Page(run("report", DAY, "--out", "-").stdout).text
+    assert "HELD at" in text
+    assert f"Cause: items_{DAY}.csv: too_many_refused" in text
+    assert f"Partner: Nothing was delivered, as too many records of items_{DAY}.csv were refused" in text
+    assert f"Operator: To deliver the day as it is: .venv/bin/pipeline release {DAY}" in text
+    assert "The figures below are what a release would deliver. Nothing of them was delivered." in text
+    assert "customers with incomplete totals 17" in text
+    assert "✓ holds" in text
+    assert "Nothing is delivered yet." in text
+
+
+def test_what_an_earlier_version_delivered_is_said_to_stay(stack: Stack, run: Run) -> None:
+    hold(stack)
+    stack.table.update_ledger(DAY, lambda found: replace(found, delivered=("0000000000000000",)))
+    text = Page(run("report", DAY, "--out", "-").stdout).text
+    assert "Nothing of them was delivered; what an earlier version of the day delivered stays." in text
+    assert "Nothing of this version is delivered; what an earlier version delivered stays." in text
+
+
+def test_a_run_that_broke_off_while_it_delivered_says_so(stack: Stack, run: Run) -> None:
+    refuse(stack)
+    stack.table.update_ledger(DAY, lambda found: replace(found, summary={}, delivered=(str(found.version),)))
+    assert "a part of the results may have been delivered" in Page(run("report", DAY, "--out", "-").stdout).text
+
+
+def test_files_that_nobody_noticed_are_said_to_be_there(stack: Stack, run: Run) -> None:
+    for kind in Kind:
+        stack.put(f"incoming/{kind}_{DAY}.csv")
+    text = Page(run("report", DAY, "--out", "-").stdout).text
+    assert "WAITING although all three files are there: the pipeline has not noticed them yet." in text
 
 
 def test_a_run_at_work_says_so(completed: Stack) -> None:

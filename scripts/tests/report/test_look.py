@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from scripts.tests.report.browser import CHROMIUM, Tab, browser
-from scripts.tests.report.support import DAY, complete, refuse
+from scripts.tests.report.support import DAY, complete, hold, refuse
 from scripts.tests.support import Run, Stack
 
 PHONE, DESK = 380, 1280
@@ -32,14 +32,15 @@ def tab(tmp_path: Path) -> Iterator[Tab]:
 
 @pytest.fixture
 def pages(stack: Stack, run: Run, tmp_path: Path) -> list[Path]:
-    """The page of all days, of a completed and of a refused one."""
+    """The page of all days, of a completed, a refused and a held one."""
     complete(stack, customers=60)
     complete(stack, "20220130", customers=30)
     refuse(stack, "20220129")
+    hold(stack, "20220128")
     home = tmp_path / "pages" / "report.html"
     home.parent.mkdir()
     assert run("report", "--all", "--out", str(home)).exit_code == 0
-    return [home, home.with_name(f"report_{DAY}.html"), home.with_name("report_20220129.html")]
+    return [home, *(home.with_name(f"report_{day}.html") for day in (DAY, "20220129", "20220128"))]
 
 
 @in_a_browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,20 @@ from pipeline.ledger import Ledger
 from pipeline_cli.operations.batches import BatchStatus
 from pipeline_cli.report import gather, overview
 
-from scripts.tests.report.support import Page, close, complete, refuse
+from scripts.tests.report.support import Page, close, complete, hold, refuse
 from scripts.tests.support import Run, Stack
 
 DAYS = ("20220129", "20220130", "20220131")
-REFUSED, WAITING = "20220128", "20220201"
+REFUSED, HELD, WAITING = "20220127", "20220128", "20220201"
 
 
 @pytest.fixture
 def days(stack: Stack) -> Stack:
-    """Three completed days, a failed one before them and one that waits after them."""
+    """Three completed days, a failed and a held one before them, and one that waits after them."""
     for number, day in enumerate(DAYS):
         complete(stack, day, customers=20 + 10 * number)
     refuse(stack, REFUSED)
+    hold(stack, HELD)
     stack.put(f"incoming/orders_{WAITING}.csv")
     return stack
 
@@ -35,10 +37,12 @@ def written(run: Run, *arguments: str, file: Path) -> Page:
     return Page(file.read_text(encoding="utf-8"))
 
 
-def test_failed_days_stand_on_top_with_their_cause_and_what_to_do(days: Stack, run: Run, tmp_path: Path) -> None:
+def test_held_and_failed_days_stand_on_top_with_cause_and_advice(days: Stack, run: Run, tmp_path: Path) -> None:
     text = written(run, file=tmp_path / "all.html").text
     top, rest = text.split("Trends", 1)
-    assert "28 January 2022 FAILED items_20220128.csv: html_file Partner: Send the refused file again" in top
+    assert "27 January 2022 FAILED items_20220127.csv: html_file Partner: Nothing was delivered" in top
+    assert "28 January 2022 HELD items_20220128.csv: too_many_refused Partner: Nothing was delivered" in top
+    assert f"Operator: To deliver the day as it is: .venv/bin/pipeline release {HELD}" in top
     assert "1 February 2022 waits for customers and items." in top
     assert "30 January 2022" not in top
     assert [rest.index(f" {day} Jan 2022 COMPLETED") for day in (31, 30, 29)] == sorted(
@@ -53,7 +57,13 @@ def test_the_trends_say_in_words_what_they_draw(days: Stack, run: Run, tmp_path:
     assert all(drawing["role"] == "img" and drawing["aria-labelledby"] for drawing in page.all("svg"))
     assert f"Newest {customers[DAYS[2]]} (31 Jan 2022), lowest {customers[DAYS[0]]} (29 Jan 2022)" in page.text
     assert "29 Jan 2022: no value" not in page.text
-    assert "28 Jan 2022: no value" in page.text
+    assert "28 Jan 2022: no value" in page.text  # what is held is not delivered
+
+
+def test_a_row_says_how_many_totals_are_incomplete(days: Stack, run: Run, tmp_path: Path) -> None:
+    page = written(run, file=tmp_path / "all.html")
+    (held,) = re.findall(r"28 Jan 2022 HELD ([\d,.()% ]+?) \d+ 4.0 s", page.text)
+    assert held.split()[-1] == "17"
 
 
 def test_links_lead_only_to_pages_that_are_there(days: Stack, run: Run, tmp_path: Path) -> None:
@@ -65,7 +75,7 @@ def test_links_lead_only_to_pages_that_are_there(days: Stack, run: Run, tmp_path
 
     file = tmp_path / "new" / "folder" / "all.html"
     links = {str(link["href"]) for link in written(run, "--all", file=file).all("a")}
-    assert links == {f"report_{day}.html" for day in (*DAYS, REFUSED, WAITING)}
+    assert links == {f"report_{day}.html" for day in (*DAYS, REFUSED, HELD, WAITING)}
     for link in links:
         assert [back["href"] for back in Page(file.with_name(link).read_text()).all("a")] == ["all.html"]
 
@@ -92,7 +102,7 @@ def test_an_empty_bucket_has_a_page_that_says_so(stack: Stack, run: Run, tmp_pat
 def test_files_without_a_day_are_counted(days: Stack, run: Run) -> None:
     days.put("incoming/holiday.jpg")
     assert (
-        "1 file has a name that is no batch file's: make errors BATCH=unknown"
+        "1 file has a name that is no batch file's: .venv/bin/pipeline errors unknown"
         in Page(run("report", "--out", "-").stdout).text
     )
 
