@@ -16,6 +16,7 @@ from typing import Any
 from pipeline_cli.deploy.target import LOCAL, ROOT, Target, read_outputs
 from pipeline_cli.deploy.terraform_command import Terraform
 from pipeline_cli.local import emulator, offline_provider, provider_compat
+from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 
 # What a person may have set for Terraform's own use of an account, and what must not reach the local target.
@@ -102,10 +103,16 @@ class LocalStack:
     def apply(self, zip_file: Path, port: int | None = None) -> Target:
         """Deploy; return the target with its outputs."""
         fitted = self.init()
+        self._start_over_if_interrupted()
         record = self._emulator(port)
         target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
         _upload_package(target, zip_file)
-        summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
+        self._interrupted.touch()
+        try:
+            summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
+        except CommandError:
+            self._interrupted.unlink()  # Terraform ended by itself, so its state is true
+            raise
         outputs = self.folder / "outputs.json"
         write_whole(outputs, self.terraform.run("output", "-json"))
         (self.folder / "instance").write_text(record.instance)
@@ -114,6 +121,7 @@ class LocalStack:
             target.client("s3").put_bucket_versioning(
                 Bucket=target.output("bucket_name"), VersioningConfiguration={"Status": "Enabled"}
             )
+        self._interrupted.unlink()
         self._say(f"{summary} The local AWS is {target.endpoint_url}.")
         return target
 
@@ -129,6 +137,21 @@ class LocalStack:
         _delete_package(Target(LOCAL, emulator.REGION, emulator.endpoint(record.port)))
         self._forget()
         self._say(summary)
+
+    @property
+    def _interrupted(self) -> Path:
+        """The file that is there while Terraform applies, and stays where that was interrupted."""
+        return self.folder / "applying"
+
+    def _start_over_if_interrupted(self) -> None:
+        """End a local AWS whose first deployment was interrupted: what exists there, Terraform may not know.
+
+        After a later one that is interrupted it stays, as files and results may be in it.
+        """
+        if self._interrupted.exists() and not (self.folder / "outputs.json").exists():
+            self._say("The first deployment was interrupted, so the local AWS is started anew.")
+            emulator.Emulator(self.folder).stop()
+            self._forget()
 
     def _emulator(self, port: int | None) -> emulator.Record:
         """Return the running emulator; drop the state of an earlier one, whose memory went with its process."""

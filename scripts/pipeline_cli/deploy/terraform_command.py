@@ -140,15 +140,19 @@ class Terraform:
         ) as process:
             assert process.stdout is not None
             errors, other = list[str](), list[str]()
-            for line in process.stdout:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    other.append(line.rstrip())
-                    continue
-                if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
-                    errors.append(_diagnostic(event["diagnostic"]))
-                yield event
+            try:
+                for line in process.stdout:
+                    try:
+                        event = json.loads(line)
+                    except ValueError:
+                        other.append(line.rstrip())
+                        continue
+                    if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
+                        errors.append(_diagnostic(event["diagnostic"]))
+                    yield event
+            except KeyboardInterrupt:
+                process.wait()  # Ctrl-C reached Terraform too: it ends in good order and saves its state
+                raise
         if process.returncode:
             told = "\n".join(errors or other[-20:])
             raise CommandError(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,7 +122,7 @@ def test_a_terraform_on_path_that_does_not_serve_is_replaced_by_the_packages(tmp
     found = find_terraform.__wrapped__(tmp_path / "bin", search=search)
 
     assert found == tmp_path / "bin" / "terraform"
-    assert terraform_command._version(str(found)) >= (1, 10)
+    assert terraform_command.version_of(str(found)) >= (1, 10)
 
 
 def test_a_recent_terraform_on_path_is_used(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_a_recent_terraform_on_path_is_used(tmp_path: Path) -> None:
 
 
 def test_without_any_terraform_it_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terraform_command, "_version", lambda _: None)
+    monkeypatch.setattr(terraform_command, "version_of", lambda _: None)
 
     with pytest.raises(CommandError, match=r"Install Terraform 1.10 or newer"):
         find_terraform.__wrapped__(tmp_path / "bin", search="")
@@ -184,6 +186,49 @@ def test_after_the_local_aws_was_killed_everything_is_created_again(
     printed = capsys.readouterr().out
     assert "started anew" in printed
     assert "2 created." in printed
+
+
+@pytest.mark.terraform
+def test_a_first_deployment_that_was_interrupted_heals_with_the_next(
+    stack: LocalStack, source: Path, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = tmp_path / "reached"
+    endless = (
+        'resource "terraform_data" "endless" {\n  depends_on = [aws_s3_bucket.this]\n'
+        f'  provisioner "local-exec" {{\n    command = "touch {reached}; sleep 600"\n  }}\n}}\n'
+    )
+    (source / "main.tf").write_text(CONFIGURATION + endless)
+    code = (
+        "import sys; from pathlib import Path; from pipeline_cli.deploy.local_stack import LocalStack; "
+        "LocalStack(Path(sys.argv[1]), source=Path(sys.argv[2])).apply(Path(sys.argv[3]), int(sys.argv[4]))"
+    )
+    arguments = [str(stack.folder), str(source), str(package), str(emulator.free_port())]
+    first = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
+    while not reached.exists():
+        assert first.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    (source / "main.tf").write_text(CONFIGURATION)
+
+    stack.apply(package, emulator.free_port())
+
+    printed = capsys.readouterr().out
+    assert "interrupted, so the local AWS is started anew" in printed
+    assert "2 created." in printed
+    stack.apply(package)
+    assert "Nothing to change." in capsys.readouterr().out
+
+
+def test_in_a_pipe_terraform_uses_no_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "terraform"
+    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    command.chmod(0o755)
+    monkeypatch.setattr("pipeline_cli.deploy.terraform_command.find_terraform", lambda: command)
+    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+    assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
 
 
 @pytest.mark.terraform
