@@ -3,5 +3,5 @@ environment         = "prod"
 deletion_protection = true
 log_retention_days  = 365
 
-feedback_retention_days     = 365
+feedback_retention_days    = 365
 old_version_retention_days = 365

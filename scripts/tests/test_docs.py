@@ -20,7 +20,12 @@ from scripts.tests import command_docs
 DOCUMENTS = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 )
-AUTOMATION = [ROOT / ".github/workflows/ci.yml", ROOT / ".pre-commit-config.yaml", ROOT / ".ci/run"]
+AUTOMATION = [
+    ROOT / ".github/workflows/ci.yml",
+    ROOT / ".github/workflows/deploy.yml",
+    ROOT / ".pre-commit-config.yaml",
+    ROOT / ".ci/run",
+]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
 MAIN_TARGETS = set(
@@ -132,7 +137,8 @@ def known_variables() -> set[str]:
         model for model in vars(settings).values() if isinstance(model, type) and hasattr(model, "__dataclass_fields__")
     )
     lambdas = {setting.name.upper() for model in models for setting in fields(model)}
-    sources = [MAKEFILE, *(path.read_text() for path in (ROOT / "scripts" / "pipeline_cli").rglob("*.py"))]
+    workflow = (ROOT / ".github/workflows/deploy.yml").read_text()
+    sources = [MAKEFILE, workflow, *(path.read_text() for path in (ROOT / "scripts" / "pipeline_cli").rglob("*.py"))]
     return lambdas | {name for text in sources for name in re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text)}
 
 

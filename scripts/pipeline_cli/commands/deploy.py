@@ -118,11 +118,11 @@ def state(env: options.Env = "", yes: options.Yes = False) -> None:
 def format_files(
     check: Annotated[bool, typer.Option("--check", help="Show what would change, and change nothing.")] = False,
 ) -> None:
-    """Format the Terraform code of infra/.
+    """Format the Terraform code of infra/ and examples/.
 
     Example: pipeline deploy format --check
 
     Exit codes: 0 formatted, 1 with --check: some file is not.
     """
     terraform = Terraform(ROOT, ROOT / "build" / "terraform", os.environ | {"TF_CLI_CONFIG_FILE": os.devnull})
-    terraform.show("fmt", "-recursive", *(["-check", "-diff"] if check else []), "infra")
+    terraform.show("fmt", "-recursive", *(["-check", "-diff"] if check else []), "infra", "examples")
