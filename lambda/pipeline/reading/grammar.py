@@ -38,9 +38,28 @@ class Grammar:
         self._whole = re.compile(rb"%s(?:%s%s)*+" % (cell, d_bytes, cell))
         self._open = re.compile(rb"(?:%s%s)*+%s" % (cell, d_bytes, opened))
         self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
+        self._delimiter, self._blank = d_bytes, blank.encode()
+        self._lines: tuple[tuple[bytes, int], re.Pattern[bytes], re.Pattern[bytes]] | None = None
         self._before = re.compile(rb"%s%s" % (cell, d_bytes))
         self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
         self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
+
+    def has_stray_quotes(self, lines: bytes, newline: bytes, columns: int) -> bool:
+        """Tell whether quotes may be wrong or stray in lines in which `newline` stands for line ends between quotes.
+
+        True where a line is no record, or where one has a line end outside of a quoted cell, or where the first line of
+        a record has all its cells when quotes are ordinary characters.
+        """
+        if self._lines is None or self._lines[0] != (newline, columns):
+            n, d = re.escape(newline), self._delimiter
+            unquoted = rb'[%s]*+(?:[^%s"%s\n%s][^%s\n%s]*+)?+' % (self._blank, self._blank, d, n, d, n)
+            cell = rb'(?:"[^"\n]*+(?:""[^"\n]*+)*+"|%s)' % unquoted
+            whole = re.compile(rb"(?:%s(?:%s%s)*+\n)*+" % (cell, d, cell))
+            piece = rb"[^%s\n%s]*+" % (d, n)
+            first = re.compile(rb"^(?:%s%s){%d}%s%s" % (piece, d, columns - 1, piece, n), re.MULTILINE)
+            self._lines = (newline, columns), whole, first
+        _, whole, first = self._lines
+        return whole.fullmatch(lines) is None or first.search(lines) is not None
 
     def is_open_after(self, line: bytes, was_open: bool) -> bool:
         """Tell whether a quoted cell reaches beyond the end of this line."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate, compress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -114,16 +115,63 @@ class _Writer:
         self._newline = text.sentinels.newline.encode()
         self._invalid = text.sentinels.invalid.encode()
         self._ready: list[bytes] = []
+        self._held = b""
+        """The beginning of a record that goes on in the next block, where the lines before it were written at once."""
         self._open = _OpenRecord()
         self.records = 0
         self.extra = 0
 
     def write(self, block: bytes) -> None:
         """Add whole lines. A block without anything special is passed on as it is."""
-        if not self._open.lines and b'"' not in block and len(block) <= MAX_RECORD and _is_utf8(block):
+        if (
+            not self._open.lines
+            and not self._held
+            and b'"' not in block
+            and len(block) <= MAX_RECORD
+            and _is_utf8(block)
+        ):
             self._target.write(block)
             self.records += block.count(b"\n")
             return
+        if not self._open.lines:
+            block = self._held + block
+            self._held = b""
+            if self._write_quoted(block):
+                return
+        self._write_lines(block)
+
+    def _write_quoted(self, block: bytes) -> bool:
+        """Write lines with quotes where none of these can be wrong; False where they must be looked at one by one.
+
+        Of the text between two quotes every second is within a cell, so a line end in it ends no record.
+        """
+        newline = self._newline
+        texts = block.split(b'"')
+        texts[1::2] = [text.replace(b"\n", newline) if b"\n" in text else text for text in texts[1::2]]
+        joined, held = b'"'.join(texts), b""
+        if len(texts) % 2 == 0:
+            # The last record goes on in the next block.
+            end = joined.rfind(b"\n") + 1
+            joined, held = joined[:end], joined[end:].replace(newline, b"\n")
+        lines = joined.split(b"\n")
+        is_long = len(joined) + len(held) > MAX_RECORD and (len(held) > MAX_RECORD or max(map(len, lines)) > MAX_RECORD)
+        columns = len(self._header.names)
+        if is_long or not _is_utf8(joined) or self._grammar.has_stray_quotes(joined, newline, columns):
+            return False
+        self._target.write(joined)
+        self._held = held
+        if newline in joined:
+            counts = [line.count(newline) for line in lines]
+            extras = accumulate(counts, initial=self.extra)
+            next(extras)
+            numbers = range(self.records + 1, self.records + 1 + len(lines))
+            joins = [f"{number},{extra}\n" for number, extra in compress(zip(numbers, extras, strict=True), counts)]
+            self._joined.write("".join(joins))
+            self.extra += sum(counts)
+        self.records += len(lines) - 1
+        return True
+
+    def _write_lines(self, block: bytes) -> None:
         grammar = self._grammar
         for line in block.split(b"\n")[:-1]:
             if not self._open.lines and (b'"' not in line or not grammar.is_open_after(line, was_open=False)):
@@ -138,6 +186,9 @@ class _Writer:
 
     def finish(self) -> None:
         """Refuse the file where its last record is still open."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._write_lines(held)
         if self._open.lines:
             number = self.records + self.extra + 1
             raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=number)

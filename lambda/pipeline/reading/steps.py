@@ -190,6 +190,8 @@ def _clean_form(file: CsvFile) -> str:
         return _NOTHING
     columns = {file.header.positions[column.name]: column for column in file.columns}
     delimiter = _escaped(file.header.delimiter)
+    newline = file.sentinels.newline if file.records.joins else ""
+    controls = "".join(f"\\x{code:02x}" for code in range(32) if chr(code) != newline)
     forms = []
     for position in range(1, len(file.header.names) + 1):
         column = columns.get(position, Column(""))
@@ -198,7 +200,7 @@ def _clean_form(file: CsvFile) -> str:
             ColumnType.INTEGER: SHORT_INTEGER,
             ColumnType.TIMESTAMP: SHORT_INTEGER,
             ColumnType.AMOUNT: amount_form(file),
-            ColumnType.TEXT: rf'[^{delimiter}"\x00-\x1f]*',
+            ColumnType.TEXT: f'[^{delimiter}"{controls}]*',
         }[column.type]
         if column.name == ROW_ID:
             form = f"(?:{PLAIN_REFERENCE})?"

@@ -139,3 +139,19 @@ def test_commas_that_may_group_thousands_refuse_the_file(prices: list[str], code
     items = header + b"".join(b"\no1;pen;1;" + price.encode() for price in prices)
     observed = assert_agrees_with_reference(day(items=items))
     assert observed.codes() == ([("items", None, code)] if code else [])
+
+
+def test_many_records_of_several_lines_keep_their_line_numbers_across_blocks() -> None:
+    record = b'o1,"pen, 5 "" wide\nand\nred",1,1\n'
+    items = ITEMS + record * (3 * BLOCK // len(record)) + b'o1,"last\none",1,x\n' + record * 3 + b"o1,pen,y,1\n"
+    observed = assert_agrees_with_reference(day(items=items))
+    last = items.count(b"\n")
+    assert observed.codes() == [("items", last - 11, "not_an_amount"), ("items", last, "not_an_integer")]
+
+
+@pytest.mark.parametrize(("stray", "errors"), [(b'o1,"pen,1,1\n', 3), (b'o1,5" pen,1,1\n', 0), (b'o1, "pen",1,1\n', 1)])
+def test_a_stray_quote_among_many_quoted_records_is_found_in_its_block(stray: bytes, errors: int) -> None:
+    record = b'o1,"two\nlines",1,1\n'
+    some = record * (BLOCK // len(record))
+    observed = assert_agrees_with_reference(day(items=ITEMS + some + stray + some + stray + some))
+    assert len(observed.errors) == 2 * errors
