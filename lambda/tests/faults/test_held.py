@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
-from faults.test_faults_in_memory import DAY, FILES, LAST_EVENT, faults, fresh_platform
+from faults.test_faults_in_memory import BATCHES, DAY, EFFECTS, FILES, LAST_EVENT, fresh_platform
 from pipeline import ledger
 from pipeline.ledger import Ledger
 from pipeline.stages.intake import start_run
@@ -144,9 +144,23 @@ def test_a_correction_of_a_held_day_sends_only_what_differs_from_what_was_delive
     )
 
 
+def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
+    """List what can strike at each call with an effect; that reads may break is shown for every day alike."""
+    for number, name in enumerate(calls, 1):
+        if name in EFFECTS:
+            yield Fault(stage, number, "before")
+            yield Fault(stage, number, "after")
+        if name in BATCHES:
+            yield Fault(stage, number, "partial")
+
+
 @pytest.mark.spread
-@pytest.mark.parametrize("then", [release, mend], ids=["released", "corrected"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "then"),
+    [*((stage, release) for stage in STAGES), ("finalize", mend)],
+    ids=[*(f"{stage}-released" for stage in STAGES), "finalize-corrected"],
+)
 def test_no_single_fault_holds_twice_releases_twice_or_loses_anything(
     environment: pytest.MonkeyPatch, stage: str, then: Callable[[Platform], None]
 ) -> None:

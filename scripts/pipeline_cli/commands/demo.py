@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer
+from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.items import REFUSED_RECORDS
 from pipeline.model.messages import number_text
 
 from pipeline_cli.deploy import package
@@ -20,6 +22,7 @@ from pipeline_cli.deploy.target import LOCAL, ROOT, Target
 from pipeline_cli.local import emulator
 from pipeline_cli.operations.batch_errors import Fault, find, group, show
 from pipeline_cli.operations.batches import duration_of, find_batches
+from pipeline_cli.operations.feedback import find_verdict
 from pipeline_cli.operations.follow import wait
 from pipeline_cli.operations.messages import Peek, line, look
 from pipeline_cli.operations.purge import purge
@@ -38,12 +41,14 @@ if TYPE_CHECKING:
 DAY = "20220131"
 FOLDER = ROOT / "build" / LOCAL
 MESSAGES_SECONDS = 60.0
+VERDICT_SECONDS = 10.0
 ROWS = 5
 
 NEXT = (
     ("make upload FILE=my.csv", "send a file of your own; a partner's name for it will do"),
     ("make status", "every batch: files, state, counts"),
     (f"make errors BATCH={DAY}", "all that was wrong, by cause"),
+    (f".venv/bin/pipeline feedback {DAY}", "the verdict that the partner reads"),
     (f"make report BATCH={DAY}", "all about a day on one page, with charts"),
     ("make messages", "what waits in the output queue"),
     (f"make logs BATCH={DAY}", "what the functions said, in order"),
@@ -54,12 +59,13 @@ NEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a demo has to show: the ledger entry, customers, errors and messages."""
+    """What a demo has to show: the ledger entry, customers, errors, messages, and what the partner reads."""
 
     entry: Ledger
     customers: Sequence[dict[str, Any]]
     errors: Sequence[Fault]
     messages: Peek
+    verdict: Mapping[str, Any]
     again: bool
 
 
@@ -126,11 +132,13 @@ def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
         with step("Wait for the messages in the output queue"):
             _await_messages(sqs, url, numbers.customers + numbers.errors)
     errors = find(dynamodb, name, DAY)
+    with step("Wait for the verdict for the partner"):
+        verdict = _await_verdict(target.bucket)
     try:
         seen = look(target)
     except CommandError:  # earlier looks used up what looking may; the messages stay where they are
         seen = Peek([], waiting(sqs, url).visible, None)
-    return Shown(entry, customers_of(dynamodb, name, DAY), errors, seen, again)
+    return Shown(entry, customers_of(dynamodb, name, DAY), errors, seen, verdict, again)
 
 
 def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:
@@ -138,6 +146,18 @@ def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:
     while (there := waiting(sqs, url).total) < expected:
         if time.monotonic() > deadline:
             raise CommandError(f"Only {there} of {expected} messages arrived.", f"See: make logs BATCH={DAY}")
+        time.sleep(0.2)
+
+
+def _await_verdict(bucket: Bucket) -> dict[str, Any]:
+    """Read the verdict, which is written a moment after the run is closed."""
+    deadline = time.monotonic() + VERDICT_SECONDS
+    while True:
+        try:
+            return find_verdict(bucket, DAY)
+        except CommandError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(0.2)
 
 
@@ -151,6 +171,15 @@ def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[
     deserialize = TypeDeserializer().deserialize
     items = [{name: deserialize(value) for name, value in item.items()} for page in pages for item in page["Items"]]
     return sorted(items, key=lambda item: (-item["total_amount_spent"], item["customer_reference"]))
+
+
+def _first_customers(customers: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Take the first rows, the last of them one with an incomplete total where there is any."""
+    rows, rest = customers[:ROWS], customers[ROWS:]
+    incomplete = next((item for item in rest if REFUSED_RECORDS in item), None)
+    if incomplete is None or any(REFUSED_RECORDS in item for item in rows):
+        return rows
+    return [*rows[:-1], incomplete]
 
 
 def show_results(shown: Shown) -> None:
@@ -168,14 +197,19 @@ def show_results(shown: Shown) -> None:
     out.print(files_table(summary))
 
     out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.customers:,} customers)")
-    table = terminal.table("Customer", "Orders", "Spent", numbers=("Orders", "Spent"))
-    for item in shown.customers[:ROWS]:
+    table = terminal.table("Customer", "Orders", "Spent", "", numbers=("Orders", "Spent"))
+    for item in _first_customers(shown.customers):
         orders, spent = item["number_of_orders"], number_text(item["total_amount_spent"])
-        table.add_row(terminal.shown(item["customer_reference"]), f"{orders:,}", amount(spent))
+        lost = int(item.get(REFUSED_RECORDS, 0))
+        note = f"[yellow]incomplete: {terminal.counted(lost, 'refused record')}[/]" if lost else ""
+        table.add_row(terminal.shown(item["customer_reference"]), f"{orders:,}", amount(spent), note)
     out.print(table)
 
     out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
     show(group(shown.errors, 1, summary), more=False)
+
+    out.print(f"\n[bold]What the partner reads[/] (feedback/{DAY}/verdict.json, and the refused records)")
+    out.print(terminal.shown(shown.verdict["what_to_do"]), soft_wrap=True)
 
     types = [message.fields.get("type") for message in shown.messages.messages]
     out.print(
@@ -188,7 +222,7 @@ def show_results(shown: Shown) -> None:
 
     out.print("\n[bold]What to try next[/]")
     for command_line, meaning in NEXT:
-        out.print(f"  [cyan]{command_line:<28}[/] {meaning}")
+        out.print(f"  [cyan]{command_line:<36}[/] {meaning}")
 
 
 def command(env: options.Env = "") -> None:

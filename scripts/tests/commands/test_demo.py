@@ -15,6 +15,7 @@ from pipeline.aws.backoff import within
 from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.stages.feedback import publish_verdict
 from pipeline_cli.commands import check, demo
 from pipeline_cli.operations.follow import wait
 from pipeline_cli.operations.sample import generate
@@ -58,6 +59,7 @@ def work(stack: Stack) -> None:
         return ledger.finish(begun, str(begun.execution), BatchState.COMPLETED, datetime.now(UTC), summary=summary)
 
     stack.table.update_ledger(demo.DAY, close)
+    publish_verdict(stack.bucket, stack.table, demo.DAY)
 
 
 def results(output: str) -> str:
@@ -72,6 +74,9 @@ def test_the_demo_shows_results_errors_messages_and_what_is_next(pipeline: Stack
     assert "Reconciled: " in result.stdout
     assert "the first 5 of 8 customers" in result.stdout
     assert "(20 wait" in result.stdout
+    assert "incomplete: " in result.stdout
+    assert "What the partner reads (feedback/20220131/verdict.json" in result.stdout
+    assert "Correct the 12 refused records and send their files again" in result.stdout
     assert "make upload FILE=" in result.stdout
     for step in ("Upload its three files", "Validate, join, store and announce", "Wait for the messages"):
         assert step in result.stderr
