@@ -159,7 +159,11 @@ class Privileges:
         return reply
 
     def _intake(self, day: str) -> Reply:
-        """A complete set starts a run; the next event of the set finds the run on its way."""
+        """Missing files are reported; a complete set starts a run; its next event finds the run on its way."""
+        noon = datetime.strptime(day, "%Y%m%d").replace(hour=12, tzinfo=UTC) + timedelta(days=1)
+        report = self.invoke("intake", {**load_event("scheduled"), "time": noon.isoformat()})
+        if report.error:
+            return report
         later = datetime.now(UTC) + timedelta(hours=1)
         self.stack.table.update_ledger(day, lambda _: Ledger(day, quiet_until=later.isoformat(timespec="seconds")))
         self.stack.upload(files_of(day))
@@ -202,10 +206,12 @@ class Privileges:
         return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key}})
 
     def _finalize(self, day: str) -> Reply:
-        """An orderly end."""
+        """An orderly end, with a verdict that tells of errors."""
         self.stack.upload(files_of(day))
         entry = self._claimed(day)
-        outcome = {"state": "READY", "summary": {}}
+        examples = f"work/{day}/{entry.version}/examples.json"
+        self.stack.bucket.put_json(examples, [])
+        outcome = {"state": "READY", "summary": {"state": "READY", "examples": examples}}
         return self.invoke("finalize", {"batch": day, "execution": entry.execution, "outcome": outcome})
 
     def _publish(self, day: str) -> Reply:

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts import check_message
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import BatchState, Ledger, set_version
+from pipeline.ledger import CLOSED, Ledger, set_version
 from pipeline.model.data_model import Kind
 from pipeline_cli.deploy.target import Target
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.05
-ENDED = (BatchState.COMPLETED, BatchState.FAILED)
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -62,7 +62,7 @@ class Stack:
 
         def look() -> Ledger | None:
             entry = self.table.get_ledger(batch)
-            if entry is None or entry.state not in ENDED or entry.holder is not None:
+            if entry is None or entry.state not in CLOSED or entry.holder is not None:
                 return None
             files = self.bucket.find_set(batch)
             return entry if len(files) < len(Kind) or set_version(files) == entry.version else None
@@ -85,7 +85,7 @@ class Stack:
 
         A marker item goes the way of every change; when its message is there, so are those of all changes before it.
         """
-        marker = uuid.uuid4().hex
+        marker = f"m{uuid.uuid4().hex}"
         self.table.put(_marker(marker))
 
         def marked() -> bool:
@@ -95,6 +95,15 @@ class Stack:
 
         eventually(marked, "the marker's message")
         return [json.loads(message["body"]) for message in self.received if message["batch"] == batch]
+
+    def incomplete_totals(self, batch: str) -> dict[str, str | None]:
+        """Return how many refused records the last message about each customer of a batch tells of."""
+        self.messages(batch)
+        return {
+            body["customer_reference"]: message["refused_records"]
+            for message in self.received
+            if message["batch"] == batch and (body := json.loads(message["body"]))["type"] == "customer_message"
+        }
 
     def counted(self, batch: str) -> Counter[str]:
         """Return the messages of a batch as a multiset of their texts."""
@@ -107,8 +116,10 @@ class Stack:
             QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0, MessageAttributeNames=["All"]
         ).get("Messages"):
             for message in found:
+                check_message(message)
                 batch = message["MessageAttributes"]["batch"]["StringValue"]
-                self.received.append({"body": message["Body"], "batch": batch})
+                refused = message["MessageAttributes"].get("refused_records", {}).get("StringValue")
+                self.received.append({"body": message["Body"], "batch": batch, "refused_records": refused})
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def _codes(self) -> set[str | None]:

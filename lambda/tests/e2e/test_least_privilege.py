@@ -175,6 +175,18 @@ def test_partner_stores_files_under_incoming_also_in_parts(stack: Stack, privile
     assert stack.s3.get_object(**place)["Body"].read() == b"parts"
 
 
+def test_partner_lists_and_reads_feedback(stack: Stack, privileges: Privileges, by_hand: None) -> None:
+    place = {"Bucket": stack.bucket.name, "Key": "feedback/20220131/verdict.json"}
+    stack.s3.put_object(**place, Body=b"{}")
+    with privileges.as_partner() as client:
+        s3 = client("s3")
+        listed = s3.list_objects_v2(Bucket=stack.bucket.name, Prefix="feedback/20220131/")["Contents"]
+        assert [found["Key"] for found in listed] == [place["Key"]]
+        assert s3.get_object(**place)["Body"].read() == b"{}"
+        assert denied(s3.put_object, **place, Body=b"mine")
+        assert denied(s3.delete_object, **place)
+
+
 def test_partner_can_do_nothing_else(stack: Stack, privileges: Privileges, by_hand: None) -> None:
     bucket, key = stack.bucket.name, "incoming/private.csv"
     stack.s3.put_object(Bucket=bucket, Key=key, Body=b"private")
@@ -185,9 +197,11 @@ def test_partner_can_do_nothing_else(stack: Stack, privileges: Privileges, by_ha
         assert denied(s3.head_object, Bucket=bucket, Key=key)
         assert denied(s3.delete_object, Bucket=bucket, Key=key)
         assert denied(s3.list_objects_v2, Bucket=bucket)
-        assert denied(s3.list_objects_v2, Bucket=bucket, Prefix="incoming/")
+        for prefix in ("incoming/", "work/", "delivered/", "feed"):
+            assert denied(s3.list_objects_v2, Bucket=bucket, Prefix=prefix)
+        assert denied(s3.get_object, Bucket=bucket, Key="work/private.csv")
         assert denied(s3.list_object_versions, Bucket=bucket)
-        for other in ("work/private.csv", "rejects/private.csv", "incoming.csv", "private.csv"):
+        for other in ("work/private.csv", "feedback/private.csv", "incoming.csv", "private.csv"):
             assert denied(s3.put_object, Bucket=bucket, Key=other, Body=b"mine")
         assert denied(s3.copy_object, Bucket=bucket, Key="incoming/copy.csv", CopySource=f"{bucket}/work/private.csv")
         assert denied(client("dynamodb").scan, TableName=stack.table.name)
@@ -214,7 +228,11 @@ OTHERS_WORK = [
         "query",
         {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "x"}}},
     ),
+    ("intake", "s3", "put_object", {"Key": "feedback/x.csv", "Body": b""}),
+    ("transform", "s3", "get_object", {"Key": "feedback/x"}),
     ("finalize", "s3", "get_object", {"Key": "work/x"}),
+    ("finalize", "s3", "put_object", {"Key": "feedback/x.csv", "Body": b""}),
+    ("finalize", "s3", "put_object", {"Key": "incoming/x.csv", "Body": b""}),
     ("finalize", "dynamodb", "delete_item", {"Key": LEDGER}),
     ("publish", "dynamodb", "put_item", {"Item": LEDGER}),
     ("publish", "dynamodb", "delete_item", {"Key": LEDGER}),
