@@ -11,7 +11,7 @@ from pipeline.aws import sqs
 from pipeline.aws.sqs import Outgoing, Queue
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
-from pipeline.ledger import Ledger
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.messages import Message, message_for
 from support import Cloud, Context, load_event
 
@@ -57,6 +57,16 @@ def test_a_new_result_becomes_exactly_the_agreed_message(cloud: Cloud, context: 
     assert attributes.pop("message_id")
     assert attributes == {"batch": "20220131", "version": "v1"}
     assert message["Attributes"]["MessageDeduplicationId"] == f"{1:032x}"
+
+
+def test_while_a_correction_is_on_its_way_a_message_of_the_set_before_names_the_newer_one(
+    cloud: Cloud, context: Context
+) -> None:
+    queued = Ledger("20220131", state=BatchState.QUEUED, version="v2", delivered=("v1",))
+    cloud.table.update_ledger("20220131", lambda _: queued)
+    send(context, record())
+    (message,) = cloud.received()
+    assert message["MessageAttributes"]["version"]["StringValue"] == "v2"
 
 
 def test_an_error_becomes_an_error_message_with_all_agreed_fields(cloud: Cloud, context: Context) -> None:
