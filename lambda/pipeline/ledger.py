@@ -190,23 +190,37 @@ def set_time(files: FileSet) -> str:
     return max((source.last_modified for source in files.values()), default="")
 
 
+def has_same_content(files: FileSet, others: FileSet) -> bool:
+    """Tell whether two sets hold the same bytes, wherever and since when they are stored."""
+    return {kind: source.etag for kind, source in files.items()} == {
+        kind: source.etag for kind, source in others.items()
+    }
+
+
 def observe(ledger: Ledger, files: FileSet) -> Ledger:
     """Note which files of an incomplete set are there; a batch that once was complete keeps its last set."""
-    return replace(ledger, files=files) if ledger.state is BatchState.WAITING else ledger
+    if ledger.state is not BatchState.WAITING or has_same_content(ledger.files, files):
+        return ledger
+    return replace(ledger, files=files)
+
+
+def locate(ledger: Ledger, files: FileSet) -> Ledger:
+    """Note where the current set lies now, if `files` hold its content: it may have been sent again since."""
+    return replace(ledger, files=files) if has_same_content(ledger.files, files) else ledger
 
 
 def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
     """Make a complete set the wanted one of its batch.
 
     A set that is younger than `files` stays: whoever claims looks again afterwards, so the youngest is claimed in the
-    end. The set that is wanted already starts nothing; only where its files lie is noted, as a replay reads them there.
+    end. The same files sent again are no change, however often: `locate` finds them where they are needed.
     """
     version = set_version(files)
     if ledger.state is not BatchState.WAITING:
         if set_time(files) < set_time(ledger.files):
             return ledger
         if version == ledger.version:
-            return replace(ledger, files=files)
+            return ledger
     return _queue(ledger, version, files, now)
 
 

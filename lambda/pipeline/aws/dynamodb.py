@@ -51,18 +51,18 @@ class Table:
         item = reply.get("Item")
         return Ledger.from_item(_plain(item)) if item else None
 
-    def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger]) -> Ledger:
+    def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], left: Clock | None = None) -> Ledger:
         """Apply a pure change to a batch's ledger entry, exactly once, whoever else changes it meanwhile.
 
         `change` gets a fresh entry where there is none yet, may be called several times, and may raise to refuse.
-        A change that changes nothing writes nothing.
+        A change that changes nothing writes nothing. `left` is for how long to try, 20 s unless given.
 
         Raises
         ------
         LedgerConflictError
             Others kept changing the entry.
         """
-        for _ in attempts(within(_LEDGER_SECONDS)):
+        for _ in attempts(left or within(_LEDGER_SECONDS)):
             old = self.get_ledger(batch)
             before = old or Ledger(batch)
             after = change(before)

@@ -7,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from pipeline.aws.backoff import seconds_left
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
@@ -25,7 +26,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     messages of a batch fail, the function fails.
     """
     settings = read_settings(IntakeSettings)
-    intake = Intake(Bucket(settings.bucket_name), Table(settings.table_name), Workflow(settings.state_machine_arn))
+    intake = Intake(
+        Bucket(settings.bucket_name),
+        Table(settings.table_name),
+        Workflow(settings.state_machine_arn),
+        seconds_left(context.get_remaining_time_in_millis),
+    )
     due = due_batch(event, settings.due_days)
     if due is not None:
         intake.check_due(due)

@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from pipeline import ledger
+from pipeline.aws.backoff import Clock, attempts, within
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
@@ -24,16 +25,24 @@ from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_missing
 
-_LOOKS = 10
+_PATIENCE_SECONDS = 20.0
 
 
 class Intake:
-    """Takes note of arriving objects."""
+    """Takes note of arriving objects.
 
-    def __init__(self, bucket: Bucket, table: Table, workflow: Workflow) -> None:
+    Parameters
+    ----------
+    left
+        For how long to try while others change the same batch, 20 s unless given. An event that fails stays hidden
+        for the queue's visibility timeout, some minutes, so patience is cheaper.
+    """
+
+    def __init__(self, bucket: Bucket, table: Table, workflow: Workflow, left: Clock | None = None) -> None:
         self._bucket = bucket
         self._table = table
         self._workflow = workflow
+        self._left = left or within(_PATIENCE_SECONDS)
 
     def receive(self, event: dict[str, Any]) -> None:
         """Take in every object that an S3 or EventBridge event tells of."""
@@ -85,13 +94,19 @@ class Intake:
         """Write the set that is in the bucket now into the ledger.
 
         Events come late and in any order, so what counts is the bucket. It is looked at again after the claim:
-        whoever claimed an older set sees that, and the newest one is claimed in the end.
+        whoever claimed an older set sees that, and the newest one is claimed in the end. While files keep arriving, the
+        looks come with growing random pauses.
+
+        Raises
+        ------
+        LedgerConflictError
+            The files or the entry still changed when the time was up.
         """
         seen = self._bucket.find_set(batch)
-        for _ in range(_LOOKS):
-            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen))
+        for _ in attempts(self._left):
+            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen), self._left)
             before, seen = seen, self._bucket.find_set(batch)
-            if seen == before:
+            if ledger.has_same_content(seen, before):
                 return entry
         raise LedgerConflictError(f"the files of batch {batch} kept changing")
 

@@ -51,9 +51,18 @@ def test_the_same_set_is_claimed_once() -> None:
     assert replace(again, files=first.files) == first
 
 
-def test_the_same_set_sent_again_is_read_where_it_lies_now() -> None:
+def test_the_same_set_sent_again_is_no_change_and_is_read_where_it_lies_now() -> None:
     done = replace(claimed(), state=BatchState.COMPLETED)
-    assert claimed(minute=5, onto=done).files == files(minute=5)
+    assert claimed(minute=5, onto=done) == done
+    located = ledger.locate(done, files(minute=5))
+    assert located.files == files(minute=5)
+    assert ledger.replay(located, NOW).files == files(minute=5)
+
+
+def test_another_set_is_not_where_the_current_one_lies() -> None:
+    done = replace(claimed(), state=BatchState.COMPLETED)
+    assert ledger.locate(done, files("b", minute=5)) == done
+    assert ledger.locate(done, {}) == done
 
 
 def test_the_holder_works_alone_until_it_lets_go() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from datetime import UTC, datetime
 
 from pipeline import ledger
@@ -31,7 +30,7 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
     files = bucket.find_set(batch)
     if len(files) < len(Kind) or set_version(files) != entry.version:
         raise CommandError(f"The files of batch {batch} have changed since it was held: nothing was released.")
-    return entry
+    return ledger.locate(entry, files)
 
 
 def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
@@ -45,8 +44,10 @@ def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
         The batch was replayed or corrected meanwhile.
     """
     version = str(held.version)
-    change = functools.partial(ledger.release, version=version, now=datetime.now(UTC))
-    entry = table.update_ledger(held.batch, change)
+    now = datetime.now(UTC)
+    entry = table.update_ledger(
+        held.batch, lambda entry: ledger.release(ledger.locate(entry, held.files), version=version, now=now)
+    )
     if entry.released != version or entry.version != version:
         raise CommandError(f"Batch {held.batch} is {entry.state} by now: nothing was released.")
     start_run(table, workflow, entry)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import BatchState, Ledger
+from pipeline.ledger import BatchState, FileSet, Ledger
 from pipeline.stages.intake import start_run
 
 from pipeline_cli.operations.batches import not_noticed, read
@@ -34,7 +34,8 @@ def replay(target: Target, batch: str) -> tuple[Ledger, bool]:
     if known is None or known.version is None:
         raise CommandError(f"Batch {batch} can't run again: {_why_not(target, batch)}")
     table, workflow = target.table, target.workflow
-    change = functools.partial(_again, ended=_ended(workflow, known), now=datetime.now(UTC))
+    files = target.bucket.find_set(batch)
+    change = functools.partial(_again, files=files, ended=_ended(workflow, known), now=datetime.now(UTC))
     entry = table.update_ledger(batch, change)
     started = start_run(table, workflow, entry)
     return table.get_ledger(batch) or entry, started
@@ -56,9 +57,11 @@ def _ended(workflow: Workflow, entry: Ledger) -> str | None:
     return entry.execution
 
 
-def _again(entry: Ledger, ended: str | None, now: datetime) -> Ledger:
-    """Queue the set once more; the run `ended` no longer stands in the way."""
+def _again(entry: Ledger, files: FileSet, ended: str | None, now: datetime) -> Ledger:
+    """Queue the set once more, read where it lies now; the run `ended` no longer stands in the way."""
     if entry.state is BatchState.RUNNING and entry.execution == ended:
         # The holder stays: the new run takes the batch from it when its last writer has surely stopped.
         entry = replace(entry, state=BatchState.FAILED)
-    return ledger.replay(entry, now)
+    if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
+        return entry
+    return ledger.replay(ledger.locate(entry, files), now)
