@@ -24,7 +24,7 @@ def files(tmp_path: Path) -> dict:
 def test_every_contender_comes_to_the_same_result(name: str, files: dict, tmp_path: Path) -> None:
     expected = sum(Decimal(number * 37 % 1000) + Decimal(number % 100) / 100 for number in range(DAY.items))
     customers, total = CONTENDERS[name](files, Limits(500, 1), tmp_path)
-    assert (customers, Decimal(total)) == (60, expected)
+    assert (customers, Decimal(total if isinstance(total, str) else total())) == (60, expected)
 
 
 def test_growth_is_the_exponent_from_one_size_to_the_next() -> None:
