@@ -137,7 +137,7 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
     """
     return ask(
         connection,
-        f"""SELECT coalesce(sum(row_ids) = sum(distinct_numbers), true)
+        f"""SELECT coalesce(sum(row_ids), 0) = coalesce(sum(distinct_numbers), 0)
         FROM control_totals WHERE kind = '{kind}' AND code IS NULL AND NOT is_blank""",
     )
 

@@ -163,6 +163,12 @@ def test_row_ids_must_not_repeat_whatever_they_look_like(ids: list[str]) -> None
     assert observed.customers["c1"] == (2, Decimal(5))
 
 
+@pytest.mark.parametrize("row_id", ["a", "x-1", "9" * 30, "1.5"])
+def test_row_ids_repeat_also_where_none_of_the_file_is_a_number(row_id: str) -> None:
+    items = f"id,order_reference,item_name,quantity,total_price\n{row_id},o1,pen,1,1\n{row_id},o1,pen,1,1\n".encode()
+    assert assert_agrees_with_reference(day(items=items)).codes() == [("items", 3, "duplicate_id")]
+
+
 def test_row_ids_that_are_the_same_number_but_not_the_same_text_differ() -> None:
     items = b"id,order_reference,item_name,quantity,total_price\n7,o1,pen,1,1\n07,o1,pen,1,1\n-7,o1,pen,1,1\n"
     assert assert_agrees_with_reference(day(items=items)).errors == []
