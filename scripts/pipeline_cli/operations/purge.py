@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 from pipeline.aws.backoff import within
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
@@ -33,6 +36,10 @@ WRITE_SECONDS = 300.0
 ROUNDS = 3
 PAGE = 1000
 """Versions that one list or delete call takes (S3 API reference)."""
+NAMED = 5
+"""Keys that a sentence names."""
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML 1.0 has not (its production 2, Char)."""
 
 Version = tuple[str, str]
 """Key and version id of an object."""
@@ -51,8 +58,65 @@ class Emptied:
 
 
 def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
-    """Delete every version, delete marker and unfinished upload, 1,000 a call, and count what is left."""
+    """Delete every version, delete marker and unfinished upload, and count what is left.
+
+    A key with a character that XML does not have may be one that the service can't list among its versions; such keys
+    are removed one by one, as far as they show elsewhere, and then the versions are listed again.
+    """
     result = Emptied(bucket)
+    try:
+        _delete_versions(s3, bucket, result, tell)
+    except (ClientError, ResponseParserError) as error:
+        if not _is_unlistable(error):
+            raise
+        odd = [key for key in _current_keys(s3, bucket) if NOT_XML.search(key)]
+        for key in odd:
+            _delete_every_version(s3, bucket, key, result)
+            tell(result.removed)
+        try:
+            _delete_versions(s3, bucket, result, tell)
+        except (ClientError, ResponseParserError) as still:
+            if not _is_unlistable(still):
+                raise
+            result.left += 1
+            named = f"; its keys {', '.join(map(repr, odd[:NAMED]))} were removed" if odd else ""
+            result.problems.append(
+                "the service can't list the versions of its objects, as one has a key with a control character that "
+                f"no list shows, such as a deleted one{named} ({still})"
+            )
+    _abort_uploads(s3, bucket, result)
+    return result
+
+
+def _is_unlistable(error: Exception) -> bool:
+    """Tell whether a list failed for what it holds: an answer that is no XML, or a fault while it was written."""
+    if isinstance(error, ClientError):
+        return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
+    return isinstance(error, ResponseParserError)
+
+
+def _current_keys(s3: S3Client, bucket: str) -> list[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [found["Key"] for page in pages for found in page.get("Contents", ())]
+
+
+def _delete_every_version(s3: S3Client, bucket: str, key: str, result: Emptied) -> None:
+    """Delete a key version by version, newest first: after each, HEAD shows the one before it."""
+    while version := _newest_version(s3, bucket, key):
+        s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
+        result.removed += 1
+
+
+def _newest_version(s3: S3Client, bucket: str, key: str) -> str | None:
+    try:
+        return s3.head_object(Bucket=bucket, Key=key).get("VersionId")
+    except ClientError as error:
+        # Of a delete marker, the answer 404 names its version (S3 user guide, working with delete markers).
+        return error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-version-id")
+
+
+def _delete_versions(s3: S3Client, bucket: str, result: Emptied, tell: Tell) -> None:
+    """Delete what the list of versions shows, 1,000 a call."""
     asked: set[Version] = set()
     stuck: set[Version] = set()
     marker: dict[str, str] = {}
@@ -72,18 +136,42 @@ def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
             break
     result.left = len(stuck)
     result.removed -= len(stuck)
-    for uploads in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
-        for upload in uploads.get("Uploads", ()):
-            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-            result.removed += 1
-    return result
 
 
 def _delete_objects(s3: S3Client, bucket: str, versions: Iterable[Version]) -> list[str]:
     """Delete up to 1,000 versions; return a sentence for each that S3 refuses to delete."""
     objects = [{"Key": key, "VersionId": version} for key, version in sorted(versions)]
-    reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]
-    return [f"{error.get('Key')}: {error.get('Code')} {error.get('Message')}" for error in reply.get("Errors", ())]
+    # The request is XML 1.0, which has no way to write some characters: S3 would refuse all of it.
+    alone = [named for named in objects if NOT_XML.search(named["Key"])]
+    together = [named for named in objects if named not in alone] if alone else objects
+    problems = []
+    if together:
+        reply = s3.delete_objects(Bucket=bucket, Delete={"Objects": together, "Quiet": True})  # type: ignore[typeddict-item]
+        problems = [
+            f"{error.get('Key')}: {error.get('Code')} {error.get('Message')}" for error in reply.get("Errors", ())
+        ]
+    for named in alone:
+        try:
+            s3.delete_object(Bucket=bucket, Key=named["Key"], VersionId=named["VersionId"])
+        except ClientError as error:
+            problems.append(f"{named['Key']}: {error}")
+    return problems
+
+
+def _abort_uploads(s3: S3Client, bucket: str, result: Emptied) -> None:
+    """Abort unfinished uploads, and look again, as a list has up to 1,000."""
+    asked: set[str] = set()
+    while True:
+        page = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url")
+        uploads = [upload for upload in page.get("Uploads", ()) if upload["UploadId"] not in asked]
+        if not uploads:
+            return
+        for upload in uploads:
+            # The SDK decodes the keys of other lists itself, but not of this one.
+            key = unquote_plus(upload["Key"]) if page.get("EncodingType") == "url" else upload["Key"]
+            s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+            asked.add(upload["UploadId"])
+            result.removed += 1
 
 
 def empty_table(dynamodb: DynamoDBClient, name: str, tell: Tell) -> Emptied:
