@@ -116,7 +116,7 @@ def test_adding_a_fourth_file_makes_it_part_of_the_set(copy: Path, tmp_path: Pat
     del files["shipments"]
     done = pipeline(copy, "check", str(write(tmp_path / "three", **files)))
     assert done.returncode == 2
-    assert f"has no shipments_{DAY}.csv" in done.stderr
+    assert f"shipments_{DAY}.csv (or .csv.gz) is missing" in done.stderr
 
 
 @pytest.mark.parametrize("titles", [["Add a column"], ["Add a fourth file"], ["Add a column", "Add a fourth file"]])
