@@ -160,7 +160,7 @@ def our_table(path: Path) -> Callable[[], None]:
 def our_queue(path: Path) -> Callable[[], None]:
     """Send messages as the function publish does, once it has put them into words."""
     target, messages = Queue(QUEUE_URL), read_messages(path)
-    return lambda: _ensure(target.send(messages, within(SECONDS)) == len(messages))
+    return lambda: _ensure(target.send(messages, within(SECONDS)).taken == len(messages))
 
 
 def _ensure(done: object) -> None:
@@ -399,7 +399,7 @@ def _lossy_queue(sink: Sink, count: int) -> dict[str, int]:
     while sent < count:
         invocations += 1
         try:
-            sent += target.send(messages[sent:], within(SECONDS))
+            sent += target.send(messages[sent:], within(SECONDS)).taken
         except (ClientError, BotoCoreError):
             continue
     accepted = Counter(one for _, one, _ in sink.sent)

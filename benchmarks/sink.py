@@ -36,7 +36,9 @@ class Sink:
     fault_rate: float = 0
     seed: int = 1
     refused_group: str | None = None
-    """Messages of this group are refused as the sender's fault."""
+    """Messages of this group are refused, each time they come."""
+    sender_fault: bool = True
+    """Whether that is the sender's fault."""
 
     items: dict[tuple[str, str], Any] = field(default_factory=dict)
     """The table, by key."""
@@ -172,7 +174,7 @@ class Sink:
             self._ids.add(entry["MessageDeduplicationId"])
             self.sent.append((entry["MessageGroupId"], entry["MessageDeduplicationId"], entry["MessageBody"]))
         failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in left]
-        failed += [{"Id": entry["Id"], "SenderFault": True, "Code": "InvalidMessageContents"} for entry in refused]
+        failed += [{"Id": entry["Id"], "SenderFault": self.sender_fault, "Code": "Refused"} for entry in refused]
         return _reply(200, {"Successful": [sent_entry(entry["Id"]) for entry in taken], "Failed": failed})
 
 

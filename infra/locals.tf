@@ -60,9 +60,10 @@ locals {
     finalize = {
       description = "Closes the ledger entry of a batch and writes the verdict for the partner"
       environment = {
-        BUCKET_NAME   = local.bucket_name
-        TABLE_NAME    = module.table.name
-        QUIET_SECONDS = tostring(var.timeout_seconds.deliver)
+        BUCKET_NAME       = local.bucket_name
+        TABLE_NAME        = module.table.name
+        STATE_MACHINE_ARN = module.workflow.state_machine_arn
+        QUIET_SECONDS     = tostring(var.timeout_seconds.deliver)
       }
       storage_mb   = 512
       event_source = null
@@ -72,6 +73,7 @@ locals {
       environment = {
         TABLE_NAME              = module.table.name
         QUEUE_URL               = module.output_queue.url
+        DEAD_LETTER_QUEUE_URL   = module.publish_dead_letter_queue.url
         PARTIAL_BATCH_RESPONSES = tostring(var.partial_batch_responses)
       }
       storage_mb = 512
@@ -84,8 +86,9 @@ locals {
         # Shards are split by key, so the changes of one customer keep their order.
         parallelization_factor = 4
         bisect_batch_on_error  = true
-        # Retried for half of the 24 hours that a stream keeps; the other half is there to act on the dead letter.
-        maximum_retry_attempts        = 100
+        # Retried for half of the 24 hours that a stream keeps; the other half is there to act on the dead letter. Only
+        # the age ends the retries: a number of attempts would be used up within minutes.
+        maximum_retry_attempts        = -1
         maximum_record_age_in_seconds = 43200
         on_failure_arn                = module.publish_dead_letter_queue.arn
         partial_batch_responses       = var.partial_batch_responses
@@ -110,6 +113,13 @@ locals {
         function      = "finalize"
         schedule      = null
         event_pattern = templatefile("${path.module}/events/run_ended.json.tftpl", { state_machine_arn = module.workflow.state_machine_arn })
+      }
+      ended-runs-check = {
+        # Step Functions delivers such an event at best effort: a lost one must not leave a ledger entry open.
+        description   = "Lets finalize close the ledger entry of every run whose end it was never told of"
+        function      = "finalize"
+        schedule      = "rate(1 hour)"
+        event_pattern = null
       }
     },
   )
@@ -149,6 +159,7 @@ locals {
     stream_arn              = module.table.stream_arn
     state_machine_arn       = module.workflow.state_machine_arn
     execution_arn           = module.workflow.execution_arn
+    map_run_arn             = module.workflow.map_run_arn
     ingest_queue_arn        = module.ingest_queue.arn
     output_queue_arn        = module.output_queue.arn
     publish_dead_letter_arn = module.publish_dead_letter_queue.arn

@@ -55,7 +55,8 @@ class Plan:
     resources: Mapping[str, Mapping[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        found = {item["address"]: item["values"] for item in _resources(self.document["planned_values"]["root_module"])}
+        planned = _resources(self.document["planned_values"]["root_module"])
+        found = {item["address"]: item.get("values", {}) for item in planned}
         object.__setattr__(self, "resources", found)
 
     def __getitem__(self, address: str) -> Mapping[str, Any]:

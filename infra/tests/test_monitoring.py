@@ -23,6 +23,8 @@ QUEUES = {f"{PREFIX}-{name}" for name in ("ingest", "ingest-dead-letter", "publi
     f"{PREFIX}-{name}.fifo" for name in ("output", "output-dead-letter")
 }
 
+RULES = ("due-check", "ended-runs-check", "run-ended")
+
 # What AWS publishes, as its developer guides list it: each service's metrics by the dimensions that they come with.
 FUNCTION_METRICS = {
     "AsyncEventAge",
@@ -70,7 +72,7 @@ PUBLISHED: dict[tuple[str, tuple[str, ...]], tuple[set[str], set[str]]] = {
     ("AWS/States", ("StateMachineArn",)): (MACHINE_METRICS, {MACHINE}),
     ("AWS/States", ("ServiceMetric",)): ({"ConsumedCapacity", "ThrottledEvents"}, {"StateTransition"}),
     ("AWS/DynamoDB", ("TableName",)): (TABLE_METRICS, {PREFIX}),
-    ("AWS/Events", ("RuleName",)): (RULE_METRICS, {f"{PREFIX}-{rule}" for rule in ("due-check", "run-ended")}),
+    ("AWS/Events", ("RuleName",)): (RULE_METRICS, {f"{PREFIX}-{rule}" for rule in RULES}),
 }
 
 Named = tuple[str, str, Mapping[str, str]]
@@ -83,7 +85,9 @@ def emitted(name: str, dimensions: Mapping[str, str]) -> bool:
         return service in FUNCTIONS and dimensions == {"service": service, "function_name": f"{PREFIX}-{service}"}
     (service,) = dimensions.values()
     package = Path(str(pipeline.__file__)).parent
-    code = "".join((package / room / f"{service}.py").read_text() for room in ("handlers", "stages"))
+    handler = (package / "handlers" / f"{service}.py").read_text()
+    stages = [package / "stages" / f"{name}.py" for name in re.findall(r"from pipeline\.stages\.(\w+) import", handler)]
+    code = handler + "".join(stage.read_text() for stage in stages)
     return set(dimensions) == {"service"} and f"Metric.{Metric(name).name}" in code
 
 
@@ -199,9 +203,10 @@ def test_every_way_to_fail_raises_an_alarm(plan: Plan) -> None:
         *(f"{queue}-age" for queue in ("ingest", "output")),
         *(f"{part}-{fault}" for part in FUNCTIONS for fault in ("errors", "throttles", "duration")),
         *(f"{part}-events-dropped" for part in ("intake", "finalize")),
-        *(f"{rule}-not-called" for rule in ("due-check", "run-ended")),
+        *(f"{rule}-not-called" for rule in RULES),
         *(f"runs-{end}" for end in ("failed", "timed-out", "stopped")),
         *(f"table-throttled-{what}" for what in ("reads", "writes")),
+        "runs-closed-late",
         "publish-iterator-age",
         "publish-dead-letters-lost",
         "files-missing",

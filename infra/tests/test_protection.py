@@ -45,7 +45,8 @@ def test_bucket_forgets_work_feedback_old_versions_and_aborted_uploads() -> None
     assert rules["work"]["expiration"][0]["days"] == "${var.work_retention_days}"
     assert rules["feedback"]["filter"][0]["prefix"] == "feedback/"
     assert rules["feedback"]["expiration"][0]["days"] == "${var.feedback_retention_days}"
-    assert rules["feedback"]["noncurrent_version_expiration"] == [{"noncurrent_days": 1}]
+    for name in ("work", "feedback"):
+        assert rules[name]["noncurrent_version_expiration"] == [{"noncurrent_days": 1}]
     assert rules["old-versions"]["noncurrent_version_expiration"] == [
         {"noncurrent_days": "${var.old_version_retention_days}"}
     ]

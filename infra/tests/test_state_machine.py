@@ -112,6 +112,23 @@ def test_task_outlasts_minutes_of_what_the_code_calls_retryable(plan: Plan, task
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"])
+def test_task_outlasts_half_an_hour_of_a_small_quota_or_a_sleeping_network(plan: Plan, task: str, error: str) -> None:
+    # AWS Lambda Developer Guide, "Lambda quotas": a new account may have 10 concurrent calls. "Giving Lambda
+    # functions access to resources in an Amazon VPC": a function that was idle for weeks is not ready for some
+    # minutes.
+    rule = retrier(state_of(plan.definition, task), error)
+
+    assert longest_wait(rule) / 2 >= 30 * 60, "full jitter halves the wait on average"
+
+
+def test_every_task_has_the_same_retries(plan: Plan) -> None:
+    rules = [state_of(plan.definition, task)["Retry"] for task in TASKS]
+
+    assert all(rule == rules[0] for rule in rules)
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     "error",
     [

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from pipeline.events import due_batch
+from pipeline.stages.failures import is_check
 
 from infra.tests.support import ACCOUNT, REGION, Plan, Planner
 
@@ -29,9 +30,9 @@ def test_files_that_are_due_are_checked_once_a_day(planner: Planner) -> None:
 def test_check_can_be_switched_off(planner: Planner) -> None:
     plan = planner.plan("local")
 
-    assert list(plan.of_type("aws_cloudwatch_event_rule")) == [
-        'module.trigger["run-ended"].aws_cloudwatch_event_rule.this'
-    ]
+    assert set(plan.of_type("aws_cloudwatch_event_rule")) == {
+        f'module.trigger["{name}"].aws_cloudwatch_event_rule.this' for name in ("ended-runs-check", "run-ended")
+    }
 
 
 def test_every_end_of_a_run_that_passes_no_catch_is_told_to_finalize(plan: Plan) -> None:
@@ -45,11 +46,20 @@ def test_every_end_of_a_run_that_passes_no_catch_is_told_to_finalize(plan: Plan)
     }
 
 
-@pytest.mark.parametrize(("rule", "function"), [("due-check", "intake"), ("run-ended", "finalize")])
+def test_ends_of_runs_that_no_event_told_are_looked_for_every_hour(plan: Plan) -> None:
+    rule = plan['module.trigger["ended-runs-check"].aws_cloudwatch_event_rule.this']
+
+    assert rule["schedule_expression"] == "rate(1 hour)"
+    assert is_check({"detail-type": "Scheduled Event", "time": "2022-02-02T06:30:00Z"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "function"), [("due-check", "intake"), ("run-ended", "finalize"), ("ended-runs-check", "finalize")]
+)
 def test_function_lets_its_rule_in_and_no_other(plan: Plan, rule: str, function: str) -> None:
     permission = plan[f'module.trigger["{rule}"].aws_lambda_permission.this']
 
     assert plan[f'module.trigger["{rule}"].aws_cloudwatch_event_target.this']["arn"] == f"{LAMBDA}-{function}"
     assert (permission["function_name"], permission["principal"]) == (f"{LAMBDA}-{function}", "events.amazonaws.com")
-    assert (permission["source_arn"], permission["source_account"]) == (f"{RULE}-{rule}", ACCOUNT)
-    assert len(plan.of_type("aws_lambda_permission")) == 2
+    assert permission["source_arn"] == f"{RULE}-{rule}"
+    assert len(plan.of_type("aws_lambda_permission")) == 3

@@ -85,7 +85,7 @@ def test_stream_records_that_cannot_be_sent_are_set_aside_before_the_stream_forg
     mapping = mapping_of(plan, "publish")
 
     assert mapping["bisect_batch_on_function_error"] is True
-    assert 0 < mapping["maximum_retry_attempts"] <= 10_000
+    assert mapping["maximum_retry_attempts"] == -1, "the age alone ends the retries"
     assert mapping["maximum_record_age_in_seconds"] <= 12 * 3600, "half of what the stream keeps"
     assert mapping["destination_config"] == [{"on_failure": [{"destination_arn": f"{SQS}-publish-dead-letter"}]}]
 

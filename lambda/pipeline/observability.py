@@ -32,6 +32,7 @@ class Metric(StrEnum):
     BATCHES_HELD = "BatchesHeld"
     BATCHES_FAILED = "BatchesFailed"
     BATCHES_SUPERSEDED = "BatchesSuperseded"
+    RUNS_CLOSED_LATE = "RunsClosedLate"
     BATCH_DURATION = "BatchDuration"
 
 

@@ -59,6 +59,7 @@ class FinalizeSettings:
 
     bucket_name: str
     table_name: str
+    state_machine_arn: str
     quiet_seconds: int = 300
 
 
@@ -66,12 +67,14 @@ class FinalizeSettings:
 class PublishSettings:
     """Settings of `publish`.
 
+    `queue_url` is the output queue, `dead_letter_queue_url` the queue for what SQS refuses as the sender's fault.
     `partial_batch_responses` says that the event source mapping understands `batchItemFailures`; where it does not,
     the function must fail as a whole to have anything sent again.
     """
 
     table_name: str
     queue_url: str
+    dead_letter_queue_url: str
     partial_batch_responses: bool = True
 
 

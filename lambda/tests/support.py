@@ -69,6 +69,7 @@ class Cloud:
     table: Table
     workflow: Workflow
     queue_url: str
+    dead_letter_url: str
     s3: Any
     dynamodb: Any
     sqs: Any
@@ -94,15 +95,16 @@ class Cloud:
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
         return {(item["pk"]["S"], item["sk"]["S"]): item for page in pages for item in page["Items"]}
 
-    def received(self) -> list[dict[str, Any]]:
-        """Take all messages that can be received from the output queue now."""
+    def received(self, queue_url: str = "") -> list[dict[str, Any]]:
+        """Take all messages that can be received from the output queue, or another one, now."""
+        url = queue_url or self.queue_url
         taken: list[dict[str, Any]] = []
         while messages := self.sqs.receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
+            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], AttributeNames=["All"]
         ).get("Messages"):
             taken += messages
             for message in messages:
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return taken
 
 
@@ -143,6 +145,7 @@ def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
         queue_url = sqs.create_queue(QueueName="output.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        dead_letter_url = sqs.create_queue(QueueName="publish-dead-letter")["QueueUrl"]
         machine = stepfunctions.create_state_machine(
             name="batch",
             definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
@@ -153,7 +156,9 @@ def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "TABLE_NAME": TABLE,
             "STATE_MACHINE_ARN": machine,
             "QUEUE_URL": queue_url,
+            "DEAD_LETTER_QUEUE_URL": dead_letter_url,
             "QUIET_SECONDS": "60",
         }.items():
             environment.setenv(name, value)
-        yield Cloud(Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, s3, dynamodb, sqs, stepfunctions)
+        pipeline = (Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, dead_letter_url)
+        yield Cloud(*pipeline, s3, dynamodb, sqs, stepfunctions)

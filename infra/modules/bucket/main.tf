@@ -66,6 +66,11 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     expiration {
       days = var.work_retention_days
     }
+
+    # In a versioned bucket an expiration only puts a delete marker on top: this ends what is below it.
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
   }
 
   rule {
@@ -81,6 +86,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     # In a versioned bucket an expiration only hides an object. It holds the partner's records, so it goes a day later.
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+
     noncurrent_version_expiration {
       noncurrent_days = 1
     }

@@ -83,6 +83,16 @@ locals {
     })
   }
 
+  # The run itself has raised one of the alarms above; this one says that its ledger entry was closed late.
+  late_alarms = {
+    runs-closed-late = merge(local.once, {
+      description = "The hourly check has closed the ledger entry of a run of whose end no event told. Which one: make logs. If it rings again, look at the rule ${var.name}-run-ended."
+      namespace   = var.namespace
+      metric      = "RunsClosedLate"
+      dimensions  = { service = "finalize" }
+    })
+  }
+
   table_alarms = {
     for name, metric in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "table-throttled-${name}" => merge(local.lasting, {
       description = "${var.table_name} has refused ${name} for a quarter of an hour: retries wait, and batches take longer."
@@ -112,7 +122,7 @@ locals {
     },
     var.completed_batch_within_hours == null ? {} : {
       no-batch-completed = merge(local.at_once, {
-        description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours. Where they are: make status"
+        description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours, or ever: a new deployment raises it until its first batch is completed. Where they are: make status"
         namespace   = var.namespace
         metric      = "BatchesCompleted"
         dimensions  = { service = "finalize" }
@@ -132,6 +142,7 @@ locals {
     local.function_alarms,
     local.event_alarms,
     local.run_alarms,
+    local.late_alarms,
     local.table_alarms,
     local.day_alarms,
     {

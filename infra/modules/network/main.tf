@@ -11,10 +11,14 @@ locals {
     dynamodb = templatefile("${path.module}/dynamodb_endpoint.json.tftpl", { table_arn = var.table_arn })
   }
   interfaces = {
-    sqs = templatefile("${path.module}/sqs_endpoint.json.tftpl", { queue_arn = var.queue_arn })
+    sqs = templatefile("${path.module}/sqs_endpoint.json.tftpl", {
+      output_queue_arn      = var.queue_arns.output
+      dead_letter_queue_arn = var.queue_arns.dead_letter
+    })
     states = templatefile("${path.module}/states_endpoint.json.tftpl", {
       state_machine_arn = var.state_machine_arn
       execution_arn     = var.execution_arn
+      map_run_arn       = var.map_run_arn
     })
   }
 }

@@ -34,10 +34,13 @@ variable "table_arn" {
   nullable    = false
 }
 
-variable "queue_arn" {
-  description = "ARN of the output queue, the only one that can be sent to."
-  type        = string
-  nullable    = false
+variable "queue_arns" {
+  description = "ARNs of the queues that can be sent to: the output queue and publish's dead-letter queue."
+  type = object({
+    output      = string
+    dead_letter = string
+  })
+  nullable = false
 }
 
 variable "state_machine_arn" {
@@ -48,6 +51,12 @@ variable "state_machine_arn" {
 
 variable "execution_arn" {
   description = "ARN of the machine's executions without the last part, which is :<execution's name>."
+  type        = string
+  nullable    = false
+}
+
+variable "map_run_arn" {
+  description = "ARN of the runs of the machine's map without the last part, which is :<map run's id>."
   type        = string
   nullable    = false
 }

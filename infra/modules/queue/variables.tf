@@ -4,8 +4,8 @@ variable "name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,63}$", var.name))
-    error_message = "name must be 1 to 63 letters, digits, hyphens and underscores: SQS takes 80 characters, and -dead-letter.fifo comes behind it."
+    condition     = can(regex("^[A-Za-z0-9_-]{1,75}$", var.name)) && (var.max_receive_count == null || length(var.name) <= 63)
+    error_message = "name must be 1 to 75 letters, digits, hyphens and underscores, and at most 63 with a dead-letter queue: SQS takes 80 characters, and -dead-letter.fifo comes behind it."
   }
 }
 

@@ -55,6 +55,7 @@ resource "aws_sfn_state_machine" "this" {
 
   definition = templatefile("${path.module}/state_machine.json.tftpl", {
     partition           = var.scope.partition
+    retry               = file("${path.module}/retry.json") # the same rules for each task
     bucket_name         = var.bucket_name
     transform_arn       = var.function_arns.transform
     deliver_arn         = var.function_arns.deliver

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405", "MethodNotAllowed"}
+_FORBIDDEN = {"403", "AccessDenied"}
+"""What S3 answers instead of 404 to who may not list the bucket (S3 API reference, GetObject, section Permissions)."""
+
 _COPY_BYTES = 1 << 20
 _JSON_TYPE = "application/json"
 _UPLOADS = 8
@@ -74,7 +77,7 @@ class Bucket:
         Raises
         ------
         SourceChangedError
-            That version is gone, or (in a bucket without versions) another one has taken its place.
+            That version is gone or may not be read, or (in a bucket without versions) another has taken its place.
         """
         exactly: dict[str, Any] = {"IfMatch": f'"{source.etag}"'}
         if source.version_id:
@@ -82,7 +85,13 @@ class Bucket:
         try:
             reply = self._s3.get_object(Bucket=self.name, Key=source.key, **exactly)
         except ClientError as error:
-            if error_code(error) in _GONE:
+            code = error_code(error)
+            if code in _FORBIDDEN:
+                raise SourceChangedError(
+                    f"{source.key} (ETag {source.etag}, version {source.version_id}) is gone, or may not be read: "
+                    f"S3 answered {code}, as it does for both to who may not list the bucket"
+                ) from error
+            if code in _GONE:
                 raise SourceChangedError(
                     f"{source.key} is no longer the file that made the set complete (ETag {source.etag})"
                 ) from error

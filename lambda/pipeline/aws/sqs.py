@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.aws.backoff import Clock, attempts
@@ -37,6 +37,27 @@ class Outgoing:
     version: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A message that SQS refuses as the sender's fault, whenever it is sent; `place` is its index among all sent."""
+
+    place: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of messages that were to be sent.
+
+    The first `taken` of them were dealt with: accepted, or named in `refused`. The one after them was not accepted in
+    time. `refused` may name messages behind it as well.
+    """
+
+    taken: int
+    refused: tuple[Refusal, ...] = ()
+
+
 class Queue:
     """A queue to send to: FIFO where its name ends in `.fifo`."""
 
@@ -46,36 +67,40 @@ class Queue:
         self._sqs: SQSClient = sqs or client("sqs")
         write_bodies(self._sqs, "SendMessageBatch", _body)
 
-    def send(self, messages: Sequence[Outgoing], left: Clock) -> int:
-        """Send messages, those of a group in order, and return how many of them, from the start, were surely accepted.
+    def send(self, messages: Sequence[Outgoing], left: Clock) -> Delivery:
+        """Send messages, those of a group in order, and return how far that went.
 
-        Fewer than all means that the one after them was refused, or not accepted in time; some behind it may have
-        been accepted too, and sending those again is dropped by their deduplication ids. Calls run at once as long
-        as no group occurs in two of them; a group is never sent on while an earlier message of it may still fail.
+        Where a message was not accepted in time, some behind it may have been: sending those again is dropped by their
+        deduplication ids. Calls run at once as long as no group occurs in two of them; a group is never sent on while
+        an earlier message of it may still be accepted. A refused message never will be, so it holds up no other.
         """
         batches = list(_batches(messages))
-        sent = 0
+        taken = 0
+        refused: list[Refusal] = []
         with callers(len(batches)) as call:
             for wave in _waves(batches):
-                for batch, accepted in zip(wave, call(lambda batch: self._send_batch(batch, left), wave), strict=True):
-                    sent += accepted
-                    if accepted < len(batch):
-                        return sent
-        return sent
+                for batch, done in zip(wave, call(lambda batch: self._send_batch(batch, left), wave), strict=True):
+                    refused += [replace(refusal, place=refusal.place + taken) for refusal in done.refused]
+                    taken += done.taken
+                    if done.taken < len(batch):
+                        return Delivery(taken, tuple(refused))
+        return Delivery(taken, tuple(refused))
 
-    def _send_batch(self, batch: Sequence[Outgoing], left: Clock) -> int:
-        """Send up to 10 messages; return how many from the start were accepted."""
+    def _send_batch(self, batch: Sequence[Outgoing], left: Clock) -> Delivery:
+        """Send up to 10 messages."""
         todo = {number: self._entry(number, outgoing) for number, outgoing in enumerate(batch)}
-        refused: set[int] = set()
+        refused: dict[int, Refusal] = {}
         for _ in attempts(left):
             entries: list[Any] = list(todo.values())
             reply = self._sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
-            failed = {int(entry["Id"]): entry["SenderFault"] for entry in reply.get("Failed", ())}
-            refused |= {number for number, our_fault in failed.items() if our_fault}
+            failed = {int(entry["Id"]): entry for entry in reply.get("Failed", ())}
+            for number, entry in failed.items():
+                if entry["SenderFault"]:
+                    refused[number] = Refusal(number, entry["Code"], entry.get("Message", ""))
             todo = {number: todo[number] for number in failed if number not in refused}
             if not todo:
                 break
-        return min(refused | set(todo), default=len(batch))
+        return Delivery(min(todo, default=len(batch)), tuple(refused[number] for number in sorted(refused)))
 
     def _entry(self, number: int, outgoing: Outgoing) -> bytes:
         """Write an entry of a call as JSON, in one go: the attributes differ in nothing but their values."""

@@ -1,11 +1,12 @@
-"""The state machine: starting a run under a name of its own, and asking whether a run has ended."""
+"""The state machine: starting a run under a name of its own, and asking how runs ended."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +14,22 @@ from pipeline.aws.clients import client, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+
+
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+"""When a run ended that Step Functions does not know: it forgets runs 90 days after their end."""
+
+_BROKEN: tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...] = ("FAILED", "TIMED_OUT", "ABORTED")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How and why a run, or a child of its map, ended; `input` is what it was started with, as JSON."""
+
+    status: str
+    error: str | None
+    cause: str | None
+    input: str
 
 
 class Workflow:
@@ -38,16 +55,49 @@ class Workflow:
         return True
 
     def stopped_at(self, name: str) -> datetime | None:
-        """Tell when a run ended, in UTC; None while it runs. A run that is unknown ended long ago."""
+        """Tell when a run ended, in UTC; None while it runs, LONG_AGO where Step Functions knows no such run.
+
+        DescribeExecution is eventually consistent (Step Functions API reference), so a run that was just started may be
+        unknown for a moment.
+        """
         try:
             run = self._stepfunctions.describe_execution(executionArn=self._execution_arn(name))
         except ClientError as error:
             if error_code(error) == "ExecutionDoesNotExist":
-                return datetime.fromtimestamp(0, UTC)
+                return LONG_AGO
             raise
         if run["status"] in ("RUNNING", "PENDING_REDRIVE"):
             return None
         return run["stopDate"].astimezone(UTC)
+
+    def broken_runs(self, since: datetime, before: datetime) -> Iterator[str]:
+        """Name the runs that failed, timed out or were stopped between two times, the latest of each kind first."""
+        pages = self._stepfunctions.get_paginator("list_executions")
+        for status in _BROKEN:
+            for page in pages.paginate(stateMachineArn=self.arn, statusFilter=status):
+                for run in page["executions"]:
+                    if since <= run["stopDate"] <= before:
+                        yield run["name"]
+                if page["executions"] and page["executions"][-1]["startDate"] < since:
+                    break  # the most recent ones come first
+
+    def failure(self, name: str) -> Failure:
+        """Tell how and why a run ended."""
+        return self._failure(self._execution_arn(name))
+
+    def failure_in_map(self, name: str) -> Failure | None:
+        """Tell why a child of a run's map failed, the latest where several did; None where none did."""
+        for map_run in self._stepfunctions.list_map_runs(executionArn=self._execution_arn(name))["mapRuns"]:
+            children = self._stepfunctions.list_executions(
+                mapRunArn=map_run["mapRunArn"], statusFilter="FAILED", maxResults=1
+            )["executions"]
+            if children:
+                return self._failure(children[0]["executionArn"])
+        return None
+
+    def _failure(self, arn: str) -> Failure:
+        run = self._stepfunctions.describe_execution(executionArn=arn)
+        return Failure(run["status"], run.get("error"), run.get("cause"), run.get("input", "{}"))
 
     def _execution_arn(self, name: str) -> str:
         return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"

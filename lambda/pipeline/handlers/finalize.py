@@ -9,15 +9,23 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
 from pipeline.observability import instrument
 from pipeline.settings import FinalizeSettings, read_settings
+from pipeline.stages.failures import close_ended_runs, is_check, with_chunk_error
 from pipeline.stages.finalize import finalize
 
 
 @instrument
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, str]:  # noqa: ARG001 (Lambda's signature)
-    """Close the run that the state machine, or EventBridge for a run that Step Functions ended, tells of."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
+    """Close the run that the state machine tells of, or EventBridge where Step Functions ended it.
+
+    The scheduled event closes each run that ended and of which neither of them told.
+    """
     settings = read_settings(FinalizeSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
-    quiet = timedelta(seconds=settings.quiet_seconds)
-    return {"state": finalize(table, bucket, event, datetime.now(UTC), quiet)}
+    workflow = Workflow(settings.state_machine_arn)
+    now, quiet = datetime.now(UTC), timedelta(seconds=settings.quiet_seconds)
+    if is_check(event):
+        return {"closed": close_ended_runs(table, bucket, workflow, now, quiet)}
+    return {"state": finalize(table, bucket, with_chunk_error(event, workflow), now, quiet)}

@@ -13,7 +13,7 @@ from pipeline.aws.sqs import Queue
 from pipeline.errors import ThrottledError
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import PublishSettings, read_settings
-from pipeline.stages.publish import outgoing_messages
+from pipeline.stages.publish import publish
 
 
 @instrument
@@ -25,15 +25,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     settings = read_settings(PublishSettings)
     records = list(DynamoDBStreamEvent(event).records)
-    outgoing = outgoing_messages(records, Table(settings.table_name))
-    sent = Queue(settings.queue_url).send(
-        [message for _, message in outgoing], seconds_left(context.get_remaining_time_in_millis)
+    table, left = Table(settings.table_name), seconds_left(context.get_remaining_time_in_millis)
+    done = publish(records, table, Queue(settings.queue_url), Queue(settings.dead_letter_queue_url), left)
+    count(Metric.MESSAGES_SENT, done.sent)
+    logger().info(
+        "messages sent", records=len(records), messages=done.sent, set_aside=done.set_aside, batches=done.batches
     )
-    count(Metric.MESSAGES_SENT, sent)
-    batches = sorted({message.message.batch or "unknown" for _, message in outgoing})
-    logger().info("messages sent", records=len(records), messages=sent, batches=batches)
-    if sent == len(outgoing):
+    if done.retry_from is None:
         return {"batchItemFailures": []}
     if not settings.partial_batch_responses:
-        raise ThrottledError(f"{len(outgoing) - sent} of {len(outgoing)} messages were not accepted")
-    return {"batchItemFailures": [{"itemIdentifier": outgoing[sent][0]}]}
+        missing = done.messages - done.sent - done.set_aside
+        raise ThrottledError(f"{missing} of {done.messages} messages were not accepted")
+    return {"batchItemFailures": [{"itemIdentifier": done.retry_from}]}

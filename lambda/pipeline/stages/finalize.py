@@ -64,14 +64,16 @@ def ended_run(event: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         detail = event["detail"]
-        given = json.loads(detail["input"])
-        error = {
-            "Error": detail.get("error") or f"States.{detail['status']}",
-            "Cause": detail.get("cause") or _CAUSES.get(detail["status"], ""),
-        }
-        return {"batch": given["batch"], "execution": detail["name"], "error": error}
+        batch = json.loads(detail["input"])["batch"]
+        return broken_run(batch, detail["name"], detail["status"], detail.get("error"), detail.get("cause"))
     except (KeyError, TypeError, ValueError) as fault:
         raise EventError(f"a notice of a run's end without its name, status or input: {fault}") from fault
+
+
+def broken_run(batch: str, execution: str, status: str, error: str | None, cause: str | None) -> dict[str, Any]:
+    """Put what Step Functions knows of a run that it ended into the form in which the state machine tells of one."""
+    reason = {"Error": error or f"States.{status}", "Cause": cause or _CAUSES.get(status, "")}
+    return {"batch": batch, "execution": execution, "error": reason}
 
 
 def _is_closed(entry: Ledger | None, run: _Run) -> bool:
@@ -121,15 +123,17 @@ def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
 
 
 def _cause(error: Mapping[str, Any]) -> str:
-    """Turn Step Functions' error into a sentence: its Cause is JSON where a Lambda function raised it."""
-    name, text = error.get("Error", "Unknown"), str(error.get("Cause", ""))
+    """Turn Step Functions' error into a sentence."""
+    return f"{error.get('Error', 'Unknown')}: {error_text(str(error.get('Cause', '')))[:_CAUSE_LENGTH]}"
+
+
+def error_text(cause: str) -> str:
+    """Return what an error's Cause says; it is JSON where a Lambda function raised the error."""
     try:
-        cause = json.loads(text)
+        raised = json.loads(cause)
     except ValueError:
-        cause = {}
-    if isinstance(cause, dict):
-        text = str(cause.get("errorMessage", text))
-    return f"{name}: {text[:_CAUSE_LENGTH]}"
+        return cause
+    return str(raised.get("errorMessage", cause)) if isinstance(raised, dict) else cause
 
 
 def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pipeline import ledger
 from pipeline.aws.backoff import Clock, attempts, within
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.aws.workflow import Workflow
+from pipeline.aws.workflow import LONG_AGO, Workflow
 from pipeline.errors import EventError, LedgerConflictError
 from pipeline.events import (
     ObjectCreated,
@@ -127,8 +127,8 @@ def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
         files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
         name = str(entry.execution)
         started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
-        if started or workflow.stopped_at(name) is None:
-            return started
+        if started or workflow.stopped_at(name) in (None, LONG_AGO):
+            return started  # the name is taken, so a run that is unknown was just started by somebody else
         rename = functools.partial(ledger.rename, execution=name, now=datetime.now(UTC))
         entry = table.update_ledger(entry.batch, rename)
     return False

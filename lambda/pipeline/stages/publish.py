@@ -3,31 +3,111 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import (
     DynamoDBRecord,
     DynamoDBRecordEventName,
 )
 
+from pipeline.aws.backoff import Clock
 from pipeline.aws.dynamodb import Table
-from pipeline.aws.sqs import Outgoing
-from pipeline.model.messages import message_for
+from pipeline.aws.sqs import Outgoing, Queue, Refusal
+from pipeline.model.messages import Message, message_for
+from pipeline.observability import logger
+
+_IN_A_LETTER = ("Keys", "SequenceNumber", "NewImage", "OldImage")
 
 
-def outgoing_messages(records: Sequence[DynamoDBRecord], table: Table) -> list[tuple[str, Outgoing]]:
-    """Pair the message of each stream record that has one with the record's sequence number, in the records' order."""
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of the records of one call.
+
+    `sent` and `set_aside` count messages, `messages` how many there were to send, `retry_from` is the sequence number
+    of the first record that must come again, None where every record was dealt with. `batches` names the days.
+    """
+
+    messages: int
+    sent: int
+    set_aside: int
+    retry_from: str | None
+    batches: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A stream record that means something to a consumer, and the message that says so."""
+
+    record: DynamoDBRecord
+    outgoing: Outgoing
+
+    @property
+    def sequence_number(self) -> str:
+        return str(self.record.raw_event["dynamodb"]["SequenceNumber"])
+
+
+def publish(
+    records: Sequence[DynamoDBRecord], table: Table, queue: Queue, dead_letters: Queue, left: Clock
+) -> Published:
+    """Send one message for each record that means something to a consumer.
+
+    A message that SQS refuses as the sender's fault would be refused at every try. It goes into the dead-letter queue
+    with its cause before anything is acknowledged, so it neither blocks the records behind it nor makes those before
+    it be sent again after the 5 minutes in which the queue drops repetitions.
+    """
+    changes = _changes(records, table)
+    delivery = queue.send([change.outgoing for change in changes], left)
+    refused = [refusal for refusal in delivery.refused if refusal.place < delivery.taken]
+    set_aside = _set_aside(changes, refused, dead_letters, left)
+    taken = delivery.taken if set_aside == len(refused) else refused[set_aside].place
+    return Published(
+        messages=len(changes),
+        sent=taken - set_aside,
+        set_aside=set_aside,
+        retry_from=changes[taken].sequence_number if taken < len(changes) else None,
+        batches=sorted({change.outgoing.message.batch or "unknown" for change in changes}),
+    )
+
+
+def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
+    """Pair each record that has a message with it, in the order of the records."""
     version_of = _versions(table)
-    outgoing = []
+    changes = []
     for record in records:
         change = record.dynamodb
         if record.event_name is DynamoDBRecordEventName.REMOVE or change is None:
-            continue  # items go after their end was announced, or by purge and expiry, which announce nothing
+            continue  # an item goes after its end was announced, or by purge and expiry, which announce nothing
         message = message_for(change.new_image, change.old_image or None)
         if message is not None:
-            version = version_of(message.batch)
-            outgoing.append((str(change.sequence_number), Outgoing(message, str(record.event_id), version)))
-    return outgoing
+            changes.append(_Change(record, Outgoing(message, str(record.event_id), version_of(message.batch))))
+    return changes
+
+
+def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_letters: Queue, left: Clock) -> int:
+    """Put refused messages into the dead-letter queue; return how many of them, from the start, are in it."""
+    for refusal in refused:
+        logger().error(
+            "message set aside: the queue refuses it",
+            sequence_number=changes[refusal.place].sequence_number,
+            code=refusal.code,
+            reason=refusal.reason,
+        )
+    letters = dead_letters.send([_letter(changes[refusal.place], refusal) for refusal in refused], left)
+    return min([letters.taken, *(refusal.place for refusal in letters.refused)])
+
+
+def _letter(change: _Change, refusal: Refusal) -> Outgoing:
+    """Write a dead letter: the cause, and of the record what `pipeline redrive` needs to send it again."""
+    fields = change.record.raw_event["dynamodb"]
+    body = {
+        "cause": {"code": refusal.code, "message": refusal.reason},
+        "record": {name: fields[name] for name in _IN_A_LETTER if name in fields},
+    }
+    sent = change.outgoing
+    message = Message(json.dumps(body), change.sequence_number, sent.message.id, sent.message.batch)
+    return Outgoing(message, sent.deduplication_id, sent.version)
 
 
 def _versions(table: Table) -> Callable[[str | None], str | None]:

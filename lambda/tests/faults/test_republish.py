@@ -144,6 +144,38 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
     assert len(first) == 3
 
 
+def set_aside(cloud: Cloud, dead: str, reference: str, sequence_number: str = "7") -> None:
+    """Put the letter that publish writes when SQS refuses a customer's message."""
+    record = {"Keys": {name: item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
+    letter = {"cause": {"code": "InvalidMessageContents", "message": "no"}, "record": record | {"NewImage": item(reference)}}
+    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(letter))
+
+
+def test_what_publish_set_aside_is_sent_as_it_stands_now(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a", "5"))
+    set_aside(cloud, dead, "a")
+
+    assert republisher(cloud).republish(dead) == Republished(letters=1, records=1)
+
+    assert [json.loads(body)["total_amount_spent"] for body in bodies(cloud)] == [5]
+
+
+def test_what_is_refused_once_more_stays_and_is_tried_once(cloud: Cloud, dead: str) -> None:
+    put(cloud, item("a"))
+    set_aside(cloud, dead, "a")
+
+    def refuse(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        (record,) = event["Records"]
+        set_aside(cloud, dead, "a", record["dynamodb"]["SequenceNumber"])
+        return {"batchItemFailures": []}
+
+    done = replace(republisher(cloud), invoke=refuse).republish(dead)
+
+    assert (done.letters, done.records) == (1, 1)
+    (failed,) = done.failed
+    assert "SQS refuses it once more: InvalidMessageContents no" in failed
+
+
 class Forgetful:
     """A stream that keeps nothing any more."""
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 BATCH_RECORDS = 100
 HIDDEN_SECONDS = 300
 """How long a letter stays hidden while it is dealt with; one that stays is put back at the end."""
+AGAIN = "0"
+"""The sequence number of a record that is made here: no stream gives it to one of its own."""
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
 
 Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -75,10 +77,14 @@ class Republisher:
         A letter that can't be dealt with stays, visible, and does not keep the others.
         """
         done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
+        sent = set[str]()
         try:
             for letter in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
                 try:
-                    present = self._present(self._read(json.loads(letter["Body"])["DDBStreamBatchInfo"]))
+                    body = json.loads(letter["Body"])
+                    _refuse_what_was_refused_just_now(body, sent)
+                    present = self._present(self._records(body))
+                    sent |= {_key(record["dynamodb"]) for record in present}
                     self.send(present)
                 except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
                     stays.append(letter["ReceiptHandle"])
@@ -122,6 +128,10 @@ class Republisher:
         )
         for page in itertools.chain(results, errors):
             yield from page["Items"]
+
+    def _records(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Return the stream records that a dead letter is about: one of publish carries it, one of Lambda names them."""
+        return iter([{"dynamodb": body["record"]}]) if "record" in body else self._read(body["DDBStreamBatchInfo"])
 
     def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Read the stream records that a dead letter names."""
@@ -173,13 +183,24 @@ def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, n
         "eventID": digest[:32],
         "eventName": name,
         "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": "0", **images},
+        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": AGAIN, **images},
     }
+
+
+def _key(change: Mapping[str, Any]) -> str:
+    return json.dumps({name: change["Keys"][name] for name in ("pk", "sk")})
+
+
+def _refuse_what_was_refused_just_now(body: Mapping[str, Any], sent: set[str]) -> None:
+    """Leave a letter that publish has written while this command ran: sending the item again would go on for ever."""
+    if "record" in body and body["record"]["SequenceNumber"] == AGAIN and _key(body["record"]) in sent:
+        cause = body.get("cause", {})
+        raise CommandError(f"SQS refuses it once more: {cause.get('code')} {cause.get('message')}")
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, KeyError | TypeError | ValueError):
-        return "it is none of Lambda's notices about the table's stream"
+        return "it is neither Lambda's notice about the table's stream nor a letter of publish"
     return str(error)
 
 

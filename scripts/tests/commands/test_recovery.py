@@ -105,7 +105,7 @@ def test_empty_dead_letter_queues_are_all_right_and_stream_failures_are_named(st
     result = run("redrive")
     assert result.exit_code == 1
     assert "1 letter of publish-dead-letter can't be sent" in result.stderr
-    assert "none of Lambda's notices about the table's stream" in result.stderr
+    assert "neither Lambda's notice about the table's stream nor a letter of publish" in result.stderr
     assert stack.waiting("publish_dead_letter") == 1
 
 

@@ -6,8 +6,11 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from pipeline.aws.s3 import Bucket
+from pipeline.errors import SourceChangedError
 from pipeline.ledger import SourceObject
 
 MEGABYTE = 1 << 20
@@ -49,6 +52,24 @@ def test_a_download_never_holds_the_file_in_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (tmp_path / "items.csv").stat().st_size == size
     assert peak < 8 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("NoSuchVersion", "is no longer the file that made the set complete"),
+        ("PreconditionFailed", "is no longer the file that made the set complete"),
+        ("AccessDenied", "is gone, or may not be read: S3 answered AccessDenied"),
+    ],
+)
+def test_a_version_that_cannot_be_read_is_named_with_what_that_means(tmp_path: Path, code: str, sentence: str) -> None:
+    class Refusing:
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+
+    refusing: Any = Refusing()
+    with pytest.raises(SourceChangedError, match=rf"incoming/items\.csv .*{sentence}|incoming/items\.csv {sentence}"):
+        Bucket("bucket", refusing).download(source("items"), tmp_path / "items.csv")
 
 
 def test_the_files_of_a_set_are_downloaded_at_the_same_time(tmp_path: Path) -> None:

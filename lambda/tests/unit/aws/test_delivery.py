@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws import clients, parallel
 from pipeline.aws.backoff import within
 from pipeline.aws.dynamodb import Table
-from pipeline.aws.sqs import Outgoing, Queue
+from pipeline.aws.sqs import Delivery, Outgoing, Queue
 from pipeline.errors import ThrottledError
 from pipeline.model.items import delete_line, put_line
 from pipeline.model.messages import message_for
@@ -85,7 +85,7 @@ def test_a_chunk_takes_one_request_for_25_items_few_bytes_and_few_connections(mo
 def test_messages_take_one_request_for_ten_few_bytes_and_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=1) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(outgoing(400), within(60)) == 400
+        assert Queue(QUEUE).send(outgoing(400), within(60)) == Delivery(400)
         assert len(sink.sent) == 400
         assert sink.requests == {"SendMessageBatch": 40}
         assert sink.body_bytes["SendMessageBatch"] / 400 <= 560
@@ -136,18 +136,28 @@ def test_two_messages_of_a_group_are_never_under_way_at_once(monkeypatch: pytest
     messages = outgoing(300, groups=37)
     with Sink(latency_ms=5) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, within(60)) == 300
+        assert Queue(QUEUE).send(messages, within(60)) == Delivery(300)
         assert sink.overlaps == 0
         assert in_order(sink) == in_order_of(messages)
 
 
 def test_no_group_is_sent_on_after_a_call_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(60, groups=30)
-    with Sink(refused_group=messages[5].message.group) as sink:
+    with Sink(refused_group=messages[5].message.group, sender_fault=False) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, within(60)) == 5
+        assert Queue(QUEUE).send(messages, within(0)) == Delivery(5)
         assert {one.deduplication_id for one in messages[:5]} <= {one for _, one, _ in sink.sent}
         assert not {one.deduplication_id for one in messages[30:]} & {one for _, one, _ in sink.sent}
+
+
+def test_messages_that_are_refused_for_good_are_named_and_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = outgoing(60, groups=30)
+    with Sink(refused_group=messages[5].message.group) as sink:
+        use(sink, monkeypatch)
+        delivery = Queue(QUEUE).send(messages, within(60))
+        assert (delivery.taken, [refusal.place for refusal in delivery.refused]) == (60, [5, 35])
+        others = {one.deduplication_id for place, one in enumerate(messages) if place not in (5, 35)}
+        assert {one for _, one, _ in sink.sent} == others
 
 
 @pytest.mark.usefixtures("quick")
@@ -196,7 +206,7 @@ def publish(messages: list[Outgoing]) -> None:
     sent = 0
     while sent < len(messages):
         try:
-            sent += Queue(QUEUE).send(messages[sent:], within(60))
+            sent += Queue(QUEUE).send(messages[sent:], within(60)).taken
         except (ClientError, BotoCoreError):
             continue
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
 from pipeline.aws import backoff, dynamodb
+from pipeline.aws.workflow import LONG_AGO, Workflow
 from pipeline.errors import EventError, LedgerConflictError, SettingsError
 from pipeline.handlers import intake
 from pipeline.ledger import BatchState, set_version
@@ -396,3 +397,22 @@ def test_what_is_still_in_the_way_when_the_time_is_up_fails_and_comes_again(
     with pytest.raises(LedgerConflictError, match="20220131 kept changing"):
         Intake(cloud.bucket, cloud.table, cloud.workflow, lambda: 0.0).receive(s3_event("incoming/items_20220131.csv"))
     assert cloud.executions() == {}
+
+
+def test_a_run_that_step_functions_does_not_show_yet_is_not_started_under_another_name(
+    cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DescribeExecution is eventually consistent: right after a start by somebody else the run may be unknown."""
+    cloud.upload_day()
+    arrive(context, "items")
+    (name,) = cloud.executions()
+    seen = cloud.table.get_ledger("20220131")
+    assert seen is not None
+    monkeypatch.setattr(Workflow, "start", lambda *_: False)
+    monkeypatch.setattr(Workflow, "stopped_at", lambda *_: LONG_AGO)
+
+    assert not start_run(cloud.table, cloud.workflow, seen)
+
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert entry.execution == name

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from pipeline.aws import sqs
-from pipeline.aws.sqs import Outgoing, Queue
+from pipeline.aws.sqs import Delivery, Outgoing, Queue, Refusal
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
 from pipeline.ledger import BatchState, Ledger
@@ -148,13 +149,14 @@ def test_amounts_are_sent_digit_by_digit(stored: str, sent: str) -> None:
 
 
 class Unwilling:
-    """An SQS client that refuses some entries: for ever (`sender_fault`) or the first time only."""
+    """An SQS client that refuses some entries: for ever (as the sender's fault does) or the first time only."""
 
-    def __init__(self, real: Any, refused: str, sender_fault: bool) -> None:
+    def __init__(self, real: Any, refused: str, sender_fault: bool, *, for_ever: bool = False) -> None:
         self._real = real
         self.meta = real.meta
         self._refused = refused
         self._sender_fault = sender_fault
+        self._for_ever = for_ever or sender_fault
         self._seen: set[str] = set()
 
     def send_message_batch(self, QueueUrl: str, Entries: list[bytes]) -> dict[str, Any]:  # noqa: N803
@@ -162,14 +164,17 @@ class Unwilling:
         bad = [
             entry
             for entry in entries.values()
-            if self._refused in entry["MessageBody"] and (self._sender_fault or entry["MessageBody"] not in self._seen)
+            if self._refused in entry["MessageBody"] and (self._for_ever or entry["MessageBody"] not in self._seen)
         ]
         self._seen |= {entry["MessageBody"] for entry in bad}
         good = [line for line, entry in entries.items() if entry not in bad]
         if good:
             self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
         return {
-            "Failed": [{"Id": entry["Id"], "SenderFault": self._sender_fault, "Code": "InternalError"} for entry in bad]
+            "Failed": [
+                {"Id": entry["Id"], "SenderFault": self._sender_fault, "Code": "InternalError", "Message": "no"}
+                for entry in bad
+            ]
         }
 
 
@@ -182,34 +187,79 @@ def outgoing(count: int) -> list[Outgoing]:
 def test_entries_that_fail_are_sent_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
     queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "5", sender_fault=False))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), lambda: 60) == 25
+    assert queue.send(outgoing(25), lambda: 60) == Delivery(25)
     assert len(cloud.received()) == 25
 
 
-def test_an_entry_that_is_refused_for_good_ends_the_sending_there(cloud: Cloud) -> None:
+def test_an_entry_that_is_refused_for_good_holds_up_no_other(cloud: Cloud) -> None:
     queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "13", sender_fault=True))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), lambda: 60) == 13
+    assert queue.send(outgoing(25), lambda: 60) == Delivery(25, (Refusal(13, "InternalError", "no"),))
+    assert len(cloud.received()) == 24
+
+
+Refuse = Callable[..., Cloud]
 
 
 @pytest.fixture
-def refusing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """The queue refuses customer c2."""
-    stubborn = Unwilling(cloud.sqs, '"c2"', sender_fault=True)
-    monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, stubborn))  # type: ignore[arg-type]
-    return cloud
+def refuse(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """The output queue refuses customer c2; the dead-letter queue refuses it, too, where that is asked for."""
+
+    def start(*, sender_fault: bool, for_ever: bool = False, dead_letters: bool = False) -> Cloud:
+        stubborn: Any = Unwilling(cloud.sqs, "c2", sender_fault, for_ever=for_ever)
+        urls = (cloud.queue_url, cloud.dead_letter_url) if dead_letters else (cloud.queue_url,)
+        monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, stubborn if url in urls else cloud.sqs))
+        return cloud
+
+    return start
 
 
-def test_lambda_is_told_where_to_go_on(refusing: Cloud, context: Context) -> None:
-    records = [record(number, new=result(f"c{number}")) for number in (1, 2, 3)]
-    assert send(context, *records) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+RECORDS = [record(number, new=result(f"c{number}")) for number in (1, 2, 3)]
+
+
+def customers(cloud: Cloud) -> list[str]:
+    return sorted(json.loads(message["Body"])["customer_reference"] for message in cloud.received())
+
+
+def test_a_poison_record_is_set_aside_with_its_cause_and_the_others_are_sent(refuse: Refuse, context: Context) -> None:
+    cloud = refuse(sender_fault=True)
+    assert send(context, *RECORDS) == {"batchItemFailures": []}
+
+    assert customers(cloud) == ["c1", "c3"]
+    (letter,) = cloud.received(cloud.dead_letter_url)
+    body = json.loads(letter["Body"])
+    assert body["cause"] == {"code": "InternalError", "message": "no"}
+    assert body["record"]["SequenceNumber"] == "2"
+    assert body["record"]["NewImage"] == result("c2")
+
+
+def test_a_later_change_of_the_customer_whose_message_was_refused_is_sent(refuse: Refuse, context: Context) -> None:
+    cloud = refuse(sender_fault=True)
+    bad, good = result("c", customer_reference={"S": "c2"}), result("c")
+    assert send(context, record(1, new=bad), record(2, "MODIFY", new=good)) == {"batchItemFailures": []}
+    assert customers(cloud) == ["c"]
+
+
+def test_what_cannot_be_set_aside_comes_again_and_so_does_all_behind_it(refuse: Refuse, context: Context) -> None:
+    cloud = refuse(sender_fault=True, dead_letters=True)
+    assert send(context, *RECORDS) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert cloud.received(cloud.dead_letter_url) == []
+
+
+def test_lambda_is_told_where_to_go_on(refuse: Refuse, context: Context) -> None:
+    cloud = refuse(sender_fault=False, for_ever=True)
+    context.remaining_millis = 0
+    assert send(context, *RECORDS) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert cloud.received(cloud.dead_letter_url) == []
 
 
 def test_where_lambda_does_not_ask_for_it_the_function_fails_instead(
-    refusing: Cloud, context: Context, environment: pytest.MonkeyPatch
+    refuse: Refuse, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
+    refuse(sender_fault=False, for_ever=True)
+    context.remaining_millis = 0
     environment.setenv("PARTIAL_BATCH_RESPONSES", "false")
     with pytest.raises(ThrottledError, match="2 of 3"):
-        send(context, *(record(number, new=result(f"c{number}")) for number in (1, 2, 3)))
+        send(context, *RECORDS)
 
 
 def test_calls_respect_the_quotas_of_sqs() -> None:
@@ -222,7 +272,7 @@ def test_calls_respect_the_quotas_of_sqs() -> None:
 
 def test_a_standard_queue_gets_no_fifo_fields(cloud: Cloud) -> None:
     url = cloud.sqs.create_queue(QueueName="plain")["QueueUrl"]
-    assert Queue(url, cloud.sqs).send(outgoing(1), lambda: 60) == 1
+    assert Queue(url, cloud.sqs).send(outgoing(1), lambda: 60) == Delivery(1)
 
 
 def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:

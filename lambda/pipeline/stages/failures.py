@@ -1,0 +1,70 @@
+"""What only Step Functions knows of runs that broke: ends of which no event came, and the error of a chunk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import is_batch
+from pipeline.observability import Metric, count, logger
+from pipeline.stages.finalize import broken_run, error_text, finalize
+
+LOOK_BACK = timedelta(days=15)
+"""How far back the check looks: longer than a run may last (variable `batch_timeout_hours`: at most 14 days)."""
+
+GRACE = timedelta(minutes=10)
+"""How long the event about a run's end may be on its way before the check takes it for lost."""
+
+MAP_FAILED = "States.ExceedToleratedFailureThreshold"
+
+
+def is_check(event: Mapping[str, Any]) -> bool:
+    """Tell whether an event is the scheduled one that asks for runs whose end was never told."""
+    return event.get("detail-type") == "Scheduled Event"
+
+
+def close_ended_runs(
+    table: Table, bucket: Bucket, workflow: Workflow, now: datetime, quiet: timedelta
+) -> list[str]:
+    """Close the ledger entry of each run that ended without it, and return the names of these runs.
+
+    The event about a run's end is delivered at best effort (EventBridge reference, "AWS Step Functions events"), so an
+    entry could stay open, and its batch blocked, for ever.
+    """
+    closed = []
+    for name in workflow.broken_runs(now - LOOK_BACK, now - GRACE):
+        batch = name.partition("-")[0]
+        entry = table.get_ledger(batch) if is_batch(batch) else None
+        if entry is None or not _is_open(entry, name):
+            continue
+        failure = workflow.failure(name)
+        ended = broken_run(batch, name, failure.status, failure.error, failure.cause)
+        finalize(table, bucket, ended, now, quiet)
+        count(Metric.RUNS_CLOSED_LATE)
+        logger().error("run closed by the check: the event about its end was lost", execution=name)
+        closed.append(name)
+    return closed
+
+
+def _is_open(entry: Ledger, name: str) -> bool:
+    """Tell whether the ledger waits for the end of a run: it holds the batch, or is the current one and not closed."""
+    current = entry.execution == name and entry.state in (BatchState.QUEUED, BatchState.RUNNING)
+    return current or entry.holder == name
+
+
+def with_chunk_error(event: Mapping[str, Any], workflow: Workflow) -> Mapping[str, Any]:
+    """Put the error of the chunk that failed in place of the map's, which says only that a child did not succeed."""
+    if event.get("error", {}).get("Error") != MAP_FAILED:
+        return event
+    failure = workflow.failure_in_map(event["execution"])
+    if failure is None:
+        return event
+    chunk = json.loads(failure.input).get("chunk", {}).get("key", "unknown")
+    cause = f"{error_text(failure.cause or '')} (chunk {chunk})"
+    return {**event, "error": {"Error": failure.error or MAP_FAILED, "Cause": cause}}
