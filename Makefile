@@ -18,6 +18,8 @@ READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 # checkov needs packages that the rest has in other versions.
 CHECKOV_READY := build/checkov/.ready
+# Validates the state machine, where there is Node.js.
+ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
@@ -116,8 +118,9 @@ lint-style: $(DEV_READY) ## | Only the style of the Python code
 lint-types: $(DEV_READY) ## | Only the types of the Python code
 	@$(VENV)/bin/mypy lambda/pipeline scripts/pipeline_cli $(wildcard benchmarks)
 
-lint-terraform: $(DEV_READY) $(CHECKOV_READY) ## | Only the format and the security of the Terraform code
+lint-terraform: $(DEV_READY) $(CHECKOV_READY) $(ASL_READY) ## | Only the Terraform code: format, current provider, security
 	@$(PIPELINE) deploy format --check
+	@$(PYTHON) -m infra.tests.current_provider.terraform_check
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tests: no Terraform, no emulator
@@ -161,6 +164,12 @@ $(READY): requirements-local.lock pyproject.toml
 
 $(DEV_READY): requirements.lock $(READY)
 	@scripts/venv.sh $(VENV) requirements.lock $@
+
+build/asl-validator/.ready: infra/tests/asl/package-lock.json
+	@echo "Installing asl-validator, which validates the state machine, into build/asl-validator…"
+	@rm -rf $(@D) && mkdir -p $(@D) && cp infra/tests/asl/package.json infra/tests/asl/package-lock.json $(@D)
+	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
 
 $(CHECKOV_READY): infra/tests/requirements.lock | $(DEV_READY)
 	@echo "Installing checkov, which looks into the Terraform code, into build/checkov…"

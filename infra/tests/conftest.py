@@ -8,6 +8,7 @@ import pytest
 from pipeline_cli.deploy.local_stack import LocalStack
 from pipeline_cli.local import emulator
 
+from infra.tests.current_provider.terraform_check import CurrentProvider, current_provider
 from infra.tests.support import Plan, Planner
 
 
@@ -25,6 +26,19 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planner]:
 def plan(planner: Planner) -> Plan:
     """The plan of the defaults: what a production environment gets."""
     return planner.plan()
+
+
+@pytest.fixture(scope="session")
+def current() -> Iterator[CurrentProvider]:
+    """Plans by the schema of the current provider: with what the offline one does not know."""
+    with current_provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def current_plan(current: CurrentProvider) -> Plan:
+    """The plan of the defaults by the schema of the current provider."""
+    return current.plan({})
 
 
 @pytest.fixture(scope="session")

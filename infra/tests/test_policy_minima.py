@@ -1,0 +1,213 @@
+"""What AWS's own pages ask of a policy at the least. Each check names its page; the emulator checks none of this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from infra.tests.support import ACCOUNT, FUNCTIONS, INFRA, REGION, Plan, Planner, as_list, grants, render
+
+pytestmark = pytest.mark.terraform
+
+PREFIX = "csv-pipeline-dev"
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
+EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}-batch"
+
+Statement = Mapping[str, Any]
+
+# What a principal of the account must be allowed on a customer managed key, by the service through which it calls.
+KEY_THROUGH_SERVICE = {
+    # Amazon DynamoDB Developer Guide, "DynamoDB encryption at rest usage notes" and AWS KMS Developer Guide, "How
+    # Amazon DynamoDB uses AWS KMS", section "Authorizing use of your customer managed key": the minimum for whoever
+    # selects it.
+    f"dynamodb.{REGION}.amazonaws.com": {
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:GenerateDataKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:DescribeKey",
+        "kms:CreateGrant",
+    },
+    # AWS Lambda Developer Guide, "Securing Lambda environment variables": CreateGrant and Encrypt to configure a key
+    # on a function, Decrypt to see the variables and for the function's role.
+    f"lambda.{REGION}.amazonaws.com": {"kms:CreateGrant", "kms:Encrypt", "kms:Decrypt"},
+    # Amazon S3 User Guide, "Using server-side encryption with AWS KMS keys": GenerateDataKey to store, Decrypt to read.
+    f"s3.{REGION}.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    # Amazon SQS Developer Guide, "Key management": GenerateDataKey and Decrypt to send, Decrypt to receive.
+    f"sqs.{REGION}.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+}
+
+# What a service must be allowed that uses the key by itself.
+KEY_FOR_SERVICE = {
+    # Amazon S3 User Guide, "Walkthrough: Configuring a bucket for notifications": for an encrypted queue.
+    "s3.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    # Amazon SNS Developer Guide, "Securing Amazon SNS data with server-side encryption", "Enable compatibility between
+    # event sources from AWS services and encrypted topics".
+    "cloudwatch.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    # Amazon CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using AWS Key Management Service".
+    f"logs.{REGION}.amazonaws.com": {
+        "kms:Encrypt",
+        "kms:Decrypt",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+        "kms:GenerateDataKey",
+        "kms:DescribeKey",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def key_policy(planner: Planner) -> list[Statement]:
+    document = json.loads(planner.plan(kms_key="create")["module.key[0].aws_kms_key.this"]["policy"])
+    statements: list[Statement] = document["Statement"]
+    return statements
+
+
+def allowed_through(policy: list[Statement], service: str) -> set[str]:
+    """What the account's principals may do with a key through a service, or directly."""
+    allowed = set[str]()
+    for statement in policy:
+        via = statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService")
+        if "AWS" in statement["Principal"] and (via is None or service in as_list(via)):
+            assert set(statement.get("Condition", {})) <= {"StringEquals"}, "a further condition no page speaks of"
+            allowed |= set(as_list(statement["Action"]))
+    return allowed
+
+
+@pytest.mark.parametrize("service", KEY_THROUGH_SERVICE)
+def test_the_key_lets_the_accounts_principals_do_what_the_service_asks_for(
+    key_policy: list[Statement], service: str
+) -> None:
+    assert KEY_THROUGH_SERVICE[service] - allowed_through(key_policy, service) == set()
+
+
+@pytest.mark.parametrize("service", KEY_FOR_SERVICE)
+def test_the_key_lets_a_service_do_what_it_does_by_itself(key_policy: list[Statement], service: str) -> None:
+    allowed = {
+        action
+        for statement in key_policy
+        if statement["Principal"].get("Service") == service
+        for action in as_list(statement["Action"])
+    }
+    assert KEY_FOR_SERVICE[service] - allowed == set()
+
+
+def test_event_bridge_is_let_in_by_the_rules_arn_alone(plan: Plan) -> None:
+    # Amazon EventBridge User Guide, "Troubleshooting Amazon EventBridge", section "My rule ran but my Lambda function
+    # wasn't invoked": the policy that works has AWS:SourceArn alone. terraform-provider-aws pull request 4116 ("Fix
+    # cloudwatch example") took source_account out of the example for this reason.
+    permissions = plan.of_type("aws_lambda_permission").values()
+
+    assert permissions
+    for permission in permissions:
+        assert permission["principal"] == "events.amazonaws.com"
+        assert permission["source_arn"].startswith(f"arn:aws:events:{REGION}:{ACCOUNT}:rule/")
+        assert not permission.get("source_account")
+
+
+def test_children_of_the_map_may_take_the_workflows_role_too(plan: Plan) -> None:
+    # AWS Step Functions Developer Guide, "Creating an IAM role for your state machine in Step Functions": its sample
+    # compares aws:SourceArn with ArnLike. "IAM actions, resources and condition keys": a map's children are
+    # stateMachine:NAME/LABEL.
+    (statement,) = json.loads(plan["module.workflow.aws_iam_role.this"]["assume_role_policy"])["Statement"]
+    patterns = as_list(statement["Condition"]["ArnLike"]["aws:SourceArn"])
+
+    for caller in (MACHINE, f"{MACHINE}/deliver"):
+        assert any(fnmatchcase(caller, pattern) for pattern in patterns), caller
+    assert not any(fnmatchcase(f"{MACHINE}-of-another", pattern) for pattern in patterns)
+
+
+def test_the_workflow_may_start_watch_and_stop_the_runs_of_its_map(plan: Plan) -> None:
+    # AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states". Redrive, the page's third
+    # action, is left out on purpose: `make replay` takes its place.
+    allowed = grants(json.loads(plan["module.workflow.aws_iam_role_policy.this"]["policy"]))
+
+    assert {
+        ("states:StartExecution", MACHINE),
+        ("states:DescribeExecution", f"{EXECUTION}:*"),
+        ("states:StopExecution", f"{EXECUTION}:*"),
+    } <= allowed
+    assert not {action for action, _ in allowed if "Redrive" in action}
+
+
+def test_lambda_may_read_the_stream_for_publish_and_set_records_aside() -> None:
+    # AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", section on execution role permissions (the
+    # managed policy AWSLambdaDynamoDBExecutionRole), and "Retain discarded records for a DynamoDB event source in
+    # Lambda".
+    allowed = grants(render(INFRA / "policies/publish.json.tftpl"))
+
+    assert {
+        ("dynamodb:DescribeStream", "stream_arn"),
+        ("dynamodb:GetRecords", "stream_arn"),
+        ("dynamodb:GetShardIterator", "stream_arn"),
+        ("dynamodb:ListStreams", "*"),
+        ("sqs:SendMessage", "publish_dead_letter_arn"),
+    } <= allowed
+
+
+def test_lambda_may_poll_the_ingest_queue_for_intake(plan: Plan) -> None:
+    # AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping", "Execution role
+    # permissions".
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}-ingest"
+    policy = json.loads(plan['module.function["intake"].aws_iam_role_policy.work']["policy"])
+
+    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"):
+        assert (action, queue) in grants(policy)
+
+
+def test_functions_in_a_network_may_be_placed_in_it(planner: Planner) -> None:
+    # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM
+    # permissions".
+    private = planner.plan(vpc={"cidr": "10.20.0.0/20"})
+    wanted = {
+        "ec2:CreateNetworkInterface",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSubnets",
+        "ec2:DeleteNetworkInterface",
+        "ec2:AssignPrivateIpAddresses",
+        "ec2:UnassignPrivateIpAddresses",
+    }
+    for function in FUNCTIONS:
+        policy = json.loads(private[f'module.function["{function}"].aws_iam_role_policy.further["network"]']["policy"])
+        assert {action for action, resource in grants(policy) if resource == "*"} == wanted
+
+
+def lifecycle_rules(current: Plan) -> Iterator[Mapping[str, Any]]:
+    yield from current["module.bucket.aws_s3_bucket_lifecycle_configuration.this"]["rule"]
+
+
+def test_what_expires_is_gone_a_day_later(current_plan: Plan) -> None:
+    # Amazon S3 User Guide, "Lifecycle configuration elements", section "Expiration element": in a versioned bucket an
+    # expiration only adds a delete marker; the data goes with NoncurrentVersionExpiration.
+    expiring = [rule for rule in lifecycle_rules(current_plan) if any(e.get("days") for e in rule["expiration"])]
+
+    assert {rule["filter"][0]["prefix"] for rule in expiring} >= {"work/"}
+    assert len(expiring) >= 2
+    for rule in expiring:
+        (noncurrent,) = rule["noncurrent_version_expiration"]
+        assert noncurrent["noncurrent_days"] == 1, rule["id"]
+
+
+def test_the_age_of_an_event_is_told_before_its_third_receive(planner: Planner) -> None:
+    # Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS", ApproximateAgeOfOldestMessage: a
+    # message that was received three times and not deleted no longer counts.
+    plan = planner.plan(timeout_seconds={"intake": 100})
+    alarm = plan['module.monitoring.aws_cloudwatch_metric_alarm.this["ingest-age"]']
+    hidden = plan["module.ingest_queue.aws_sqs_queue.this"]["visibility_timeout_seconds"]
+
+    assert hidden < alarm["threshold"] < 2 * hidden
+
+
+def test_publish_is_retried_until_its_records_are_twelve_hours_old(plan: Plan) -> None:
+    # AWS Lambda Developer Guide, "Lambda parameters for Amazon DynamoDB event source mappings": records are given up
+    # by age or by attempts, whichever comes first; -1 attempts means that the age alone counts.
+    mapping = plan['module.function["publish"].aws_lambda_event_source_mapping.this[0]']
+
+    assert mapping["maximum_retry_attempts"] == -1
+    assert mapping["maximum_record_age_in_seconds"] == 12 * 3600

@@ -1,0 +1,205 @@
+"""What plan and code ask of AWS is what its APIs take: held against the service models that botocore carries."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pipeline
+import pytest
+from botocore import xform_name
+
+from infra.tests.current_provider.terraform_check import CurrentProvider
+from infra.tests.support import FUNCTIONS, INFRA, Plan, Planner, as_list, render
+
+pytestmark = pytest.mark.terraform
+
+# By resource type: which argument becomes which shape of which service's API.
+ARGUMENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "aws_lambda_function": (
+        "lambda",
+        {
+            "function_name": "FunctionName",
+            "description": "Description",
+            "handler": "Handler",
+            "memory_size": "MemorySize",
+            "timeout": "Timeout",
+        },
+    ),
+    "aws_lambda_event_source_mapping": (
+        "lambda",
+        {
+            "batch_size": "BatchSize",
+            "maximum_batching_window_in_seconds": "MaximumBatchingWindowInSeconds",
+            "maximum_record_age_in_seconds": "MaximumRecordAgeInSeconds",
+            "maximum_retry_attempts": "MaximumRetryAttemptsEventSourceMapping",
+            "parallelization_factor": "ParallelizationFactor",
+            "starting_position": "EventSourcePosition",
+        },
+    ),
+    "aws_lambda_permission": ("lambda", {"statement_id": "StatementId", "principal": "Principal", "source_arn": "Arn"}),
+    "aws_sfn_state_machine": (
+        "stepfunctions",
+        {"name": "Name", "definition": "Definition", "type": "StateMachineType"},
+    ),
+    "aws_cloudwatch_metric_alarm": (
+        "cloudwatch",
+        {
+            "alarm_name": "AlarmName",
+            "alarm_description": "AlarmDescription",
+            "comparison_operator": "ComparisonOperator",
+            "datapoints_to_alarm": "DatapointsToAlarm",
+            "evaluation_periods": "EvaluationPeriods",
+            "metric_name": "MetricName",
+            "namespace": "Namespace",
+            "period": "Period",
+            "statistic": "Statistic",
+            "treat_missing_data": "TreatMissingData",
+        },
+    ),
+    "aws_cloudwatch_event_rule": (
+        "events",
+        {"name": "RuleName", "description": "RuleDescription", "schedule_expression": "ScheduleExpression"},
+    ),
+    "aws_cloudwatch_event_target": ("events", {"target_id": "TargetId", "arn": "TargetArn"}),
+    "aws_dynamodb_table": ("dynamodb", {"billing_mode": "BillingMode", "hash_key": "KeySchemaAttributeName"}),
+    "aws_iam_role": (
+        "iam",
+        {
+            "name": "roleNameType",
+            "description": "roleDescriptionType",
+            "assume_role_policy": "policyDocumentType",
+            "max_session_duration": "roleMaxSessionDurationType",
+        },
+    ),
+    "aws_iam_role_policy": ("iam", {"name": "policyNameType", "policy": "policyDocumentType"}),
+    "aws_kms_key": ("kms", {"description": "DescriptionType", "policy": "PolicyType"}),
+    "aws_kms_alias": ("kms", {"name": "AliasNameType"}),
+    "aws_cloudwatch_log_group": ("logs", {"name": "LogGroupName", "kms_key_id": "KmsKeyId"}),
+}
+
+STEP_FUNCTIONS_OWN = {"SdkClientException", "AWSLambdaException", "Unknown"}
+"""Errors of the Lambda integration that no API raises (Step Functions Developer Guide, "Handling errors")."""
+
+
+@cache
+def model(service: str) -> Any:
+    return botocore.session.get_session().get_service_model(service)
+
+
+def complaint(service: str, shape_name: str, value: Any) -> str | None:
+    """What a shape of a service's model has against a value; None where it takes it."""
+    shape = model(service).shape_for(shape_name)
+    limits, size = shape.metadata, value if isinstance(value, int | float) else len(value)
+    if not limits.get("min", size) <= size <= limits.get("max", size):
+        return f"{shape_name} takes {limits.get('min')} to {limits.get('max')}, not {size}"
+    if getattr(shape, "enum", None) and value not in shape.enum:
+        return f"{shape_name} is one of {shape.enum}, not {value}"
+    if "pattern" in limits and isinstance(value, str) and not re.fullmatch(_plain(limits["pattern"]), value, re.DOTALL):
+        return f"{shape_name} is {limits['pattern']}, not {value}"
+    return None
+
+
+def _plain(pattern: str) -> str:
+    """Turn a pattern of the model, which is Java's, into one of Python's."""
+    hexadecimal = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda found: re.escape(chr(int(found[1], 16))), pattern)
+    return hexadecimal.replace(r"\p{L}\p{Z}\p{N}", r"\w\s").removeprefix("^").removesuffix("$")
+
+
+def values(plan: Plan) -> Iterator[tuple[str, str, str, Any]]:
+    """Every planned value that has a shape: its address, service, shape and itself."""
+    for kind, (service, shapes) in ARGUMENTS.items():
+        for address, planned in plan.of_type(kind).items():
+            for argument, shape in shapes.items():
+                if planned.get(argument) not in (None, ""):
+                    yield f"{address}.{argument}", service, shape, planned[argument]
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"kms_key": "create", "vpc": {"cidr": "10.20.0.0/20"}}], ids=["plain", "all"]
+)
+def test_every_planned_value_is_one_that_the_api_takes(planner: Planner, variables: dict[str, Any]) -> None:
+    found = [
+        (address, complaint(service, shape, value))
+        for address, service, shape, value in values(planner.plan(**variables))
+    ]
+
+    assert len(found) > 400
+    assert [(address, said) for address, said in found if said] == []
+
+
+def test_longest_name_and_environment_still_make_names_that_aws_takes(current: CurrentProvider) -> None:
+    plan = current.plan({"name": "a" * 30, "environment": "b" * 16})
+
+    assert [said for _, service, shape, value in values(plan) if (said := complaint(service, shape, value))] == []
+
+
+@pytest.mark.parametrize(
+    ("service", "shape", "value"),
+    [
+        ("lambda", "MaximumRetryAttemptsEventSourceMapping", -2),
+        ("lambda", "EventSourcePosition", "OLDEST"),
+        ("cloudwatch", "AlarmDescription", "x" * 1025),
+        ("events", "RuleName", "a rule"),
+        ("iam", "roleNameType", "r" * 65),
+    ],
+)
+def test_value_that_the_api_refuses_is_found(service: str, shape: str, value: Any) -> None:
+    assert complaint(service, shape, value)
+
+
+def unknown_errors(definition: Mapping[str, Any]) -> set[str]:
+    """Names of Lambda's errors in the retry rules that no call of Lambda raises."""
+    raised = {error.name for error in model("lambda").operation_model("Invoke").error_shapes} | STEP_FUNCTIONS_OWN
+    named = set(re.findall(r'"Lambda\.(\w+)"', json.dumps(definition)))
+    return named - raised
+
+
+def test_lambda_errors_in_the_retries_are_errors_that_invoke_raises(plan: Plan) -> None:
+    assert '"Lambda.' in json.dumps(plan.definition)
+    assert unknown_errors(plan.definition) == set()
+    assert unknown_errors({"Retry": [{"ErrorEquals": ["Lambda.ResourceNotReady"]}]}) == {"ResourceNotReady"}
+
+
+CODE = Path(str(pipeline.__file__)).parent / "aws"
+SERVICES = {"s3": "s3", "sqs": "sqs", "dynamodb": "dynamodb", "workflow": "stepfunctions"}
+HIGHER_LEVEL = {
+    # Methods that boto3 makes of several calls (Boto3 documentation, "S3 Customization Reference").
+    "upload_file": {"PutObject"},
+    "download_file": {"HeadObject", "GetObject"},
+}
+ACTIONS = {
+    # Calls that ask for an action of another name (service authorization reference; Amazon S3 API Reference).
+    "SendMessageBatch": "sqs:SendMessage",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+}
+PREFIX = {"s3": "s3", "sqs": "sqs", "dynamodb": "dynamodb", "stepfunctions": "states"}
+
+
+def calls(module: str) -> set[str]:
+    """The API operations that an AWS module of the product calls."""
+    service, text = SERVICES[module], (CODE / f"{module}.py").read_text()
+    operations: Callable[[str], str | None] = {xform_name(name): name for name in model(service).operation_names}.get
+    names = set(re.findall(r"self\._\w+\.(\w+)\(", text)) | set(re.findall(r'get_paginator\("(\w+)"\)', text))
+    found = {one for name in names & HIGHER_LEVEL.keys() for one in HIGHER_LEVEL[name]}
+    return found | {operation for name in names if (operation := operations(name))}
+
+
+@pytest.mark.parametrize("module", SERVICES)
+def test_every_call_of_the_code_is_an_operation_that_some_role_may_do(module: str) -> None:
+    allowed = {
+        action
+        for part in FUNCTIONS
+        for statement in render(INFRA / f"policies/{part}.json.tftpl")["Statement"]
+        for action in as_list(statement["Action"])
+    }
+    wanted = {ACTIONS.get(call, f"{PREFIX[SERVICES[module]]}:{call}") for call in calls(module)}
+
+    assert wanted
+    assert wanted - allowed == set()
