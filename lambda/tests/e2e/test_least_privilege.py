@@ -20,6 +20,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.privileges]
 POLLED = "Lambda asks for it when it polls for the function; the emulator polls with no role"
 LOGGED = "Lambda asks for it when it writes the log; the emulator writes logs with no role"
 TRACED = "Lambda and Step Functions ask for it when they send traces; the emulator keeps none"
+REFUSED = "Lambda asks for it when it gives records up, publish when SQS refuses a message; the emulator does neither"
+BROKEN = (
+    "finalize asks for it only ten minutes after a run's end or once a chunk failed: test_retries.py breaks a chunk"
+)
 RUN = "Step Functions asks for it when it runs a state; the emulator runs states with no role"
 
 # What the emulator lets through whether it is allowed or not. That it is needed on AWS is what its documentation says.
@@ -28,7 +32,15 @@ NOT_CHECKED: dict[str, dict[str, str]] = {
     "publish": dict.fromkeys(
         ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"), POLLED
     )
-    | {"sqs:SendMessage on ${publish_dead_letter_arn}": POLLED},
+    | {"sqs:SendMessage on ${publish_dead_letter_arn}": REFUSED},
+    "finalize": dict.fromkeys(
+        (
+            "states:DescribeExecution on ${execution_arn}:*",
+            "states:DescribeExecution on ${execution_arn}/deliver:*",
+            "states:ListExecutions on ${map_run_arn}:*",
+        ),
+        BROKEN,
+    ),
 }
 NOT_CHECKED_TELEMETRY = dict.fromkeys(("logs:CreateLogStream", "logs:PutLogEvents"), LOGGED) | dict.fromkeys(
     ("xray:PutTelemetryRecords", "xray:PutTraceSegments"), TRACED

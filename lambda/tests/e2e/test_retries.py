@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from e2e.privileges import Privileges
 from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
 from pipeline import ledger
@@ -90,3 +91,19 @@ def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, 
     assert str(ended.cause).startswith("States.ABORTED: ")
     (message,) = stack.messages(day)
     assert message["code"] == "run_failed"
+
+
+def test_chunk_that_fails_gives_the_ledger_its_own_error(stack: Stack, day: str) -> None:
+    roles = Privileges(stack)
+    nothing = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "none:None", "Resource": "*"}]}
+    rest(stack, day)
+    stack.upload(files_of(day))
+    eventually(lambda: "RUNNING" in stack.executions(day).values(), "the run's start")
+
+    with roles.changed("deliver", "work", lambda _: nothing):
+        stack.table.update_ledger(day, lambda entry: replace(entry, quiet_until=None))
+        ended = stack.ended(day)
+
+    assert ended.state is BatchState.FAILED
+    assert "AccessDenied" in str(ended.cause)
+    assert f"(chunk work/{day}/{ended.version}/chunks/" in str(ended.cause)

@@ -147,7 +147,10 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
 def set_aside(cloud: Cloud, dead: str, reference: str, sequence_number: str = "7") -> None:
     """Put the letter that publish writes when SQS refuses a customer's message."""
     record = {"Keys": {name: item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
-    letter = {"cause": {"code": "InvalidMessageContents", "message": "no"}, "record": record | {"NewImage": item(reference)}}
+    letter = {
+        "cause": {"code": "InvalidMessageContents", "message": "no"},
+        "record": record | {"NewImage": item(reference)},
+    }
     cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(letter))
 
 

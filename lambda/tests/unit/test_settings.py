@@ -16,7 +16,7 @@ def test_defaults_apply_where_nothing_is_set() -> None:
 
 def test_numbers_and_switches_are_read() -> None:
     assert read_settings(TransformSettings, {**COMPLETE, "CHUNK_RECORDS": " 7 "}).chunk_records == 7
-    publish = {"TABLE_NAME": "t", "QUEUE_URL": "u"}
+    publish = {"TABLE_NAME": "t", "QUEUE_URL": "u", "DEAD_LETTER_QUEUE_URL": "d"}
     assert read_settings(PublishSettings, publish).partial_batch_responses
     assert not read_settings(PublishSettings, {**publish, "PARTIAL_BATCH_RESPONSES": "False"}).partial_batch_responses
 
@@ -32,4 +32,7 @@ def test_every_fault_is_named() -> None:
 
 def test_a_switch_is_true_or_false() -> None:
     with pytest.raises(SettingsError, match="PARTIAL_BATCH_RESPONSES is 'maybe', but must be true or false"):
-        read_settings(PublishSettings, {"TABLE_NAME": "t", "QUEUE_URL": "u", "PARTIAL_BATCH_RESPONSES": "maybe"})
+        read_settings(
+            PublishSettings,
+            {"TABLE_NAME": "t", "QUEUE_URL": "u", "DEAD_LETTER_QUEUE_URL": "d", "PARTIAL_BATCH_RESPONSES": "maybe"},
+        )

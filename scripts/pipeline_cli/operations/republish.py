@@ -130,7 +130,7 @@ class Republisher:
             yield from page["Items"]
 
     def _records(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Return the stream records that a dead letter is about: one of publish carries it, one of Lambda names them."""
+        """Return the stream records of a dead letter: a letter of publish carries its own, one of Lambda names them."""
         return iter([{"dynamodb": body["record"]}]) if "record" in body else self._read(body["DDBStreamBatchInfo"])
 
     def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
