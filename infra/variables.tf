@@ -91,7 +91,7 @@ variable "architecture" {
 }
 
 variable "memory_mb" {
-  description = "Memory of each function in MB, 128 to 10240; processor time grows with it (one core at 1769)."
+  description = "Memory of each function in MB, 128 to 10240; processor time grows with it (one core at 1769). A new account may be refused more than 3008."
   type = object({
     intake    = optional(number, 256)
     transform = optional(number, 3008)
@@ -403,7 +403,7 @@ variable "access_log_bucket" {
 }
 
 variable "vpc" {
-  description = "Private network for the functions, without a way to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Null for no network of their own."
+  description = "Private network for the functions, without a way to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Its endpoints cost about $32 a month with two zones. Null for no network of their own."
   type = object({
     cidr  = string
     zones = optional(list(string), ["a", "b"])
@@ -504,7 +504,7 @@ variable "work_retention_days" {
 
   validation {
     condition     = var.work_retention_days >= 15 && var.work_retention_days <= 3650 && floor(var.work_retention_days) == var.work_retention_days
-    error_message = "work_retention_days must be a whole number from 15 to 3650: a failed run can be taken up again for 14 days and needs its work files then."
+    error_message = "work_retention_days must be a whole number from 15 to 3650: a run may last up to 14 days and needs its work files until its end."
   }
 }
 

@@ -65,7 +65,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("output_age_alarm_hours", 336, "somebody must have time to act"),
     ("prices", {"queue_request": 5}, "for a single unit, not for a million"),
     ("log_retention_days", 100, "one of CloudWatch's steps"),
-    ("work_retention_days", 7, "can be taken up again for 14 days"),
+    ("work_retention_days", 7, "a run may last up to 14 days"),
     ("feedback_retention_days", 0, "from 1 to 3650"),
     ("max_refused_percent", 101, "from 0 to 100"),
     ("max_refused_percent", -1, "from 0 to 100"),
