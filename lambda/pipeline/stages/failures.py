@@ -29,9 +29,7 @@ def is_check(event: Mapping[str, Any]) -> bool:
     return event.get("detail-type") == "Scheduled Event"
 
 
-def close_ended_runs(
-    table: Table, bucket: Bucket, workflow: Workflow, now: datetime, quiet: timedelta
-) -> list[str]:
+def close_ended_runs(table: Table, bucket: Bucket, workflow: Workflow, now: datetime, quiet: timedelta) -> list[str]:
     """Close the ledger entry of each run that ended without it, and return the names of these runs.
 
     The event about a run's end is delivered at best effort (EventBridge reference, "AWS Step Functions events"), so an
