@@ -14,7 +14,7 @@ pytestmark = pytest.mark.terraform
 
 PREFIX = "csv-pipeline-dev"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef"
-WRITERS = {"transform", "publish"}
+WRITERS = {"intake", "transform", "finalize", "publish"}
 
 
 @pytest.fixture(scope="module")

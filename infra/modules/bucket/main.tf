@@ -89,10 +89,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     noncurrent_version_expiration {
       noncurrent_days = 1
     }
-
-    noncurrent_version_expiration {
-      noncurrent_days = 1
-    }
   }
 
   rule {

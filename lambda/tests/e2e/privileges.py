@@ -206,7 +206,7 @@ class Privileges:
         return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key}})
 
     def _finalize(self, day: str) -> Reply:
-        """The check for ends that no event told, a run whose map failed, and an orderly end whose verdict names errors."""
+        """The check for ends that no event told, a run whose map failed, an orderly end whose verdict names errors."""
         checked = self.invoke("finalize", load_event("scheduled"))
         if checked.error:
             return checked
