@@ -61,7 +61,7 @@ def judged_candidates(kind: Kind, has_row_ids: bool) -> str:
     broken = f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
         FROM {kind}_candidates WHERE code IS NOT NULL"""
     every = Step("every", f"SELECT {columns} FROM ({broken}) UNION ALL SELECT {columns} FROM {steps[-1].name}")
-    return query([*steps, every], columns)
+    return query([*steps, every], columns, is_standard=True)
 
 
 def _standing(kind: Kind) -> Step:

@@ -17,11 +17,11 @@ _NAMES = ("column", "value", "found", "expected", "first", "hint", "quotes")
 def create_sentences(connection: duckdb.DuckDBPyConnection) -> None:
     """Create `sentences` (code, template): what a template names in braces is the argument of that position."""
     positions = {name: f"{{{position}}}" for position, name in enumerate(_NAMES)}
-    connection.execute("CREATE TABLE sentences (code VARCHAR, template VARCHAR)")
-    connection.executemany(
-        "INSERT INTO sentences VALUES (?, ?)",
-        [[code, SENTENCES[code].format(**positions, limit=f"{_LIMITS.get(code, 0):,}")] for code in RECORD_CODES],
+    rows = ", ".join(
+        f"({literal(code)}, {literal(SENTENCES[code].format(**positions, limit=f'{_LIMITS.get(code, 0):,}'))})"
+        for code in RECORD_CODES
     )
+    connection.execute(f"CREATE TABLE sentences AS SELECT * FROM (VALUES {rows}) AS sentences(code, template)")
 
 
 def with_reasons(file: CsvFile, refused: str) -> str:

@@ -21,9 +21,13 @@ class Step:
     sql: str
 
 
-def query(steps: Sequence[Step], select: str = "*") -> str:
-    """Put steps together into one query of the last one's rows; each can also be run and looked at alone."""
-    ctes = ",\n".join(f"{step.name} AS NOT MATERIALIZED ({step.sql})" for step in steps)
+def query(steps: Sequence[Step], select: str = "*", is_standard: bool = False) -> str:
+    """Put steps together into one query of the last one's rows; each can also be run and looked at alone.
+
+    Where it must be standard SQL, DuckDB decides itself which steps it keeps in memory.
+    """
+    inlined = "" if is_standard else "NOT MATERIALIZED "
+    ctes = ",\n".join(f"{step.name} AS {inlined}({step.sql})" for step in steps)
     return f"WITH {ctes}\nSELECT {select} FROM {steps[-1].name}"
 
 

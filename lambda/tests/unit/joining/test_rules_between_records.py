@@ -1,0 +1,71 @@
+"""The rules between records: one SQL text, in standard SQL that other engines take as well."""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+import pytest
+from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS, judged_candidates
+from pipeline.model.data_model import KINDS, Kind
+
+ONLY_DUCKDB = re.compile(
+    r"\b(EXCLUDE|REPLACE|QUALIFY|ANTI|SEMI|ASOF|MATERIALIZED|UBIGINT|VARCHAR|BY NAME)\b|::|\bIN \(|\bEXISTS\b"
+)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("has_row_ids", [True, False])
+def test_the_text_is_standard_sql_with_the_columns_it_promises(kind: Kind, has_row_ids: bool) -> None:
+    text = judged_candidates(kind, has_row_ids)
+    assert ONLY_DUCKDB.search(text) is None
+    with duckdb.connect() as connection:
+        create(connection, kind)
+        assert [column[0] for column in connection.execute(text).description] == list(JUDGED_COLUMNS)
+
+
+def create(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    columns = ", ".join(f"{name} {type_name}" for name, type_name in CANDIDATE_COLUMNS.items())
+    connection.execute(f"CREATE TABLE {kind}_candidates ({columns})")
+    if parent := KINDS[kind].parent:
+        connection.execute(f"CREATE TABLE {parent[0]}_accepted (reference VARCHAR)")
+        connection.execute(f"CREATE TABLE {parent[0]}_refused ({parent[1]} VARCHAR)")
+
+
+def test_a_record_is_held_against_those_that_stood_before_it() -> None:
+    with duckdb.connect() as connection:
+        create(connection, Kind.ORDERS)
+        connection.execute("INSERT INTO customers_accepted VALUES ('c1')")
+        connection.execute("INSERT INTO customers_refused VALUES ('c2'), ('c2')")
+        for line, (row_id, reference, parent, code) in enumerate(
+            [
+                ("1", "o1", "c1", "not_a_timestamp"),
+                ("1", "o1", "c2", None),
+                ("1", "o1", "c3", None),
+                ("1", "o1", "c1", None),
+                ("1", "o2", "c1", None),
+                ("2", "o2", "c1", None),
+                ("", "o1", "c1", None),
+                ("", "o3", "c1", None),
+            ],
+            2,
+        ):
+            connection.execute(
+                "INSERT INTO orders_candidates (line_number, id, reference, parent, code) VALUES (?, ?, ?, ?, ?)",
+                [line, row_id, reference, parent, code],
+            )
+        judged = connection.execute(judged_candidates(Kind.ORDERS, has_row_ids=True)).fetchall()
+        found = {
+            row[list(JUDGED_COLUMNS).index("line_number")]: dict(zip(JUDGED_COLUMNS, row, strict=True))
+            for row in judged
+        }
+    assert {line: (row["code"], row["first_line"]) for line, row in sorted(found.items())} == {
+        2: ("not_a_timestamp", None),
+        3: ("refused_customer", None),
+        4: ("unknown_customer", None),
+        5: (None, None),
+        6: ("duplicate_id", 5),
+        7: (None, None),
+        8: ("duplicate_reference", 5),
+        9: (None, None),
+    }
