@@ -49,7 +49,7 @@ class Table:
         """Read a batch's ledger entry as it is now (strongly consistent)."""
         reply = self._dynamodb.get_item(TableName=self.name, Key=_ledger_key(batch), ConsistentRead=True)
         item = reply.get("Item")
-        return Ledger.from_item(_plain(item)) if item else None
+        return Ledger.from_item(plain_item(item)) if item else None
 
     def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], left: Clock | None = None) -> Ledger:
         """Apply a pure change to a batch's ledger entry, exactly once, whoever else changes it meanwhile.
@@ -160,6 +160,7 @@ def _typed(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: serialize(value) for name, value in item.items()}
 
 
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+def plain_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item of DynamoDB JSON as plain values, numbers as Decimal."""
     deserialize = TypeDeserializer().deserialize
     return {name: deserialize(value) for name, value in item.items()}

@@ -61,7 +61,7 @@ class Workflow:
         unknown for a moment.
         """
         try:
-            run = self._stepfunctions.describe_execution(executionArn=self._execution_arn(name))
+            run = self._stepfunctions.describe_execution(executionArn=self.execution_arn(name))
         except ClientError as error:
             if error_code(error) == "ExecutionDoesNotExist":
                 return LONG_AGO
@@ -83,11 +83,11 @@ class Workflow:
 
     def failure(self, name: str) -> Failure:
         """Tell how and why a run ended."""
-        return self._failure(self._execution_arn(name))
+        return self._failure(self.execution_arn(name))
 
     def failure_in_map(self, name: str) -> Failure | None:
         """Tell why a child of a run's map failed, the latest where several did; None where none did."""
-        for map_run in self._stepfunctions.list_map_runs(executionArn=self._execution_arn(name))["mapRuns"]:
+        for map_run in self._stepfunctions.list_map_runs(executionArn=self.execution_arn(name))["mapRuns"]:
             children = self._stepfunctions.list_executions(
                 mapRunArn=map_run["mapRunArn"], statusFilter="FAILED", maxResults=1
             )["executions"]
@@ -99,5 +99,11 @@ class Workflow:
         run = self._stepfunctions.describe_execution(executionArn=arn)
         return Failure(run["status"], run.get("error"), run.get("cause"), run.get("input", "{}"))
 
-    def _execution_arn(self, name: str) -> str:
-        return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
+    def execution_arn(self, name: str) -> str:
+        """Return the ARN of a run by its name."""
+        return execution_arn(self.arn, name)
+
+
+def execution_arn(machine_arn: str, name: str) -> str:
+    """Return the ARN of a run of a state machine by its name."""
+    return f"{machine_arn.replace(':stateMachine:', ':execution:')}:{name}"

@@ -239,10 +239,9 @@ class Privileges:
         )
 
     def _stop_runs(self, day: str) -> None:
-        executions = self.stack.workflow.arn.replace(":stateMachine:", ":execution:")
         for name, state in self.stack.executions(day).items():
             if state == "RUNNING":
-                self.stack.stepfunctions.stop_execution(executionArn=f"{executions}:{name}")
+                self.stack.stepfunctions.stop_execution(executionArn=self.stack.workflow.execution_arn(name))
 
 
 def run_of(entry: Ledger) -> dict[str, Any]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 
 
 def execution_arn(stack: Stack, execution: str) -> str:
-    return stack.workflow.arn.replace(":stateMachine:", ":execution:") + f":{execution}"
+    return stack.workflow.execution_arn(execution)
 
 
 def failures(stack: Stack, execution: str) -> list[str]:

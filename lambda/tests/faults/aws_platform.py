@@ -144,8 +144,7 @@ class Platform:
         raise AssertionError("unreachable")
 
     def _stop(self, run: Run) -> None:
-        arn = self.cloud.workflow.arn.replace(":stateMachine:", ":execution:")
-        self.cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{run.name}")
+        self.cloud.stepfunctions.stop_execution(executionArn=self.cloud.workflow.execution_arn(run.name))
 
     def _publish(self) -> bool:
         """Take what the stream has, in order; what was not sent comes again in the next round."""

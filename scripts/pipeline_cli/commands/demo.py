@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from pipeline.aws.dynamodb import plain_item
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.items import REFUSED_RECORDS
@@ -168,8 +168,7 @@ def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[
         FilterExpression="sk = :sk AND begins_with(pk, :pk)",
         ExpressionAttributeValues={":sk": {"S": f"batch#{batch}"}, ":pk": {"S": "customer#"}},
     )
-    deserialize = TypeDeserializer().deserialize
-    items = [{name: deserialize(value) for name, value in item.items()} for page in pages for item in page["Items"]]
+    items = [plain_item(item) for page in pages for item in page["Items"]]
     return sorted(items, key=lambda item: (-item["total_amount_spent"], item["customer_reference"]))
 
 

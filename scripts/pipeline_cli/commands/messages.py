@@ -61,10 +61,10 @@ def command(
     more = max(0, seen.waiting - len(seen.messages))
     rest = f"; {more:,} more wait, --drain shows all" if more else ""
     note.print(f"{terminal.counted(len(seen.messages), 'message')} shown and left in the queue{rest}.")
-    if seen.worn:
+    if seen.exhausted:
         note.print(
-            f"[yellow]{terminal.counted(seen.worn, 'message')} came out of the queue so often that this was the last "
-            f"look until it is empty: after {seen.max_receives} receives SQS moves a message to the dead-letter "
+            f"[yellow]{terminal.counted(seen.exhausted, 'message')} came out of the queue so often that this was the "
+            f"last look until it is empty: after {seen.max_receives} receives SQS moves a message to the dead-letter "
             "queue.[/]",
             soft_wrap=True,
         )

@@ -99,8 +99,8 @@ def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mappin
                 f"{name} is no batch file's name: the pipeline will answer it with an error message.", soft_wrap=True
             )
     for result in results:
-        told = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
-        out.print(told, soft_wrap=True)
+        text = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
+        out.print(text, soft_wrap=True)
         if result.ledger and result.current and before.get(result.batch) == result.ledger.execution:
             again = hints.command("replay", result.batch, env=env)
             out.print(f"That was before: the set is the same, so nothing runs again ({again} does).", soft_wrap=True)

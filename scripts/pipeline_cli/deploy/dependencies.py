@@ -88,34 +88,34 @@ def platform_of(env: str) -> Platform:
     return Platform(runtime[1], machine)
 
 
-def archive(wanted: Platform, *, quiet: bool = False) -> Path:
+def archive(chosen: Platform, *, quiet: bool = False) -> Path:
     """Return the archive of the installed dependencies, making it where it does not exist yet."""
     makers = (Path(file).read_bytes() for file in (__file__, bytecode.__file__))
-    words = (str(wanted), sys.implementation.cache_tag, bytecode.interpreter_for(wanted.python))
+    words = (str(chosen), sys.implementation.cache_tag, bytecode.interpreter_for(chosen.python))
     key = digest([LOCK.read_bytes(), *makers, *(word.encode() for word in words)])
     file = ROOT / "build" / "packages" / f"{key[:16]}.zip"
     if file.exists():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
     if not quiet:
-        print(f"Collecting the package's dependencies for {wanted}…", flush=True)
+        print(f"Collecting the package's dependencies for {chosen}…", flush=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
         options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--requirement", str(LOCK)]
         done = subprocess.run(
-            [*pip, *options, "--target", str(installed), *wanted.pip_options],
+            [*pip, *options, "--target", str(installed), *chosen.pip_options],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             raise CommandError(
-                f"The dependencies for {wanted} could not be installed: {done.stderr.strip().splitlines()[-1]}",
+                f"The dependencies for {chosen} could not be installed: {done.stderr.strip().splitlines()[-1]}",
                 "Is the package index within reach, and has every package a wheel for that platform?",
             )
         kept = _kept(installed)
-        if bytecode.interpreter_for(wanted.python):
+        if bytecode.interpreter_for(chosen.python):
             kept += bytecode.compiled(kept, Path(folder, "bytecode"))
         with zipfile.ZipFile(unfinished, "w") as bundle:
             add_files(bundle, kept)

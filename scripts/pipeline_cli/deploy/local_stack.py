@@ -70,12 +70,12 @@ class LocalStack:
         inputs = _digest(
             [*_files(self.source), Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
         )
-        mark = self.folder / "fitted.json"
+        stamp = self.folder / "fitted.json"
         with suppress(OSError, ValueError, KeyError):
-            done = json.loads(mark.read_text())
+            done = json.loads(stamp.read_text())
             if done["inputs"] == inputs and (self.terraform.data_folder / "providers").exists():
                 return provider_compat.Fitted(self.terraform.working_folder, tuple(done["left_out"]))
-        mark.unlink(missing_ok=True)
+        stamp.unlink(missing_ok=True)
         self._say("Fitting infra/ to the offline AWS provider…")
         default = emulator.endpoint(emulator.DEFAULT_PORT)
         fitted = provider_compat.fit(
@@ -91,7 +91,7 @@ class LocalStack:
         if fitted.lacks_versioning:
             self._say("  The bucket's versioning is switched on through S3 itself after tf-apply.")
         self.terraform.run("init", "-input=false", "-no-color")
-        mark.write_text(json.dumps({"inputs": inputs, "left_out": fitted.left_out}))
+        stamp.write_text(json.dumps({"inputs": inputs, "left_out": fitted.left_out}))
         return fitted
 
     def plan(self, zip_file: Path, port: int | None = None) -> None:

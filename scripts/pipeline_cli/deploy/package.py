@@ -80,32 +80,32 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
     """
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
-    wanted = dependencies.platform_of(env)
-    collected = dependencies.archive(wanted, quiet=quiet)
+    chosen = dependencies.platform_of(env)
+    collected = dependencies.archive(chosen, quiet=quiet)
     files = _own_files(sources)
-    mark = target.with_suffix(".json")
+    stamp = target.with_suffix(".json")
     inputs = dependencies.digest(
         [collected.name.encode(), *(part for name, file in files for part in (name.encode(), file.read_bytes()))]
     )
     with suppress(OSError, ValueError, KeyError):
-        if target.exists() and json.loads(mark.read_text())["inputs"] == inputs:
+        if target.exists() and json.loads(stamp.read_text())["inputs"] == inputs:
             return _measured(target)
-    mark.unlink(missing_ok=True)
+    stamp.unlink(missing_ok=True)
     unfinished = target.with_name(f"{target.name}.{os.getpid()}")
     try:
         shutil.copyfile(collected, unfinished)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(unfinished, "a") as archive:
-            if bytecode.interpreter_for(wanted.python):
+            if bytecode.interpreter_for(chosen.python):
                 files += bytecode.compiled(files, Path(folder))
             dependencies.add_files(archive, files)
         package = _measured(unfinished)
         _check_size(package)
-        if wanted.machine is None:
+        if chosen.machine is None:
             _check_works(unfinished)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
-    mark.write_text(json.dumps({"inputs": inputs}))
+    stamp.write_text(json.dumps({"inputs": inputs}))
     return _measured(target)
 
 

@@ -1,4 +1,4 @@
-"""Keeps an environment's Terraform state in S3, where everybody who deploys it shares it: `make tf-state ENV=prod`.
+"""Keep an environment's Terraform state in S3, where all who deploy it share it: `make tf-state ENV=prod`.
 
 The bucket for the state can't be part of the configuration whose state it keeps, so this makes it. That the state is
 there is one file, `infra/env/<name>.s3.tfbackend`: with it, every later command finds the state, and Terraform locks it
@@ -45,7 +45,7 @@ TLS_POLICY = Template(
 
 
 def bootstrap(target: Target, name: str) -> str:
-    """Make the bucket for the state, or complete one that a broken-off try left; return its name.
+    """Make the bucket for the state, or complete one that an interrupted try left; return its name.
 
     Private, versioned (a state that was spoilt can be taken back), encrypted, reached over TLS only. One bucket serves
     all environments of an account.

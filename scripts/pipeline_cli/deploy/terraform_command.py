@@ -100,13 +100,13 @@ class Terraform:
             check=False,
         )
         if done.returncode:
-            told = done.stderr.strip() or done.stdout.strip()
-            if NO_REGISTRY in told:
+            message = done.stderr.strip() or done.stdout.strip()
+            if NO_REGISTRY in message:
                 raise CommandError(
                     "Terraform can't reach registry.terraform.io, from where it takes the AWS provider.",
                     "Check the network, or name a mirror of the provider in Terraform's own configuration.",
                 )
-            raise CommandError(f"terraform {arguments[0]} failed:", f"\n{told}")
+            raise CommandError(f"terraform {arguments[0]} failed:", f"\n{message}")
         return done.stdout
 
     def show(self, *arguments: str) -> None:
@@ -154,9 +154,9 @@ class Terraform:
                 process.wait()  # Ctrl-C reached Terraform too: it ends in good order and saves its state
                 raise
         if process.returncode:
-            told = "\n".join(errors or other[-20:])
+            message = "\n".join(errors or other[-20:])
             raise CommandError(
-                f"terraform {arguments[0]} failed:\n{told}\n", "VERBOSE=1 shows all that Terraform says."
+                f"terraform {arguments[0]} failed:\n{message}\n", "VERBOSE=1 shows all that Terraform says."
             )
 
     @cached_property

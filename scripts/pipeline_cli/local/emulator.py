@@ -82,10 +82,10 @@ class Emulator:
             return self._start(port)
 
     def _start(self, port: int | None) -> Record:
-        wanted, port = port, port or DEFAULT_PORT
+        requested, port = port, port or DEFAULT_PORT
         if self._locked():
             record = self._wait_until_healthy(None)
-            if record and wanted in (None, record.port) and record.runtime == runtime():
+            if record and requested in (None, record.port) and record.runtime == runtime():
                 return record
             if record is None or record.port == port or not _answers(port):
                 self.stop()  # but not for a port that it can't get: what it keeps would be lost for nothing

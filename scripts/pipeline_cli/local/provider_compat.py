@@ -166,8 +166,8 @@ def _fit_lists(edits: hcl.Edits, body: Tree[Token], schema: dict[str, Any], know
     for block in hcl.blocks(body):
         if hcl.head(block)[0] == "lifecycle":
             lists += [(attribute, "ignore_changes") for attribute in hcl.attributes(hcl.body(block))]
-    for attribute, wanted in lists:
-        if hcl.name(attribute) != wanted:
+    for attribute, list_name in lists:
+        if hcl.name(attribute) != list_name:
             continue
         start, end = attribute.meta.start_pos, attribute.meta.end_pos
         head, bracket, entries = edits.text[start:end].partition("[")
@@ -178,7 +178,7 @@ def _fit_lists(edits: hcl.Edits, body: Tree[Token], schema: dict[str, Any], know
             item
             for item in items
             if (not item.startswith("aws_") or item.split(".")[0] in resources)
-            and (wanted == "depends_on" or re.split(r"[.\[]", item)[0] in names)
+            and (list_name == "depends_on" or re.split(r"[.\[]", item)[0] in names)
         ]
         if kept != items:
             edits.replace(start, end, f"{head}[{', '.join(kept)}]")

@@ -22,7 +22,7 @@ MINISTACK = "1.5.33"
 
 
 def serve(folder: Path) -> None:
-    """Be the emulator: hold the folder's lock, leave the record, serve until told to stop."""
+    """Be the emulator: hold the folder's lock, leave the record, serve until a signal ends it."""
     from ministack import app as ministack
 
     ministack.app = guarded(ministack.app)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer
+from pipeline.aws.dynamodb import plain_item
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import Ledger
 from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX
@@ -44,8 +44,7 @@ def find(dynamodb: DynamoDBClient, table: str, batch: str) -> list[Fault]:
         },
         ConsistentRead=True,
     )
-    deserialize = TypeDeserializer().deserialize
-    items = ({name: deserialize(value) for name, value in item.items()} for page in pages for item in page["Items"])
+    items = (plain_item(item) for page in pages for item in page["Items"])
     faults = [{name: terminal.plain(item.get(name)) for name in ERROR_FIELDS} for item in items]
     return sorted(faults, key=lambda fault: (fault["file"] or "", fault["line"] or 0))
 

@@ -1,4 +1,4 @@
-"""Checks of what is deployed: does it run as built, is anybody told of alarms, does anything wait for a person."""
+"""Checks of what is deployed: does it run as built, does anybody get the alarms, does anything wait for a person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipeline.ledger import BatchState
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
 
 from pipeline_cli.deploy import package as packages
@@ -55,7 +55,7 @@ def largest_day(target: Target) -> Iterator[Finding]:
 
 
 def alarms(target: Target) -> Iterator[Finding]:
-    """Check that somebody is told when an alarm rings, and that none rings now."""
+    """Check that somebody gets the alarms, and that nothing is in alarm now."""
     topic = target.output("alarm_topic_arn")
     pages = target.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
@@ -67,7 +67,7 @@ def alarms(target: Target) -> Iterator[Finding]:
     else:
         waits = f"; {terminal.counted(len(arns), 'subscriber')} not confirmed yet" if arns else ""
         advice = "Set alarm_emails and confirm the message from AWS, or subscribe to the topic."
-        yield Finding(Level.PROBLEM, "alarms", f"nobody is told when an alarm rings{waits}", advice)
+        yield Finding(Level.PROBLEM, "alarms", f"nobody gets the alarms{waits}", advice)
     prefix = f"{target.output('dashboard_name')}-"
     pages = (
         target.client("cloudwatch")
@@ -180,11 +180,18 @@ def _batch(target: Target, status: BatchStatus) -> Finding | None:
             f"{batch} FAILED: {entry.cause}",
             f"See {hints.command('errors', batch, env=env)}.",
         )
-    if entry.state in (BatchState.QUEUED, BatchState.RUNNING) and target.workflow.stopped_at(str(entry.execution)):
+    if _should_have_begun(entry) and target.workflow.stopped_at(str(entry.execution)):
         return Finding(Level.PROBLEM, "batches", f"{batch} is {entry.state}, but its run is over", replay)
     if text := waiting_text(entry):
         return Finding(Level.OK, "batches", f"{batch}: the run {text}")
     return None
+
+
+def _should_have_begun(entry: Ledger) -> bool:
+    """Whether a run is queued or believed to run for so long that Step Functions must know it."""
+    if entry.state not in (BatchState.QUEUED, BatchState.RUNNING) or entry.queued_at is None:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(entry.queued_at) > NOTICED_WITHIN
 
 
 def _age(status: BatchStatus) -> timedelta:

@@ -82,7 +82,7 @@ def wait(
     bucket: Bucket,
     table: Table,
     batch: str,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     runs: Runs | None = None,
     timeout: float = 3600.0,
@@ -90,7 +90,7 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Progress:
-    """Wait until a batch is over; `tell` gets a sentence about where it is at each look.
+    """Wait until a batch is over; `report` gets a sentence about where it is at each look.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def wait(
     while True:
         progress, waited = look(bucket, table, batch, runs), clock() - start
         unnoticed = progress.state is BatchState.WAITING and not progress.missing and waited > PICK_UP_SECONDS
-        tell(
+        report(
             progress.describe()
             + (f" (this takes unusually long: see {hints.command('logs', env=env)})" if unnoticed else "")
         )

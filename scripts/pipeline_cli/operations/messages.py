@@ -60,7 +60,7 @@ class Peek:
     max_receives: int | None
 
     @property
-    def worn(self) -> int:
+    def exhausted(self) -> int:
         """How many messages have been received so often that no look may follow: the rest is for consumers."""
         if self.max_receives is None:
             return 0
@@ -95,28 +95,28 @@ def look(target: Target, limit: int | None = None, *, anyway: bool = False) -> P
     """Look at the output queue as `peek` does, unless an earlier look used up what looking may.
 
     Each look is a receive, and after `maxReceiveCount` receives SQS moves a message to the dead-letter queue. The
-    receive count is only known by receiving, so the look that comes near it leaves a mark in the environment's folder,
-    which stands until the queue was empty.
+    receive count is only known by receiving, so the look that comes near it leaves a marker file in the environment's
+    folder, which stands until the queue was empty.
 
     Raises
     ------
     CommandError
         Messages have been received so often that another look could move them; `anyway` looks all the same.
     """
-    sqs, url, mark = target.client("sqs"), target.output("output_queue_url"), target.folder / LOOKED_AT
+    sqs, url, marker = target.client("sqs"), target.output("output_queue_url"), target.folder / LOOKED_AT
     made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])["Attributes"]["CreatedTimestamp"]
-    if mark.exists() and (mark.read_text() != made or not waiting(sqs, url).total):
-        mark.unlink()
-    if mark.exists() and not anyway:
+    if marker.exists() and (marker.read_text() != made or not waiting(sqs, url).total):
+        marker.unlink()
+    if marker.exists() and not anyway:
         raise CommandError(
             "Messages of the queue have been received so often that another look could move them to its dead-letter "
             "queue, so none is received.",
             "Let the consumers take them; --anyway looks all the same.",
         )
     found = peek(sqs, url, limit)
-    if found.worn:
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(made)
+    if found.exhausted:
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(made)
     return found
 
 
@@ -137,7 +137,7 @@ def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
         for batch in receive(sqs, url, limit):
             seen += batch
             found = replace(found, messages=seen)
-            if found.worn:
+            if found.exhausted:
                 break
     finally:
         failed = put_back(sqs, url, [message.receipt for message in seen])

@@ -43,7 +43,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Version = tuple[str, str]
 """Key and version id of an object."""
-Tell = Callable[[int], None]
+Report = Callable[[int], None]
 """Takes how many things have been removed so far."""
 
 
@@ -57,7 +57,7 @@ class Emptied:
     problems: list[str] = field(default_factory=list)
 
 
-def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
+def empty_bucket(s3: S3Client, bucket: str, report: Report) -> Emptied:
     """Delete every version, delete marker and unfinished upload, and count what is left.
 
     A key with a character that XML does not have may be one that the service can't list among its versions; such keys
@@ -65,16 +65,16 @@ def empty_bucket(s3: S3Client, bucket: str, tell: Tell) -> Emptied:
     """
     result = Emptied(bucket)
     try:
-        _delete_versions(s3, bucket, result, tell)
+        _delete_versions(s3, bucket, result, report)
     except (ClientError, ResponseParserError) as error:
         if not _is_unlistable(error):
             raise
         odd = [key for key in _current_keys(s3, bucket) if NOT_XML.search(key)]
         for key in odd:
             _delete_every_version(s3, bucket, key, result)
-            tell(result.removed)
+            report(result.removed)
         try:
-            _delete_versions(s3, bucket, result, tell)
+            _delete_versions(s3, bucket, result, report)
         except (ClientError, ResponseParserError) as still:
             if not _is_unlistable(still):
                 raise
@@ -115,7 +115,7 @@ def _newest_version(s3: S3Client, bucket: str, key: str) -> str | None:
         return error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-version-id")
 
 
-def _delete_versions(s3: S3Client, bucket: str, result: Emptied, tell: Tell) -> None:
+def _delete_versions(s3: S3Client, bucket: str, result: Emptied, report: Report) -> None:
     """Delete what the list of versions shows, 1,000 a call."""
     asked: set[Version] = set()
     stuck: set[Version] = set()
@@ -129,7 +129,7 @@ def _delete_versions(s3: S3Client, bucket: str, result: Emptied, tell: Tell) -> 
             # From the same place again afterwards: a marker that names a deleted version leads nowhere.
             result.problems += _delete_objects(s3, bucket, asked)
             result.removed += len(asked)
-            tell(result.removed)
+            report(result.removed)
         elif page.get("IsTruncated"):
             marker = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
         else:
@@ -174,7 +174,7 @@ def _abort_uploads(s3: S3Client, bucket: str, result: Emptied) -> None:
             result.removed += 1
 
 
-def empty_table(dynamodb: DynamoDBClient, name: str, tell: Tell) -> Emptied:
+def empty_table(dynamodb: DynamoDBClient, name: str, report: Report) -> Emptied:
     """Delete every item, page by page, and count what is left."""
     result = Emptied(name)
     table = Table(name, dynamodb)
@@ -185,12 +185,12 @@ def empty_table(dynamodb: DynamoDBClient, name: str, tell: Tell) -> Emptied:
             result.removed += table.write(lines, within(WRITE_SECONDS))
         except ThrottledError as error:
             result.problems.append(str(error))
-        tell(result.removed)
+        report(result.removed)
     result.left = dynamodb.scan(TableName=name, ConsistentRead=True, Select="COUNT")["Count"]
     return result
 
 
-def empty_queue(sqs: SQSClient, url: str, tell: Tell, sleep: Callable[[float], None] = time.sleep) -> Emptied:
+def empty_queue(sqs: SQSClient, url: str, report: Report, sleep: Callable[[float], None] = time.sleep) -> Emptied:
     """Purge a queue, wait for its turn where it was purged a moment ago, and until it counts no message."""
     result = Emptied(queue_name(url))
     before = waiting(sqs, url).total
@@ -199,7 +199,7 @@ def empty_queue(sqs: SQSClient, url: str, tell: Tell, sleep: Callable[[float], N
     while (left := waiting(sqs, url).total) and deadline() > 0:
         sleep(1)
     result.removed, result.left = max(0, before - left), left
-    tell(result.removed)
+    report(result.removed)
     return result
 
 
@@ -216,8 +216,8 @@ def _purge_queue(sqs: SQSClient, url: str, sleep: Callable[[float], None]) -> No
             return
 
 
-def purge(target: Target, tell: Callable[[str, int, bool], None]) -> list[Emptied]:
-    """Empty everything that a deployment keeps; `tell` gets the part, how much of it is removed, whether it is over.
+def purge(target: Target, report: Callable[[str, int, bool], None]) -> list[Emptied]:
+    """Empty everything that a deployment keeps; `report` gets the part, how much of it is removed, whether it is over.
 
     The table goes first: a run that finds its ledger entry gone stops writing. What arrived meanwhile is taken in
     another round.
@@ -228,10 +228,10 @@ def purge(target: Target, tell: Callable[[str, int, bool], None]) -> list[Emptie
     for _ in range(ROUNDS):
         for name in todo:
             before = results[name].removed
-            result = _guarded(parts[name], lambda count, name=name, before=before: tell(name, before + count, False))  # type: ignore[misc]
+            result = _guarded(parts[name], lambda count, name=name, before=before: report(name, before + count, False))  # type: ignore[misc]
             result.name, result.removed = name, before + result.removed
             results[name] = result
-            tell(name, result.removed, True)
+            report(name, result.removed, True)
         todo = [name for name in parts if results[name].left and not results[name].problems]
         if not todo:
             break
@@ -239,25 +239,25 @@ def purge(target: Target, tell: Callable[[str, int, bool], None]) -> list[Emptie
     return list(results.values())
 
 
-def _parts(target: Target) -> Mapping[str, Callable[[Tell], Emptied]]:
+def _parts(target: Target) -> Mapping[str, Callable[[Report], Emptied]]:
     s3, sqs, dynamodb = target.client("s3"), target.client("sqs"), target.client("dynamodb")
     table, bucket = target.output("table_name"), target.output("bucket_name")
     urls = [url for name, url in sorted(target.outputs.items()) if name.endswith("_queue_url") and url]
     return {
-        f"table {table}": lambda tell: empty_table(dynamodb, table, tell),
-        f"bucket {bucket}": lambda tell: empty_bucket(s3, bucket, tell),
+        f"table {table}": lambda report: empty_table(dynamodb, table, report),
+        f"bucket {bucket}": lambda report: empty_bucket(s3, bucket, report),
         **{f"queue {url.rsplit('/', 1)[-1]}": _queue_part(sqs, url) for url in urls},
     }
 
 
-def _queue_part(sqs: SQSClient, url: str) -> Callable[[Tell], Emptied]:
-    return lambda tell: empty_queue(sqs, url, tell)
+def _queue_part(sqs: SQSClient, url: str) -> Callable[[Report], Emptied]:
+    return lambda report: empty_queue(sqs, url, report)
 
 
-def _guarded(empty: Callable[[Tell], Emptied], tell: Tell) -> Emptied:
+def _guarded(empty: Callable[[Report], Emptied], report: Report) -> Emptied:
     """Go on with the other parts where one of them can't be emptied."""
     try:
-        return empty(tell)
+        return empty(report)
     except ClientError as error:
         return Emptied("", left=1, problems=[str(error)])
 
@@ -267,9 +267,9 @@ def purge_with_display(target: Target) -> list[Emptied]:
     with terminal.spinner() as display:
         tasks: dict[str, TaskID] = {}
 
-        def tell(name: str, removed: int, over: bool) -> None:
+        def report(name: str, removed: int, over: bool) -> None:
             if name not in tasks:
                 tasks[name] = display.add_task("", total=1)
             display.update(tasks[name], description=f"{name}: {removed:,} removed", completed=int(over))
 
-        return purge(target, tell)
+        return purge(target, report)

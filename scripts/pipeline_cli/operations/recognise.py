@@ -24,7 +24,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class UnrecognisedError(UsageError):
-    """The header of a file does not tell its kind."""
+    """The kind of a file can't be recognised from its header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def recognise(path: Path, date: str) -> Upload:
     Raises
     ------
     UnrecognisedError
-        Says why the header doesn't tell.
+        The header is that of no kind, or of several; the message says why.
     """
     if parse_file_name(path.name):
         return Upload(path, path.name)
@@ -110,7 +110,7 @@ def kind_of(path: Path) -> tuple[Kind, str, bool]:
     Raises
     ------
     UnrecognisedError
-        Says why the header doesn't tell.
+        The header is that of no kind, or of several; the message says why.
     """
     start, compressed = _start(path)
     try:

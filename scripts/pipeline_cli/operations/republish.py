@@ -160,7 +160,7 @@ class Republisher:
         item = self.dynamodb.get_item(TableName=self.table, Key=change["Keys"], ConsistentRead=True).get("Item")
         images = {"NewImage": item} if item else {name: change.get(name) for name in ("NewImage", "OldImage")}
         if not images.get("NewImage"):
-            return None  # the item is gone, and so it was in this record: nobody is told of that
+            return None  # the item is gone, and so it was in this record: no consumer needs to know
         return _record(change["Keys"], images, change["SequenceNumber"], "INSERT" if item else "MODIFY")
 
     def send(self, records: Sequence[Mapping[str, Any]]) -> None:

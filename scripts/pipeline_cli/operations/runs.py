@@ -1,4 +1,4 @@
-"""What Step Functions tells of a run: its stages with their times, and how many chunks are delivered."""
+"""Runs as Step Functions knows them: stages with their times, and how many chunks are delivered."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
+from pipeline.aws.workflow import execution_arn
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -24,7 +25,7 @@ STAGES = {
 """The states of the state machine that do something, with what they do."""
 
 NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException", "InvalidAction", "UnknownOperation"}
-"""Answers where there is nothing to tell: the history is gone after 90 days, or nobody may ask for it."""
+"""Errors that mean that nothing is known: the history is gone after 90 days, or may not be read."""
 
 FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
 
@@ -84,7 +85,7 @@ class Runs:
 
     def arn(self, execution: str) -> str:
         """Return the ARN of a run by its name."""
-        return f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
+        return execution_arn(self._machine_arn, execution)
 
 
 def of(target: Target) -> Runs:

@@ -20,11 +20,11 @@ MULTIPART_BYTES = 64 * 1024 * 1024
 """From this size on a file goes in parts, several at once: 10,000 parts of it hold more than S3's 5 TB."""
 
 
-def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], tell: Callable[[Upload, int], None]) -> None:
-    """Upload the files one after the other; `tell` gets the bytes of a file that have just gone."""
+def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], report: Callable[[Upload, int], None]) -> None:
+    """Upload the files one after the other; `report` gets the bytes of a file that have just gone."""
     config = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
     for upload in uploads:
-        s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(tell, upload))
+        s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(report, upload))
 
 
 def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> None:

@@ -64,15 +64,15 @@ def amount(text: str) -> str:
 
 
 def reconciliation(summary: Mapping[str, Any]) -> str:
-    """State both sides of the books; empty where the run did not get that far."""
-    books = summary.get("reconciliation")
-    if not books or summary.get("state") == "REFUSED":
+    """State both sides of the reconciliation; empty where the run did not get that far."""
+    totals = summary.get("reconciliation")
+    if not totals or summary.get("state") == "REFUSED":
         return ""
     scanned, delivered, refused = (
-        Decimal(str(books[f"{side}_amount"])) for side in ("scanned", "delivered", "refused")
+        Decimal(str(totals[f"{side}_amount"])) for side in ("scanned", "delivered", "refused")
     )
     sign = "=" if scanned == delivered + refused else "≠"
-    without = int(books.get("refused_without_amount", 0))
+    without = int(totals.get("refused_without_amount", 0))
     rest = f"; {terminal.counted(without, 'refused item')} had no valid amount" if without else ""
     return (
         f"Reconciled: {amount(str(scanned))} in the items file {sign} {amount(str(delivered))} counted "

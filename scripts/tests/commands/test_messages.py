@@ -79,8 +79,8 @@ def test_messages_near_the_dead_letter_queue_are_counted(stack: Stack) -> None:
     policy = {"deadLetterTargetArn": dead["Attributes"]["QueueArn"], "maxReceiveCount": 4}
     sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
     stack.send(CUSTOMER)
-    assert peek(sqs, url).worn == 0
-    assert peek(sqs, url).worn == 1
+    assert peek(sqs, url).exhausted == 0
+    assert peek(sqs, url).exhausted == 1
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_finished_batch_runs_again_as_another_attempt(stack: Stack, state: Bat
     assert again.execution == f"{entry.execution}-2"
     assert runs(stack) == [f"{entry.execution}-2"]
     payload = stack.client("stepfunctions").describe_execution(
-        executionArn=workflow.arn.replace(":stateMachine:", ":execution:") + f":{again.execution}"
+        executionArn=workflow.execution_arn(str(again.execution))
     )["input"]
     assert set(json.loads(payload)["files"]) == set(Kind)
 
@@ -174,8 +174,7 @@ def test_a_run_at_work_is_left_alone_but_not_one_that_was_aborted(stack: Stack) 
     at_work, started = replay(stack.target, DAY)
     assert (at_work.execution, started) == (first.execution, False)
 
-    arn = workflow.arn.replace(":stateMachine:", ":execution:")
-    stack.client("stepfunctions").stop_execution(executionArn=f"{arn}:{first.execution}")
+    stack.client("stepfunctions").stop_execution(executionArn=workflow.execution_arn(str(first.execution)))
     again, started = replay(stack.target, DAY)
     assert started
     assert again.execution != first.execution

@@ -280,8 +280,7 @@ def test_the_same_files_after_a_purge_run_again_under_the_next_name(cloud: Cloud
     cloud.upload_day()
     arrive(context, "items")
     (first,) = cloud.executions()
-    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
-    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{first}")
+    cloud.stepfunctions.stop_execution(executionArn=cloud.workflow.execution_arn(first))
     for pk, sk in cloud.items():
         cloud.dynamodb.delete_item(TableName=cloud.table.name, Key={"pk": {"S": pk}, "sk": {"S": sk}})
 
@@ -302,8 +301,7 @@ def test_a_run_that_ended_while_we_looked_is_not_started_again(cloud: Cloud, con
     (name,) = cloud.executions()
     seen = cloud.table.get_ledger("20220131")
     assert seen is not None
-    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
-    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{name}")
+    cloud.stepfunctions.stop_execution(executionArn=cloud.workflow.execution_arn(name))
     done = replace(seen, state=BatchState.COMPLETED)
     cloud.table.update_ledger("20220131", lambda _: done)
 

@@ -217,8 +217,7 @@ def test_a_run_that_ended_without_letting_go_is_waited_for_until_its_writers_are
     older = start(cloud, context, DAY)
     transform.handler(older, context)
     newer = start(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"})
-    arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
-    cloud.stepfunctions.stop_execution(executionArn=f"{arn}:{older['execution']}")
+    cloud.stepfunctions.stop_execution(executionArn=cloud.workflow.execution_arn(older["execution"]))
     with pytest.raises(BatchBusyError, match="rests until"):
         transform.handler(newer, context)
     past = "2022-01-01T00:00:00+00:00"
