@@ -1,4 +1,4 @@
-"""What arrives at `intake`: which objects an event tells of, in whatever wrapping it comes."""
+"""The events that `intake` receives: the objects that they name, whichever service delivers them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.model.text import escape_controls
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """An object that somebody stored; `key` is decoded, `etag` has no quotes."""
+    """An object that was stored; `key` is decoded, `etag` has no quotes."""
 
     bucket: str
     key: str
@@ -32,9 +32,10 @@ class ObjectCreated:
 
 
 def objects_created(event: Mapping[str, Any]) -> list[ObjectCreated]:
-    """List the objects that an S3 or EventBridge event tells of.
+    """List the objects that an S3 or EventBridge event names as created.
 
-    None for the test message that S3 sends when notifications are set up, and for events other than creations.
+    The list is empty for the test message that S3 sends when notifications are set up, and for events that are no
+    creations.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def _from_event_bridge(event: Mapping[str, Any]) -> list[ObjectCreated]:
 
 
 def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
-    """Tell which batch a scheduled event asks to check: the one whose files are due by now.
+    """Return the batch that a scheduled event asks to check: the one whose files are due by now.
 
     None where the event is no scheduled one. `due_days` counts from the batch's day to the day of the check, in UTC.
 
@@ -91,7 +92,7 @@ def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
 
 
 def is_from_queue(event: Mapping[str, Any]) -> bool:
-    """Tell whether an event carries messages of an SQS queue."""
+    """Return whether an event carries messages of an SQS queue."""
     records = event.get("Records")
     return bool(
         isinstance(records, list)
@@ -119,7 +120,7 @@ def parse_body(body: str) -> Mapping[str, Any]:
 
 
 def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
-    """Word the error item for an object under `incoming/` whose name is no batch file's.
+    """Make the error item for an object under `incoming/` whose name is no batch file's.
 
     The same object gives the same item, so it is reported once however often its event comes.
     """
@@ -138,7 +139,7 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
 
 
 def missing_file_error(batch: str, kind: Kind) -> dict[str, Any]:
-    """Word the error item for a file that was due and is not there; the run of the complete set takes it away."""
+    """Make the error item for a file that is due and missing; the run of the complete set deletes it."""
     name = f"{kind.value}_{batch}.csv"
     return notice_item(
         batch,

@@ -1,8 +1,9 @@
 """The ledger entry of a batch and everything that may happen to it.
 
-One entry a batch serialises its versions: `execution` names the run that is wanted (the newest set of files), and
-`holder` the run that may write results. A new run waits until the holder has let go, and a run that is no longer the
-wanted one stops. All functions are pure; `aws.dynamodb.update_ledger` applies them under optimistic locking.
+There is one entry for each batch, and it serialises the batch's versions: `execution` names the current run (that of
+the newest set of files), `holder` the run that may write results. A new run waits until there is no holder, and a run
+that is no longer the current one stops. All functions are pure; `aws.dynamodb.update_ledger` applies them under
+optimistic locking.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Ledger:
 
     `attempts` counts the runs of each version, `delivered` names the versions whose results may stand in the table,
     `released` the version whose results an operator accepted however many of its records were refused,
-    `quiet_until` is when the last writer of a broken run has surely stopped, `revision` counts the changes.
+    `quiet_until` is when no writer of a failed run can still be at work, `revision` counts the changes.
 
     Releases of different age read and write the same entry. Every field but `batch` has a default, which an entry
     of an older release takes; `unknown` holds the attributes that a newer release added, and they are written back.
@@ -210,9 +211,9 @@ def locate(ledger: Ledger, files: FileSet) -> Ledger:
 
 
 def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
-    """Make a complete set the wanted one of its batch.
+    """Make a complete set the current one of its batch.
 
-    A set that is younger than `files` stays: whoever claims looks again afterwards, so the youngest is claimed in the
+    A newer set than `files` stays. The caller looks at the bucket again afterwards, so the newest set is claimed in the
     end. The same files sent again are no change, however often: `locate` finds them where they are needed.
     """
     version = set_version(files)
@@ -225,9 +226,9 @@ def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
 
 
 def replay(ledger: Ledger, now: datetime) -> Ledger:
-    """Want the current set once more, as a new run.
+    """Queue the current set once more, as a new run.
 
-    A run that is still on its way is left alone: it will do the same.
+    A run that is queued or running is left alone: it will do the same.
     """
     if ledger.version is None or ledger.state in (BatchState.QUEUED, BatchState.RUNNING):
         return ledger
@@ -260,8 +261,8 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
     )
 
 
-def ensure_wanted(ledger: Ledger | None, execution: str) -> Ledger:
-    """Return the entry where `execution` is the run that it wants.
+def ensure_current(ledger: Ledger | None, execution: str) -> Ledger:
+    """Return the entry if `execution` is its current run.
 
     Raises
     ------
@@ -269,22 +270,22 @@ def ensure_wanted(ledger: Ledger | None, execution: str) -> Ledger:
         A newer set of files has taken over (or the entry was purged).
     """
     if ledger is None or ledger.execution != execution:
-        wanted = ledger.execution if ledger else None
-        raise SupersededError(f"run {execution} is no longer wanted: the ledger names {wanted}")
+        current = ledger.execution if ledger else None
+        raise SupersededError(f"run {execution} is superseded: the current run of the batch is {current}")
     return ledger
 
 
 def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
-    """Let the wanted run take hold of the batch.
+    """Make the current run the holder of the batch.
 
     Raises
     ------
     SupersededError
-        The run is not the wanted one.
+        The run is not the current one.
     BatchBusyError
         An older run still holds the batch, or one of its writers may still be at work.
     """
-    ensure_wanted(ledger, execution)
+    ensure_current(ledger, execution)
     if ledger.holder == execution:
         return ledger
     if ledger.holder is not None:
@@ -300,10 +301,10 @@ def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True
     Raises
     ------
     SupersededError
-        The run is not the wanted one.
+        The run is not the current one.
     """
-    wanted = ensure_wanted(ledger, execution)
-    delivered = dict.fromkeys((*ledger.delivered, *([str(wanted.version)] if results else [])))
+    current = ensure_current(ledger, execution)
+    delivered = dict.fromkeys((*ledger.delivered, *([str(current.version)] if results else [])))
     return replace(ledger, delivered=tuple(delivered), chunks=chunks)
 
 
@@ -318,7 +319,7 @@ def release(ledger: Ledger, version: str, now: datetime) -> Ledger:
 
 
 def revoke(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
-    """Take the batch from a run that ended without letting go; its writers may be at work until `quiet_until`."""
+    """End the hold of a run that ended without closing; its writers may be at work until `quiet_until`."""
     if ledger.holder != execution:
         return ledger
     return replace(ledger, holder=None, quiet_until=_iso(quiet_until))
@@ -336,20 +337,20 @@ def finish(
 ) -> Ledger:
     """Close a run; safe to repeat.
 
-    A run that was superseded only lets go. `quiet` is for how long writers of a run that broke may still be at work.
+    A superseded run only ends its hold. `quiet` is for how long writers of a failed run may still be at work.
     """
-    let_go = replace(
+    closed = replace(
         revoke(ledger, execution, now + quiet),
         history=_remember(ledger, execution, state, now, cause),
     )
     if not quiet and ledger.holder == execution:
-        let_go = replace(let_go, quiet_until=None)
+        closed = replace(closed, quiet_until=None)
     if ledger.execution != execution:
-        return let_go
+        return closed
     if ledger.state is state and ledger.holder != execution:
         return ledger
     return replace(
-        let_go,
+        closed,
         state=state,
         finished_at=_iso(now),
         summary=summary or {},
@@ -363,11 +364,11 @@ def _remember(
 ) -> tuple[Mapping[str, Any], ...]:
     if any(run["execution"] == execution for run in ledger.history):
         return ledger.history
-    wanted = ledger.execution == execution
+    is_current = ledger.execution == execution
     entry = {
         "execution": execution,
-        "state": (state if wanted else BatchState.SUPERSEDED).value,
-        "started_at": ledger.started_at if wanted else None,
+        "state": (state if is_current else BatchState.SUPERSEDED).value,
+        "started_at": ledger.started_at if is_current else None,
         "finished_at": _iso(now),
         "cause": cause,
     }

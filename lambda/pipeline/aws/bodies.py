@@ -1,4 +1,4 @@
-"""Request bodies of our own: bulk requests that are JSON already go out as they are."""
+"""Prepared request bodies: bulk requests that are JSON already are sent as they are."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ _BODY = "pipeline_body"
 def write_bodies(client: Any, operation: str, writer: BodyWriter) -> None:
     """Have the body of each request of an operation written by `writer`.
 
-    The SDK writes a body piece by piece in Python, by far the most work of a bulk call. Its events let a body pass by
-    that: ours is in place before the request is signed, and a try that the SDK repeats sends the same one.
-    Repeating this for a client changes nothing.
+    The SDK serialises a body piece by piece in Python, which is most of the work of a bulk call. Its events allow to
+    replace the body before the request is signed; a retry sends the same one. Registering twice changes nothing.
     """
     name = f"{client.meta.service_model.service_id.hyphenize()}.{operation}"
 

@@ -1,4 +1,4 @@
-"""One place where boto3 clients are made: few connections, short waits, retries by the SDK's standard mode."""
+"""boto3 clients with the settings of all functions: pooled connections, short timeouts, standard retries."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     max_pool_connections=MAX_CONNECTIONS,
     tcp_keepalive=True,
-    # The services check our requests anyway; to check them here as well costs half of the client's time in bulk.
+    # The services validate requests themselves; validating here as well takes half of the client's time in bulk calls.
     parameter_validation=False,
-    # The SDK makes up its own name anew for each call, letter by letter: a seventh of what the call costs.
+    # The SDK builds its user agent anew for each call, which takes a seventh of the call's processor time.
     user_agent=f"csv-pipeline Boto3/{boto3.__version__}",
 )
 

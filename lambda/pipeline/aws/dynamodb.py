@@ -52,7 +52,7 @@ class Table:
         return Ledger.from_item(plain_item(item)) if item else None
 
     def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], left: Clock | None = None) -> Ledger:
-        """Apply a pure change to a batch's ledger entry, exactly once, whoever else changes it meanwhile.
+        """Apply a pure change to a batch's ledger entry exactly once, also under concurrent changes.
 
         `change` gets a fresh entry where there is none yet, may be called several times, and may raise to refuse.
         A change that changes nothing writes nothing. `left` is for how long to try, 20 s unless given.
@@ -78,9 +78,9 @@ class Table:
             self._dynamodb.put_item(
                 TableName=self.name,
                 Item={**_ledger_key(ledger.batch), **_typed(ledger.as_item())},
-                # An entry may lack what later releases added, so not the key but the attribute itself is asked for.
-                # Where the answer to a write is lost, the SDK writes again and finds its own first try in the way:
-                # then the next round reads it and, as every change is idempotent, has nothing left to do.
+                # The attribute, not the key: an entry of an older release may lack it.
+                # If the response to a write is lost, the SDK retries, and its own first write makes the condition
+                # fail. The next round reads the entry and, as every change is idempotent, has nothing left to do.
                 ConditionExpression="attribute_not_exists(revision) OR revision = :before",
                 ExpressionAttributeValues={":before": {"N": str(revision)}},
             )
@@ -106,7 +106,7 @@ class Table:
         return frozenset(item["sk"]["S"] for page in pages for item in page["Items"])
 
     def write(self, lines: Sequence[bytes], left: Clock) -> int:
-        """Carry out write requests: first all puts, then all deletes, so that a marker is seen before it goes.
+        """Carry out write requests: all puts, then all deletes, so that the stream has a marker before its deletion.
 
         `lines` are those of a chunk file: each a request in DynamoDB JSON, which goes out as it is. Returns their
         number. Several calls run at once; what a call leaves unprocessed is tried again.
@@ -143,7 +143,7 @@ class Table:
 
 
 def _body(params: dict[str, Any]) -> bytes | None:
-    """Write the body of a BatchWriteItem call whose requests are lines; others are the SDK's business."""
+    """Write the body of a BatchWriteItem call whose requests are lines; the SDK writes the others."""
     ((table, requests),) = params["RequestItems"].items()
     if not all(isinstance(request, bytes) for request in requests):
         return None

@@ -26,7 +26,7 @@ class Callers(Protocol):
 
 @contextmanager
 def callers(calls: int) -> Iterator[Callers]:
-    """Provide up to 8 threads for so many calls; one call is made right here, without any."""
+    """Provide up to 8 threads for `calls` calls; a single call runs in the caller's thread."""
     if calls < 2:
         yield map
         return
@@ -36,13 +36,13 @@ def callers(calls: int) -> Iterator[Callers]:
 
 
 def _one_core() -> set[int]:
-    """Choose a processor core; none where the system does not let threads choose."""
+    """Choose a processor core; an empty set where threads can't be pinned."""
     return {random.choice(sorted(os.sched_getaffinity(0)))} if hasattr(os, "sched_getaffinity") else set()
 
 
 def _stay_on(cores: set[int]) -> None:
-    # The interpreter lets one thread run at a time. On two cores the threads would take turns by waking each other
-    # across cores, which costs a third of the processor time of all; the answers are no sooner there for it.
+    # The interpreter runs one thread at a time. Threads on two cores hand over its lock by waking each other across
+    # cores, which takes a third of all processor time and makes no answer arrive sooner.
     if cores:
-        with suppress(OSError):  # where the system forbids it, they run as it lets them
+        with suppress(OSError):  # a sandbox may forbid it
             os.sched_setaffinity(0, cores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.aws.backoff import Clock
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.ledger import ensure_wanted
+from pipeline.ledger import ensure_current
 
 
 def deliver(table: Table, bucket: Bucket, batch: str, execution: str, chunk_key: str, left: Clock) -> int:
@@ -20,5 +20,5 @@ def deliver(table: Table, bucket: Bucket, batch: str, execution: str, chunk_key:
     ThrottledError
         DynamoDB did not accept all writes before `left` ran out; the whole chunk may be written again.
     """
-    ensure_wanted(table.get_ledger(batch), execution)
+    ensure_current(table.get_ledger(batch), execution)
     return table.write(bucket.lines(chunk_key), left)

@@ -83,7 +83,7 @@ def test_a_run_that_is_no_longer_wanted_can_neither_begin_nor_deliver() -> None:
     with pytest.raises(SupersededError):
         ledger.deliver(new, str(old.execution), 1)
     with pytest.raises(SupersededError):
-        ledger.ensure_wanted(None, "x")
+        ledger.ensure_current(None, "x")
 
 
 def test_beginning_again_is_the_same_run() -> None:
