@@ -15,8 +15,8 @@ from rich.console import Console
 from benchmarks.document import DOCUMENT, fill
 from benchmarks.results import KEPT, SCRATCH, Result, load
 
-NAMES = ("transform", "delivery", "start", "day", "cost", "beyond")
-"""The benchmarks in the order in which they run; the last two reckon with what the others measured.
+NAMES = ("transform", "delivery", "start", "day", "cost")
+"""The benchmarks in the order in which they run; the last reckons with what the others measured.
 
 Each is a module with `measure(quick, say)`, which returns its data as plain JSON values and tells what it does by
 `say`, and `render(result)`, which returns the Markdown that shows a result.

@@ -1,227 +1,338 @@
-"""What a million customers cost, with a day counted in memory to show that the model's requests are the real ones."""
+"""What a million customers cost: what two days of different size use is counted, and list prices do the rest.
+
+Both days go through the functions in memory. What the larger one uses more is what its additional customers use; the
+rest is what any day uses. Durations can't be counted in memory: they follow from processor times that other benchmarks
+measured and from the rate at which a new table takes writes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import io
+import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from math import ceil
+from pathlib import Path
 from typing import Any
 
-from benchmarks.bill import (
-    MILLION,
-    MONTH,
-    TYPICAL,
-    Line,
-    Measured,
-    bill,
-    by_service,
-    choices,
-    consumers,
-    dollars,
-    prices,
-    standing,
-    stored,
-    times,
-)
+from pipeline.stages.transform import MB_PER_CPU
+
 from benchmarks.document import table
-from benchmarks.generate import Day as GeneratedDay
-from benchmarks.generate import generate
-from benchmarks.results import ROOT, SCRATCH, Result
-from benchmarks.traffic import Day, Requests, Sizes, read_settings, requests
+from benchmarks.generate import Day, generate
+from benchmarks.results import ROOT, SCRATCH, Result, load
 
-_LINE_BYTES = 26
-"""CloudWatch adds so much to each log event (PutLogEvents, API reference)."""
+MILLION = 1_000_000
+MONTH = 30
+NEW_TABLE_WRITES = 4_000
+"""Writes a second that a new on-demand table takes (DynamoDB Developer Guide, on-demand capacity mode)."""
+RUN_STATES = ("Begin", "Transform", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
+"""What a run passes; AWS's examples count the start as one transition more."""
+CHILD_TRANSITIONS = 2
+"""Of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
+STANDING = {"alarm_month": 35, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
+"""What a month uses without any file: alarms (infra/tests/test_monitoring.py lists them), the dashboard, a dozen
+metrics in two of 24 hours, and five connections with which Lambda asks the ingest queue every 20 seconds."""
+LARGEST = {"memory_mb": 10_240, "storage_mb": 10_240, "seconds": 900}
+"""Of a function (Lambda Developer Guide, quotas)."""
 
-
-def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Count a real day in memory, compare it with the model, and make the bill of a million customers."""
-    shape = GeneratedDay(customers=150 if quick else 1_500, bad_items=10 if quick else 40)
-    say(f"counting a day of {shape.customers:,} customers")
-    counted = count_day(shape)
-    say("reckoning")
-    settings, moments = read_settings(), times()
-    lines = bill(TYPICAL, settings, counted.measured, moments)
-    return {
-        "customers": shape.customers,
-        "requests": [
-            [stage, operation, counted.sent[stage, operation], counted.predicted[stage, operation]]
-            for stage, operation in sorted(counted.sent | counted.predicted)
-        ],
-        "measured": asdict(counted.measured),
-        "times": asdict(moments),
-        "lines": [_told(line) for line in lines],
-        "per_million": dollars(lines),
-        "consumers": consumers(TYPICAL, settings).dollars,
-        "months": [
-            {
-                "customers": day.customers,
-                "runs": MONTH * dollars(bill(day, settings, counted.measured, moments)),
-                "standing": dollars(standing()),
-                "first": dollars(stored(day, settings, counted.measured, MONTH)),
-                "year": dollars(stored(day, settings, counted.measured, 365)),
-            }
-            for day in (scaled(10_000), TYPICAL)
-        ],
-        "standing": [_told(line) for line in standing()],
-        "choices": choices(settings, counted.measured, moments),
-    }
-
-
-def _told(line: Line) -> dict[str, Any]:
-    return {**asdict(line), "dollars": line.dollars}
+_PUTS = {"ListObjectsV2", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
+_GETS = {"GetObject", "HeadObject"}
+_PART = 8 << 20
+_PLATFORM_LOG_BYTES = 450
+"""The lines that Lambda writes for a call."""
+_STORED_BYTES = 100
+"""DynamoDB adds so much to each stored item (Developer Guide, item sizes)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A day that went through the functions in memory."""
+class Price:
+    """A list price and where it was found."""
 
-    sent: Requests
-    predicted: Requests
-    measured: Measured
+    usd: float
+    unit: str
+    source: str
+    service: str
+    page: str
+    region: str = "eu-west-1"
 
 
-def count_day(shape: GeneratedDay) -> Counted:
-    """Run a generated day through the functions, and predict its requests from what came out."""
-    # The AWS in memory is the tests', and no package.
+@cache
+def prices() -> Mapping[str, Price]:
+    """Read prices.toml: a table for each service."""
+    services = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
+    return {
+        name: Price(**entry, service=service, page=entries["page"])
+        for service, entries in services.items()
+        if isinstance(entries, dict)
+        for name, entry in entries.items()
+        if name != "page"
+    }
+
+
+def dollars(usage: Mapping[str, float]) -> float:
+    """Add up what the quantities of `usage`, by name of their price, cost."""
+    return sum(number * prices()[name].usd for name, number in usage.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The defaults of infra/variables.tf that decide what a day costs."""
+
+    memory_mb: Mapping[str, int]
+    storage_mb: int
+    chunk_records: int
+    deliver_concurrency: int
+
+
+def read_settings() -> Settings:
+    """Read them."""
+    import hcl2
+    from hcl2 import SerializationOptions
+
+    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
+    declared = hcl2.loads((ROOT / "infra" / "variables.tf").read_text(), serialization_options=plain)["variable"]
+    variables = {name: body for entry in declared for name, body in entry.items()}
+    return Settings(
+        {name: int(mb) for name, mb in optional_defaults(variables["memory_mb"]["type"]).items()},
+        variables["transform_storage_mb"]["default"],
+        variables["chunk_records"]["default"],
+        variables["deliver_concurrency"]["default"],
+    )
+
+
+def optional_defaults(object_type: str) -> dict[str, float]:
+    """Return the numbers in `optional(number, …)` of an object type, by attribute."""
+    found = re.findall(r"(\w+) *= optional\(number, ([^)]+)\)", object_type)
+    return {name: float(number) for name, number in found}
+
+
+def count(customers: int, chunk_records: int) -> Counter[str]:
+    """Run a generated day through the functions in memory and return what it uses, by name of the price.
+
+    Also `bytes of …` of what it leaves, `messages` and `calls of publish`.
+    """
+    # The in-memory AWS is part of the tests.
     sys.path.append(str(ROOT / "lambda" / "tests"))
     counting = importlib.import_module("counting")
-    settings = replace(read_settings(), chunk_records=500)
-    directory = SCRATCH / f"cost-{shape.customers}-{shape.bad_items}"
-    files = {path.name: path.read_bytes() for path in generate(shape, directory).values()}
-    log = _Log()
-    with contextlib.redirect_stdout(log), counting.counted_platform(CHUNK_RECORDS=settings.chunk_records) as platform:
-        log.stage = lambda: platform.stage
-        wire = platform.day(files)
+    day = Day(customers, bad_items=max(customers // 1_000, 1))
+    files = generate(day, SCRATCH / f"cost-{customers}")
+    log, before = _log(), len(_log().getvalue())
+    with contextlib.redirect_stdout(log), counting.counted_platform(CHUNK_RECORDS=chunk_records) as platform:
+        wire = platform.day({path.name: path.read_bytes() for path in files.values()})
         items = list(platform.cloud.items().values())
         objects = {found["Key"]: found["Size"] for found in platform.objects()}
-        calls = dict(platform.invocations)
-    results, errors = _sizes(items, "batch#"), _sizes(items, "error#")
-    day = Day(len(results), errors=len(errors), rejects=1 if errors else 0)
-    stored_bytes = {
-        prefix: sum(size for key, size in objects.items() if key.startswith(prefix))
-        for prefix in ("incoming/", "work/", "delivered/", "feedback/")
+        calls: Counter[str] = platform.invocations
+        sent = Counter(request.operation for request in wire.requests)
+        batches = [request.size for request in wire.requests if request.operation == "SendMessageBatch"]
+    sizes = [(item["sk"]["S"], item_bytes(item)) for item in items]
+    ledger = max(size for key, size in sizes if key == "ledger")
+    written = sum(ceil(size / 1024) for key, size in sizes if key != "ledger")
+    files_bytes = sum(size for key, size in objects.items() if key.startswith("incoming/"))
+    logs = len(log.getvalue()[before:].encode()) + _PLATFORM_LOG_BYTES * calls.total()
+    return Counter(
+        {
+            "write_unit": written + sent["PutItem"] * ceil(ledger / 1024),
+            "read_unit": sent["GetItem"] * ceil(ledger / 4096) + sent["Query"],
+            "fifo_request": sum(ceil(size / (64 << 10)) for size in batches),
+            "queue_request": 3 * len(files),
+            "state_transition": 1 + len(RUN_STATES) + CHILD_TRANSITIONS * calls["deliver"],
+            "s3_put": sum(sent[name] for name in _PUTS) + len(files) + files_bytes / _PART,
+            "s3_get": sum(sent[name] for name in _GETS),
+            "function_call": calls.total(),
+            "log_gb": logs / 2**30,
+            "calls of publish": calls["publish"],
+            "chunks": calls["deliver"],
+            "messages": len(platform.bodies),
+            "bytes of files": files_bytes,
+            "bytes of work": sum(size for key, size in objects.items() if key.startswith("work/")),
+            "bytes of items": sum(size + _STORED_BYTES for _, size in sizes),
+        }
+    )
+
+
+@cache
+def _log() -> io.StringIO:
+    """Return where the functions log to: a logger keeps the stream that it had first."""
+    return io.StringIO()
+
+
+def item_bytes(value: Any) -> int:
+    """Return the size of an item in DynamoDB JSON about as DynamoDB reckons it (Developer Guide, item sizes)."""
+    match value:
+        case {"S": text}:
+            return len(text.encode())
+        case {"N": digits}:
+            return len(digits) // 2 + 2
+        case {"M": parts}:
+            return 3 + len(parts) + item_bytes(parts)
+        case {"L": parts}:
+            return 3 + len(parts) + sum(map(item_bytes, parts))
+        case {"NULL": _} | {"BOOL": _}:
+            return 1
+    return sum(len(name.encode()) + item_bytes(part) for name, part in value.items())
+
+
+def day_of(customers: int, counted: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """Return what a day of any size uses: the line through the two days that were counted."""
+    (small, first), (large, second) = sorted(counted.items())
+    share = (customers - small) / (large - small)
+    return {name: max(number + (second[name] - number) * share, 0) for name, number in first.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Processor seconds that other benchmarks measured."""
+
+    transform: float
+    """Of a customer."""
+    send: float
+    """Of a message."""
+
+
+def measured_speed() -> Speed:
+    """Take them from the results that are kept."""
+    transform, delivery = load("transform"), load("delivery")
+    if not (transform and delivery):
+        raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
+    largest = max(transform.data["sizes"], key=lambda size: size["customers"])
+    ours = delivery.data["ways"]["sqs"]["the product"]
+    return Speed(largest["sides"]["ours"]["cpu_seconds"] / largest["customers"], ours["cpu_seconds"] / ours["items"])
+
+
+def function_seconds(customers: int, usage: Mapping[str, float], settings: Settings, speed: Speed) -> dict[str, float]:
+    """Return what each function is charged for; deliveries wait for the table, which is slower than they are."""
+    at_once = min(settings.deliver_concurrency, usage["chunks"])
+    share = {name: memory / MB_PER_CPU for name, memory in settings.memory_mb.items()}
+    return {
+        "intake": 4.0,
+        "transform": 3 + customers * speed.transform / share["transform"] + usage["bytes of files"] / 75e6,
+        "deliver": at_once * (1.5 + usage["write_unit"] / NEW_TABLE_WRITES),
+        "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * speed.send / share["publish"],
+        "finalize": 2.0,
     }
-    sizes = Sizes(
-        result=sum(results) / day.customers,
-        error=sum(errors) / max(day.errors, 1),
-        ledger=max(_sizes(items, "ledger")),
-        chunk_line=stored_bytes["work/"] / day.writes,
-        delivered=stored_bytes["delivered/"] / day.customers,
-        reject=stored_bytes["feedback/"] / max(day.errors, 1),
-        message=wire.bytes("SendMessageBatch") / day.messages,
-        csv=stored_bytes["incoming/"] / day.customers,
-    )
-    log_bytes = {name: log.bytes[name] / number for name, number in calls.items()}
-    return Counted(
-        Counter({name: number for name, number in wire.counts().items() if name[0]}),
-        requests(day, settings, sizes),
-        Measured(sizes, log_bytes),
-    )
 
 
-class _Log(io.TextIOBase):
-    """Takes what the functions log, and counts it for the one that runs."""
-
-    def __init__(self) -> None:
-        self.bytes: Counter[str] = Counter()
-        self.stage: Callable[[], str] = str
-
-    def write(self, text: str, /) -> int:
-        """Count a piece of a line."""
-        self.bytes[self.stage()] += len(text.encode()) + _LINE_BYTES * text.count("\n")
-        return len(text)
-
-
-def _sizes(items: Iterable[Mapping[str, Mapping[str, Any]]], sort_key: str) -> list[int]:
-    return [item_bytes(item) for item in items if item["sk"]["S"].startswith(sort_key)]
+def bill(
+    customers: int, counted: Mapping[int, Mapping[str, float]], settings: Settings, speed: Speed
+) -> dict[str, float]:
+    """Return the billed quantities of a run, by name of the price."""
+    usage = day_of(customers, counted)
+    seconds = function_seconds(customers, usage, settings, speed)
+    billed = {name: number for name, number in usage.items() if name in prices()}
+    return billed | {
+        "gb_second": sum(time * settings.memory_mb[name] / 1024 for name, time in seconds.items()),
+        "storage_gb_second": seconds["transform"] * (settings.storage_mb - 512) / 1024,
+        # One call a second of each function is traced, and a twentieth of the others (Lambda Developer Guide, X-Ray).
+        "trace": usage["function_call"] / 20 + 2 * usage["write_unit"] / NEW_TABLE_WRITES,
+    }
 
 
-def item_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return the size of an item in DynamoDB JSON, roughly as DynamoDB reckons it (developer guide, item sizes).
-
-    Names and texts count in UTF-8, a number about a byte for two digits, a list or map three bytes and its parts.
-    """
-    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
-
-
-def _value_bytes(value: Mapping[str, Any]) -> int:
-    ((kind, content),) = value.items()
-    match kind:
-        case "S":
-            return len(content.encode())
-        case "N":
-            return len(content) // 2 + 2
-        case "M":
-            return 3 + sum(1 + len(name.encode()) + _value_bytes(part) for name, part in content.items())
-        case "L":
-            return 3 + sum(1 + _value_bytes(part) for part in content)
-    return 1
+def stored(customers: int, counted: Mapping[int, Mapping[str, float]], days: int) -> dict[str, float]:
+    """Return a month's storage after so many days; only work files and logs expire, after a month."""
+    usage = day_of(customers, counted)
+    gb = {name: usage[f"bytes of {name}"] / 2**30 for name in ("items", "files", "work")}
+    return {
+        "table_gb_month": gb["items"] * days,
+        "backup_gb_month": gb["items"] * days,
+        "s3_gb_month": gb["files"] * days + gb["work"] * min(days, MONTH),
+        "log_gb_month": usage["log_gb"] * min(days, MONTH),
+    }
 
 
-def scaled(customers: int) -> Day:
-    """Return a day like the typical one, of another size."""
-    return replace(TYPICAL, customers=customers, errors=ceil(TYPICAL.errors * customers / MILLION))
+def limits(settings: Settings) -> list[list[Any]]:
+    """Return how many customers fit a function's time and /tmp by the largest measured day, with a tenth to spare."""
+    kept = load("transform")
+    if not kept:
+        return []
+    largest = max(kept.data["sizes"], key=lambda size: size["customers"])
+    ours, customers = largest["sides"]["ours"], largest["customers"]
+    functions = [
+        ("default", settings.memory_mb["transform"], settings.storage_mb),
+        ("largest", LARGEST["memory_mb"], LARGEST["storage_mb"]),
+    ]
+    return [
+        [
+            f"{name}: {memory:,} MB, {storage:,} MB of /tmp",
+            0.9 * LARGEST["seconds"] * memory / MB_PER_CPU / ours["cpu_seconds"] * customers,
+            0.9 * storage / ours["disk_mb"] * customers,
+        ]
+        for name, memory, storage in functions
+    ]
+
+
+def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
+    """Count two days and make the bill of a million customers."""
+    settings = read_settings()
+    chunk = 100 if quick else settings.chunk_records
+    counted = {}
+    for customers in (chunk, 2 * chunk):
+        say(f"counting a day of {customers:,} customers")
+        counted[customers] = count(customers, chunk)
+    speed = measured_speed()
+    return {
+        "counted": sorted(counted),
+        "lines": bill(MILLION, counted, settings, speed),
+        "messages": day_of(MILLION, counted)["messages"],
+        "months": [
+            [
+                customers,
+                MONTH * dollars(bill(customers, counted, settings, speed)),
+                dollars(STANDING),
+                *(dollars(stored(customers, counted, days)) for days in (MONTH, 365)),
+            ]
+            for customers in (10_000, MILLION)
+        ],
+        "limits": limits(settings),
+    }
+
+
+def by_service(usage: Mapping[str, float]) -> dict[str, float]:
+    """Add up by service, largest first."""
+    sums: dict[str, float] = defaultdict(float)
+    for name, number in usage.items():
+        sums[prices()[name].service] += number * prices()[name].usd
+    return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
 def render(result: Result) -> str:
-    """Show the bill of a million customers, that of months, and what the model was checked against."""
-    data = result.data
-    lines = [Line(**{field.name: entry[field.name] for field in fields(Line)}) for entry in data["lines"]]
-    total, services = data["per_million"], by_service(lines)
-    largest = max(lines, key=lambda line: line.dollars)
-    guessed = ", ".join(f"`{name}`" for name, price in prices().items() if not price.confirmed)
-    share = services[largest.service] / total
-    standing_parts = ", ".join(f"{entry['what']} ${entry['dollars']:.2f}" for entry in data["standing"])
+    """Show the bill of a million customers, that of months, and the largest day."""
+    data, total = result.data, dollars(result.data["lines"])
+    foreign = ", ".join(f"`{name}`" for name, price in prices().items() if price.region != "eu-west-1")
+    small, large = data["counted"]
+    months = [[f"{customers:,}", *(f"${amount:.2f}" for amount in amounts)] for customers, *amounts in data["months"]]
+    received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
+    sizes = [[name, *(f"{number / MILLION:.1f} million" for number in numbers)] for name, *numbers in data["limits"]]
     return f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
-**${total:.2f}** at list prices in eu-west-1, before any free tier. {share:.0%} of it are {largest.service}'s, nearly
-all for one write unit a customer. Whoever takes the messages pays ${data["consumers"]:.2f} more.
+**${total:.2f}** at list prices in eu-west-1, before any free tier. Whoever takes the messages pays ${received:.2f}
+more.
 
-{table(["service, and its largest parts", "dollars", "share"], _service_rows(lines, total))}
+{table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total))}
 
-A month of such days. What is stored grows from day to day, as only work files and logs expire:
+A month of such days. What is stored grows, as only work files and logs expire:
 
-{table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], _month_rows(data))}
+{table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months)}
 
-Standing costs, without any file: {standing_parts}. The million customers with another setting:
+The quantities follow from days of {small:,} and {large:,} customers that went through the functions in memory, each
+request counted; durations from the processor times above and {NEW_TABLE_WRITES:,} writes a second, which a new table
+takes. No bill of AWS was compared. Prices with date and source: [prices.toml](../benchmarks/prices.toml); those of
+{foreign} are another region's.
 
-{table(["choice", "dollars"], [[what, f"{amount:+.3f}"] for what, amount in data["choices"].items()])}
+The most customers of a day by what the transform takes, a tenth to spare:
 
-The prices, each with its date and source, are in [prices.toml](../benchmarks/prices.toml). Not found for eu-west-1, so
-that another region's stand in: {guessed}.
-Durations are processor time as measured and latencies as assumed (`Times` in [bill.py](../benchmarks/bill.py)); no bill
-of AWS was compared. The number of requests is checked: a day of {data["customers"]:,} customers went through the
-functions in memory, and {_verdict(data["requests"])}."""
-
-
-def _service_rows(lines: list[Line], total: float) -> Iterator[list[str]]:
-    for service, amount in by_service(lines).items():
-        parts = sorted((line for line in lines if line.service == service), key=lambda line: -line.dollars)
-        named = "; ".join(f"{_quantity(line.quantity)} {line.what}" for line in parts[:3])
-        yield [f"{service}: {named}", f"{amount:.4f}", f"{amount / total:.1%}"]
+{table(["transform", "by time", "by /tmp"], sizes)}"""
 
 
-def _quantity(number: float) -> str:
-    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
-
-
-def _month_rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
-    for month in data["months"]:
-        amounts = (f"${month[name]:.2f}" for name in ("runs", "standing", "first", "year"))
-        yield [f"{month['customers']:,}", *amounts]
-
-
-def _verdict(compared: list[list[Any]]) -> str:
-    sent = sum(row[2] for row in compared)
-    wrong = [
-        f"{stage} {operation} {found} instead of {model}"
-        for stage, operation, found, model in compared
-        if found != model
-    ]
-    if wrong:
-        return f"of its {sent:,} requests the model had wrong: {', '.join(wrong)}"
-    return f"each of its {sent:,} requests was predicted, function by function and operation by operation"
+def _service_rows(usage: Mapping[str, float], total: float) -> Iterator[list[str]]:
+    for service, amount in by_service(usage).items():
+        parts = [
+            f"{number:,.0f} × {prices()[name].unit}" if number >= 1 else f"{number:.2g} × {prices()[name].unit}"
+            for name, number in usage.items()
+            if prices()[name].service == service
+        ]
+        yield [f"{service}: {'; '.join(parts)}", f"{amount:.4f}", f"{amount / total:.1%}"]
