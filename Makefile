@@ -20,6 +20,8 @@ DEV_READY := $(VENV)/.ready-dev
 CHECKOV_READY := build/checkov/.ready
 # Validates the state machine, where there is Node.js.
 ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
+# The AWS CLI, with which a test sends files as a partner does; it needs another botocore than the rest.
+AWS_CLI_READY := build/aws-cli/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
@@ -34,7 +36,7 @@ help: ## | List the targets
 demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
 	@$(PIPELINE) demo
 
-test: $(DEV_READY) ## [ARGS="-k name"] | Run every test but test-privileges, with the coverage gate; with ARGS only those
+test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges, with the coverage gate; with ARGS only those
 	@$(PYTHON) -m pytest -m "not privileges" -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
@@ -129,7 +131,7 @@ test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tes
 test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)
 
-test-e2e: $(DEV_READY) ## | Only the end-to-end tests on local emulators
+test-e2e: $(DEV_READY) $(AWS_CLI_READY) ## | Only the end-to-end tests on local emulators
 	@$(PYTHON) -m pytest -m "e2e and not privileges" $(ARGS)
 
 test-privileges: $(DEV_READY) ## | Take each permission of each role away in turn, on a local emulator
@@ -173,6 +175,12 @@ build/asl-validator/.ready: infra/tests/asl/package-lock.json
 
 $(CHECKOV_READY): infra/tests/requirements.lock | $(DEV_READY)
 	@echo "Installing checkov, which looks into the Terraform code, into build/checkov…"
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r $<
+	@touch $@
+
+$(AWS_CLI_READY): lambda/tests/e2e/requirements.lock | $(DEV_READY)
+	@echo "Installing the AWS CLI, with which a test sends files, into build/aws-cli…"
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r $<
 	@touch $@

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Locks the dependencies of pyproject.toml, for every platform and by hash.            usage: lock.sh UV
 # requirements.lock has everything; requirements-local.lock (what running it takes) and lambda/requirements.lock
-# (what goes into the Lambda package) are parts of it, with the same versions. infra/tests/requirements.lock is for a
-# virtual environment of its own.
+# (what goes into the Lambda package) are parts of it, with the same versions. infra/tests/requirements.lock and
+# lambda/tests/e2e/requirements.lock are for virtual environments of their own.
 set -euo pipefail
 uv=$1
 compile() {
@@ -13,3 +13,4 @@ compile pyproject.toml --all-extras --output-file requirements.lock
 compile pyproject.toml --extra cli --extra local --constraint requirements.lock --output-file requirements-local.lock
 compile pyproject.toml --constraint requirements.lock --output-file lambda/requirements.lock
 compile infra/tests/requirements.in --output-file infra/tests/requirements.lock
+compile lambda/tests/e2e/requirements.in --output-file lambda/tests/e2e/requirements.lock

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +15,8 @@ import hcl2
 import pytest
 from hcl2 import SerializationOptions
 from pipeline import settings
+from pipeline.model.data_model import KINDS
+from pipeline.stages.transform import Run
 from pipeline_cli.deploy.target import ROOT
 
 from scripts.tests import command_docs
@@ -23,6 +27,7 @@ DOCUMENTS = sorted(
 AUTOMATION = [
     ROOT / ".github/workflows/ci.yml",
     ROOT / ".github/workflows/deploy.yml",
+    ROOT / "scripts/release.sh",
     ROOT / ".pre-commit-config.yaml",
     ROOT / ".ci/run",
 ]
@@ -78,8 +83,8 @@ def test_every_make_target_and_variable_exists(document: Path) -> None:
                 assert known, f"make reads no {variable}: {line}"
 
 
-def test_the_readme_lists_every_main_target_and_no_other() -> None:
-    table = (ROOT / "README.md").read_text().partition("## Every target")[2].partition("\n## ")[0]
+def test_the_table_of_targets_lists_every_main_target_and_no_other() -> None:
+    table = (ROOT / "docs" / "targets.md").read_text()
     rows = re.findall(r"^\| `make ([a-z-]+)[^`]*` \|", table, re.MULTILINE)
     assert sorted(rows) == sorted(MAIN_TARGETS)
 
@@ -163,8 +168,32 @@ def terraform_variables() -> dict[str, Any]:
     return {name: body.get("default") for entry in document["variable"] for name, body in entry.items()}
 
 
-def test_the_readmes_table_of_variables_names_them_and_their_defaults() -> None:
-    section = (ROOT / "README.md").read_text().partition("## Configuration")[2]
+def test_the_readme_fits_a_screen_to_the_result_and_links_what_moved() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.partition("\n## What comes out")[0].splitlines()) <= 30
+    for document in ("targets", "configuration", "partner", "consumer", "runbook", "architecture", "performance"):
+        assert f"(docs/{document}.md" in text, document
+
+
+def test_the_runbook_restores_the_list_of_customers_where_the_code_reads_it() -> None:
+    key = Run("<batch>", "", "", {}).delivered_key("<version>")
+    assert key in (ROOT / "docs" / "runbook.md").read_text()
+    assert key in (ROOT / "docs" / "adr" / "0001-exactly-once.md").read_text()
+
+
+def test_the_ledgers_diagram_has_every_state_of_a_batch() -> None:
+    diagram = (ROOT / "docs" / "architecture.md").read_text().partition("```mermaid")[2].partition("```")[0]
+    assert set(re.findall(r"\b[A-Z]{4,}\b", diagram)) == states()
+
+
+def test_the_partners_guide_names_every_required_column() -> None:
+    text = (ROOT / "docs" / "partner.md").read_text()
+    for kind, record in KINDS.items():
+        assert f"| `{kind}_YYYYMMDD.csv` | {', '.join(column.name for column in record.columns)} |" in text
+
+
+def test_the_table_of_variables_names_them_and_their_defaults() -> None:
+    section = (ROOT / "docs" / "configuration.md").read_text()
     known = terraform_variables()
     rows = re.findall(r"^\| (`[a-z][^|]*) \| ([^|]+) \|", section, re.MULTILINE)
     assert rows
@@ -182,6 +211,16 @@ def test_continuous_integration_runs_what_anybody_can_run() -> None:
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert commands[:2] == ["lint", "test"]
     assert set(commands) <= TARGETS
+
+
+def test_a_release_builds_what_the_changelog_describes() -> None:
+    workflow = (ROOT / ".github/workflows/release.yml").read_text()
+    assert re.findall(r"^\s*- run: (\S+)", workflow, re.MULTILINE) == ["scripts/release.sh", ".ci/run", "gh"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert re.search(rf"^## {re.escape(version)}\b.*\n\n\* ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    wrong = subprocess.run([ROOT / "scripts/release.sh", "v0.0.0"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stderr) == (1, f"The tag is v0.0.0, but pyproject.toml has version {version}.\n")
 
 
 def test_the_commit_hooks_are_the_parts_of_lint() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import LOCAL, ROOT
 from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
 from pipeline_cli.local.serve import serve
+from pipeline_cli.operations import partner
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 
@@ -60,6 +63,29 @@ def status(as_json: options.Json = False) -> None:
         terminal.out().print(f"The local AWS runs on {url}.")
     if record is None:
         raise CommandError("The local AWS is not running.", f"Start it: make tf-apply (or: {hints.program()} local up)")
+
+
+@app.command("partner-credentials")
+def partner_credentials(as_json: options.Json = False) -> None:
+    """Make an access key for the partner's user on the local AWS, and print how to send with it.
+
+    A user may have two keys, so an older key is removed: the one that is printed is the only one.
+
+    Example: eval "$(pipeline local partner-credentials)"
+
+    Exit codes: 0 it is printed, 1 there is nothing deployed or the deployment has no such user.
+    """
+    target = targets.load(LOCAL)
+    user = target.outputs.get("partner_user_name")
+    if not user:
+        raise CommandError("The local deployment has no partner's user.", "Set partner_user = true and: make tf-apply")
+    variables = {**partner.environment(target, user), "BUCKET": target.output("bucket_name")}
+    if as_json:
+        terminal.print_json(variables)
+        return
+    for name, value in variables.items():
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    typer.echo(f"# aws s3 cp customers_20220131.csv s3://{variables['BUCKET']}/incoming/")
 
 
 @app.command("serve", hidden=True)

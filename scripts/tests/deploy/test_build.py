@@ -17,7 +17,8 @@ from setuptools import find_packages
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "lambda/requirements.lock"]
 MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
-messages errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] redrive replay BATCH=YYYYMMDD logs purge bench clean"""
+messages consume errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] dead-letters redrive release BATCH=YYYYMMDD
+replay BATCH=YYYYMMDD republish BATCH=YYYYMMDD logs doctor purge bench clean"""
 
 
 def project() -> dict[str, Any]:

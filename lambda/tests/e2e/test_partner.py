@@ -1,0 +1,89 @@
+"""docs/partner.md, acted out: a partner sends and corrects a day with the real AWS CLI and reads the feedback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e.stack import Stack
+from pipeline.ledger import BatchState
+from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.operations import partner
+from pipeline_cli.operations.sample import generate
+
+pytestmark = pytest.mark.e2e
+
+AWS = ROOT / "build" / "aws-cli" / "bin" / "aws"
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def aws(stack: Stack, tmp_path: Path) -> Cli:
+    """Run the AWS CLI with the partner's key and nothing else of this machine's."""
+    if not AWS.exists():
+        pytest.skip("the AWS CLI is not installed: make test, or make build/aws-cli/.ready")
+    config = tmp_path / "config"
+    # Hosts such as BUCKET.127.0.0.1 don't exist.
+    config.write_text("[default]\ns3 =\n  addressing_style = path\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    key = partner.environment(stack.target, stack.target.output("partner_user_name"))
+    environment = {**own, **key, "AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [AWS, *map(str, arguments)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    return run
+
+
+def test_a_partner_sends_a_day_corrects_it_and_reads_what_came_back(
+    stack: Stack, day: str, tmp_path: Path, aws: Cli
+) -> None:
+    folder = tmp_path / "day"
+    files = generate(folder, day, customers=20, defects=0.05).files
+    bucket = f"s3://{stack.bucket.name}"
+
+    sent = aws("s3", "cp", folder, f"{bucket}/incoming/", "--recursive")
+    assert sent.returncode == 0, sent.stderr
+    first = stack.ended(day)
+    assert first.state is BatchState.COMPLETED
+
+    def verdict() -> dict[str, object]:
+        printed = aws("s3", "cp", f"{bucket}/feedback/{day}/verdict.json", "-")
+        assert printed.returncode == 0, printed.stderr
+        found: dict[str, object] = json.loads(printed.stdout)
+        return found
+
+    assert (verdict()["state"], verdict()["version"]) == ("COMPLETED", first.version)
+    assert aws("s3", "cp", f"{bucket}/feedback/{day}/", tmp_path / "back", "--recursive").returncode == 0
+    assert list((tmp_path / "back").rglob("*_rejects.csv"))
+
+    corrected = next(file for file in files.values() if file.name.startswith("items_"))
+    corrected.write_bytes(b"\n".join(corrected.read_bytes().split(b"\n")[:-2]) + b"\n")
+    assert aws("s3", "cp", corrected, f"{bucket}/incoming/").returncode == 0
+    second = stack.ended(day)
+    assert second.version != first.version
+    assert verdict()["version"] == second.version
+
+
+def test_a_partner_can_send_a_large_file_in_parts(stack: Stack, day: str, tmp_path: Path, aws: Cli) -> None:
+    large = tmp_path / f"customers_{day}.csv"
+    large.write_bytes(b"customer_reference,first_name,last_name,status\n" + b"c,first,last,active\n" * 500_000)
+    assert large.stat().st_size > 8 << 20
+
+    assert aws("s3", "cp", large, f"s3://{stack.bucket.name}/incoming/").returncode == 0
+
+    stored = stack.s3.head_object(Bucket=stack.bucket.name, Key=f"incoming/{large.name}")
+    assert stored["ContentLength"] == large.stat().st_size
+    assert "-" in stored["ETag"], "it came in one part"
+
+
+def test_what_the_guide_says_does_not_work_does_not(stack: Stack, tmp_path: Path, aws: Cli) -> None:
+    (tmp_path / "day").mkdir()
+    synced = aws("s3", "sync", tmp_path / "day", f"s3://{stack.bucket.name}/incoming/")
+    assert "AccessDenied" in synced.stderr
+    assert aws("s3", "cp", f"s3://{stack.bucket.name}/incoming/x.csv", "-").returncode != 0
