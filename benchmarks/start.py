@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -29,12 +28,8 @@ PROBE = Path(__file__).with_name("start_probe.py")
 REPEATS = 7
 LARGEST = 5
 """Parts of the zip that are shown."""
-HEAVIEST = 8
-"""Packages whose share of the imports is shown."""
 STATES = ("shipped", "sources")
 """The package as it is, and without its bytecode."""
-
-_IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)")
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
@@ -59,8 +54,6 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
                     runs.setdefault((state, name, "ours"), []).append(run)
                     runs.setdefault((state, name, "bare"), []).append(probe(folder, "boto3", *run["services"]))
         best = {key: min(found, key=_ready) for key, found in runs.items()}
-        say("weighing")
-        weights = {name: weigh(folders["shipped"], name) for name in HANDLERS}
     return {
         "repeats": repeats,
         "zip": sizes(built.file),
@@ -71,7 +64,6 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
             }
             for name in HANDLERS
         },
-        "weights": weights,
     }
 
 
@@ -87,28 +79,6 @@ def probe(folder: Path, module: str, *services: str, options: Sequence[str] = ()
     """Measure one start."""
     found: dict[str, Any] = json.loads(_run(folder, module, *services, options=options).stdout)
     return found
-
-
-def weigh(folder: Path, name: str) -> dict[str, float]:
-    """Tell the milliseconds that the packages' own modules take of a handler's import, by package."""
-    told = _run(folder, f"pipeline.handlers.{name}", options=["-X", "importtime"]).stderr
-    weights: Counter[str] = Counter()
-    for microseconds, module in _before_clients(told, f"pipeline.handlers.{name}"):
-        weights[_package(module)] += microseconds
-    return {package_name: weight / 1000 for package_name, weight in weights.most_common()}
-
-
-def _before_clients(told: str, last: str) -> Iterator[tuple[int, str]]:
-    """Yield each module with its own time, up to the handler: a module is told after those that it imports."""
-    for match in _IMPORTED.finditer(told):
-        yield int(match[1]), match[2]
-        if match[2] == last:
-            return
-
-
-def _package(module: str) -> str:
-    top = module.partition(".")[0]
-    return "Python's library" if top in sys.stdlib_module_names or top.startswith("_") else top
 
 
 def _run(folder: Path, *arguments: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
@@ -150,33 +120,28 @@ def render(result: Result) -> str:
     """Show what each handler takes, beside bare boto3, and what is in the package."""
     data = result.data
     size, transform = data["zip"], data["handlers"]["transform"]
-    times = table(
-        ["handler", "import", "processor", "clients", "ready", "bare boto3", "ratio", "DuckDB"], _time_rows(data)
-    )
-    parts = ([name, _mb(zipped), _mb(plain)] for name, zipped, plain in size["parts"])
-    return f"""Milliseconds until a function can work, best of {data["repeats"]} processes that see the package alone:
+    headings = [
+        "handler",
+        "import",
+        "clients",
+        "ready",
+        "bare boto3",
+        "ratio",
+        "without bytecode",
+        "MB loaded",
+        "memory",
+    ]
+    parts = ", ".join(f"`{name}` {_mb(zipped)} ({_mb(plain)})" for name, zipped, plain in size["parts"])
+    return f"""Milliseconds until a function can work, best of {data["repeats"]} processes that see the package alone. "Bare
+boto3" imports boto3 and makes the same clients; "without bytecode" is the time until ready where the package is built by
+another Python than the runtime's, so that every cold start compiles what it imports ({size["bytecode"]:,} files of bytecode
+are in this one).
 
-{times}
+{table(headings, _rows(data))}
 
-"Bare boto3" imports boto3 and makes the same clients, without any code of ours. DuckDB comes with the join, when
-`transform` gets to it, and takes {_ms(transform["shipped"]["join"])} ms more.
-
-The package has {_bytecode(size)}: where the builder's Python is the runtime's, all of it is compiled. A function
-cannot keep any bytecode, as only /tmp is writable. Without it, every cold start compiles what it imports:
-
-{table(["handler", "as shipped", "without bytecode", "ratio"], _bytecode_rows(data))}
-
-What of the package is loaded, and the most memory that the process had by then:
-
-{table(["handler", "MB loaded", "MB of memory"], _load_rows(data))}
-
-Milliseconds of each import by whose modules they are (`-X importtime`, which takes time of its own):
-
-{table(["package", *HANDLERS], _weight_rows(data["weights"]))}
-
-All five share one zip: {size["zipped"] / 1e6:.1f} MB, unzipped {size["unzipped"] / 1e6:.1f} MB. Its largest parts:
-
-{table(["part", "MB zipped", "MB unzipped"], parts)}"""
+DuckDB comes with the join, when `transform` gets to it, and takes {_ms(transform["shipped"]["join"])} ms and
+{_mb(transform["shipped"]["ours"]["join_bytes"])} MB more. All five share one zip: {size["zipped"] / 1e6:.1f} MB, unzipped
+{size["unzipped"] / 1e6:.1f} MB. Its largest parts, zipped (unzipped): {parts}."""
 
 
 def _ms(seconds: float) -> str:
@@ -187,46 +152,17 @@ def _mb(count: float) -> str:
     return f"{count / 1e6:.1f}"
 
 
-def _bytecode(size: Mapping[str, Any]) -> str:
-    return f"{size['bytecode']:,} files of bytecode" if size["bytecode"] else "no bytecode"
-
-
-def _time_rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
+def _rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
     for name, states in data["handlers"].items():
         ours, bare = states["shipped"]["ours"], states["shipped"]["bare"]
         yield [
             name,
             _ms(ours["import"]),
-            _ms(ours["import_cpu"]),
             _ms(ours["clients"]),
             _ms(_ready(ours)),
             _ms(_ready(bare)),
             f"{_ready(ours) / _ready(bare):.2f}",
-            "imported" if ours["duckdb"] else "not imported",
+            _ms(_ready(states["sources"]["ours"])),
+            _mb(ours["loaded_bytes"]),
+            f"{ours['peak_kilobytes'] / 1024:.0f}",
         ]
-
-
-def _bytecode_rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
-    for name, states in data["handlers"].items():
-        shipped, sources = (_ready(states[state]["ours"]) for state in STATES)
-        yield [name, _ms(shipped), _ms(sources), f"{shipped / sources:.2f}"]
-
-
-def _load_rows(data: Mapping[str, Any]) -> Iterator[list[str]]:
-    for name, states in data["handlers"].items():
-        ours = states["shipped"]["ours"]
-        more = f" + {_mb(ours['join_bytes'])} for the join" if ours["join_bytes"] else ""
-        yield [name, f"{_mb(ours['loaded_bytes'])}{more}", f"{ours['peak_kilobytes'] / 1024:.0f}"]
-
-
-def _weight_rows(weights: Mapping[str, Mapping[str, float]]) -> Iterator[list[str]]:
-    total: Counter[str] = Counter()
-    for found in weights.values():
-        total.update(found)
-    shown = [name for name, _ in total.most_common(HEAVIEST)]
-    for name in shown:
-        yield [name, *(f"{weights[handler].get(name, 0):.0f}" for handler in HANDLERS)]
-    rest = (
-        sum(weights[handler].values()) - sum(weights[handler].get(name, 0) for name in shown) for handler in HANDLERS
-    )
-    yield ["others", *(f"{weight:.0f}" for weight in rest)]
