@@ -132,16 +132,17 @@ def render(result: Result) -> str:
         "memory",
     ]
     parts = ", ".join(f"`{name}` {_mb(zipped)} ({_mb(plain)})" for name, zipped, plain in size["parts"])
-    return f"""Milliseconds until a function can work, best of {data["repeats"]} processes that see the package alone. "Bare
-boto3" imports boto3 and makes the same clients; "without bytecode" is the time until ready where the package is built by
-another Python than the runtime's, so that every cold start compiles what it imports ({size["bytecode"]:,} files of bytecode
-are in this one).
+    return f"""Milliseconds until a function can work, best of {data["repeats"]} processes that see the package alone.
+"Bare boto3" imports boto3 and makes the same clients. "Without bytecode" is the time until ready where another Python
+than the runtime's built the package, so that every cold start compiles what it imports. This one has
+{size["bytecode"]:,} files of bytecode.
 
 {table(headings, _rows(data))}
 
 DuckDB comes with the join, when `transform` gets to it, and takes {_ms(transform["shipped"]["join"])} ms and
-{_mb(transform["shipped"]["ours"]["join_bytes"])} MB more. All five share one zip: {size["zipped"] / 1e6:.1f} MB, unzipped
-{size["unzipped"] / 1e6:.1f} MB. Its largest parts, zipped (unzipped): {parts}."""
+{_mb(transform["shipped"]["ours"]["join_bytes"])} MB more.
+All five share one zip: {_mb(size["zipped"])} MB, unzipped {_mb(size["unzipped"])} MB.
+Its largest parts, zipped (unzipped): {parts}."""
 
 
 def _ms(seconds: float) -> str:
