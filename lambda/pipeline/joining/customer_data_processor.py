@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pipeline.errors import ReconciliationError
-from pipeline.joining.bodies import write_bodies
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import Counts, Engine, Totals
@@ -24,7 +23,7 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
 
-__all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process", "write_messages"]
+__all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
 _MAX_NAMES = 20
 _MAX_NAME_LENGTH = 80
@@ -115,11 +114,6 @@ def messages(outcome: Outcome) -> Iterator[str]:
         message = message_for(item)
         if message is not None:
             yield message.body
-
-
-def write_messages(outcome: Outcome, target: IO[bytes]) -> None:
-    """Write the bodies that `messages` yields, one a line; much faster."""
-    write_bodies(outcome.chunks, target)
 
 
 class _Run:
