@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_cli.deploy.terraform_command import Terraform
+from pipeline_cli.output.errors import CommandError
 
 from infra.tests.current_provider.asl import check_state_machine
 from infra.tests.current_provider.schema_provider import VERSION, serve
@@ -99,6 +101,7 @@ def main(chosen: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    from pipeline_cli.output.console import run
-
-    run(main)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CommandError as error:
+        sys.exit(f"Error: {error}")

@@ -126,12 +126,15 @@ def _letter(queue: str, meaning: str, message: MessageTypeDef) -> DeadLetter:
 
 
 def _details(message: MessageTypeDef) -> Iterator[str]:
-    """Say what the sender of the letter noted about the cause, in attributes or, as Lambda does, in the body."""
+    """Say what the sender noted about the cause: in attributes or, as Lambda and publish do, in the body."""
     for attribute, value in sorted(message.get("MessageAttributes", {}).items()):
         if attribute.lower().replace("_", "") in ("cause", "error", "errorcode", "errormessage"):
             yield str(value.get("StringValue", ""))
     try:
-        context = json.loads(message["Body"])["requestContext"]
+        body = json.loads(message["Body"])
+        if "cause" in body:
+            yield f"SQS refused its message: {body['cause']['code']} {body['cause']['message']}"
+        context = body["requestContext"]
         yield f"{context['condition']} after {context['approximateInvokeCount']} tries"
     except (ValueError, KeyError, TypeError):
         return

@@ -39,6 +39,15 @@ def test_each_letter_is_shown_with_its_queue_and_cause_and_stays(letters: Stack,
     assert letters.visible("publish_dead_letter") == 1
 
 
+def test_letter_of_publish_says_why_sqs_refused_the_message(stack: Stack, run: Run) -> None:
+    cause = {"code": "InvalidMessageContents", "message": "a character that is not allowed"}
+    stack.send({"cause": cause, "record": {"Keys": {}, "SequenceNumber": "7"}}, queue="publish_dead_letter")
+
+    (letter,) = json.loads(run("dead-letters", "--json").stdout)
+
+    assert letter["cause"].endswith("InvalidMessageContents a character that is not allowed")
+
+
 def test_no_letters_are_said_to_be_none(stack: Stack, run: Run) -> None:
     assert "The dead-letter queues are empty." in run("dead-letters").stderr
     assert json.loads(run("dead-letters", "--json").stdout) == []
