@@ -40,7 +40,8 @@ class Inbox:
         known = message_for(item, old)
         assert known is not None
         self.sent += 1
-        assert Queue(self.url, self.sqs).send([Outgoing(known, f"record-{self.sent}", "v1")], lambda: 60.0) == 1
+        delivery = Queue(self.url, self.sqs).send([Outgoing(known, f"record-{self.sent}", "v1")], lambda: 60.0)
+        assert (delivery.taken, delivery.refused) == (1, ())
 
     def consume(self, sqs: Any = None) -> dict[str, int]:
         return dict(consumer.consume(sqs or self.sqs, self.url, self.state, threading.Event(), until_empty=True))
