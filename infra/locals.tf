@@ -1,4 +1,4 @@
-# Names, tags and the plan of the five functions: derived here once, used everywhere.
+# Names, tags, and what each of the five functions gets: derived here once, used everywhere.
 
 locals {
   # Every name starts with it; the bucket's ends with the account, because bucket names are unique in the world.
@@ -7,8 +7,8 @@ locals {
 
   tags = merge({ application = var.name, environment = var.environment, managed-by = "terraform" }, var.tags)
 
-  # Where this deployment stands: what the modules need to write ARNs down from names. Such an ARN is known while
-  # planning, so a plan shows every policy in full, and two modules that name each other make no cycle.
+  # What the modules need to build ARNs from names. Such an ARN is known while planning, so a plan shows every policy in
+  # full, and two modules that name each other make no cycle.
   scope = {
     partition  = data.aws_partition.current.partition
     region     = var.region
@@ -31,7 +31,7 @@ locals {
         DUE_DAYS          = tostring(var.due_days)
       }
       storage_mb = 512
-      # One message a call: a failing one takes no others back into the queue with it.
+      # One message a call: a message that fails does not return others to the queue with it.
       event_source = { arn = module.ingest_queue.arn, batch_size = 1 }
     }
     transform = {
@@ -80,7 +80,7 @@ locals {
       event_source = {
         arn        = module.table.stream_arn
         batch_size = 100
-        # From the oldest record: nothing written before the mapping stood is missed.
+        # From the oldest record: nothing written before the mapping existed is missed.
         starting_position                  = "TRIM_HORIZON"
         maximum_batching_window_in_seconds = 1
         # Shards are split by key, so the changes of one customer keep their order.
@@ -96,7 +96,7 @@ locals {
     }
   }
 
-  # What else calls a function: EventBridge, at a time or for an event.
+  # What else invokes a function: EventBridge, on a schedule or for an event.
   triggers = merge(
     var.due_check_schedule == null ? {} : {
       due-check = {
@@ -116,7 +116,7 @@ locals {
       }
       ended-runs-check = {
         # Step Functions delivers such an event at best effort: a lost one must not leave a ledger entry open.
-        description   = "Lets finalize close the ledger entry of every run whose end it was never told of"
+        description   = "Lets finalize close the ledger entry of every run for whose end no event arrived"
         function      = "finalize"
         schedule      = "rate(1 hour)"
         event_pattern = null
@@ -124,7 +124,7 @@ locals {
     },
   )
 
-  # Which key encrypts: null for those of AWS, one made here, or one that is there already.
+  # The key that encrypts: null for those of AWS, one created here, or a given one.
   kms_key = var.kms_key == null ? null : { arn = var.kms_key == "create" ? one(module.key[*].arn) : var.kms_key }
 
   # Who may use it, and whether to write as well: files (intake, transform, finalize, the partner), messages (publish).

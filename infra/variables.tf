@@ -280,7 +280,7 @@ variable "max_receive_count" {
 }
 
 variable "output_fifo" {
-  description = "Whether the output queue keeps the order of each customer's messages and drops doubles for 5 minutes. Off: a standard queue, for consumers that need neither and more than 70000 messages a second."
+  description = "Whether the output queue keeps the order of each customer's messages and drops duplicates for 5 minutes. False: a standard queue, for consumers that need neither and more than 70000 messages a second."
   type        = bool
   default     = true
   nullable    = false

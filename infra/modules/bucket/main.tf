@@ -25,7 +25,7 @@ resource "aws_s3_bucket_ownership_controls" "this" {
   bucket = aws_s3_bucket.this.bucket
 
   rule {
-    # No ACLs at all: what a partner's account uploads belongs to this one.
+    # ACLs are disabled: this account owns what a partner's account uploads.
     object_ownership = "BucketOwnerEnforced"
   }
 }
@@ -42,7 +42,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.bucket
 
   rule {
-    # One key for all objects of a day or so, instead of a call of KMS for each.
+    # A bucket key for many objects, instead of a call of KMS for each.
     bucket_key_enabled = var.kms_key != null
 
     apply_server_side_encryption_by_default {
@@ -67,7 +67,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days = var.work_retention_days
     }
 
-    # In a versioned bucket an expiration only puts a delete marker on top: this ends what is below it.
+    # In a versioned bucket an expiration only adds a delete marker. This deletes the data.
     noncurrent_version_expiration {
       noncurrent_days = 1
     }
@@ -85,7 +85,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days = var.feedback_retention_days
     }
 
-    # In a versioned bucket an expiration only hides an object. It holds the partner's records, so it goes a day later.
+    # As above: the objects hold the partner's records, so they are deleted a day after they expire.
     noncurrent_version_expiration {
       noncurrent_days = 1
     }
@@ -108,7 +108,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {}
 
-    # A delete marker with no version below it says nothing any more.
+    # A delete marker without any version has no use.
     expiration {
       expired_object_delete_marker = true
     }
@@ -128,7 +128,7 @@ resource "aws_s3_bucket_policy" "this" {
   bucket = aws_s3_bucket.this.bucket
   policy = templatefile("${path.module}/tls_policy.json.tftpl", { bucket_arn = local.arn })
 
-  # One change to a bucket's access at a time, else S3 answers with a conflict.
+  # S3 refuses concurrent changes to a bucket's access with a conflict.
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 

@@ -27,7 +27,7 @@ variable "require_tls" {
 }
 
 variable "queue_arn" {
-  description = "ARN of the queue that is told of every new object under incoming/. Its policy must already let the bucket send."
+  description = "ARN of the queue that gets a notification for every new object under incoming/. Its policy must already let the bucket send."
   type        = string
   nullable    = false
 }

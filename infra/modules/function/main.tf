@@ -1,4 +1,4 @@
-# One Lambda function with what is its own: role, log group and, where something calls it, the event source mapping.
+# One Lambda function with its role, its log group and, where a queue or a stream feeds it, its event source mapping.
 
 locals {
   # From the names rather than from the resources: known while planning, so that the plan shows every policy in full.
@@ -40,7 +40,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_116:the queue, the stream and the state machine that call it set aside what fails; EventBridge's two rules have alarms
+  #checkov:skip=CKV_AWS_116:the queue, the stream and the state machine that call it set aside what fails; EventBridge's rules have alarms
   #checkov:skip=CKV_AWS_272:the package is built from this repository by whoever deploys; a signing profile would be theirs to keep
   function_name                  = var.name
   description                    = var.description
@@ -77,15 +77,15 @@ resource "aws_lambda_function" "this" {
   }
 
   lifecycle {
-    # A clean checkout must plan without a package, but nothing may be deployed without one. The role's id is unknown
-    # until the role exists, which puts this check of a first deployment off to the apply; afterwards planning checks.
+    # A clean checkout must plan without a package, but nothing may be deployed without one. The role's id is unknown until
+    # the role exists, so a first deployment checks this when it applies; later ones check it when they plan.
     precondition {
       condition     = fileexists(var.package_file) || aws_iam_role.this.unique_id == ""
       error_message = "There is no package ${var.package_file}: build it with `make package` for this environment, then plan again."
     }
   }
 
-  # The log group first, or Lambda makes one of its own without retention; the permissions first, or early calls fail.
+  # Without the log group Lambda creates one without retention; without the permissions early calls fail.
   depends_on = [
     aws_cloudwatch_log_group.this,
     aws_iam_role_policy.telemetry,

@@ -1,8 +1,8 @@
-# The customer managed key: encrypts files, messages, items, logs and alarms, is used through their services only, and
-# turns over once a year.
+# The customer managed key: encrypts files, messages, items, logs and alarms, can be used through their services only, and
+# is rotated once a year.
 
 locals {
-  # From names rather than from resources: the key must exist before what it encrypts.
+  # From names rather than from resources: the key is created before what it encrypts.
   account_arn = "arn:${var.scope.partition}:iam::${var.scope.account_id}:root"
   log_arn     = "arn:${var.scope.partition}:logs:${var.scope.region}:${var.scope.account_id}:log-group"
   alarm_arn   = "arn:${var.scope.partition}:cloudwatch:${var.scope.region}:${var.scope.account_id}:alarm"

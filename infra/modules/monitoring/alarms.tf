@@ -1,12 +1,12 @@
-# Every way to fail, as alarms on single metrics. `clears` says whether somebody is told that it is over: of a queue that is
-# empty again, but not of a run that failed an hour ago, which nothing has put right since.
+# One alarm for each way to fail. `clears` says whether the topic also gets a message when the alarm returns to OK: for a queue
+# that is empty again, but not for a run that failed, which is not repaired by the passing of time.
 
 locals {
-  # What stays wrong until somebody acts: one look is enough.
+  # A condition that lasts until somebody acts: one datapoint is enough.
   at_once = { statistic = "Maximum", comparison = "GreaterThanThreshold", period = 300, periods = 1, missing = "notBreaching", clears = true }
-  # What happened and is not undone by time.
+  # An event: it happened, and time does not undo it.
   once = merge(local.at_once, { statistic = "Sum", threshold = 0, clears = false })
-  # What retries heal by themselves, unless it lasts for a quarter of an hour.
+  # Faults that retries usually overcome: an alarm only when they last for 15 minutes.
   lasting = merge(local.at_once, { statistic = "Sum", threshold = 0, periods = 3 })
 
   dead_letter_alarms = {
@@ -32,7 +32,7 @@ locals {
   function_alarms = merge([
     for part, function in var.functions : {
       "${part}-errors" = merge(local.lasting, {
-        description = "${function.name} has failed for a quarter of an hour, so this is more than what a retry heals. See why: make logs"
+        description = "${function.name} has failed for 15 minutes, so retries do not help. See why: make logs"
         namespace   = "AWS/Lambda"
         metric      = "Errors"
         dimensions  = { FunctionName = function.name }
@@ -53,7 +53,7 @@ locals {
     }
   ]...)
 
-  # Functions that EventBridge calls: Lambda drops an event after three tries, and then nobody has it.
+  # Functions that EventBridge calls asynchronously: Lambda drops an event after three attempts, and it is lost.
   event_alarms = merge(
     {
       for part in toset(values(var.rules)) : "${part}-events-dropped" => merge(local.once, {
@@ -86,7 +86,7 @@ locals {
   # The run itself has raised one of the alarms above; this one says that its ledger entry was closed late.
   late_alarms = {
     runs-closed-late = merge(local.once, {
-      description = "The hourly check has closed the ledger entry of a run of whose end no event told. Which one: make logs. If it rings again, look at the rule ${var.name}-run-ended."
+      description = "The hourly check has closed the ledger entry of a run for whose end no event arrived. Which one: make logs. If it happens again, look at the rule ${var.name}-run-ended."
       namespace   = var.namespace
       metric      = "RunsClosedLate"
       dimensions  = { service = "finalize" }
@@ -102,9 +102,9 @@ locals {
     })
   }
 
-  # Two questions, as CloudWatch knows no "by six o'clock": at the time of day when the files are due, the scheduled check
-  # counts what is missing; and whatever the time, some batch must have been completed within the last hours. A set that
-  # is there but did not make it is a run that failed, timed out or waits, which have alarms of their own.
+  # CloudWatch has no alarm for a time of day, so there are two: the scheduled check counts the files that are due and missing,
+  # and at any time some batch must have been completed within the last hours. A complete set that was not delivered is a run
+  # that failed, timed out or waits, which have alarms of their own.
   day_alarms = merge(
     {
       batches-held = merge(local.once, {

@@ -1,4 +1,4 @@
-# Who is told when something is wrong, and the one page that shows how the pipeline fares. What counts as wrong is in alarms.tf.
+# The topic that alarms are sent to, and the dashboard. The alarms are listed in alarms.tf.
 
 locals {
   arn_prefix = "arn:${var.scope.partition}:cloudwatch:${var.scope.region}:${var.scope.account_id}:alarm:${var.name}"
@@ -55,7 +55,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = each.value.clears ? [aws_sns_topic.this.arn] : []
 }
 
-# More records refused than a partner's usual slips: a changed format, most likely.
+# Far more refused records than a partner's usual mistakes: most likely the format has changed.
 resource "aws_cloudwatch_metric_alarm" "refused_share" {
   alarm_name          = "${var.name}-refused-share"
   alarm_description   = "More than ${var.refused_share_percent} % of a batch's records were refused. See which and why: make errors BATCH=..."

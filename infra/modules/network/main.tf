@@ -1,9 +1,9 @@
 # A network of its own for the functions, with a way to the services that they call and to nothing else: no gateway to the
-# internet, no NAT. Logs, metrics and traces leave a function beside its network, and queues and streams are polled from
-# outside, so they need no endpoint here.
+# internet, no NAT. Lambda itself sends logs, metrics and traces and polls queues and streams, all outside of this network, so
+# they need no endpoint here.
 
 locals {
-  # A sixteenth of the network for each zone: room for one address a function and host, with much to spare.
+  # A sixteenth of the network for each zone: far more addresses than the functions' network interfaces take.
   subnets = { for place, zone in var.zones : zone => cidrsubnet(var.cidr, 4, place) }
 
   gateways = {
@@ -32,7 +32,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Taken over with no rule at all: what is put into the network by mistake reaches nothing.
+# Adopted without any rule: what is placed in the network by mistake reaches nothing.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 }

@@ -4,7 +4,7 @@ output "functions" {
     subnet_ids         = [for subnet in aws_subnet.this : subnet.id]
     security_group_ids = [aws_security_group.functions.id]
   }
-  # A function that starts before its way is open would fail its first calls.
+  # A function that starts before its endpoints are reachable would fail its first calls.
   depends_on = [
     aws_route_table_association.this,
     aws_security_group_rule.endpoints_from_functions,

@@ -1,5 +1,5 @@
-# One queue with, where messages are received more than once before they are given up, its dead-letter queue.
-# Encrypted, reached over TLS only; the dead-letter queue takes messages from its own queue alone.
+# One queue and, where max_receive_count is set, its dead-letter queue.
+# Encrypted, reachable over TLS only; the dead-letter queue takes messages from its own queue alone.
 
 locals {
   suffix           = var.fifo ? ".fifo" : ""
@@ -11,7 +11,7 @@ locals {
   arn             = "${local.arn_prefix}:${local.name}"
   dead_letter_arn = "${local.arn_prefix}:${local.dead_letter_name}"
 
-  # Only roles of this account reach a queue, through their own policies; a bucket needs the queue's leave.
+  # Roles of this account reach a queue through their own policies; a bucket needs a statement in the queue's policy.
   sender_policy = var.sending_bucket_arn == null ? null : templatefile("${path.module}/sender_policy.json.tftpl", {
     queue_arn  = local.arn
     bucket_arn = var.sending_bucket_arn

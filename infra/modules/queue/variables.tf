@@ -35,7 +35,7 @@ variable "kms_key" {
 }
 
 variable "fifo" {
-  description = "Whether the queue keeps the order of each message group and drops doubles for 5 minutes (with high throughput per group)."
+  description = "Whether the queue keeps the order of each message group and drops duplicates for 5 minutes (with high throughput per group)."
   type        = bool
   default     = false
   nullable    = false

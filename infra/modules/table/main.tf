@@ -7,7 +7,7 @@ resource "aws_dynamodb_table" "this" {
   range_key                   = "sk"
   deletion_protection_enabled = var.deletion_protection
 
-  # Both images: a message is due only where they differ, and a removal has only the old one.
+  # Both images: a message is sent only where they differ, and a removal has only the old one.
   stream_enabled   = true
   stream_view_type = "NEW_AND_OLD_IMAGES"
 

@@ -1,7 +1,7 @@
-# An EventBridge rule that calls one function: at times of its own, or when something happens in the account.
+# An EventBridge rule that invokes one function: on a schedule, or for events of the account.
 
 locals {
-  # From the name rather than from the rule: known while planning, so that a plan shows whom the function lets in.
+  # From the name rather than from the rule: known while planning, so that a plan shows who may invoke the function.
   rule_arn = "arn:${var.scope.partition}:events:${var.scope.region}:${var.scope.account_id}:rule/${var.name}"
 }
 
@@ -24,7 +24,7 @@ resource "aws_cloudwatch_event_target" "this" {
   target_id = "function"
   arn       = var.function_arn
 
-  # The function must let the rule in before the first event comes.
+  # The permission must exist before the first event arrives.
   depends_on = [aws_lambda_permission.this]
 }
 
@@ -33,6 +33,7 @@ resource "aws_lambda_permission" "this" {
   action        = "lambda:InvokeFunction"
   function_name = var.function_arn
   principal     = "events.amazonaws.com"
-  # The rule's ARN names the account. No source_account beside it: EventBridge sends none, so the condition never holds.
+  # The rule's ARN names the account. No source_account beside it: EventBridge sends none, so that
+  # condition would never be met.
   source_arn = local.rule_arn
 }

@@ -7,7 +7,7 @@ locals {
   arn           = "${local.arn_prefix}:stateMachine:${var.name}"
   execution_arn = "${local.arn_prefix}:execution:${var.name}"
 
-  # A task waits a little longer than its function may run, so that the function's own timeout is what is reported.
+  # A task waits a little longer than its function may run, so that the function's own timeout is the error.
   task_timeout_seconds = { for name, seconds in var.timeout_seconds : name => seconds + 30 }
 }
 
@@ -42,7 +42,7 @@ resource "aws_iam_role_policy" "further" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # Under this prefix AWS keeps one policy for all delivered logs; elsewhere each group uses up room in a small one.
+  # Log groups with this prefix share one resource policy; others each take room in one of limited size.
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = one(var.kms_key[*].arn)
