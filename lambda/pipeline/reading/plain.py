@@ -1,8 +1,8 @@
 """The fast way through a plain file: DuckDB's own CSV reader, short regular expressions on single cells.
 
 A file is plain where no quote is in it and every line ends in the same way, LF or CRLF: then a line is a record, and
-each delimiter ends a cell. Lines with another number of cells than the header has, and blank ones, don't come out of
-this reading, and near them DuckDB's reader may lose others: so the file is read by line where any line is missing.
+each delimiter ends a cell. DuckDB's reader stops at a line with another number of cells than the header has, and passes
+blank ones over: where it does either, but for blank lines at the end, the file is read by line instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _cells_step(file: CsvFile) -> Step:
         f"""SELECT {cells} FROM read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
             skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
             quote = '', escape = '', comment = '', new_line = '{file.new_line}', compression = 'none',
-            nullstr = {literal(file.sentinels.newline)}, ignore_errors = true,
+            nullstr = {literal(file.sentinels.newline)},
             max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})""",
     )
 

@@ -110,3 +110,10 @@ def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
     monkeypatch.delattr(control_totals, "_forget")
     items = ITEMS + b"o1,pen,x,1\no9,pen,1,x\n,pen,1,1\n" + b"o1,pen,1,0.5\n" * 5000 + b"\n\n"
     assert_agrees_with_reference(day(items=items.replace(b"\n", new_line)))
+
+
+def test_lines_of_very_many_cells_are_refused_and_crash_nothing() -> None:
+    """DuckDB's reader crashes on them where it is told to ignore errors and several threads meet some."""
+    wide = b"o1,pen" + b"," * 9000 + b"\n"
+    observed = assert_agrees_with_reference(day(items=ITEMS + wide * 1200 + b"o1,pen,1,0.5\n"), threads=2)
+    assert observed.summary["files"]["items"]["refused_by_code"] == {"wrong_cell_count": 1200}
