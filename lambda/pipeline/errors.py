@@ -24,7 +24,7 @@ class SettingsError(PermanentError):
 
 
 class EventError(PermanentError):
-    """The event is none that this function understands."""
+    """The event has a form that this function does not know."""
 
 
 class ReconciliationError(PermanentError):
@@ -48,15 +48,15 @@ class ThrottledError(RetryableError):
 
 
 class LedgerConflictError(RetryableError):
-    """The ledger entry kept changing under us."""
+    """Other writers changed the ledger entry at each attempt to update it."""
 
 
 class PreviousVersionLostError(PermanentError):
-    """What an earlier version of the batch delivered can no longer be told."""
+    """The list of customers that an earlier version of the batch delivered is gone."""
 
 
 class ResourceLimitError(PermanentError):
-    """The files need more than this machine may use; nothing is said against the files."""
+    """The files need more memory or disk than the function has; the files themselves may be valid."""
 
 
 class MemoryLimitError(ResourceLimitError):

@@ -80,7 +80,7 @@ def instrument(handler: Handler[Reply]) -> Handler[Reply]:
 
     @functools.cache
     def instrumented() -> Handler[Reply]:
-        # An invocation that had nothing to count is no fault.
+        # An invocation without metrics is normal.
         warnings.filterwarnings("ignore", message="No application metrics to publish")
         with_metrics = metrics().log_metrics(_logged(handler), capture_cold_start_metric=True)
         return logger().inject_lambda_context(with_metrics, clear_state=True)

@@ -1,4 +1,4 @@
-"""What each function is told by its environment, read once an invocation, all faults reported together."""
+"""The settings of each function, read from its environment at each invocation; all faults are reported together."""
 
 from __future__ import annotations
 
