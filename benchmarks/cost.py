@@ -41,6 +41,9 @@ metrics in two of 24 hours, and five connections with which Lambda asks the inge
 LARGEST = {"memory_mb": 10_240, "storage_mb": 10_240, "seconds": 900}
 """Of a function (Lambda Developer Guide, quotas)."""
 
+S3_MB_A_SECOND = 75
+"""Between S3 and one function; assumed."""
+
 _PUTS = {"ListObjectsV2", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
 _GETS = {"GetObject", "HeadObject"}
 _PART = 8 << 20
@@ -211,7 +214,9 @@ def function_seconds(customers: int, usage: Mapping[str, float], settings: Setti
     share = {name: memory / MB_PER_CPU for name, memory in settings.memory_mb.items()}
     return {
         "intake": 4.0,
-        "transform": 3 + customers * speed.transform / share["transform"] + usage["bytes of files"] / 75e6,
+        "transform": 3
+        + customers * speed.transform / share["transform"]
+        + usage["bytes of files"] / 1e6 / S3_MB_A_SECOND,
         "deliver": at_once * (1.5 + usage["write_unit"] / NEW_TABLE_WRITES),
         "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * speed.send / share["publish"],
         "finalize": 2.0,
@@ -252,6 +257,7 @@ def limits(settings: Settings) -> list[list[Any]]:
         return []
     largest = max(kept.data["sizes"], key=lambda size: size["customers"])
     ours, customers = largest["sides"]["ours"], largest["customers"]
+    cpu, copied = ours["cpu_seconds"] / customers, largest["csv_mb"] / customers / S3_MB_A_SECOND
     functions = [
         ("default", settings.memory_mb["transform"], settings.storage_mb),
         ("largest", LARGEST["memory_mb"], LARGEST["storage_mb"]),
@@ -259,7 +265,7 @@ def limits(settings: Settings) -> list[list[Any]]:
     return [
         [
             f"{name}: {memory:,} MB, {storage:,} MB of /tmp",
-            0.9 * LARGEST["seconds"] * memory / MB_PER_CPU / ours["cpu_seconds"] * customers,
+            0.9 * LARGEST["seconds"] / (cpu * MB_PER_CPU / memory + copied),
             0.9 * storage / ours["disk_mb"] * customers,
         ]
         for name, memory, storage in functions
