@@ -28,7 +28,7 @@ class ChunkWriter:
     """
 
     def __init__(self, directory: Path, chunk_records: int, number: int = 0) -> None:
-        self._directory = directory
+        self.directory = directory
         self.chunk_records = chunk_records
         self._number = number
         self._lines: list[str] = []
@@ -55,7 +55,7 @@ class ChunkWriter:
         self.chunks += chunks
 
     def _write(self, lines: list[str]) -> None:
-        path = self._directory / chunk_name(self._number + len(self.chunks))
+        path = self.directory / chunk_name(self._number + len(self.chunks))
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         self.chunks.append(Chunk(path, len(lines)))
 

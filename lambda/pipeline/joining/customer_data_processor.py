@@ -91,9 +91,10 @@ def process(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open_database(workdir, options.memory_mb, options.threads) as connection:
-        engine = DuckDBEngine(connection, batch, workdir, options.max_unpacked, options.keep_files)
+        before = previous or Previous()
+        engine = DuckDBEngine(connection, batch, workdir, before.customers, options.max_unpacked, options.keep_files)
         with resource_limits(connection, workdir, f"batch {batch}"):
-            return process_with(engine, batch, files, workdir, options, previous)
+            return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 
 
 def process_with(
@@ -102,10 +103,10 @@ def process_with(
     files: Mapping[Kind, SourceFile],
     workdir: Path,
     options: Options,
-    previous: Previous | None = None,
+    previous_errors: frozenset[str] = frozenset(),
 ) -> Outcome:
-    """Do the same by an engine of the caller's choice."""
-    return _Run(engine, batch, workdir, options, previous or Previous()).join(files)
+    """Do the same by another engine; `previous_errors` are the sort keys of errors that earlier versions left."""
+    return _Run(engine, batch, workdir, options, previous_errors).join(files)
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
@@ -119,12 +120,14 @@ def messages(outcome: Outcome) -> Iterator[str]:
 class _Run:
     """One run over the files of a batch, whatever engine reads and joins them."""
 
-    def __init__(self, engine: Engine, batch: str, workdir: Path, options: Options, previous: Previous) -> None:
+    def __init__(
+        self, engine: Engine, batch: str, workdir: Path, options: Options, previous_errors: frozenset[str]
+    ) -> None:
         self._engine = engine
         self._batch = batch
         self._workdir = workdir
         self._options = options
-        self._previous = previous
+        self._previous_errors = previous_errors
         self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
         self._error_sort_keys: set[str] = set()
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
@@ -169,7 +172,7 @@ class _Run:
             items=summaries[Kind.ITEMS].counted,
             total_amount=reconciliation.delivered_amount,
             incomplete_customers=totals.incomplete_customers,
-            removed_customers=0 if held else self._engine.remove_customers(self._previous.customers, self._chunks),
+            removed_customers=0 if held else self._engine.remove_customers(self._chunks),
             errors=len(self._error_sort_keys),
             reconciliation=reconciliation,
         )
@@ -213,7 +216,7 @@ class _Run:
         customers = self._workdir / "customers.parquet" if summary.state == "READY" else None
         if customers:
             self._engine.write_references(customers)
-        stale = sorted(self._previous.error_sort_keys - self._error_sort_keys)
+        stale = sorted(self._previous_errors - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
         examples = list(self._examples.values())

@@ -27,6 +27,8 @@ class DuckDBEngine:
 
     Parameters
     ----------
+    previous_customers
+        Parquet files of the customer references that earlier versions delivered.
     keep_files
         Whether the files stay where they are; else each goes when it is judged, and leaves the disk to what follows.
     """
@@ -36,12 +38,14 @@ class DuckDBEngine:
         connection: duckdb.DuckDBPyConnection,
         batch: str,
         workdir: Path,
+        previous_customers: Sequence[Path] = (),
         max_unpacked: int | None = None,
         keep_files: bool = True,
     ) -> None:
         self._connection = connection
         self._batch = batch
         self._workdir = workdir
+        self._previous_customers = previous_customers
         self._max_unpacked = max_unpacked
         self._keep_files = keep_files
         self._sources: dict[Kind, SourceFile] = {}
@@ -87,9 +91,9 @@ class DuckDBEngine:
         """Write them one after another."""
         results.write_results(self._connection, self._batch, chunks)
 
-    def remove_customers(self, previous: Sequence[Path], chunks: ChunkWriter) -> int:
-        """Compare the lists with `results`."""
-        return results.remove_customers(self._connection, self._batch, previous, chunks)
+    def remove_customers(self, chunks: ChunkWriter) -> int:
+        """Compare the lists of earlier versions with `results`."""
+        return results.remove_customers(self._connection, self._batch, self._previous_customers, chunks)
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield them as they are asked for."""

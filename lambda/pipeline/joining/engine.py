@@ -5,7 +5,7 @@ DuckDB is the engine of the days that one function can hold, Spark that of large
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -56,8 +56,8 @@ class Engine(Protocol):
     def write_results(self, chunks: ChunkWriter) -> None:
         """Add the put requests of all customers to the chunks, sorted by reference."""
 
-    def remove_customers(self, previous: Sequence[Path], chunks: ChunkWriter) -> int:
-        """Add removals of the customers that these lists name and that have no result now; return their number."""
+    def remove_customers(self, chunks: ChunkWriter) -> int:
+        """Add removals of the customers that earlier versions delivered and this one does not; return their number."""
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records of a file, by line."""

@@ -44,19 +44,33 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     kind = file.kind
     conditions = _candidate_conditions(connection, file)
     if conditions or _has_errors(connection, kind):
-        _collect_candidates(connection, file, conditions)
+        collect_candidates(connection, file, conditions)
         connection.execute(f"CREATE TABLE {kind}_judged AS {judged_candidates(kind, file.has_row_ids)}")
         connection.execute(f"DROP TABLE {kind}_candidates")
         accepted = f"CREATE TABLE {kind}_accepted AS {_accepted(kind)}"
     else:
-        columns = ", ".join(f"{name} {type_name}" for name, type_name in JUDGED_COLUMNS.items())
-        connection.execute(f"CREATE TABLE {kind}_judged ({columns})")
+        _create_judged_table(connection, kind)
         accepted = f"CREATE VIEW {kind}_accepted AS FROM {kind}_good"
     if KINDS[kind].identity:
         connection.execute(accepted)
-    connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
+    _create_refused(connection, kind)
     row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
     return row[0] if row else 0
+
+
+def create_judged(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    """Create `<kind>_judged` without a record in it, for records that were judged elsewhere, and `<kind>_refused`."""
+    _create_judged_table(connection, kind)
+    _create_refused(connection, kind)
+
+
+def _create_judged_table(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    columns = ", ".join(f"{name} {type_name}" for name, type_name in JUDGED_COLUMNS.items())
+    connection.execute(f"CREATE TABLE {kind}_judged ({columns})")
+
+
+def _create_refused(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
 
 
 def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[str, int]:
@@ -142,7 +156,7 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
     )
 
 
-def _collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> None:
+def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> None:
     """Read the file in order and keep the records that break a rule by themselves or meet one of the conditions."""
     kind = file.kind
     row_id = ROW_ID if file.has_row_ids else "''"

@@ -42,8 +42,8 @@ JUDGED_COLUMNS = CANDIDATE_COLUMNS | {"own_code": "STRING", "first_line": "BIGIN
 _PASSED_ON = ", ".join(name for name in CANDIDATE_COLUMNS if name not in ("code", "column_name", "value"))
 
 
-def judged_candidates(kind: Kind, has_row_ids: bool) -> str:
-    """Select the candidates of a kind with their final `code`, NULL where they stand.
+def judged_candidates(kind: Kind, has_row_ids: bool, is_standard: bool = False) -> str:
+    """Select the candidates of a kind with their final `code`, NULL where they stand; `is_standard` as for `query`.
 
     Reads `<kind>_candidates`, and of the parent's kind `<parent>_accepted` (reference) and `<parent>_refused`.
     """
@@ -61,7 +61,7 @@ def judged_candidates(kind: Kind, has_row_ids: bool) -> str:
     broken = f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
         FROM {kind}_candidates WHERE code IS NOT NULL"""
     every = Step("every", f"SELECT {columns} FROM ({broken}) UNION ALL SELECT {columns} FROM {steps[-1].name}")
-    return query([*steps, every], columns, is_standard=True)
+    return query([*steps, every], columns, is_standard)
 
 
 def _standing(kind: Kind) -> Step:

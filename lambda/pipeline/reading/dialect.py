@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import gzip
 import re
 import zlib
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import SENTENCES, ErrorCode
@@ -37,6 +39,11 @@ class RefusedFileError(Exception):
     def __init__(self, code: ErrorCode, **details: object) -> None:
         super().__init__(SENTENCES[code].format(**details))
         self.code = code
+        self._details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error go from one process to another."""
+        return functools.partial(type(self), self.code, **self._details), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +125,18 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         unpacked = workdir / f"{kind}.unpacked.csv"
         _unpack(path, unpacked, max_unpacked)
         path = unpacked
-    scan = _Scan(header_name(kind))
+    scan = Scan(header_name(kind))
     size = 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
             if not size:
-                _refuse_foreign_formats(block)
+                refuse_foreign_formats(block)
             size += len(block)
             scan.look_at(block)
     if not size:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
     scan.finish()
-    sentinels = Sentinels(*_SENTINELS[:_COUNT]) if scan.sentinels_are_free else _free_sentinels(path)
+    sentinels = usual_sentinels() if scan.sentinels_are_free else _free_sentinels(path)
     return Text(
         path,
         scan.lines,
@@ -156,14 +163,15 @@ def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
         raise RefusedFileError(ErrorCode.DAMAGED_GZIP) from error
 
 
-def _refuse_foreign_formats(start: bytes) -> None:
+def refuse_foreign_formats(start: bytes) -> None:
+    """Raise RefusedFileError where the first bytes of a file are those of another format."""
     if start.startswith(_UTF16_BOMS) or (len(start) > 3 and (start[0:4:2] == b"\0\0" or start[1:4:2] == b"\0\0")):
         raise RefusedFileError(ErrorCode.UTF16_FILE)
     if _HTML.match(start.removeprefix(codecs.BOM_UTF8)):
         raise RefusedFileError(ErrorCode.HTML_FILE)
 
 
-class _Scan:
+class Scan:
     """Facts about a file, gathered block by block with searches that run at memory speed."""
 
     def __init__(self, name: str) -> None:
@@ -182,6 +190,7 @@ class _Scan:
         self._last = b""
 
     def look_at(self, block: bytes) -> None:
+        """Add the next block; raise RefusedFileError where it is binary data."""
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         self.lines += self._line_ends(block)
@@ -197,6 +206,7 @@ class _Scan:
         self._last = block[-len(self._name) :]
 
     def finish(self) -> None:
+        """Add what is known only at the end."""
         self.lines += not self._last.endswith((b"\n", b"\r"))
         self.has_crlf = self._crlf > 0
         self.is_regular = (
@@ -236,6 +246,11 @@ class _Scan:
     def _is_short(self, block: bytes, length: int) -> bool:
         """Tell whether each whole piece of this length has a line end; then no line is twice as long."""
         return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
+
+
+def usual_sentinels() -> Sentinels:
+    """Return the sentinels of a file that uses none of the usual ones (`Scan.sentinels_are_free`)."""
+    return Sentinels(*_SENTINELS[:_COUNT])
 
 
 def _free_sentinels(path: Path) -> Sentinels:

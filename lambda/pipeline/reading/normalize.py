@@ -38,6 +38,8 @@ class RecordLines:
     quotes: Path | None = None
     """CSV of (record, last, cell): the records from `record` to `last` are the lines of one that was refused for its
     quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
+    before: int = 0
+    """Records before the first line of `path`, where it holds only a part of a file."""
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -24,7 +24,7 @@ class Step:
 def query(steps: Sequence[Step], select: str = "*", is_standard: bool = False) -> str:
     """Put steps together into one query of the last one's rows; each can also be run and looked at alone.
 
-    Where it must be standard SQL, DuckDB decides itself which steps it keeps in memory.
+    With `is_standard` other engines take it too; without, DuckDB is told to keep no step in memory.
     """
     inlined = "" if is_standard else "NOT MATERIALIZED "
     ctes = ",\n".join(f"{step.name} AS {inlined}({step.sql})" for step in steps)

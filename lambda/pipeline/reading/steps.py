@@ -98,7 +98,7 @@ def judged_step(file: CsvFile) -> Step:
 
 def numbered_lines(file: CsvFile) -> str:
     """Select (record, line): the lines with their numbers. Needs the file read in order, so by one thread."""
-    return f"(SELECT row_number() OVER () + {file.header.skip} AS record, line FROM {scan(file)})"
+    return f"(SELECT row_number() OVER () + {file.records.before + file.header.skip} AS record, line FROM {scan(file)})"
 
 
 def broken_column(file: CsvFile) -> str:
