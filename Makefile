@@ -16,6 +16,8 @@ PIPELINE := CALLED_BY=make $(PYTHON) -m pipeline_cli.app --env $(ENV)
 # Two stamps in one virtual environment: what the product needs, and what its developers need on top.
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
+# Spark is large, and only its own tests and `check --engine spark` need it.
+LARGE_READY := $(VENV)/.ready-large
 # checkov needs packages that the rest has in other versions.
 CHECKOV_READY := build/checkov/.ready
 # Validates the state machine, where there is Node.js.
@@ -25,7 +27,7 @@ AWS_CLI_READY := build/aws-cli/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
-	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges tf-state local-up local-down \
+	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-spark tf-state local-up local-down \
 	venv FORCE
 
 help: ## | List the targets
@@ -36,8 +38,8 @@ help: ## | List the targets
 demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
 	@$(PIPELINE) demo
 
-test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges, with the coverage gate; with ARGS only those
-	@$(PYTHON) -m pytest -m "not privileges" -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
+test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges and test-spark, with the coverage gate; with ARGS only those
+	@$(PYTHON) -m pytest -m "not privileges and not spark" -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
@@ -126,7 +128,7 @@ lint-terraform: $(DEV_READY) $(CHECKOV_READY) $(ASL_READY) ## | Only the Terrafo
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tests: no Terraform, no emulator
-	@$(PYTHON) -m pytest -m "not terraform and not e2e and not slow" -n 2 --dist loadgroup $(ARGS)
+	@$(PYTHON) -m pytest -m "not terraform and not e2e and not slow and not spark" -n 2 --dist loadgroup $(ARGS)
 
 test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)
@@ -136,6 +138,9 @@ test-e2e: $(DEV_READY) $(AWS_CLI_READY) ## | Only the end-to-end tests on local 
 
 test-privileges: $(DEV_READY) ## | Take each permission of each role away in turn, on a local emulator
 	@$(PYTHON) -m pytest -m privileges $(ARGS)
+
+test-spark: $(LARGE_READY) ## [ARGS="-k name"] | Compare days on Spark with the same days in the function (needs Java 17)
+	@$(PYTHON) -m pytest lambda/tests/large $(ARGS)
 
 tf-state: $(READY) ## ENV=... [YES=1] | Keep the state of an account's environment in S3 (makes the bucket; asks first)
 	@$(PIPELINE) deploy state
@@ -172,6 +177,9 @@ build/asl-validator/.ready: infra/tests/asl/package-lock.json
 	@rm -rf $(@D) && mkdir -p $(@D) && cp infra/tests/asl/package.json infra/tests/asl/package-lock.json $(@D)
 	@npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
+
+$(LARGE_READY): requirements-large.lock $(DEV_READY)
+	@scripts/venv.sh $(VENV) requirements-large.lock $@
 
 $(CHECKOV_READY): infra/tests/requirements.lock | $(DEV_READY)
 	@echo "Installing checkov, which looks into the Terraform code, into build/checkov…"

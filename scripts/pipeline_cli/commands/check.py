@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Annotated, Any, BinaryIO
@@ -44,7 +46,20 @@ class NotCheckedError(CommandError):
     exit_code = 4
 
 
-def run(batch: str, files: Mapping[Kind, Path], workdir: Path, memory_mb: int = MEMORY_MB) -> Outcome:
+class Engine(StrEnum):
+    """What reads and joins the records."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+def run(
+    batch: str,
+    files: Mapping[Kind, Path],
+    workdir: Path,
+    memory_mb: int = MEMORY_MB,
+    engine: Engine = Engine.DUCKDB,
+) -> Outcome:
     """Transform the files just as the pipeline does.
 
     Raises
@@ -60,10 +75,29 @@ def run(batch: str, files: Mapping[Kind, Path], workdir: Path, memory_mb: int = 
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
-        return process(batch, {kind: SourceFile(path.name, path) for kind, path in files.items()}, workdir, chosen)
+        sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
+        if engine is Engine.SPARK:
+            return _on_spark(batch, sources, workdir, chosen)
+        return process(batch, sources, workdir, chosen)
     except PipelineError as error:
         hint = _MORE_ROOM if isinstance(error, ResourceLimitError) else ""
         raise NotCheckedError(f"The check of {batch} was not finished: {error}.", hint) from error
+
+
+def _on_spark(batch: str, sources: Mapping[Kind, SourceFile], workdir: Path, chosen: Options) -> Outcome:
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        raise NotCheckedError(
+            "Spark or Java is not installed here.",
+            "Install Java 17 (Debian: openjdk-17-jre-headless); make test-spark installs Spark.",
+        )
+    from pipeline.large.local import local_session
+    from pipeline.large.local import process as process_on_spark
+
+    spark = local_session(os.cpu_count() or 1, workdir / "spark")
+    try:
+        return process_on_spark(spark, batch, sources, workdir, chosen)
+    finally:
+        spark.stop()
 
 
 def _version(files: Mapping[Kind, Path]) -> str:
@@ -195,6 +229,10 @@ def command(
         int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond it, it uses the disk.")
     ] = MEMORY_MB,
     as_json: options.Json = False,
+    engine: Annotated[
+        Engine,
+        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark: that of large days, the same result."),
+    ] = Engine.DUCKDB,
 ) -> None:
     """Check the three files of a day before they are sent: the pipeline's own transform, without AWS.
 
@@ -215,7 +253,7 @@ def command(
     outcome: Outcome | None = None
     with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
         if found.batch and not found.missing:
-            outcome = run(found.batch, found.files, Path(directory), memory)
+            outcome = run(found.batch, found.files, Path(directory), memory, engine)
         with _opened(out) as lines:
             errors = write_messages(outcome, found.notices(), lines)
         if rejects and outcome:

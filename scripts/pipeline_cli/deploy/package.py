@@ -113,7 +113,8 @@ def _own_files(sources: Path) -> list[tuple[str, Path]]:
     return [
         (f"pipeline/{file.relative_to(sources).as_posix()}", file)
         for file in sources.rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        # Large days run as a job of Spark, which has its own packages: no function imports that part.
+        if file.is_file() and not {"__pycache__", "large"} & set(file.relative_to(sources).parts)
     ]
 
 

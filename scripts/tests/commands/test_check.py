@@ -301,3 +301,12 @@ def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         look(tmp_path / "none")
+
+
+def test_without_spark_or_java_the_check_says_what_to_install(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    result = run("check", str(write(tmp_path / "day")), "--engine", "spark")
+    assert result.exit_code == 4
+    assert "make test-spark" in result.stderr

@@ -1,0 +1,1 @@
+"""Days that no single function can hold: the same rules and results on Spark."""

@@ -1,0 +1,89 @@
+"""Large days on this machine, for `pipeline check --engine spark` and the tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipeline.joining.customer_data_processor import Options, Outcome, Previous, process_with
+from pipeline.large.engine import MB, SparkEngine
+from pipeline.large.places import LocalSource, LocalStore
+from pipeline.large.plan import Room
+from pipeline.model.data_model import Kind
+from pipeline.reading.csv_file import SourceFile
+
+_TRIES = 4
+"""How often a task may fail; as on a cluster."""
+
+
+def local_session(cores: int, workdir: Path, memory_mb: int = 1024) -> SparkSession:
+    """Start Spark in a process of its own that listens on the loopback alone, or return the one that runs.
+
+    Parameters
+    ----------
+    workdir
+        Where Spark keeps what does not fit into its memory.
+    memory_mb
+        Of the Java process, which is driver and worker in one.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    session: SparkSession = (
+        SparkSession.builder.master(f"local[{cores},{_TRIES}]")
+        .appName("pipeline")
+        .config("spark.driver.memory", f"{memory_mb}m")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.local.dir", str(workdir))
+        .config("spark.sql.warehouse.dir", str(workdir / "warehouse"))
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def process(
+    spark: SparkSession,
+    batch: str,
+    files: Mapping[Kind, SourceFile],
+    workdir: Path,
+    options: Options,
+    previous: Previous | None = None,
+    *,
+    split_bytes: int = 64 * MB,
+    partitions: int | None = None,
+) -> Outcome:
+    """Read, validate and join the three files of a day on Spark: the outcome is the one that DuckDB alone has.
+
+    Parameters
+    ----------
+    options
+        `memory_mb` is DuckDB's limit in each task.
+    partitions
+        Of what is shuffled; None for two a core.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    before = previous or Previous()
+    engine = SparkEngine(
+        spark,
+        batch,
+        {kind: LocalSource(source.path) for kind, source in files.items()},
+        LocalStore(workdir),
+        workdir,
+        [LocalSource(path) for path in before.customers],
+        options.max_unpacked,
+        split_bytes,
+        partitions or 2 * spark.sparkContext.defaultParallelism,
+        Room(options.memory_mb, workdir),
+    )
+    try:
+        return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
+    finally:
+        engine.close()

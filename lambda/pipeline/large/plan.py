@@ -1,0 +1,180 @@
+"""How a file is read by many tasks: its dialect, and its splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pipeline.large.places import Source, Store, copy
+from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write_lines
+from pipeline.model.data_model import Kind
+from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_file
+from pipeline.reading.dialect import BLOCK, Header, RefusedFileError, header_name, read_header, refuse_foreign_formats
+from pipeline.reading.sql import open_database
+
+GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What one task may use of the machine that it runs on."""
+
+    memory_mb: int = 512
+    """DuckDB's limit in a task; beyond it, it spills to the disk."""
+    folder: Path | None = None
+    """Where temporary files go; None for the system's own."""
+
+    @contextmanager
+    def workdir(self) -> Iterator[Path]:
+        """Make a folder for a task, and remove it in the end."""
+        with TemporaryDirectory(prefix="task-", dir=self.folder, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The beginning of a file: its header, and where its records begin."""
+
+    header: Header
+    size: int
+    """Bytes before the first record."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlan:
+    """A file, and how it is divided among tasks."""
+
+    file: CsvFile
+    source: Source
+    splits: list[Split]
+    start: int
+    """Where the first record begins."""
+    has_crlf: bool = False
+    store: Store | None = None
+    """Where, for each split, what is known of its records over several lines is kept, if there is any."""
+
+    def load(self, split: Split, workdir: Path) -> CsvFile:
+        """Copy the lines of a split into a file of this machine, which is then read like any other."""
+        path = workdir / f"{self.file.kind}.csv"
+        write_lines(lines_of(self.source, split, self.start), path, self.has_crlf)
+        kept: dict[str, Any] = {}
+        for name in _LISTS:
+            if self.store and getattr(self.file.records, name):
+                kept[name] = copy(self.store.source(_part_name(name, self.file.kind, split)), workdir / f"{name}.csv")
+        records = replace(self.file.records, path=path, before=split.before, **kept)
+        header = replace(self.file.header, skip=0)
+        return replace(self.file, records=records, header=header, new_line=r"\n")
+
+
+class InOrderError(Exception):
+    """A file can't be read in parts; the text says why."""
+
+
+def begin(kind: Kind, source: Source, workdir: Path) -> Start:
+    """Read the header of a file.
+
+    Raises
+    ------
+    InOrderError
+        The whole file must be read in order to know what it is.
+    """
+    head = b"".join(source.read(0, BLOCK))
+    if head.startswith(GZIP):
+        raise InOrderError("it is gzip")
+    path = workdir / f"{kind}.head.csv"
+    path.write_bytes(head)
+    try:
+        refuse_foreign_formats(head)
+        header = read_header(path, kind)
+    except RefusedFileError as error:
+        raise InOrderError("it may have to be refused") from error
+    size = _after_lines(head, header.skip)
+    if size is None and len(head) == source.size:
+        size = len(head)
+    if size is None or header.lines > header.skip or not profile([head[:size]], header_name(kind)).is_plain:
+        raise InOrderError("its header is not plain")
+    return Start(header, size)
+
+
+def _after_lines(data: bytes, lines: int) -> int | None:
+    position = 0
+    for _ in range(lines):
+        position = data.find(b"\n", position) + 1
+        if not position:
+            return None
+    return position
+
+
+def read_in_order(
+    kind: Kind, name: str, source: Source, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
+) -> FilePlan | RefusedFileError:
+    """Read a file from its beginning to its end, in one task, and leave it in a form that many can read."""
+    with room.workdir() as workdir:
+        path = copy(source, workdir / "source")
+        with open_database(workdir, room.memory_mb, 1) as connection:
+            try:
+                file = read_file(connection, kind, SourceFile(name, path), workdir, max_unpacked)
+            except RefusedFileError as error:
+                return error
+        local = file.records.path
+        start = _start_of_records(local, file.header.skip)
+        if local != path:
+            source = store.source(_keep(store, local, f"records/{kind}.csv"))
+        splits = _numbered_splits(source, start, split_bytes, file.header.skip)
+        for list_name in _LISTS:
+            if path := getattr(file.records, list_name):
+                _cut_list(list_name, path, kind, splits, store, workdir)
+        return FilePlan(file, source, splits, start, file.new_line == r"\r\n", store)
+
+
+def _keep(store: Store, path: Path, name: str) -> str:
+    store.put(path, name)
+    return name
+
+
+def _start_of_records(path: Path, skip: int) -> int:
+    with path.open("rb") as file:
+        for _ in range(skip):
+            file.readline()
+        return file.tell()
+
+
+def _numbered_splits(source: Source, start: int, split_bytes: int, skip: int) -> list[Split]:
+    splits = cut(start, source.size, split_bytes)
+    return numbered(splits, (_count_lines(lines_of(source, split, start)) for split in splits), skip)
+
+
+def _count_lines(blocks: Iterator[bytes]) -> int:
+    lines, last = 0, b"\n"
+    for block in blocks:
+        lines += block.count(b"\n")
+        last = block[-1:]
+    return lines + (last != b"\n")
+
+
+_LISTS = ("joins", "quotes")
+"""The lists of `RecordLines`, each by the number of a record, which comes first in a row."""
+
+
+def _part_name(name: str, kind: Kind, split: Split) -> str:
+    return f"{name}/{kind}-{split.number:05}.csv"
+
+
+def _cut_list(name: str, path: Path, kind: Kind, splits: list[Split], store: Store, workdir: Path) -> None:
+    """Cut a list by split; each part begins with the last row before the records of the split."""
+    part = workdir / "part.csv"
+    last = ""
+    with path.open() as rows:
+        row = rows.readline()
+        for split in splits:
+            with part.open("w") as target:
+                target.write(last)
+                while row and int(row.partition(",")[0]) <= split.before + split.lines:
+                    target.write(row)
+                    last, row = row, rows.readline()
+            store.put(part, _part_name(name, kind, split))

@@ -1,0 +1,339 @@
+"""What runs in the tasks: DuckDB reads splits and writes chunk files by the function's own SQL; Spark does the rest.
+
+Each public function returns one that `mapInArrow` takes: it turns the record batches of a partition into others.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.joining import results
+from pipeline.joining.chunks import Chunk, ChunkWriter
+from pipeline.joining.control_totals import key, owner
+from pipeline.joining.refusals import collect_candidates, create_judged, refusals, write_rejects
+from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS
+from pipeline.joining.sentences import create_sentences
+from pipeline.large.places import Source, Store, copy
+from pipeline.large.plan import FilePlan, Room
+from pipeline.model.data_model import KINDS, ROW_ID
+from pipeline.reading.sql import open_database
+from pipeline.reading.steps import records_sql
+
+if TYPE_CHECKING:
+    import duckdb
+
+Batches = Iterator[pa.RecordBatch]
+Task = Callable[[Batches], Batches]
+
+ROWS = 20_000
+"""Rows of a batch that a task gives to Spark."""
+LINE_ROWS = 500
+"""The same where rows hold whole lines, which may be long."""
+
+FIRST_READING = {
+    "part": "STRING",
+    "split": "INT",
+    "is_blank": "BOOLEAN",
+    "code": "STRING",
+    "reference": "STRING",
+    "parent": "STRING",
+    "records": "BIGINT",
+    "amount": "DECIMAL(38,4)",
+    "block": "BIGINT",
+    "bits": "BIGINT",
+}
+"""Three kinds of rows in one relation, told apart by `part`, as a split is read but once.
+
+'good': the good records, those with a reference of their own one by one, the others summed up by parent.
+'total': the control totals by `is_blank` and `code`. 'ids': of the row ids that are numbers one bit each, in blocks of
+32; the others are in block -1 and show nothing.
+"""
+
+KEYS = {"split": "INT", "part": "STRING", "key": "STRING"}
+"""What to look for in which split: 'own' for records that break a rule by themselves, else a 'reference', a 'parent' or
+an 'id' that makes a record a candidate."""
+
+
+def schema(columns: dict[str, str]) -> str:
+    """Write the columns of a relation as Spark wants them."""
+    return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
+
+
+def first_reading(plan: FilePlan, room: Room) -> Task:
+    """Read each split once: FIRST_READING."""
+    kind = plan.file.kind
+    number, has_id = "NULL::UBIGINT", "false"
+    if plan.file.has_row_ids:
+        number, has_id = f"TRY_CAST({ROW_ID} AS UBIGINT)", f"{ROW_ID} <> ''"
+    records = f"""SELECT is_blank, code::VARCHAR AS code, is_good, amount, {key(kind)} AS reference,
+        {owner(kind)} AS parent, {number} AS number, {has_id} AS has_id FROM ({{records}})"""
+    good = "SELECT reference, parent, 1 AS records, NULL AS amount FROM records WHERE is_good"
+    if not KINDS[kind].identity:
+        good = """SELECT NULL AS reference, parent, count(*) AS records, sum(amount) AS amount FROM records
+            WHERE is_good GROUP BY parent"""
+    columns = {name: f"NULL::{type_name.replace('STRING', 'VARCHAR')}" for name, type_name in FIRST_READING.items()}
+
+    def rows(part: str, split: int, query: str, *names: str) -> str:
+        values = columns | {"part": f"'{part}'", "split": str(split)} | {name: name for name in names}
+        typed = [f"({values[name]})::{sql} AS {name}" for name, sql in FIRST_READING.items()]
+        return f"SELECT {', '.join(typed)} FROM ({query})"
+
+    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Batches:
+        split = plan.splits[split_number]
+        file = plan.load(split, workdir)
+        connection.execute(f"CREATE TABLE records AS {records.format(records=records_sql(file))}")
+        parts = [
+            rows("good", split_number, good, "reference", "parent", "records", "amount"),
+            rows(
+                "total",
+                split_number,
+                """SELECT is_blank, code, count(*) AS records, sum(amount) AS amount FROM records
+                GROUP BY is_blank, code""",
+                "is_blank",
+                "code",
+                "records",
+                "amount",
+            ),
+            rows(
+                "ids",
+                split_number,
+                """SELECT block, count(*) AS records, bit_or(1::BIGINT << (number & 31)::INTEGER) AS bits
+                FROM (SELECT number, coalesce((number >> 5)::BIGINT, CASE WHEN has_id THEN -1 END) AS block
+                    FROM records WHERE is_good)
+                WHERE block IS NOT NULL GROUP BY block""",
+                "block",
+                "records",
+                "bits",
+            ),
+        ]
+        yield from connection.sql(" UNION ALL ".join(parts)).to_arrow_reader(ROWS)
+
+    return _splits(read, room)
+
+
+def row_ids(plan: FilePlan, room: Room) -> Task:
+    """Read the row ids of the good records of each split: split, id."""
+
+    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Batches:
+        file = plan.load(plan.splits[split_number], workdir)
+        yield from connection.sql(
+            f"""SELECT {split_number}::INTEGER AS split, {ROW_ID} AS id FROM ({records_sql(file)})
+            WHERE is_good AND {ROW_ID} <> ''"""
+        ).to_arrow_reader(ROWS)
+
+    return _splits(read, room)
+
+
+def answers(plan: FilePlan, question: Callable[[Any], str], room: Room) -> Task:
+    """Ask each split a question whose answer is yes, no or nothing: answer."""
+
+    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Batches:
+        file = plan.load(plan.splits[split_number], workdir)
+        (answer,) = connection.execute(question(file)).fetchone() or (None,)
+        yield pa.RecordBatch.from_pydict({"answer": pa.array([answer], pa.bool_())})
+
+    return _splits(read, room)
+
+
+def _splits(read: Callable[[duckdb.DuckDBPyConnection, int, Path], Batches], room: Room) -> Task:
+    """Make a task of what is to be done with each split whose number comes in the first column."""
+
+    def task(batches: Batches) -> Batches:
+        for batch in batches:
+            for split_number in batch.column(0).to_pylist():
+                with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+                    yield from read(connection, int(split_number), workdir)
+
+    return task
+
+
+def candidates(plan: FilePlan, room: Room) -> Task:
+    """Read again, in order, the splits that KEYS name, sorted by split: CANDIDATE_COLUMNS."""
+    kind = plan.file.kind
+    conditions = {
+        "reference": f"{key(kind)} IN (SELECT key FROM keys WHERE part = 'reference')",
+        "parent": f"{owner(kind)} IN (SELECT key FROM keys WHERE part = 'parent')",
+        "id": f"{ROW_ID} IN (SELECT key FROM keys WHERE part = 'id')",
+    }
+
+    def read(split_number: int, keys: pa.Table) -> Batches:
+        parts = set(pc.unique(keys.column("part")).to_pylist())
+        with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+            connection.register("keys_of_split", keys)
+            connection.execute("CREATE TABLE keys AS SELECT part, key FROM keys_of_split")
+            file = plan.load(plan.splits[split_number], workdir)
+            collect_candidates(connection, file, [sql for part, sql in conditions.items() if part in parts])
+            yield from connection.sql(f"SELECT {', '.join(CANDIDATE_COLUMNS)} FROM {kind}_candidates").to_arrow_reader(
+                LINE_ROWS
+            )
+
+    def task(batches: Batches) -> Batches:
+        for split_number, keys in _groups(batches, "split"):
+            yield from read(split_number, keys)
+
+    return task
+
+
+def _groups(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[tuple[int, pa.Table]]:
+    """Put together the rows that have the same value in a column, by which they come sorted."""
+    current: int | None = None
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        values = batch.column(batch.schema.get_field_index(column))
+        for value in pc.unique(values).to_pylist():
+            if held and value != current:
+                yield int(current or 0), pa.Table.from_batches(held)
+                held = []
+            current = value
+            held.append(batch.filter(pc.equal(values, value)))
+    if held:
+        yield int(current or 0), pa.Table.from_batches(held)
+
+
+def reasons(plan: FilePlan, room: Room) -> Task:
+    """Word refused records, those of one partition: the fields of a Refusal."""
+
+    def task(batches: Batches) -> Batches:
+        with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+            _take_judged(connection, plan, batches)
+            found = list(refusals(connection, plan.file, sys.maxsize))
+        names = ("line", "code", "reason", "customer_reference", "order_reference")
+        types = [pa.int64()] + [pa.string()] * 4
+        columns = [
+            pa.array([getattr(one, name) for one in found], kind) for name, kind in zip(names, types, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(columns, list(names))
+
+    return task
+
+
+def rejects(plan: FilePlan, room: Room) -> Task:
+    """Write each partition of the refused records as CSV, without the line of names: text, in blocks."""
+
+    def task(batches: Batches) -> Batches:
+        with room.workdir() as workdir:
+            target = workdir / "rejects.csv"
+            with open_database(workdir, room.memory_mb, 1) as connection:
+                _take_judged(connection, plan, batches)
+                write_rejects(connection, plan.file, target)
+            with target.open("rb") as file:
+                file.readline()
+                while block := file.read(1 << 20):
+                    yield pa.RecordBatch.from_pydict({"text": pa.array([block], pa.binary())})
+
+    return task
+
+
+def _take_judged(connection: duckdb.DuckDBPyConnection, plan: FilePlan, batches: Batches) -> None:
+    kind = plan.file.kind
+    create_sentences(connection)
+    create_judged(connection, kind)
+    for batch in batches:
+        connection.register("some_judged", pa.Table.from_batches([batch]))
+        connection.execute(f"INSERT INTO {kind}_judged SELECT {', '.join(JUDGED_COLUMNS)} FROM some_judged")
+
+
+def numbers(before: dict[int, int], rows_per_chunk: int, chunks_per_group: int) -> Task:
+    """Add to sorted rows, given how many are before each partition, the number of their chunk and group of chunks."""
+
+    def task(batches: Batches) -> Batches:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        position = before.get(context.partitionId() if context else 0, 0)
+        for batch in batches:
+            chunk = pc.divide(pa.array(range(position, position + batch.num_rows), pa.int64()), rows_per_chunk)
+            position += batch.num_rows
+            columns = [*batch.columns, chunk, pc.divide(chunk, chunks_per_group)]
+            yield pa.RecordBatch.from_arrays(columns, [*batch.schema.names, "chunk", "chunk_group"])
+
+    return task
+
+
+def result_chunks(batch: str, store: Store, chunk_records: int, chunks_per_group: int, room: Room) -> Task:
+    """Write the chunk files of sorted results, a group of chunks at a time: name, records."""
+
+    def write(group: int, rows: pa.Table) -> Batches:
+        with room.workdir() as workdir:
+            with open_database(workdir, room.memory_mb, 1) as connection:
+                connection.register("results", rows)
+                writer = ChunkWriter(workdir / "chunks", chunk_records, group * chunks_per_group)
+                results.write_results(connection, batch, writer)
+                writer.flush()
+            yield _stored(writer.chunks, store)
+
+    return _groups_of_chunks(write)
+
+
+def removal_chunks(batch: str, store: Store, chunk_records: int, number: int, room: Room) -> Task:
+    """Write the chunk files that remove customers, those of one group at a time: name, records.
+
+    Parameters
+    ----------
+    number
+        Of the first chunk file of the first group.
+    """
+    files = removal_files(chunk_records)
+
+    def write(group: int, rows: pa.Table) -> Batches:
+        with room.workdir() as workdir:
+            writer = ChunkWriter(workdir / "chunks", chunk_records, number + group * files)
+            results.add_removals(batch, rows.column("customer_reference").to_pylist(), writer)
+            writer.flush()
+            yield _stored(writer.chunks, store)
+
+    return _groups_of_chunks(write)
+
+
+def removal_files(chunk_records: int) -> int:
+    """Return how many chunk files as many removals take as are written together."""
+    return -(-2 * results.removals_per_chunk(chunk_records) // chunk_records)
+
+
+def _groups_of_chunks(write: Callable[[int, pa.Table], Batches]) -> Task:
+    def task(batches: Batches) -> Batches:
+        for group, rows in _groups(batches, "chunk_group"):
+            yield from write(group, rows)
+
+    return task
+
+
+def _stored(chunks: list[Chunk], store: Store) -> pa.RecordBatch:
+    for chunk in chunks:
+        store.put(chunk.path, f"chunks/{chunk.path.name}")
+    return pa.RecordBatch.from_pydict(
+        {
+            "name": pa.array([chunk.path.name for chunk in chunks], pa.string()),
+            "records": pa.array([chunk.records for chunk in chunks], pa.int64()),
+        }
+    )
+
+
+def references(lists: list[Source], room: Room) -> Task:
+    """Read the lists of customers whose numbers come in the first column: customer_reference."""
+
+    def task(batches: Batches) -> Batches:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                with room.workdir() as workdir:
+                    path = copy(lists[number], workdir / "customers.parquet")
+                    with pq.ParquetFile(path) as file:
+                        yield from file.iter_batches(ROWS, columns=["customer_reference"])
+
+    return task
+
+
+def packed(batches: Batches) -> Batches:
+    """Pack batches for the driver, which takes them one after another: rows."""
+    for batch in batches:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        yield pa.RecordBatch.from_pydict({"rows": pa.array([sink.getvalue().to_pybytes()], pa.binary())})

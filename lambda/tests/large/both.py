@@ -1,0 +1,100 @@
+"""The same day by both engines, and whether what they leave is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batches import BATCH, file_name, working_directory
+from pipeline.joining.customer_data_processor import (
+    Options,
+    Outcome,
+    Previous,
+    SourceFile,
+    messages,
+    process,
+)
+from pipeline.model.data_model import Kind
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+EARLIER: tuple[str, ...] = ()
+
+
+@dataclass
+class Left:
+    """What a run left: chunk files and rejects by name, summary, messages, customers and examples of errors."""
+
+    state: str
+    chunks: list[tuple[str, int, bytes]]
+    rejects: dict[str, bytes]
+    summary: dict[str, Any]
+    messages: list[str]
+    customers: list[str] | None
+    examples: list[dict[str, Any]]
+
+
+def left(outcome: Outcome) -> Left:
+    import pyarrow.parquet as pq
+
+    return Left(
+        outcome.state,
+        [(chunk.path.name, chunk.records, chunk.path.read_bytes()) for chunk in outcome.chunks],
+        {path.name: path.read_bytes() for path in outcome.rejects.values()},
+        outcome.summary.as_dict(),
+        list(messages(outcome)),
+        outcome.customers and sorted(pq.read_table(outcome.customers).column("customer_reference").to_pylist()),
+        outcome.examples,
+    )
+
+
+def assert_same(
+    spark: SparkSession,
+    files: Mapping[Kind, bytes],
+    split_bytes: int = 1000,
+    partitions: int = 2,
+    names: Mapping[Kind, str] | None = None,
+    delivered_before: Sequence[str] = EARLIER,
+    errors_before: Sequence[str] = (),
+    **options: Any,
+) -> Left:
+    """Run a day on DuckDB alone and on Spark, and compare byte by byte what they leave."""
+    from pipeline.large.local import process as process_on_spark
+
+    chosen = Options(**({"memory_mb": 200, "threads": 2, "rejects_location": "feedback/"} | options))
+    with working_directory() as directory:
+        sources = {}
+        for kind, content in files.items():
+            path = directory / (names or {}).get(kind, file_name(kind))
+            path.write_bytes(content)
+            sources[kind] = SourceFile(path.name, path)
+        previous = Previous(frozenset(errors_before), _list(delivered_before, directory))
+        expected = left(process(BATCH, sources, directory / "duckdb", chosen, previous))
+        found = left(
+            process_on_spark(
+                spark,
+                BATCH,
+                sources,
+                directory / "spark",
+                chosen,
+                previous,
+                split_bytes=split_bytes,
+                partitions=partitions,
+            )
+        )
+    assert found == expected
+    return found
+
+
+def _list(references: Sequence[str], directory: Path) -> list[Path]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not references:
+        return []
+    path = directory / "before.parquet"
+    pq.write_table(pa.table({"customer_reference": list(references)}), path)
+    return [path]

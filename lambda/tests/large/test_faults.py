@@ -1,0 +1,94 @@
+"""What dies in the middle of a day is done again, and leaves the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from batches import BATCH, file_name
+from both import left
+from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process, process_with
+from pipeline.large.places import LocalSource, LocalStore
+from pipeline.large.plan import Room
+from test_same_outcome import generated
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+OPTIONS = Options(memory_mb=200, threads=2, chunk_records=5)
+DAY = generated(random.Random(3), 40, 0.2)
+
+
+class DyingStore:
+    """A store under whose `deaths` first files the worker dies, each time after the file was put."""
+
+    def __init__(self, folder: Path, deaths: int) -> None:
+        self.folder = folder
+        self.deaths = deaths
+
+    def source(self, name: str) -> LocalSource:
+        return LocalStore(self.folder).source(name)
+
+    def put(self, path: Path, name: str) -> None:
+        LocalStore(self.folder).put(path, name)
+        for number in range(self.deaths):
+            try:
+                (self.folder / f"death-{number}").touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(
+    spark: SparkSession, store: LocalStore | DyingStore, directory: Path, sources: dict[object, SourceFile]
+) -> Outcome:
+    from pipeline.large.engine import SparkEngine
+    from pyspark import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[DyingStore.__module__])  # a worker can't import the tests
+    places = {kind: LocalSource(source.path) for kind, source in sources.items()}
+    engine = SparkEngine(spark, BATCH, places, store, directory, (), None, 700, 2, Room(128, directory))
+    try:
+        return process_with(engine, BATCH, sources, directory, OPTIONS)
+    finally:
+        engine.close()
+
+
+def sources_in(directory: Path) -> dict[object, SourceFile]:
+    found = {}
+    for kind, content in DAY.items():
+        path = directory / file_name(kind)
+        path.write_bytes(content)
+        found[kind] = SourceFile(path.name, path)
+    return found
+
+
+@pytest.mark.parametrize("deaths", [1, 3])
+def test_a_worker_that_dies_is_replaced(spark: SparkSession, tmp_path: Path, deaths: int) -> None:
+    sources = sources_in(tmp_path)
+    (tmp_path / "spark").mkdir()
+
+    outcome = run(spark, DyingStore(tmp_path / "spark", deaths), tmp_path / "spark", sources)
+
+    assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+    assert (tmp_path / "spark" / f"death-{deaths - 1}").exists()
+
+
+def test_a_day_that_failed_half_way_is_run_again_over_what_it_left(spark: SparkSession, tmp_path: Path) -> None:
+    sources = sources_in(tmp_path)
+    folder = tmp_path / "spark"
+    folder.mkdir()
+
+    with pytest.raises(Exception, match="worker exited unexpectedly"):
+        run(spark, DyingStore(folder, deaths=99), folder, sources)
+    assert list((folder / "chunks").glob("*.jsonl"))
+    outcome = run(spark, LocalStore(folder), folder, sources)
+
+    assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))

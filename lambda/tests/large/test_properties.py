@@ -1,0 +1,47 @@
+"""Any mix of defects, any bytes, splits of any size: Spark leaves what DuckDB alone leaves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from both import assert_same
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pipeline.model.data_model import Kind
+
+sys.path.append(str(Path(__file__).parents[1] / "property"))
+from test_transform_properties import GOOD, batches, mutated
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.spark
+
+EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "8"))
+"""Days of each property; each takes some seconds."""
+
+searched = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=EXAMPLES <= 100,
+    phases=(Phase.generate,),
+)
+
+
+@searched
+@given(batches, st.integers(20, 400), st.integers(1, 3), st.integers(1, 9))
+def test_any_mix_of_defects(
+    spark: SparkSession, batch: dict[Kind, bytes], split_bytes: int, partitions: int, chunk_records: int
+) -> None:
+    assert_same(spark, batch, split_bytes, partitions, chunk_records=chunk_records, max_error_messages=5)
+
+
+@searched
+@given(st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}), st.integers(20, 400))
+def test_any_damage(spark: SparkSession, batch: dict[Kind, bytes], split_bytes: int) -> None:
+    assert_same(spark, batch, split_bytes)

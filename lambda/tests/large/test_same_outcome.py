@@ -1,0 +1,151 @@
+"""A day by Spark leaves what the same day by DuckDB alone leaves, byte for byte."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name
+from both import assert_same
+from pipeline.model.data_model import Kind
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DATA = Path(__file__).parents[1] / "data"
+DEFECTS = sorted(path.name for path in (DATA / "defects").iterdir())
+
+
+def example(name: str) -> tuple[dict[Kind, bytes], dict[Kind, str]]:
+    """A day of the examples: the good one, with the files of a defect in place of its own."""
+    contents, names = {}, {}
+    for kind in Kind:
+        folder = DATA / "defects" / name if name else DATA / "good"
+        found = sorted(folder.glob(f"{kind}_{BATCH}.csv*")) or [DATA / "good" / file_name(kind)]
+        contents[kind], names[kind] = found[0].read_bytes(), found[0].name
+    return contents, names
+
+
+DAYS = {
+    "clean": day(),
+    "only headers": {kind: content.split(b"\n")[0] for kind, content in day().items()},
+    "blank lines before the header": day(items=b"\n \n\n" * 30 + ITEMS),
+    "crlf": {kind: content.replace(b"\n", b"\r\n") for kind, content in day().items()},
+    "crlf with wrong records": day(items=(ITEMS + b"o9,x,1,1\no1,x,1\no1,x,1,1,00\n" * 20).replace(b"\n", b"\r\n")),
+    "cr only": {kind: content.replace(b"\n", b"\r") for kind, content in day().items()},
+    "byte order mark": {kind: b"\xef\xbb\xbf" + content for kind, content in day().items()},
+    "gzip": {kind: gzip.compress(content, mtime=0) for kind, content in day().items()},
+    "all cells quoted": day(
+        items=b'"order_reference","item_name","quantity","total_price"\n'
+        + b'"o1","a ""b""",1,"2.50"\n"o2",c,"x",1\n' * 40
+    ),
+    "line ends in cells": day(items=ITEMS + b'o1,"two\nlines",1,1\no7,"and\nmore\n",1,2\no1,x,y,3\n' * 30),
+    "not utf-8": day(customers=CUSTOMERS + b"c3,\xff,b,c\nc4,a,b,c\n", orders=ORDERS + b"c3,x,o3,1\nc4,x,o4,2\n"),
+    "decimal comma": day(items=(ITEMS.replace(b",", b";") + b"o1;a;1;1,25\no2;a;1;2.5\no2;a;1;2,55555\n" * 20)),
+    "repeated references": day(
+        CUSTOMERS + b"c1,again,a,b\n" * 40 + b"c3,a,b,c\nc3,a,b,c\n",
+        ORDERS + b"c9,sent,o1,5\nc2,sent,o1,5\n" * 20 + b"c3,x,o3,3\nc9,x,o3,3\nc1,x,o3,4\n",
+        ITEMS + b"o3,x,1,1\no3,x,1,2\n" * 20,
+    ),
+    "repeated row ids": day(
+        b"id,customer_reference,first_name,last_name,status\n1,c1,a,b,c\n2,c2,a,b,c\n2,c3,a,b,c\n,c4,a,b,c\n,c5,a,b,c\n",
+        b"id,customer_reference,order_status,order_reference,order_timestamp\nx,c1,a,o1,1\nx,c2,a,o2,1\n3,c3,a,o3,1\n",
+        b"id,order_reference,item_name,quantity,total_price\n"
+        + b"7,o1,a,1,1.5\n7,o1,b,1,2.5\n8,o9,c,1,1\n8,o1,d,1,4\n18446744073709551615,o1,e,1,8\n" * 20,
+    ),
+    "nothing fits": day(
+        b"customer_reference,first_name,last_name,status\n" + b",a,b,c\nc1,a\n" * 30,
+        ORDERS * 1,
+        ITEMS + b"o1,a,b,c\n" * 9,
+    ),
+    "an empty file": day(orders=b""),
+    "odd references": day(
+        "customer_reference,first_name,last_name,status\né,a,b,c\n日本,a,b,c\n~,a,b,c\n\U0001f600,a,b,c\n\uffff,a,b,c\n"
+        'a\\b,a,b,c\n"a""b",a,b,c\nA,a,b,c\na,a,b,c\n007,a,b,c\n7,a,b,c\n'.encode()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["clean", "repeated references", "line ends in cells"])
+def test_a_few_days(spark: SparkSession, name: str) -> None:
+    assert_same(spark, DAYS[name], split_bytes=300)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("name", ["", *DEFECTS])
+def test_every_example_day(spark: SparkSession, name: str) -> None:
+    contents, names = example(name)
+
+    assert_same(spark, contents, names=names)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("name", sorted(DAYS.keys() - {"clean", "repeated references", "line ends in cells"}))
+def test_days_of_every_dialect_and_defect(spark: SparkSession, name: str) -> None:
+    assert_same(spark, DAYS[name], split_bytes=300)
+
+
+@pytest.mark.parametrize("chunk_records", [pytest.param(2, marks=pytest.mark.spark), 3])
+def test_a_correction_removes_customers_and_stale_errors(spark: SparkSession, chunk_records: int) -> None:
+    found = assert_same(
+        spark,
+        day(items=ITEMS + b"o9,a,1,1\n"),
+        delivered_before=[f"gone-{number}" for number in range(11)] + ["c1", "c2"],
+        errors_before=["error#items#0000000004#unknown_order", "error#items#0000000009#unknown_order"],
+        chunk_records=chunk_records,
+    )
+
+    assert sum(b'"removed"' in line for _, _, text in found.chunks for line in text.splitlines()) == 11
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("defects", [0.01, 0.3])
+@pytest.mark.parametrize(("split_bytes", "partitions", "chunk_records"), [(1000, 3, 7), (20_000, 1, 100)])
+def test_generated_days(
+    spark: SparkSession, defects: float, split_bytes: int, partitions: int, chunk_records: int
+) -> None:
+    spark.conf.set("spark.sql.codegen.wholeStage", "true")
+    spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
+    assert_same(
+        spark,
+        generated(random.Random(7), 400, defects),
+        split_bytes,
+        partitions,
+        chunk_records=chunk_records,
+        max_error_messages=20,
+    )
+
+
+def generated(numbers: random.Random, customers: int, defects: float) -> dict[Kind, bytes]:
+    """A day in which a share of the records has some defect."""
+
+    def reference(prefix: str, count: int) -> str:
+        return numbers.choice(["", "?", f" {prefix}1 "]) if wrong() else f"{prefix}{numbers.randrange(count)}"
+
+    def wrong() -> bool:
+        return numbers.random() < defects / 4
+
+    def cell(good: str) -> str:
+        return numbers.choice(["", "x", "1,5", "1.23456", '"x"y']) if wrong() else good
+
+    def own(prefix: str, number: int) -> str:
+        return f"{prefix}{numbers.randrange(number + 1) if wrong() else number}"
+
+    lines = {
+        Kind.CUSTOMERS: [f"{own('c', number)},a,b,{cell('new')}" for number in range(customers)],
+        Kind.ORDERS: [
+            f"{reference('c', customers)},sent,{own('o', number)},{cell('1643646722')}"
+            for number in range(customers * 2)
+        ],
+        Kind.ITEMS: [
+            f"{reference('o', customers * 2)},pen,{cell('1')},{cell(f'{number % 97}.{number % 89:02}')}"
+            for number in range(customers * 5)
+        ],
+    }
+    return {
+        kind: content.split(b"\n")[0] + "".join(f"\n{line}" for line in lines[kind]).encode()
+        for kind, content in day().items()
+    }
