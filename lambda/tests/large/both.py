@@ -64,7 +64,7 @@ def assert_same(
     """Run a day on DuckDB alone and on Spark, and compare byte by byte what they leave."""
     from pipeline.large.local import process as process_on_spark
 
-    chosen = Options(**({"memory_mb": 200, "threads": 2, "rejects_location": "feedback/"} | options))
+    chosen = Options(**({"memory_mb": 200, "threads": 2, "rejects_location": lambda: "feedback/"} | options))
     with working_directory() as directory:
         sources = {}
         for kind, content in files.items():

@@ -20,7 +20,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from pipeline.large.local import local_session
 
     session = local_session(2, tmp_path_factory.mktemp("spark"))
-    # To compile a query takes longer than to run it over a few lines; the generated days compile theirs.
+    # To compile a query takes longer than to run it over a few lines; some generated days compile theirs.
     session.conf.set("spark.sql.codegen.wholeStage", "false")
     session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     yield session

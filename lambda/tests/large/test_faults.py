@@ -27,7 +27,7 @@ DAY = generated(random.Random(3), 40, 0.2)
 
 
 class DyingStore:
-    """A store under whose `deaths` first files the worker dies, each time after the file was put."""
+    """A store under whose `deaths` first chunk files the worker dies, each time after the file was put."""
 
     def __init__(self, folder: Path, deaths: int) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class DyingStore:
 
     def put(self, path: Path, name: str) -> None:
         LocalStore(self.folder).put(path, name)
-        for number in range(self.deaths):
+        for number in range(self.deaths if name.startswith("chunks/") else 0):
             try:
                 (self.folder / f"death-{number}").touch(exist_ok=False)
             except FileExistsError:
