@@ -1,1 +1,1 @@
-"""What the pipeline knows about its data: kinds of files, table items, messages and error codes."""
+"""The data of the pipeline: kinds of files, table items, messages and error codes."""

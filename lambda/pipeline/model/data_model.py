@@ -1,4 +1,4 @@
-"""The kinds of records, their columns, and the names of files and batches: the one table that drives the rest."""
+"""The kinds of records, their columns, and the names of files and batches. The table `KINDS` drives everything else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from enum import StrEnum
 INCOMING_PREFIX = "incoming/"
 WORK_PREFIX = "work/"
 FEEDBACK_PREFIX = "feedback/"
-"""What the partner may read: the verdict on each batch, and the records that were refused."""
+"""Holds what the partner may read: the verdict on each batch and the refused records."""
 DELIVERED_PREFIX = "delivered/"
 REJECTS_SUFFIX = "_rejects.csv"
 
 FIRST_DAY = date(2000, 1, 1)
 MAX_DAYS_AHEAD = 366
-"""How far in the future a day may be: a year, so that a typing error in the year is noticed."""
+"""Days that a batch may lie in the future: about a year, so that a mistyped year is rejected."""
 
 _FILE_NAME = re.compile(r"(customers|orders|items)_(\d{8})\.csv(\.gz)?", re.ASCII)
 
@@ -34,14 +34,14 @@ class ColumnType(StrEnum):
     """How the text of a cell is read."""
 
     TEXT = "text"
-    """Any text, also none."""
+    """Any text, including the empty one."""
     REFERENCE = "reference"
     """Identifies a record: trimmed, not empty, compared exactly."""
     INTEGER = "integer"
     TIMESTAMP = "timestamp"
     """Whole seconds since 1970-01-01 UTC."""
     AMOUNT = "amount"
-    """A plain decimal, up to 14 digits before and 4 after the mark."""
+    """A plain decimal number with up to 14 digits before the decimal mark and up to 4 after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class RecordKind:
-    """What a file of one kind must hold.
+    """The columns of a file of one kind, and how its records relate to others.
 
-    `identity` is the column whose value is unique in the file; `parent` names the column that must point to an
-    accepted record of another kind.
+    `identity` is the column whose values are unique in the file. `parent` is another kind, and the column that must
+    refer to an accepted record of that kind.
     """
 
     kind: Kind
@@ -101,7 +101,7 @@ KINDS: Mapping[Kind, RecordKind] = {
 }
 
 ROW_ID = "id"
-"""An optional column of any file: where it is there, its values must not repeat."""
+"""An optional column of any file. Where a file has it, its values must be unique."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class BatchFile:
 
 
 def parse_file_name(name: str) -> BatchFile | None:
-    """Tell which batch and kind a file name stands for, or None where it stands for none.
+    """Return the batch and kind that a file name denotes, or None if it is not the name of a batch file.
 
     The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must be plausible (`is_batch`).
     """
@@ -132,12 +132,12 @@ def parse_key(key: str) -> BatchFile | None:
 
 
 def rejects_name(kind: Kind) -> str:
-    """Name of the file that holds the refused records of a kind, in the feedback on a set of files."""
+    """Return the name of the file under `feedback/` that holds the refused records of a kind."""
     return f"{kind}{REJECTS_SUFFIX}"
 
 
 def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD) -> bool:
-    """Tell whether `batch` is a plausible day written YYYYMMDD: from 2000-01-01 to `days_ahead` days from now."""
+    """Return whether `batch` is a plausible day as YYYYMMDD: from 2000-01-01 to `days_ahead` days from today."""
     if not re.fullmatch(r"\d{8}", batch, re.ASCII):
         return False
     try:
@@ -148,5 +148,5 @@ def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD) -> bool:
 
 
 def today() -> str:
-    """Today's batch, in UTC."""
+    """Return today's batch (the day in UTC)."""
     return datetime.now(UTC).strftime("%Y%m%d")

@@ -1,4 +1,4 @@
-"""Every reason for which the pipeline refuses a record or a file, with the sentence that a partner reads."""
+"""The error codes: each reason to refuse a record or a file, with the sentence that the partner reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ErrorCode(StrEnum):
-    """What is wrong; the code is part of the error message's contract, so a code is never renamed."""
+    """The reason for an error. Codes are part of the contract of error messages, so they are never renamed."""
 
     # The file as a whole: the batch is refused.
     EMPTY_FILE = "empty_file"
@@ -22,7 +22,7 @@ class ErrorCode(StrEnum):
     SECOND_HEADER = "second_header"
     AMBIGUOUS_AMOUNTS = "ambiguous_amounts"
     FILE_TOO_LARGE = "file_too_large"
-    # One record: it is left out, everything else counts.
+    # One record: it is left out, and all others count.
     NOT_UTF8 = "not_utf8"
     RECORD_TOO_LONG = "record_too_long"
     BAD_QUOTING = "bad_quoting"
@@ -90,7 +90,7 @@ RECORD_CODES = (
     ErrorCode.DUPLICATE_ID,
     ErrorCode.DUPLICATE_REFERENCE,
 )
-"""The codes of records, in the order of their rules: the record as a whole, its cells, other records."""
+"""The codes of records in the order in which their rules are checked: record as a whole, cells, other records."""
 
 SENTENCES: Mapping[ErrorCode, str] = {
     ErrorCode.EMPTY_FILE: "the file is empty; it needs at least a header line that names {columns}",

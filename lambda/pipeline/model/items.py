@@ -11,34 +11,34 @@ from pipeline.model.data_model import Kind
 
 
 def batch_key(batch: str | None) -> str:
-    """Partition key of what belongs to the batch as a whole: its ledger entry and its errors."""
+    """Return the partition key of a batch's ledger entry and errors."""
     return f"batch#{batch or 'unknown'}"
 
 
 def customer_key(customer_reference: str) -> str:
-    """Partition key of a customer's results."""
+    """Return the partition key of a customer's results."""
     return f"customer#{customer_reference}"
 
 
 def customer_sort_key(batch: str) -> str:
-    """Sort key of a customer's result in a batch."""
+    """Return the sort key of a customer's result in a batch."""
     return f"batch#{batch}"
 
 
 def error_sort_key(kind: str, record: int, code: str) -> str:
-    """Sort key of an error; `record` is the line where the record starts, 0 for the file as a whole."""
+    """Return the sort key of an error; `record` is the line where the record starts, 0 for the file as a whole."""
     return f"error#{kind}#{record:010}#{code}"
 
 
 LEDGER_SORT_KEY = "ledger"
 REFUSED_RECORDS = "refused_records"
-"""Attribute of a result whose total is incomplete: how many refused records are known to be the customer's."""
+"""Attribute of a result with an incomplete total: the number of refused records that belong to the customer."""
 REMOVED = "removed"
-"""Attribute of the short-lived item that stands for a customer whom a correction dropped."""
+"""Attribute of the short-lived item that replaces the result of a customer whom a correction dropped."""
 
 
 def removed_item(customer_reference: str, batch: str) -> dict[str, Any]:
-    """Item that stands for a customer whom a correction dropped, until it is deleted."""
+    """Return the item that replaces the result of a dropped customer until it is deleted; it causes the message."""
     return {
         "pk": customer_key(customer_reference),
         "sk": customer_sort_key(batch),
@@ -57,7 +57,7 @@ def error_item(
     customer_reference: str | None = None,
     order_reference: str | None = None,
 ) -> dict[str, Any]:
-    """Item of what is wrong with a record, or with the file as a whole where `line` is None."""
+    """Return the item of an error of a record, or of the file as a whole if `line` is None."""
     where = file if line is None else f"{file} line {line}"
     return {
         **notice_item(batch, kind, code, f"{where}: {reason}", file),
@@ -69,7 +69,7 @@ def error_item(
 
 
 def notice_item(batch: str | None, kind: str, code: str, message: str, file: str | None = None) -> dict[str, Any]:
-    """Item of what is wrong with no record in particular: a file that is foreign or missing, a run that failed."""
+    """Return the item of an error that concerns no single record: an unknown or missing file, a failed run."""
     return {
         "pk": batch_key(batch),
         "sk": error_sort_key(kind, 0, code),
@@ -85,22 +85,22 @@ def notice_item(batch: str | None, kind: str, code: str, message: str, file: str
 
 
 def put_line(item: Mapping[str, Any]) -> str:
-    """Write a put request of an item of plain values."""
+    """Return the put request of an item (given as plain values) as one line of DynamoDB JSON."""
     return _dump({"PutRequest": {"Item": {name: _typed(value) for name, value in item.items()}}})
 
 
 def delete_line(pk: str, sk: str) -> str:
-    """Write a delete request."""
+    """Return a delete request as one line of DynamoDB JSON."""
     return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
 
 
 def is_put(line: bytes) -> bool:
-    """Tell a put request from a delete request by how its line begins, without reading all of it."""
+    """Return whether a line is a put request (and not a delete request); only its beginning is examined."""
     return line.startswith(b'{"PutRequest"')
 
 
 def put_item(line: str | bytes) -> dict[str, Any] | None:
-    """Read the item back that a put request writes, as plain values with numbers as Decimal; None for a delete."""
+    """Return the item of a put request as plain values, numbers as Decimal; None for a delete request."""
     request = json.loads(line)
     if "PutRequest" not in request:
         return None

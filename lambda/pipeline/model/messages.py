@@ -1,4 +1,4 @@
-"""Messages of the output queue: what a change of a table item means to a consumer."""
+"""Messages of the output queue, derived from changes of table items."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def number_text(value: Decimal | int) -> str:
 class Message:
     """One message of the output queue.
 
-    `body` is the JSON text, `group` the FIFO message group (what must stay in order), `id` the digest of the fact
-    that it states: the same fact has the same id for ever. `refused_records` says that a total is incomplete.
+    `body` is the JSON text, `group` the FIFO message group, within which messages stay in order. `id` is a digest of
+    the stated fact: the same fact always has the same id. `refused_records` is set where a total is incomplete.
     """
 
     body: str
@@ -39,16 +39,16 @@ ERROR_FIELDS = ("customer_reference", "order_reference", "message", "batch", "fi
 
 
 def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Message | None:
-    """Put into words what a change of a table item means to a consumer.
+    """Return the message that a change of a table item causes, or None.
 
-    `new` and `old` are the item after and before the change as plain Python values (numbers as Decimal). None
-    where the change is nobody's business outside: the ledger, or a marker that was already announced.
+    `new` and `old` are the item after and before the change as plain Python values (numbers as Decimal). There is no
+    message for changes of the ledger, and none for a removal that was announced before.
     """
     sort_key: str = new["sk"]
     if sort_key.startswith("error#"):
         fields = {"type": "error_message"} | {name: _plain(new.get(name)) for name in ERROR_FIELDS}
         body = _json(fields)
-        # Errors need no order among themselves: each is a group of its own, so that they travel ten a call.
+        # Errors need no order. Each has a group of its own, so that ten of them fit into one call.
         return _message(new, body, group=f"{new['pk']}#{sort_key}", batch=new.get("batch"))
     if not new["pk"].startswith("customer#"):
         return None
@@ -59,7 +59,7 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
             return None
         body = f'{{"type":"customer_removed","customer_reference":{reference}}}'
     else:
-        # A JSON number of exactly these digits: json.dumps would send a Decimal through a binary float.
+        # Written by hand to keep all digits: json.dumps takes no Decimal, and a float would round.
         body = (
             f'{{"type":"customer_message","customer_reference":{reference},'
             f'"number_of_orders":{number_text(new["number_of_orders"])},'
@@ -70,15 +70,15 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
 
 def _message(item: Mapping[str, Any], body: str, group: str, batch: str | None) -> Message:
     refused_records = int(item[REFUSED_RECORDS]) if REFUSED_RECORDS in item else None
-    # The same total with another number of refused records is another fact.
+    # The same total with a different number of refused records is a different fact.
     facts = (item["pk"], item["sk"], body, *([str(refused_records)] if refused_records else []))
-    # A group id takes 128 characters of a limited alphabet, a reference does not: so a digest stands for it.
+    # A group id has at most 128 characters of a limited alphabet; references are free text, so it is a digest.
     return Message(body, _digest(group), _digest("\n".join(facts)), batch, refused_records)
 
 
 def _json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # SQS takes all characters of XML 1.0; of the others, JSON escapes the control characters by itself.
+    # SQS accepts only characters of XML 1.0. json.dumps escapes the control characters, but not these two.
     return text.replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
 
 

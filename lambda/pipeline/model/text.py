@@ -1,27 +1,27 @@
-"""Text that others wrote, made safe to put into a sentence or on a terminal."""
+"""Escaping of text from outside, so that it is safe in a sentence or on a terminal."""
 
 from __future__ import annotations
 
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))
 _SEPARATORS = (0x2028, 0x2029)
-"""Line and paragraph separator: some programs end a line there."""
+"""Line and paragraph separator: some programs treat them as line ends."""
 _BIDIRECTIONAL = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 """Unicode Standard Annex 9, explicit directional formatting characters: they reorder the text around them."""
 _SURROGATES = range(0xD800, 0xE000)
-"""Stand for the bytes of a file name that is no UTF-8; no output takes them."""
+"""Python uses them for bytes of file names that are not valid UTF-8; they can't be encoded for output."""
 
 _SHORT = {0x09: r"\t", 0x0A: r"\n", 0x0D: r"\r"}
 ESCAPES = {
     code: _SHORT.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
     for code in (*_CONTROLS, *_SEPARATORS, *_BIDIRECTIONAL, *_SURROGATES)
 }
-"""What each character that must not be shown as it is becomes, by its code point."""
+"""The escape sequence of each character that must not be shown as it is, by code point."""
 
 
 def escape_controls(text: str) -> str:
-    r"""Write control characters and marks of direction as escapes such as `\n`, `\x1b` or `\u202e`.
+    r"""Replace control and bidirectional formatting characters by escapes such as `\n`, `\x1b` or `\u202e`.
 
-    A terminal would obey them: escape sequences recolour, move and erase, line ends forge lines of output, and marks
-    of direction show the letters of a word in another order.
+    A terminal would interpret them: escape sequences change colours, move the cursor and erase text, line ends forge
+    lines of output, and bidirectional characters show letters in another order.
     """
     return text.translate(ESCAPES)

@@ -1,1 +1,1 @@
-"""From a file's bytes to its records: what bytes and header say, one record a line, and the SQL of the cells."""
+"""From a file's bytes to its records: detect the dialect, normalize to one record per line, check cells in SQL."""

@@ -1,4 +1,4 @@
-"""What is known about a file of records before its records are read."""
+"""The description of a file that is needed to read its records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A file of one record a line, and its dialect: all that the SQL of its records needs."""
+    """A file with one record per line, and its dialect: everything that the SQL over its records needs."""
 
     kind: Kind
     name: str
@@ -33,25 +33,25 @@ class CsvFile:
     """Physical lines, counted in the bytes of the file."""
     may_repeat_header: bool = False
     is_plain: bool = False
-    """No quotes, a record a line, and each line ends in the same way: `plain` can read it."""
+    """Whether the module `plain` can read it: no quotes, one record per line, uniform line ends."""
     blank_end: int = 0
     """Empty lines at the end of the file."""
     new_line: str = r"\n"
-    """How each line ends, as DuckDB writes it."""
+    """The line end, in DuckDB's notation."""
     decimal_mark: str = "."
 
     @property
     def further_lines(self) -> int:
-        """Physical lines after the header that are not the first of their record."""
+        """Physical lines after the header that continue a record of several lines."""
         return self.records.extra - (self.header.lines - self.header.skip)
 
     @property
     def has_row_ids(self) -> bool:
-        """Tell whether the file has the optional column of row ids."""
+        """Whether the file has the optional column of row ids."""
         return ROW_ID in self.header.positions
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that are read, in the order of the table of record kinds."""
+        """The columns that are read, in the order of `KINDS`, with the row id last."""
         extra = (Column(ROW_ID),) if self.has_row_ids else ()
         return KINDS[self.kind].columns + extra

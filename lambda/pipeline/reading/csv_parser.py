@@ -1,4 +1,4 @@
-"""The only reader of received files: from bytes to a `CsvFile`, or to the reason why it can't be used."""
+"""The entry point for reading a received file: returns a `CsvFile`, or raises why the file can't be used."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def read_file(
     workdir: Path,
     max_unpacked: int | None = None,
 ) -> CsvFile:
-    """Find out how the file is to be read.
+    """Detect the dialect of a file, and normalize it to one record per line where needed.
 
     Parameters
     ----------
     workdir
-        Where the file is unpacked, and rewritten where it has not one record a line.
+        Folder for the unpacked and the normalized file.
     max_unpacked
-        Bytes that a gzip file may unpack to; None for any number.
+        Bytes that a gzip file may unpack to; None for no limit.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _is_plain(text: Text, header: Header) -> bool:
 
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
-    """Refuse the file where a record names all required columns, but not as the header does."""
+    """Refuse the file if a record names all required columns, but differs from the header."""
     required = {column.name for column in KINDS[file.kind].columns}
     grammar = Grammar(file.header.delimiter)
     connection.execute("SET preserve_insertion_order = true")
@@ -93,7 +93,7 @@ def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) 
 
 
 def _extra_before(records: RecordLines, record: int) -> int:
-    """Return how many line ends were taken out of the records before this one."""
+    """Return how many line ends were removed from the records before this one."""
     extra = 0
     if records.joins:
         with records.joins.open() as joins:
@@ -106,12 +106,12 @@ def _extra_before(records: RecordLines, record: int) -> int:
 
 
 def _decimal_mark(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
-    """Tell by the commas in a file's amounts which decimal mark it has.
+    """Derive the decimal mark of a file from the commas in its amounts.
 
     Raises
     ------
     RefusedFileError
-        The commas may be decimal marks or group thousands.
+        The commas may be decimal marks or thousands separators.
     """
     if file.header.delimiter == ",":
         return "."

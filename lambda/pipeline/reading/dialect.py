@@ -1,4 +1,4 @@
-"""What the bytes of a received file are: plain lines of text or not, and what its header says about its dialect."""
+"""Detection of a file's dialect from its bytes and its header: encoding, line ends, quotes, delimiter, columns."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.reading.grammar import Grammar
 
 BLANKS = " \t\r\n\u00a0"
-"""What is trimmed from references, numbers and header names: blank, tab, line ends and the no-break space."""
+"""Characters trimmed from references, numbers and header names: space, tab, line ends and the no-break space."""
 
 DELIMITERS = (",", ";", "\t", "|")
 
 BLOCK = 1 << 20
-"""Bytes that are looked at in one go. A file with a line end in every block has no line of two blocks or more."""
+"""Bytes that are examined at a time. If every block has a line end, no line is as long as two blocks."""
 
 MAX_LINE = 16 * BLOCK
-"""No physical line may be longer: beyond it lies no CSV of customers, orders or items."""
+"""Longest physical line in bytes; a file with a longer one is refused."""
 
 _SENTINELS = "\x1f\x1e\x1d\x1c\x1a" + "".join(map(chr, range(1, 9))) + "\x0b\x0c" + "".join(map(chr, range(14, 26)))
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
@@ -34,7 +34,7 @@ _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class RefusedFileError(Exception):
-    """The file as a whole can't be used; the text is the reason without the file's name."""
+    """The file as a whole can't be used; the text gives the reason, without the file's name."""
 
     def __init__(self, code: ErrorCode, **details: object) -> None:
         super().__init__(SENTENCES[code].format(**details))
@@ -42,27 +42,27 @@ class RefusedFileError(Exception):
         self._details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error go from one process to another."""
+        """Make the error picklable, so that it can be passed between processes."""
         return functools.partial(type(self), self.code, **self._details), ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sentinels:
-    """Control characters that the file does not use, so that they can stand for something else."""
+    """Control characters that do not occur in the file and are used as markers in the normalized file."""
 
     cell: str
-    """What DuckDB takes for the delimiter, so that it reads whole lines."""
+    """The delimiter given to DuckDB: as it never occurs, DuckDB reads whole lines."""
     newline: str
-    """Stands for a line end in a quoted cell."""
+    """Replaces a line end in a quoted cell."""
     invalid: str
-    """Begins a record with bytes that were no UTF-8."""
+    """Prefix of a record that has bytes that are not valid UTF-8."""
     bad_quoting: str
-    """Begins each line of a record over several lines whose quotes are wrong."""
+    """Prefix of each line of a record of several lines with wrong quotes."""
     doubtful_quoting: str
-    """Begins each line of a record over several lines whose quotes may be stray."""
+    """Prefix of each line of a record of several lines whose quotes may be stray."""
 
     def prefixes(self) -> tuple[str, str, str]:
-        """Return those that begin a record and are no part of it."""
+        """Return the sentinels that precede a record."""
         return self.invalid, self.bad_quoting, self.doubtful_quoting
 
 
@@ -71,53 +71,58 @@ _COUNT = len(fields(Sentinels))
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A plain, unpacked text file and what its bytes are like."""
+    """An unpacked text file and the properties of its bytes."""
 
     path: Path
     lines: int
-    """Line ends of any kind, and one more where the last line has none."""
+    """Physical lines: line ends of any kind, plus one if the last line has none."""
     has_quotes: bool
     is_regular: bool
-    """Valid UTF-8 throughout, all lines end in the same way, with LF or CRLF, and none is very long."""
+    """Whether all bytes are valid UTF-8, all lines end with LF or all with CRLF, and no line is very long."""
     has_crlf: bool
     has_long_lines: bool
-    """A line may be longer than a record may be."""
+    """Whether a line may exceed the limit for a record."""
     blank_end: int
-    """Empty lines at the end of the file, as far as they lie in its last block and follow others there."""
+    """Empty lines at the end of the file, as far as they follow other lines within its last block."""
     may_repeat_header: bool
-    """A name of the header is there more than once, so that there may be another header."""
+    """Whether a column name of the header occurs more than once, so that there may be a second header."""
     sentinels: Sentinels
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a file decides about the rest of it."""
+    """What the header says about the file: delimiter, columns and where the records begin."""
 
     delimiter: str
     names: tuple[str, ...]
     positions: dict[str, int]
-    """Cell number, from 1, of each column that is read."""
+    """Cell number, counted from 1, of each column that is read."""
     ignored: tuple[str, ...]
     skip: int
-    """Records, blank lines included, up to and with the header."""
+    """Records up to and including the header; blank lines before it count."""
     lines: int
     """Physical lines of these records."""
 
 
 def header_name(kind: Kind) -> str:
-    """Return the longest name of a required column, in lower case: what a header has and hardly any record."""
+    """Return the longest name of a required column, in lower case: it is in any header and hardly in a record."""
     return max((column.name for column in KINDS[kind].columns), key=len)
 
 
 def required_columns(kind: Kind) -> str:
-    """Name the columns a file of this kind must have, for a sentence."""
+    """Return the columns that a file of this kind must have, as text for a sentence."""
     return ", ".join(column.name for column in KINDS[kind].columns)
 
 
 def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = None) -> Text:
-    """Unpack the file where it is gzip, look at all its bytes once and refuse what is no text.
+    """Unpack the file if it is gzip, examine all its bytes once, and refuse it if it is not text.
 
-    A plain file is not copied, and nothing is held in memory beyond one block.
+    A file that is not compressed is not copied. Memory holds one block at a time.
+
+    Raises
+    ------
+    RefusedFileError
+        The file is empty, damaged, too large, or not text.
     """
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -164,7 +169,7 @@ def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
 
 
 def refuse_foreign_formats(start: bytes) -> None:
-    """Raise RefusedFileError where the first bytes of a file are those of another format."""
+    """Raise RefusedFileError if the first bytes of a file show another format (UTF-16, HTML or XML)."""
     if start.startswith(_UTF16_BOMS) or (len(start) > 3 and (start[0:4:2] == b"\0\0" or start[1:4:2] == b"\0\0")):
         raise RefusedFileError(ErrorCode.UTF16_FILE)
     if _HTML.match(start.removeprefix(codecs.BOM_UTF8)):
@@ -172,7 +177,7 @@ def refuse_foreign_formats(start: bytes) -> None:
 
 
 class Scan:
-    """Facts about a file, gathered block by block with searches that run at memory speed."""
+    """Collects the properties of a file block by block, with `bytes` methods that run at memory speed."""
 
     def __init__(self, name: str) -> None:
         self.lines = 0
@@ -190,7 +195,7 @@ class Scan:
         self._last = b""
 
     def look_at(self, block: bytes) -> None:
-        """Add the next block; raise RefusedFileError where it is binary data."""
+        """Add the next block; raise RefusedFileError if it is binary data."""
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         self.lines += self._line_ends(block)
@@ -206,7 +211,7 @@ class Scan:
         self._last = block[-len(self._name) :]
 
     def finish(self) -> None:
-        """Add what is known only at the end."""
+        """Complete the properties that are known only at the end of the file."""
         self.lines += not self._last.endswith((b"\n", b"\r"))
         self.has_crlf = self._crlf > 0
         self.is_regular = (
@@ -227,7 +232,7 @@ class Scan:
         return lf + cr - crlf
 
     def _count_names(self, block: bytes) -> None:
-        # Lower case takes ten times as long as all else here, and nearly no block needs it.
+        # Converting to lower case takes ten times as long as everything else here, and few blocks need it.
         if b"_" in self._name and b"_" not in block and b"_" not in self._last:
             return
         before = self._last[1 - len(self._name) :] if self._last else b""
@@ -244,7 +249,7 @@ class Scan:
         return True
 
     def _is_short(self, block: bytes, length: int) -> bool:
-        """Tell whether each whole piece of this length has a line end; then no line is twice as long."""
+        """Return whether each whole piece of this length has a line end; then no line is twice as long."""
         return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
 
 
@@ -266,7 +271,13 @@ def _free_sentinels(path: Path) -> Sentinels:
 
 
 def read_header(path: Path, kind: Kind) -> Header:
-    """Read the header record and decide by it which delimiter the file has and where its columns are."""
+    """Read the header, and derive the delimiter and the positions of the columns from it.
+
+    Raises
+    ------
+    RefusedFileError
+        There is no header, or a required column is missing or repeated.
+    """
     with path.open("rb") as file:
         start = file.read(BLOCK)
     blank, lines = 0, _lines(start.removeprefix(codecs.BOM_UTF8))
@@ -281,7 +292,7 @@ def read_header(path: Path, kind: Kind) -> Header:
     required = {column.name for column in KINDS[kind].columns}
     found = max(readings, key=lambda reading: len(required & set(reading.names)))
     if missing := [column.name for column in KINDS[kind].columns if column.name not in found.names]:
-        # What was found is not told: where the header is missing, it is a record, with a customer's name in it.
+        # The error does not quote the line: if the header is missing, it is a record with a customer's name.
         raise RefusedFileError(ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind))
     counts = Counter(found.names)
     read = required | {ROW_ID}
@@ -293,7 +304,7 @@ def read_header(path: Path, kind: Kind) -> Header:
 
 
 def column_names(cells: list[str]) -> tuple[str, ...]:
-    """Return cells as names of columns: trimmed, in lower case."""
+    """Return cells as column names: trimmed and in lower case."""
     return tuple(cell.strip(BLANKS).lower() for cell in cells)
 
 
@@ -305,7 +316,7 @@ class _Reading:
 
 
 def _read(delimiter: str, line: bytes, following: list[bytes]) -> _Reading:
-    """Read the header under one delimiter; names of nothing where its quotes are wrong."""
+    """Read the header with one delimiter; without names if its quotes are wrong."""
     grammar = Grammar(delimiter)
     record = [line]
     is_open = grammar.is_open_after(line, was_open=False)

@@ -1,4 +1,4 @@
-"""The form of a record, as regular expressions that Python and RE2 both read."""
+"""The grammar of a record, as regular expressions for both Python and RE2 (DuckDB)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from enum import Enum, auto
 
 
 class Quotes(Enum):
-    """What the quotes of a record are like at the end of a line."""
+    """The state of a record's quotes at the end of a line."""
 
     RIGHT = auto()
-    """The record ends here, and each quoted cell has its quotes."""
+    """The record ends here, and each quoted cell is closed."""
     OPEN = auto()
-    """A quoted cell reaches beyond the line."""
+    """A quoted cell continues on the next line."""
     WRONG = auto()
     """The record ends here, and the quotes of a cell are wrong."""
 
 
 class Grammar:
-    r"""The form of one record under a delimiter, as regular expressions that Python and RE2 both read.
+    r"""The grammar of one record for a given delimiter.
 
-    A quoted cell begins and ends with its quotes and holds a quote only doubled. An unquoted cell does not begin
-    with a quote, not even after blanks, since `"a", "b"` is more likely meant as quoted; elsewhere in it a quote is
-    an ordinary character (`5" pipe`).
+    A quoted cell begins and ends with a quote; a quote within it is doubled. An unquoted cell must not begin with a
+    quote, not even after blanks, because `"a", "b"` is probably meant as quoted. Anywhere else in an unquoted cell, a
+    quote is an ordinary character (`5" pipe`).
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -45,10 +45,10 @@ class Grammar:
         self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
 
     def has_stray_quotes(self, lines: bytes, newline: bytes, columns: int) -> bool:
-        """Tell whether quotes may be wrong or stray in lines in which `newline` stands for line ends between quotes.
+        """Return whether quotes may be wrong or stray in lines whose line ends between quotes `newline` has replaced.
 
-        True where a line is no record, or where one has a line end outside of a quoted cell, or where the first line of
-        a record has all its cells when quotes are ordinary characters.
+        True if a line is not a valid record, if a record has a line end outside a quoted cell, or if the first line of
+        a record has all cells when quotes are read as ordinary characters.
         """
         if self._lines is None or self._lines[0] != (newline, columns):
             n, d = re.escape(newline), self._delimiter
@@ -62,13 +62,13 @@ class Grammar:
         return whole.fullmatch(lines) is None or first.search(lines) is not None
 
     def is_open_after(self, line: bytes, was_open: bool) -> bool:
-        """Tell whether a quoted cell reaches beyond the end of this line."""
+        """Return whether a quoted cell is still open at the end of this line."""
         return self.quotes_after(line, was_open) is Quotes.OPEN
 
     def quotes_after(self, line: bytes, was_open: bool) -> Quotes:
-        """Tell what the quotes are like at the end of this line, which may begin within a quoted cell.
+        """Return the state of the quotes at the end of this line, which may begin within a quoted cell.
 
-        After a cell whose quotes are wrong nothing is open: the record is refused, and it ends with its line.
+        After a cell with wrong quotes nothing is open: the record is refused and ends with this line.
         """
         start = 0
         if was_open:
@@ -83,14 +83,14 @@ class Grammar:
         return Quotes.OPEN if self._open.fullmatch(line, start) else Quotes.WRONG
 
     def open_cell(self, line: bytes) -> int:
-        """Return the number, from 1, of the first cell of a line that is not complete within it."""
+        """Return the number, counted from 1, of the cell that is still open at the end of a line."""
         number, position = 1, 0
         while match := self._before.match(line, position):
             number, position = number + 1, match.end()
         return number
 
     def split(self, record: str) -> list[str] | None:
-        """Return the cells of a record without their quotes, or None where its quotes are wrong."""
+        """Return the cells of a record without their quotes, or None if its quotes are wrong."""
         cells: list[str] = []
         position = 0
         while match := self._cells.match(record, position):

@@ -1,17 +1,17 @@
--- The checks and conversions of cells. Each is tested by one SELECT over a table of examples
+-- Checks and conversions of cells. Each macro is tested by one SELECT over a table of examples
 -- (lambda/tests/unit/reading/test_macros.py).
 
--- A line that holds nothing but blanks is no record.
+-- A line of blanks only; it is not a record.
 CREATE MACRO is_blank(line) AS line IS NULL OR trim(line, ' ') = '';
 
--- The text of a cell without the quotes around it; a doubled quote stands for one.
+-- The text of a cell without the quotes around it; a doubled quote becomes one quote.
 CREATE MACRO unquoted(cell) AS
     CASE WHEN starts_with(cell, '"') THEN replace(substring(cell, 2, length(cell) - 2), '""', '"') ELSE cell END;
 
--- Blank, tab, line ends and the no-break space go from both ends.
+-- A cell without blanks, tabs, line ends and no-break spaces at both ends.
 CREATE MACRO trimmed(cell) AS trim(cell, ' ' || chr(9) || chr(13) || chr(10) || chr(160));
 
--- A whole number of 64 bits. Only digits get as far as the cast.
+-- A whole number that fits into 64 bits. The pattern comes first, since the cast would also accept other forms.
 CREATE MACRO is_integer(cell) AS
     regexp_full_match(cell, '-?[0-9]{1,18}')
     OR (regexp_full_match(cell, '-?0*[0-9]{19}') AND TRY_CAST(cell AS BIGINT) IS NOT NULL);
@@ -20,12 +20,11 @@ CREATE MACRO is_integer(cell) AS
 CREATE MACRO is_amount(cell, mark) AS
     regexp_full_match(cell, '-?[0-9]{1,14}(?:[' || mark || '][0-9]{1,4})?');
 
--- The value of what `is_amount` accepts. The cast can't round: it gets no more digits than the type holds.
+-- The value of a cell that `is_amount` accepts. The cast can't round, as the type holds all accepted digits.
 CREATE MACRO as_amount(cell, mark) AS
     CAST(CASE WHEN mark = '.' THEN cell ELSE replace(cell, mark, '.') END AS DECIMAL(18,4));
 
--- A cell as a sentence shows it: at most `length` characters; control characters, and those that change the direction
--- of text, as escapes.
+-- A cell as error messages show it: at most `length` characters; control and bidirectional characters as escapes.
 CREATE MACRO shortened(cell, length) AS
     CASE WHEN length(cell) > length THEN substring(cell, 1, length - 1) || '…' ELSE cell END;
 CREATE MACRO escaped(cell) AS
@@ -39,15 +38,15 @@ CREATE MACRO escaped(cell) AS
         ELSE cell END;
 CREATE MACRO shown(cell, length := 80) AS coalesce(escaped(shortened(cell, length)), '');
 
--- A cell that no spreadsheet takes for a formula: an apostrophe stands before the characters that begin one, and before
--- an apostrophe, so that whoever wants the text as it was read takes one leading apostrophe away.
+-- A cell that no spreadsheet interprets as a formula: an apostrophe is put before characters that begin a formula, and
+-- before an apostrophe, so that removing one leading apostrophe always restores the text.
 CREATE MACRO no_formula(cell) AS
     CASE WHEN regexp_matches(cell, '^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}'']') THEN chr(39) || cell ELSE cell END;
 
--- How to write a price that has a decimal comma where the point is the decimal mark, or any other that is none.
+-- A hint how to write an invalid amount: with a decimal point if the cell has a decimal comma, else an example.
 CREATE MACRO amount_hint(cell, mark) AS
     CASE WHEN regexp_full_match(cell, '-?[0-9]{1,14},[0-9]{1,4}')
         THEN 'use ' || replace(cell, ',', '.') ELSE 'such as 12' || mark || '50' END;
 
--- How often a single character is in a text.
+-- How often a single-byte character occurs in a text.
 CREATE MACRO count_of(text, character) AS strlen(text) - strlen(replace(text, character, ''));

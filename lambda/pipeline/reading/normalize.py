@@ -1,9 +1,9 @@
 """Rewrite a text file so that every record is one line of valid UTF-8 that ends with a line feed.
 
-Only files that are not like that already are rewritten: those with CR or mixed line ends, line ends inside quoted
-cells, bytes that are no UTF-8, or very long lines. What a line was before stays known by sentinels: for line ends
-inside a record, at the beginning of a record with invalid bytes, and at that of each line of a record over several
-lines that is refused for its quotes. Two small files tell which physical lines a record took.
+Only files that need it are rewritten: those with CR or mixed line ends, line ends inside quoted cells, bytes that are
+not valid UTF-8, or very long lines. Sentinels keep what the rewriting would lose: one replaces each line end inside a
+record; others precede a record with invalid bytes, and each line of a record of several lines that is refused for its
+quotes. Two small lists map records to the physical lines that they occupied.
 """
 
 from __future__ import annotations
@@ -21,39 +21,45 @@ from pipeline.reading.dialect import BLOCK, MAX_LINE, Header, RefusedFileError, 
 from pipeline.reading.grammar import Grammar, Quotes
 
 MAX_RECORD = 1_000_000
-"""Bytes of a record; a longer one is refused, and no more than this of it is kept."""
+"""Longest record in bytes. A longer one is refused, and only about this much of it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLines:
-    """A file with one record a line."""
+    """A file with one record per line."""
 
     path: Path
     records: int
-    """Lines of the file, blank ones and the header included."""
+    """Lines of the file, including blank lines and the header."""
     joins: Path | None = None
-    """CSV of (record, extra): up to and with the record of that number, `extra` line ends were taken out."""
+    """CSV of (record, extra): `extra` line ends were removed up to and including this record."""
     extra: int = 0
-    """Line ends that were taken out in all."""
+    """Line ends that were removed in the whole file."""
     quotes: Path | None = None
-    """CSV of (record, last, cell): the records from `record` to `last` are the lines of one that was refused for its
-    quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
+    """CSV of (record, last, cell): the records from `record` to `last` are the lines of one record that was refused for
+    its quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
     before: int = 0
-    """Records before the first line of `path`, where it holds only a part of a file."""
+    """Records before the first line of `path`, if it holds only a part of a file."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files themselves."""
+        """The files that exist."""
         return tuple(path for path in (self.path, self.joins, self.quotes) if path)
 
 
 def as_records(text: Text) -> RecordLines:
-    """Take a file as it is: each of its lines is a record."""
+    """Use a file as it is: each of its lines is a record."""
     return RecordLines(text.path, text.lines)
 
 
 def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
-    """Write the file's records to `target`, one a line, and refuse the file where a quote is never closed."""
+    """Write the file's records to `target`, one per line.
+
+    Raises
+    ------
+    RefusedFileError
+        A line is too long, or a quote is never closed.
+    """
     joins, quotes = target.with_suffix(".joins.csv"), target.with_suffix(".quotes.csv")
     with target.open("wb") as lines, joins.open("w") as joined, quotes.open("w") as refused:
         writer = _Writer(lines, joined, refused, text, header)
@@ -73,7 +79,7 @@ def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """Cut the file into blocks of whole lines, each ended by a line feed, without a byte order mark."""
+    """Yield blocks of whole lines, each ended by a line feed, without the byte order mark."""
     rest = b""
     number = 1
     with path.open("rb", buffering=0) as file:
@@ -100,10 +106,10 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 class _Writer:
-    """Puts records together from physical lines and writes each as one line.
+    """Assembles records from physical lines and writes each as one line.
 
-    A record over several lines is refused line by line where its quotes are wrong, and where they may be stray: where
-    each of its lines has the header's number of cells when quotes are ordinary characters.
+    A record of several lines is refused line by line if its quotes are wrong, or if they may be stray: each of its
+    lines has the header's number of cells when quotes are read as ordinary characters.
     """
 
     def __init__(self, target: IO[bytes], joined: IO[str], refused: IO[str], text: Text, header: Header) -> None:
@@ -118,13 +124,13 @@ class _Writer:
         self._invalid = text.sentinels.invalid.encode()
         self._ready: list[bytes] = []
         self._held = b""
-        """The beginning of a record that goes on in the next block, where the lines before it were written at once."""
+        """The start of a record that continues in the next block; the lines before it are written already."""
         self._open = _OpenRecord()
         self.records = 0
         self.extra = 0
 
     def write(self, block: bytes) -> None:
-        """Add whole lines. A block without anything special is passed on as it is."""
+        """Add whole lines. A block that needs no change is written as it is."""
         if (
             not self._open.lines
             and not self._held
@@ -143,16 +149,16 @@ class _Writer:
         self._write_lines(block)
 
     def _write_quoted(self, block: bytes) -> bool:
-        """Write lines with quotes where none of these can be wrong; False where they must be looked at one by one.
+        """Write lines with quotes if none can be wrong; return False if they must be examined one by one.
 
-        Of the text between two quotes every second is within a cell, so a line end in it ends no record.
+        When a block is split at its quotes, every second piece is inside a quoted cell, so its line ends end no record.
         """
         newline = self._newline
         texts = block.split(b'"')
         texts[1::2] = [text.replace(b"\n", newline) if b"\n" in text else text for text in texts[1::2]]
         joined, held = b'"'.join(texts), b""
         if len(texts) % 2 == 0:
-            # The last record goes on in the next block.
+            # The last record continues in the next block.
             end = joined.rfind(b"\n") + 1
             joined, held = joined[:end], joined[end:].replace(newline, b"\n")
         lines = joined.split(b"\n")
@@ -187,7 +193,7 @@ class _Writer:
         self._flush()
 
     def finish(self) -> None:
-        """Refuse the file where its last record is still open."""
+        """Write what is left, and refuse the file if its last record is still open."""
         if self._held:
             held, self._held = self._held, b""
             self._write_lines(held)
@@ -215,7 +221,7 @@ class _Writer:
         self._open = _OpenRecord()
 
     def _refuse_lines(self, sentinel: str) -> None:
-        """Let each line be a record of its own that begins with the sentinel."""
+        """Write each line as a record of its own, prefixed by the sentinel."""
         first, last = self.records + 1, self.records + self._open.lines
         self._refused.write(f"{first},{last},{self._grammar.open_cell(self._open.beginning[0])}\n")
         prefix = sentinel.encode()
@@ -227,7 +233,7 @@ class _Writer:
 
     def _clean(self, line: bytes, prefix: bytes = b"") -> bytes:
         if len(line) > MAX_RECORD:
-            # Still longer than allowed, so that it is refused as too long.
+            # The shortened line is still over the limit, so that it is refused as too long.
             line = _cut(line, MAX_RECORD + 8)
         if line.isascii() or _is_utf8(line):
             return prefix + line
@@ -235,14 +241,14 @@ class _Writer:
 
 
 class _OpenRecord:
-    """The lines of a record that is not complete: no more than its beginning in memory, the rest in a file."""
+    """The lines of an incomplete record: its beginning in memory, the rest in a temporary file."""
 
     def __init__(self) -> None:
         self.beginning: list[bytes] = []
-        """The lines up to one that goes beyond the length that a record may have."""
+        """The lines up to the one that exceeds the limit for a record."""
         self.lines = 0
         self.is_doubtful = True
-        """Each line so far has the header's number of cells when quotes are ordinary characters."""
+        """Whether each line so far has the header's number of cells when quotes are read as ordinary characters."""
         self._bytes = 0
         self._rest: IO[bytes] | None = None
 
@@ -269,7 +275,7 @@ class _OpenRecord:
 
 
 def _cut(data: bytes, length: int) -> bytes:
-    """Shorten to about `length` bytes, and not within a character."""
+    """Shorten to about `length` bytes, but not within a UTF-8 character."""
     for end in range(length, length - 4, -1):
         if data[end : end + 1] < b"\x80" or data[end : end + 1] >= b"\xc0":
             return data[:end]

@@ -1,8 +1,8 @@
-"""The fast way through a plain file: DuckDB's own CSV reader, short regular expressions on single cells.
+"""The fast path for a plain file: DuckDB's own CSV reader, and short regular expressions on single cells.
 
-A file is plain where no quote is in it and every line ends in the same way, LF or CRLF: then a line is a record, and
-each delimiter ends a cell. DuckDB's reader stops at a line with another number of cells than the header has, and passes
-blank ones over: where it does either, but for blank lines at the end, the file is read by line instead.
+A file is plain if it has no quotes and all lines end in the same way, LF or CRLF: then each line is a record, and each
+delimiter ends a cell. DuckDB's reader stops at a line whose number of cells differs from the header's, and skips blank
+lines. If it does either (except for blank lines at the end of the file), the file is read by line instead.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 from pipeline.reading.steps import AMOUNT, PLAIN_REFERENCE, SHORT_INTEGER, amount_form
 
 NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
-"""Condition on a reference to a parent that has blanks around it: `plain_records_sql` leaves it as it is."""
+"""Condition for a reference to a parent with blanks around it, which `plain_records_sql` does not trim."""
 
 
 def plain_records_sql(file: CsvFile) -> str:
     """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
 
-    A reference to a parent may have blanks around it that the rules trim (`NEEDS_TRIMMING`), and where it is empty
-    or too long, that is not seen here: no accepted record has such a reference.
+    References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked for being empty or too long. No accepted
+    record has such a reference, so they are found as records without a parent and then read again by line.
     """
     return query([_cells_step(file), _columns_step(file), _judged_step(file)])
 
 
 def _cells_step(file: CsvFile) -> Step:
-    """Name the cells, as they stand in the file; an empty one is no NULL."""
+    """Name the cells as they are in the file; an empty cell is an empty string, not NULL."""
     columns = ", ".join(f"'{position}': 'VARCHAR'" for position in range(1, len(file.header.names) + 1))
     cells = ", ".join(f'"{file.header.positions[column.name]}" AS {quoted(column.name)}' for column in file.columns)
     return Step(
@@ -42,7 +42,7 @@ def _cells_step(file: CsvFile) -> Step:
 
 
 def _columns_step(file: CsvFile) -> Step:
-    """Add is_clean: the cells need no trimming and are valid, but for a reference to a parent."""
+    """Add is_clean: all cells are valid and need no trimming, apart from a reference to a parent."""
     forms = " AND ".join(filter(None, (_clean_form(file, column) for column in file.columns)))
     columns = ", ".join(
         name

@@ -1,4 +1,4 @@
-"""The rules for a record by itself, in the order in which they are checked: the first that it breaks is its error."""
+"""The rules for a single record, in the order in which they are checked: the first broken one is its error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import literal, quoted
 
 MAX_REFERENCE = 1024
-"""Bytes of a reference: with the prefix before it, it must fit a table key of 2,048 bytes."""
+"""Longest reference in bytes: with its prefix it must fit into a partition key (DynamoDB quota: 2,048 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a record must not be: `broken` is a condition on the step `columns`, `column` the cell that it is about."""
+    """A rule: `broken` is the SQL condition on the step `columns` that violates it, `column` the cell concerned."""
 
     code: ErrorCode
     broken: str
@@ -26,13 +26,16 @@ class Rule:
 
 
 def rules(file: CsvFile) -> tuple[Rule, ...]:
-    """Return the rules for the records of a file, first those for the record as a whole."""
+    """Return the rules for the records of a file; those for the record as a whole come first."""
     of_cells = (rule for column in KINDS[file.kind].columns for rule in _column_rules(column, file.decimal_mark))
     return (*_record_rules(file), *of_cells)
 
 
 def has_all_cells(code: str = "code") -> str:
-    """Return the condition that a record with this error has the header's cells, and values in them."""
+    """Return the SQL condition that is true for a record without error, or with one of a rule after `repeated_header`.
+
+    A record that passes these rules has every cell of the header.
+    """
     return f"({code} IS NULL OR {code} > '{ErrorCode.REPEATED_HEADER}'::error_code)"
 
 

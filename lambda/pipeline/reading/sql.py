@@ -1,4 +1,4 @@
-"""DuckDB: opening a database, asking a question, queries of named steps, names and strings in SQL."""
+"""Helpers for DuckDB: open a database, build queries from named steps, quote names and strings."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Step:
 
 
 def query(steps: Sequence[Step], select: str = "*", is_standard: bool = False) -> str:
-    """Put steps together into one query of the last one's rows; each can also be run and looked at alone.
+    """Combine steps into one query (a CTE per step) that selects the rows of the last one.
 
-    With `is_standard` other engines take it too; without, DuckDB is told to keep no step in memory.
+    With `is_standard` the query is standard SQL, which Spark runs too. Otherwise the steps are marked NOT MATERIALIZED,
+    so that DuckDB keeps none of them in memory.
     """
     inlined = "" if is_standard else "NOT MATERIALIZED "
     ctes = ",\n".join(f"{step.name} AS {inlined}({step.sql})" for step in steps)
@@ -32,7 +33,7 @@ def query(steps: Sequence[Step], select: str = "*", is_standard: bool = False) -
 
 
 def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBPyConnection:
-    """Open a database in memory that spills to `workdir` and writes nowhere else, with our macros and types."""
+    """Open an in-memory database with our macros and types; it writes nowhere but to `workdir`, where it spills."""
     connection = duckdb.connect(
         ":memory:",
         config={
@@ -44,8 +45,8 @@ def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBP
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "preserve_insertion_order": "false",
-            # DuckDB takes every CSV file for a small one and would keep it in memory: joins stay as they are written,
-            # files on the left and streamed, what they are joined with on the right.
+            # DuckDB assumes that every CSV file is small and would build its hash tables from it. So joins stay as
+            # they are written: the file on the left is streamed, the right side is held in memory.
             "disabled_optimizers": "join_order,build_side_probe_side",
         },
     )
@@ -54,28 +55,28 @@ def open_database(workdir: Path, memory_mb: int, threads: int) -> duckdb.DuckDBP
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the macros of `macros.sql` and the type `error_code`, which sorts codes in the order of their rules."""
+    """Create the macros of `macros.sql` and the ENUM `error_code`, which sorts codes in the order of their rules."""
     codes = ", ".join(literal(code) for code in RECORD_CODES)
     connection.execute(f"CREATE TYPE error_code AS ENUM ({codes})")
     connection.execute((resources.files(__package__) / "macros.sql").read_text(encoding="utf-8"))
 
 
 def ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
-    """Ask a question whose answer is one row with one boolean."""
+    """Run a query whose result is one row with one boolean."""
     row = connection.execute(question).fetchone()
     return bool(row and row[0])
 
 
 def quoted(name: str) -> str:
-    """Write an identifier of SQL."""
+    """Return a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def file_literal(path: Path) -> str:
-    """Write the name of one file for a reader of DuckDB, which would take some characters of it for wildcards."""
+    """Return a path as an SQL string for DuckDB's file readers, with glob characters escaped."""
     return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))
 
 
 def literal(text: str) -> str:
-    """Write a string of SQL; DuckDB knows no escapes within it but the doubled quote."""
+    """Return a text as an SQL string; the only escape in it is the doubled quote."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,8 +1,8 @@
 """The SQL of a file's records, step by step: lines → cells → columns → judged.
 
-DuckDB reads whole lines, one record each; the steps split them into cells and check the cells by the table of record
-kinds. So a record's number is its line, its text is at hand when it is refused, and nothing depends on how a CSV
-reader recovers from a bad record.
+DuckDB reads whole lines, one record each. The steps split them into cells and check the cells against `KINDS`. So a
+record's number follows from its line, its text is available when it is refused, and nothing depends on how a CSV reader
+recovers from a bad record.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AMOUNT = "DECIMAL(18,4)"
 
 _WORD = "[0-9A-Za-z]"
 MAX_COLUMNS = 200
-"""With more of them the form of a clean record would become too large an expression."""
+"""Columns up to which a regular expression describes a clean record; with more it would be too large."""
 _NOTHING = r"[^\x00-\x{10FFFF}]"
 PLAIN_REFERENCE = f"{_WORD}(?:[-_.:/ 0-9A-Za-z]*{_WORD})?"
 SHORT_INTEGER = "-?[0-9]{1,18}"
@@ -30,21 +30,21 @@ SHORT_INTEGER = "-?[0-9]{1,18}"
 def records_sql(file: CsvFile, lines: str | None = None) -> str:
     """Select the records of a file: line, the cells by name, cell_count, amount, code, is_blank, is_good.
 
-    `lines` is a relation of (record, line) to take instead of all lines of the file; `record` is then passed on.
+    `lines` is a relation of (record, line) to read instead of all lines of the file; then `record` is kept.
     """
     return query([lines_step(file, lines), cells_step(file), columns_step(file), judged_step(file)])
 
 
 def lines_step(file: CsvFile, lines: str | None = None) -> Step:
-    """(record, line): each line is one record. It has a number only where `lines` brings one."""
+    """Return (record, line): each line is one record. `record` is NULL unless `lines` has it."""
     return Step("lines", f"SELECT record, line FROM {lines or f'(SELECT NULL AS record, line FROM {scan(file)})'}")
 
 
 def cells_step(file: CsvFile) -> Step:
-    """(record, line, is_clean, cell_count, cells): as they stand in the line, those of a clean record without quotes.
+    """Return (record, line, is_clean, cell_count, cells); cells keep their quotes unless the record is clean.
 
-    A clean record is certainly good, and its cells need no trimming: nearly all are such. Whatever does not have this
-    form is checked rule by rule.
+    One regular expression recognises a clean record: it breaks no rule, and its cells need no trimming. Nearly all
+    records are clean; the others are checked rule by rule.
     """
     delimiter = literal(file.header.delimiter)
     cells, delimiters = f"string_split(line, {delimiter})", "line"
@@ -57,7 +57,7 @@ def cells_step(file: CsvFile) -> Step:
             ELSE regexp_extract_all(line || {delimiter}, {cell}, 1) END"""
         delimiters = f"regexp_replace(line, {literal(f'(^|{d}){grammar.quoted}')}, '\\1', 'g')"
     names = len(file.header.names)
-    # A line with too many cells is not split: a million cells take a hundred times the memory of their line.
+    # A line with too many cells is not split: a list of a million cells takes a hundred times the memory of its line.
     return Step(
         "cells",
         f"""SELECT *, CASE WHEN cell_count <= {names} THEN {cells} END AS cells
@@ -67,11 +67,11 @@ def cells_step(file: CsvFile) -> Step:
 
 
 def columns_step(file: CsvFile) -> Step:
-    """(record, line, is_clean, cell_count, the cells by name): without quotes, and trimmed but for free text.
+    """Return (record, line, is_clean, cell_count, the cells by name), without quotes; all but free text is trimmed.
 
-    Where the header may come again, also is_header.
+    If there may be a second header, is_header is added.
     """
-    # CASE evaluates row by row only what is needed: nothing but the cell where the record is clean.
+    # CASE evaluates ELSE only for the rows that need it, so clean records cost nothing more.
     columns = ", ".join(
         f"CASE WHEN is_clean THEN {_cell(file, column)} ELSE {_text(file, column)} END AS {quoted(column.name)}"
         for column in file.columns
@@ -82,9 +82,9 @@ def columns_step(file: CsvFile) -> Step:
 
 
 def judged_step(file: CsvFile) -> Step:
-    """All of the columns, and amount (NULL where it is not valid), code (of the first rule broken), is_blank, is_good.
+    """Add amount (NULL if not valid), code (of the first broken rule), is_blank and is_good.
 
-    A record that is not whole has no amount: its cells have no certain names.
+    A record with a wrong number of cells has no amount, as it is unknown which cell belongs to which column.
     """
     broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in rules(file))
     return Step(
@@ -97,16 +97,16 @@ def judged_step(file: CsvFile) -> Step:
 
 
 def numbered_lines(file: CsvFile) -> str:
-    """Select (record, line): the lines with their numbers. Needs the file read in order, so by one thread."""
+    """Select (record, line): the lines with their numbers. Requires `preserve_insertion_order`, so one thread."""
     return f"(SELECT row_number() OVER () + {file.records.before + file.header.skip} AS record, line FROM {scan(file)})"
 
 
 def broken_column(file: CsvFile) -> str:
-    """Return the SQL of the column that a record's error is about, NULL where it is about the record as a whole."""
+    """Return the SQL of the name of the column that an error concerns; NULL if it concerns the whole record."""
     found = rules(file)
     codes = [rule.code for rule in found]
     cases = [
-        # Several columns can break a rule of the same name: then the condition tells which was the first.
+        # Several columns can have a rule with the same code: then the condition finds the first that is broken.
         f"WHEN code = '{rule.code}'::error_code {f'AND {rule.broken}' if codes.count(rule.code) > 1 else ''} "
         f"THEN {literal(rule.column)}"
         for rule in found
@@ -116,9 +116,9 @@ def broken_column(file: CsvFile) -> str:
 
 
 def commas_in_amounts(file: CsvFile) -> str:
-    """Ask for an amount with a comma, NULL where there is none, and whether any comma must be a decimal mark.
+    """Select an amount with a comma (NULL if there is none), and whether any comma must be a decimal mark.
 
-    It must be where not exactly three digits follow it: three may as well be a group of thousands.
+    A comma must be a decimal mark unless exactly three digits follow it: then it may separate thousands.
     """
     amounts = [quoted(column.name) for column in file.columns if column.type is ColumnType.AMOUNT]
     rows = " UNION ALL ".join(
@@ -132,7 +132,7 @@ def commas_in_amounts(file: CsvFile) -> str:
 
 
 def lines_with(file: CsvFile, names: Iterable[str]) -> str:
-    """Select (record, line) of the records that hold all these names, in any case, but those with wrong quotes."""
+    """Select (record, line) of the records that contain all `names` (in any case), except those with wrong quotes."""
     conditions = [f"contains(lower(line), {literal(name)})" for name in sorted(names)]
     conditions += [f"NOT starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes()]
     return f"""SELECT record, line FROM {numbered_lines(file)}
@@ -140,15 +140,15 @@ def lines_with(file: CsvFile, names: Iterable[str]) -> str:
 
 
 def has_broken_quotes(file: CsvFile) -> str:
-    """Ask whether any line is not a whole record by itself."""
+    """Return the query whether any line with quotes is not a complete record."""
     record = literal(Grammar(file.header.delimiter).record)
     return f"""SELECT EXISTS (SELECT 1 FROM {scan(file)}
         WHERE contains(line, '"') AND NOT regexp_full_match(line, {record}))"""
 
 
 def scan(file: CsvFile) -> str:
-    """Read whole lines: quote, escape and comment are switched off, and the delimiter does not occur in the file."""
-    # By default a buffer is 16 times the longest line, which is more memory than reading by line needs.
+    """Read whole lines: quote, escape and comment are disabled, and the delimiter does not occur in the file."""
+    # By default the buffer is 16 times the longest line, which is more than reading by line needs.
     return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
         skip = {file.header.skip}, columns = {{'line': 'VARCHAR'}}, delim = {literal(file.sentinels.cell)},
         quote = '', escape = '', comment = '', new_line = '{file.new_line}', compression = 'none',
@@ -163,7 +163,7 @@ def _is_clean(file: CsvFile) -> str:
 
 
 def _is_header(file: CsvFile) -> str:
-    """Return the SQL condition that a record names the columns as the header does."""
+    """Return the SQL condition that a record repeats the header."""
     names = ", ".join(literal(name) for name in file.header.names)
     cells = f"list_transform(cells, lambda cell: lower(trimmed({_plain_text(file, 'cell')})))"
     return f"""CASE WHEN NOT is_clean AND cell_count = {len(file.header.names)}
