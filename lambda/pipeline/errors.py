@@ -1,22 +1,22 @@
-"""Every failure the pipeline can name: permanent ones need a person or a new file, retryable ones need time.
+"""The exceptions of the pipeline: permanent ones need a person or a new file, retryable ones only need time.
 
-Step Functions sees the class name of what a function raises as the error's name, so the state machine's Retry
-and Catch rules refer to the names below.
+Step Functions uses the class name of an exception as the error name, so the Retry and Catch rules of the state machine
+refer to the names below.
 """
 
 from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """Base of all failures that the pipeline raises itself."""
+    """Base class of the exceptions that the pipeline raises."""
 
 
 class PermanentError(PipelineError):
-    """Trying again with the same input cannot help."""
+    """A retry with the same input would fail again."""
 
 
 class RetryableError(PipelineError):
-    """The same call may well succeed later."""
+    """A retry may succeed."""
 
 
 class SettingsError(PermanentError):
@@ -24,15 +24,15 @@ class SettingsError(PermanentError):
 
 
 class EventError(PermanentError):
-    """The event has a form that this function does not know."""
+    """The event does not have the expected form."""
 
 
 class ReconciliationError(PermanentError):
-    """What was read does not equal what was counted plus what was refused."""
+    """The reconciliation failed: read does not equal counted plus refused."""
 
 
 class SourceChangedError(PermanentError):
-    """A file of the set is gone or is no longer the version that made the set complete."""
+    """A file of the set is gone or was replaced by another version."""
 
 
 class SupersededError(PermanentError):
@@ -44,19 +44,19 @@ class BatchBusyError(RetryableError):
 
 
 class ThrottledError(RetryableError):
-    """A service accepted only a part of the work within the time that was left."""
+    """A service did not accept all requests in time."""
 
 
 class LedgerConflictError(RetryableError):
-    """Other writers changed the ledger entry at each attempt to update it."""
+    """The ledger entry was changed concurrently at each attempt to update it."""
 
 
 class PreviousVersionLostError(PermanentError):
-    """The list of customers that an earlier version of the batch delivered is gone."""
+    """The list of customers that an earlier version of the batch has delivered is missing."""
 
 
 class ResourceLimitError(PermanentError):
-    """The files need more memory or disk than the function has; the files themselves may be valid."""
+    """The files need more memory or disk than the function has; the files may be valid."""
 
 
 class MemoryLimitError(ResourceLimitError):
@@ -64,4 +64,4 @@ class MemoryLimitError(ResourceLimitError):
 
 
 class DiskFullError(ResourceLimitError):
-    """The files need more disk than there is."""
+    """The files need more disk space than there is."""

@@ -1,4 +1,4 @@
-"""The events that `intake` receives: the objects that they name, whichever service delivers them."""
+"""Parsing of the events that `intake` receives, whichever service delivers them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.model.text import escape_controls
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """An object that was stored; `key` is decoded, `etag` has no quotes."""
+    """A stored object; `key` is decoded, `etag` has no quotes."""
 
     bucket: str
     key: str
@@ -27,15 +27,14 @@ class ObjectCreated:
 
     @property
     def is_folder(self) -> bool:
-        """Consoles store an empty object with a trailing slash to show a folder."""
+        """Whether it is the empty object with a trailing slash that consoles create for a folder."""
         return self.key.endswith("/")
 
 
 def objects_created(event: Mapping[str, Any]) -> list[ObjectCreated]:
-    """List the objects that an S3 or EventBridge event names as created.
+    """Return the objects that an S3 or EventBridge event reports as created.
 
-    The list is empty for the test message that S3 sends when notifications are set up, and for events that are no
-    creations.
+    The list is empty for the test message that S3 sends when notifications are set up, and for other kinds of events.
 
     Raises
     ------
@@ -59,7 +58,7 @@ def _is_creation(record: Mapping[str, Any]) -> bool:
 
 
 def _from_s3(notice: Mapping[str, Any]) -> ObjectCreated:
-    # Notifications carry keys URL-encoded with + for a blank (S3 user guide, event message structure).
+    # Keys in notifications are URL-encoded, with + for a space (S3 user guide, event message structure).
     key = unquote_plus(notice["object"]["key"])
     return ObjectCreated(notice["bucket"]["name"], key, notice["object"].get("eTag", ""))
 
@@ -68,14 +67,14 @@ def _from_event_bridge(event: Mapping[str, Any]) -> list[ObjectCreated]:
     if event["detail-type"] != "Object Created":
         return []
     detail = event["detail"]
-    # EventBridge carries keys as they are: decoding them would turn a plus sign into a blank.
+    # Keys in EventBridge events are not encoded; decoding them would turn a plus sign into a space.
     return [ObjectCreated(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("etag", ""))]
 
 
 def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
-    """Return the batch that a scheduled event asks to check: the one whose files are due by now.
+    """Return the batch that a scheduled event checks: the one whose files are due; None for other events.
 
-    None where the event is no scheduled one. `due_days` counts from the batch's day to the day of the check, in UTC.
+    `due_days` is the number of days from the batch's day to the day of the check, in UTC.
 
     Raises
     ------
@@ -92,7 +91,7 @@ def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
 
 
 def is_from_queue(event: Mapping[str, Any]) -> bool:
-    """Return whether an event carries messages of an SQS queue."""
+    """Return whether an event contains messages of an SQS queue."""
     records = event.get("Records")
     return bool(
         isinstance(records, list)
@@ -108,7 +107,7 @@ def parse_body(body: str) -> Mapping[str, Any]:
     Raises
     ------
     EventError
-        It is no JSON object.
+        The body is not a JSON object.
     """
     try:
         event = json.loads(body)
@@ -120,9 +119,9 @@ def parse_body(body: str) -> Mapping[str, Any]:
 
 
 def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
-    """Make the error item for an object under `incoming/` whose name is no batch file's.
+    """Return the error item for an object under `incoming/` whose name is not that of a batch file.
 
-    The same object gives the same item, so it is reported once however often its event comes.
+    The same object always gives the same item, so a repeated event does not report it again.
     """
     name = found.key.removeprefix(INCOMING_PREFIX)
     digest = hashlib.sha256(f"{found.key}\n{found.etag}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -139,7 +138,7 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
 
 
 def missing_file_error(batch: str, kind: Kind) -> dict[str, Any]:
-    """Make the error item for a file that is due and missing; the run of the complete set deletes it."""
+    """Return the error item for a file that is due and missing; the run of the complete set deletes the item."""
     name = f"{kind.value}_{batch}.csv"
     return notice_item(
         batch,

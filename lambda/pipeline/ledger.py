@@ -1,9 +1,8 @@
-"""The ledger entry of a batch and everything that may happen to it.
+"""The ledger entry of a batch, and the functions that change it.
 
-There is one entry for each batch, and it serialises the batch's versions: `execution` names the current run (that of
-the newest set of files), `holder` the run that may write results. A new run waits until there is no holder, and a run
-that is no longer the current one stops. All functions are pure; `aws.dynamodb.update_ledger` applies them under
-optimistic locking.
+There is one entry per batch, which serialises the batch's versions. `execution` is the current run (the one of the
+newest set of files), `holder` the run that may write results. A new run waits until there is no holder, and a run that
+is no longer current stops. All functions are pure; `Table.update_ledger` applies them with optimistic locking.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ HISTORY_LENGTH = 50
 
 
 class BatchState(StrEnum):
-    """Where a batch stands."""
+    """The state of a batch."""
 
     WAITING = "WAITING"
-    """Not all three files are there."""
+    """Not all three files have arrived."""
     QUEUED = "QUEUED"
     """The set is complete and its run is about to start."""
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     HELD = "HELD"
-    """Too many records were refused: the errors were sent, the results wait for an operator or a correction."""
+    """Too many records were refused: errors were sent, results wait for a release by the operator or a correction."""
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
-    """Of a single run only: a newer set took over before it ended."""
+    """Used for a run only, never for a batch: a newer set took over before the run ended."""
 
 
 CLOSED = frozenset({BatchState.COMPLETED, BatchState.HELD, BatchState.FAILED})
@@ -43,10 +42,10 @@ CLOSED = frozenset({BatchState.COMPLETED, BatchState.HELD, BatchState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class SourceObject:
-    """One partner file exactly as it was when its set was complete.
+    """One exact version of a partner's file.
 
-    `version_id` is None in a bucket without versioning; then the ETag alone guards the read. `size` is in bytes,
-    `last_modified` an ISO 8601 time in UTC. `unknown` holds what a newer release added in the ledger.
+    `version_id` is None in a bucket without versioning; then only the ETag identifies the version. `size` is in bytes,
+    `last_modified` an ISO 8601 time in UTC. `unknown` holds fields that a newer release has written.
     """
 
     key: str
@@ -57,7 +56,7 @@ class SourceObject:
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the form in which the state machine carries it."""
+        """Return plain JSON values, as in the state machine's input."""
         return {
             "key": self.key,
             "etag": self.etag,
@@ -68,7 +67,7 @@ class SourceObject:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
-        """Inverse of `as_dict`."""
+        """Create the object from the values that `as_dict` returns."""
         unknown = dict(fields)
         return cls(
             unknown.pop("key"),
@@ -85,14 +84,14 @@ FileSet = Mapping[Kind, SourceObject]
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is known about one batch. Times are ISO 8601 in UTC.
+    """The state of one batch. Times are ISO 8601 in UTC.
 
-    `attempts` counts the runs of each version, `delivered` names the versions whose results may stand in the table,
-    `released` the version whose results an operator accepted however many of its records were refused,
-    `quiet_until` is when no writer of a failed run can still be at work, `revision` counts the changes.
+    `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
+    `released` the version that an operator released in spite of its refused records. After `quiet_until` no writer of a
+    failed run can still be running. `revision` is the number of changes, for optimistic locking.
 
-    Releases of different age read and write the same entry. Every field but `batch` has a default, which an entry
-    of an older release takes; `unknown` holds the attributes that a newer release added, and they are written back.
+    Older and newer releases read and write the same entry. Every field except `batch` has a default, for entries that
+    an older release wrote. `unknown` holds attributes that a newer release wrote, so that they are written back.
     """
 
     batch: str
@@ -121,7 +120,7 @@ class Ledger:
         return [kind for kind in Kind if kind not in self.files]
 
     def as_item(self) -> dict[str, Any]:
-        """Return the attributes of the table item, without its keys, as plain values."""
+        """Return the attributes of the table item as plain values, without the table's keys."""
         return {
             **self.unknown,
             "batch": self.batch,
@@ -146,12 +145,12 @@ class Ledger:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Ledger:
-        """Inverse of `as_item`; the keys of the table are ignored.
+        """Create the entry from the attributes that `as_item` returns; the table's keys are ignored.
 
         Raises
         ------
         RetryableError
-            The entry has a state or a kind of file that only a newer release knows: nothing may be changed here.
+            The entry has a state or kind of file that only a newer release knows, so this release must not change it.
         """
         known = {field.name for field in fields(cls)} - {"unknown"}
         try:
@@ -177,44 +176,44 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "history": tuple,
     "revision": int,
 }
-"""How a field is read from a table item, which has numbers as Decimal; those not named are taken as they are."""
+"""Converts fields of a table item, which has numbers as Decimal; all other fields are used as they are."""
 
 
 def set_version(files: FileSet) -> str:
-    """Name a complete set by the content of its files: a digest of the three ETags, 16 hexadecimal digits."""
+    """Return the version of a complete set: a digest of the three ETags, 16 hexadecimal digits."""
     etags = "\n".join(files[kind].etag for kind in Kind)
     return hashlib.sha256(etags.encode()).hexdigest()[:16]
 
 
 def set_time(files: FileSet) -> str:
-    """When the youngest file of a set was stored."""
+    """Return when the newest file of a set was stored."""
     return max((source.last_modified for source in files.values()), default="")
 
 
 def has_same_content(files: FileSet, others: FileSet) -> bool:
-    """Tell whether two sets hold the same bytes, wherever and since when they are stored."""
+    """Return whether two sets have the same content, by their ETags."""
     return {kind: source.etag for kind, source in files.items()} == {
         kind: source.etag for kind, source in others.items()
     }
 
 
 def observe(ledger: Ledger, files: FileSet) -> Ledger:
-    """Note which files of an incomplete set are there; a batch that once was complete keeps its last set."""
+    """Record the files of an incomplete set; a batch whose set was complete before keeps that set."""
     if ledger.state is not BatchState.WAITING or has_same_content(ledger.files, files):
         return ledger
     return replace(ledger, files=files)
 
 
 def locate(ledger: Ledger, files: FileSet) -> Ledger:
-    """Note where the current set lies now, if `files` hold its content: it may have been sent again since."""
+    """Record the current object versions of the set if `files` have its content; it may have been sent again."""
     return replace(ledger, files=files) if has_same_content(ledger.files, files) else ledger
 
 
 def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
-    """Make a complete set the current one of its batch.
+    """Make a complete set the current one of its batch, and queue its run.
 
-    A newer set than `files` stays. The caller looks at the bucket again afterwards, so the newest set is claimed in the
-    end. The same files sent again are no change, however often: `locate` finds them where they are needed.
+    A set that is newer than `files` is kept. The caller lists the bucket again afterwards, so the newest set is claimed
+    in the end. If the same files are sent again, nothing changes; `locate` updates their object versions where needed.
     """
     version = set_version(files)
     if ledger.state is not BatchState.WAITING:
@@ -226,17 +225,14 @@ def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
 
 
 def replay(ledger: Ledger, now: datetime) -> Ledger:
-    """Queue the current set once more, as a new run.
-
-    A run that is queued or running is left alone: it will do the same.
-    """
+    """Queue the current set again, as a new run; no change if a run is queued or running already."""
     if ledger.version is None or ledger.state in (BatchState.QUEUED, BatchState.RUNNING):
         return ledger
     return _queue(ledger, ledger.version, ledger.files, now)
 
 
 def rename(ledger: Ledger, execution: str, now: datetime) -> Ledger:
-    """Give the run that waits under the name `execution` the next name; it may have been another's."""
+    """Give the queued run `execution` the next name, because the name was used before the batch was purged."""
     if ledger.version is None or ledger.state is not BatchState.QUEUED or ledger.execution != execution:
         return ledger
     return _queue(ledger, ledger.version, ledger.files, now)
@@ -296,7 +292,7 @@ def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
 
 
 def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True) -> Ledger:
-    """Note that the run is about to write `chunks` chunks of its version into the table, with `results` or errors only.
+    """Record that the run is about to write `chunks` chunks into the table, with `results` or with errors only.
 
     Raises
     ------
@@ -309,9 +305,9 @@ def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True
 
 
 def release(ledger: Ledger, version: str, now: datetime) -> Ledger:
-    """Accept the results of a held set of files: queue it once more, as a run that is not held again.
+    """Release a held set of files: queue it again, as a run that is not held.
 
-    A batch that is not HELD, or whose set is another than `version`, is left alone.
+    No change if the batch is not HELD, or if its current version is not `version`.
     """
     if ledger.state is not BatchState.HELD or ledger.version != version:
         return ledger
@@ -319,7 +315,7 @@ def release(ledger: Ledger, version: str, now: datetime) -> Ledger:
 
 
 def revoke(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
-    """End the hold of a run that ended without closing; its writers may be at work until `quiet_until`."""
+    """Remove a run as the holder of the batch; its writers may be running until `quiet_until`."""
     if ledger.holder != execution:
         return ledger
     return replace(ledger, holder=None, quiet_until=_iso(quiet_until))
@@ -335,9 +331,9 @@ def finish(
     cause: str | None = None,
     quiet: timedelta = timedelta(0),
 ) -> Ledger:
-    """Close a run; safe to repeat.
+    """Close a run; idempotent.
 
-    A superseded run only ends its hold. `quiet` is for how long writers of a failed run may still be at work.
+    A superseded run is only removed as the holder. `quiet` is how long writers of a failed run may still be running.
     """
     closed = replace(
         revoke(ledger, execution, now + quiet),

@@ -1,4 +1,4 @@
-"""Structured logs and metrics for every function, made on first use so that importing a handler does nothing."""
+"""Structured logs and metrics for every function, created on first use so that an import has no side effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Handler = Callable[[dict[str, Any], LambdaContext], Reply]
 
 
 class Metric(StrEnum):
-    """Every metric that the functions emit; alarms and the dashboard may name no other."""
+    """The metrics that the functions emit; alarms and the dashboard use no others."""
 
     FILES_RECEIVED = "FilesReceived"
     FOREIGN_FILES = "ForeignFiles"
@@ -38,7 +38,7 @@ class Metric(StrEnum):
 
 @functools.cache
 def logger() -> Logger:
-    """Return the JSON logger; never give it a customer's name or a whole event."""
+    """Return the JSON logger. Never log a customer's name or a whole event."""
     return Logger(use_rfc3339=True, utc=True)
 
 
@@ -49,14 +49,14 @@ def metrics() -> Metrics:
 
 
 def count(metric: Metric, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
-    """Add to one of the known metrics."""
+    """Add a value to a metric."""
     metrics().add_metric(name=metric.value, unit=unit, value=value)
 
 
 def _logged(handler: Handler[Reply]) -> Handler[Reply]:
-    """Name the event's batch in each log line, from the first on, and log what ends the function.
+    """Add the event's batch to each log line, and log the exception if the function fails.
 
-    Lambda reports an exception too, but without the batch, so whoever looks for the batch would not find it.
+    Lambda logs the exception too, but without the batch, so that a search for the batch would not find it.
     """
 
     @functools.wraps(handler)
@@ -76,7 +76,7 @@ def _logged(handler: Handler[Reply]) -> Handler[Reply]:
 
 
 def instrument(handler: Handler[Reply]) -> Handler[Reply]:
-    """Give a handler the request's id in each log line, its own metrics and a count of cold starts."""
+    """Add the request id to each log line of a handler, emit its metrics, and count cold starts."""
 
     @functools.cache
     def instrumented() -> Handler[Reply]:

@@ -1,4 +1,4 @@
-"""The settings of each function, read from its environment at each invocation; all faults are reported together."""
+"""The settings of each function, read from environment variables at each invocation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 class IntakeSettings:
     """Settings of `intake`.
 
-    `due_days` is how many days after a batch's day its files are due: the scheduled check then reports missing ones.
+    The files of a batch are due `due_days` days after its day; then the scheduled check reports the missing ones.
     """
 
     bucket_name: str
@@ -29,10 +29,10 @@ class IntakeSettings:
 class TransformSettings:
     """Settings of `transform`.
 
-    `chunk_records` is how many table writes one chunk file holds, `max_error_messages` how many record errors of one
-    file become messages, `max_refused_percent` the share of a file's records that may be refused before the batch is
-    held, `quiet_seconds` how long a writer of a broken run may still be at work (the timeout of
-    `deliver`). Lambda itself sets `aws_lambda_function_memory_size`, in MB.
+    `chunk_records` is the number of table writes per chunk file, `max_error_messages` the number of refused records of
+    a file that get an error message. If more than `max_refused_percent` of a file's records are refused, the batch is
+    held. `quiet_seconds` is how long a writer of a failed run may still be running: the timeout of `deliver`. Lambda
+    sets `aws_lambda_function_memory_size`, in MB.
     """
 
     bucket_name: str
@@ -67,9 +67,9 @@ class FinalizeSettings:
 class PublishSettings:
     """Settings of `publish`.
 
-    `queue_url` is the output queue, `dead_letter_queue_url` the queue for what SQS refuses as the sender's fault.
-    `partial_batch_responses` says that the event source mapping understands `batchItemFailures`; where it does not,
-    the function must fail as a whole to have anything sent again.
+    `queue_url` is the output queue, `dead_letter_queue_url` the queue for messages that SQS refuses as the sender's
+    fault. `partial_batch_responses` is whether the event source mapping supports `batchItemFailures`; if not, the
+    function must fail as a whole for a retry.
     """
 
     table_name: str
@@ -82,12 +82,12 @@ Settings = TypeVar("Settings", IntakeSettings, TransformSettings, DeliverSetting
 
 
 def read_settings(model: type[Settings], environment: Mapping[str, str] | None = None) -> Settings:
-    """Read a function's settings from environment variables named like the fields, in capitals.
+    """Read a function's settings from environment variables, which are named like the fields in upper case.
 
     Raises
     ------
     SettingsError
-        Names every variable that is missing or malformed, not just the first.
+        Variables are missing or malformed; the error lists all of them.
     """
     source = os.environ if environment is None else environment
     values: dict[str, Any] = {}

@@ -1,1 +1,1 @@
-"""The only code that talks to AWS: one module a service, thin verbs with paging, batching and retries."""
+"""The only code that calls AWS: one module per service, with thin methods for paging, batching and retries."""

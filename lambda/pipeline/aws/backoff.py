@@ -1,4 +1,4 @@
-"""Waiting between tries: exponential backoff with full jitter, within a deadline."""
+"""Retries with exponential backoff and full jitter, within a deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 Clock = Callable[[], float]
-"""Seconds that are left for the work."""
+"""Returns the seconds that are left for the work."""
 
 BASE_SECONDS = 0.05
 CAP_SECONDS = 5.0
@@ -25,10 +25,10 @@ def within(seconds: float) -> Clock:
 
 
 def attempts(left: Clock, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
-    """Yield the numbers of the tries, with growing random pauses between them, until the time is up.
+    """Yield the number of each attempt, from 0, with growing random pauses between them, until the time is up.
 
-    The pause before try n is uniform between 0 and min(5 s, 0.05 s · 2ⁿ): full jitter keeps writers that were
-    throttled together from coming back together.
+    The pause before attempt n is uniform between 0 and min(5 s, 0.05 s · 2ⁿ). Full jitter prevents writers that were
+    throttled together from retrying together.
     """
     number = 0
     while True:

@@ -1,4 +1,4 @@
-"""Prepared request bodies: bulk requests that are JSON already are sent as they are."""
+"""Prepared request bodies: bulk requests that already are JSON are sent without serialising them again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 BodyWriter = Callable[[dict[str, Any]], bytes | None]
-"""Takes out of a call's parameters what it writes into the body; None leaves the call to the SDK as it is."""
+"""Takes its part out of a call's parameters and returns the body; with None the SDK builds the body as usual."""
 
 _BODY = "pipeline_body"
 
 
 def write_bodies(client: Any, operation: str, writer: BodyWriter) -> None:
-    """Have the body of each request of an operation written by `writer`.
+    """Make `writer` build the body of each request of an operation.
 
-    The SDK serialises a body piece by piece in Python, which is most of the work of a bulk call. Its events allow to
-    replace the body before the request is signed; a retry sends the same one. Registering twice changes nothing.
+    The SDK serialises a body piece by piece in Python, which is most of the work of a bulk call. Its events allow
+    replacing the body before the request is signed; a retry sends the same body. Registering twice has no effect.
     """
     name = f"{client.meta.service_model.service_id.hyphenize()}.{operation}"
 

@@ -1,4 +1,4 @@
-"""The table: the ledger under optimistic locking, and bulk writes that leave nothing behind unnoticed."""
+"""The table: ledger updates with optimistic locking, and bulk writes that retry or report each unprocessed request."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 BATCH_ITEMS = 25
-"""Requests that one BatchWriteItem call takes (DynamoDB API reference).
+"""Requests per BatchWriteItem call (DynamoDB API reference).
 
-It also takes 16 MB at most; as no item is larger than 400 KB, so many never come to that.
+The API's second limit of 16 MB can't be reached, as an item has at most 400 KB.
 """
 
 _LEDGER_SECONDS = 20.0
@@ -46,21 +46,21 @@ class Table:
         write_bodies(self._dynamodb, "BatchWriteItem", _body)
 
     def get_ledger(self, batch: str) -> Ledger | None:
-        """Read a batch's ledger entry as it is now (strongly consistent)."""
+        """Read a batch's ledger entry with strong consistency; None if there is none."""
         reply = self._dynamodb.get_item(TableName=self.name, Key=_ledger_key(batch), ConsistentRead=True)
         item = reply.get("Item")
         return Ledger.from_item(plain_item(item)) if item else None
 
     def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], left: Clock | None = None) -> Ledger:
-        """Apply a pure change to a batch's ledger entry exactly once, also under concurrent changes.
+        """Apply a pure function to a batch's ledger entry exactly once, even under concurrent changes.
 
-        `change` gets a fresh entry where there is none yet, may be called several times, and may raise to refuse.
-        A change that changes nothing writes nothing. `left` is for how long to try, 20 s unless given.
+        `change` gets a new entry if there is none yet, may be called several times, and may raise to refuse the
+        change. If it returns the entry unchanged, nothing is written. `left` limits the attempts, by default to 20 s.
 
         Raises
         ------
         LedgerConflictError
-            Others kept changing the entry.
+            The entry was changed concurrently at each attempt.
         """
         for _ in attempts(left or within(_LEDGER_SECONDS)):
             old = self.get_ledger(batch)
@@ -78,9 +78,9 @@ class Table:
             self._dynamodb.put_item(
                 TableName=self.name,
                 Item={**_ledger_key(ledger.batch), **_typed(ledger.as_item())},
-                # The attribute, not the key: an entry of an older release may lack it.
-                # If the response to a write is lost, the SDK retries, and its own first write makes the condition
-                # fail. The next round reads the entry and, as every change is idempotent, has nothing left to do.
+                # Tests the attribute and not the key, because an entry of an older release may lack the attribute.
+                # If the response to a write is lost, the SDK retries, and the condition fails because of its own first
+                # write. The next attempt reads the entry again and, as every change is idempotent, changes nothing.
                 ConditionExpression="attribute_not_exists(revision) OR revision = :before",
                 ExpressionAttributeValues={":before": {"N": str(revision)}},
             )
@@ -91,11 +91,11 @@ class Table:
         return True
 
     def put(self, item: Mapping[str, Any]) -> None:
-        """Store one item, given as plain values; storing the same again changes nothing."""
+        """Store one item, given as plain values; idempotent."""
         self._dynamodb.put_item(TableName=self.name, Item=_typed(item))
 
     def error_sort_keys(self, batch: str) -> frozenset[str]:
-        """Return the sort keys of the errors that stand in the table for a batch."""
+        """Return the sort keys of the errors that the table holds for a batch."""
         pages = self._dynamodb.get_paginator("query").paginate(
             TableName=self.name,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
@@ -106,15 +106,16 @@ class Table:
         return frozenset(item["sk"]["S"] for page in pages for item in page["Items"])
 
     def write(self, lines: Sequence[bytes], left: Clock) -> int:
-        """Carry out write requests: all puts, then all deletes, so that the stream has a marker before its deletion.
+        """Send write requests, all puts before all deletes, and return their number.
 
-        `lines` are those of a chunk file: each a request in DynamoDB JSON, which goes out as it is. Returns their
-        number. Several calls run at once; what a call leaves unprocessed is tried again.
+        `lines` are those of a chunk file: each is a request in DynamoDB JSON, which is sent as it is. Several calls
+        run at once, and unprocessed requests are retried. Puts come first because a removed customer has both: the
+        put of the `removed` item, which causes the message, and its deletion.
 
         Raises
         ------
         ThrottledError
-            Some requests were still not accepted when the time was up. All of them may be repeated.
+            Some requests were not accepted in time. All of them may be repeated.
         """
         puts = [line for line in lines if is_put(line)]
         deletes = [line for line in lines if not is_put(line)]
@@ -143,11 +144,11 @@ class Table:
 
 
 def _body(params: dict[str, Any]) -> bytes | None:
-    """Write the body of a BatchWriteItem call whose requests are lines; the SDK writes the others."""
+    """Return the body of a BatchWriteItem call whose requests are lines; None for any other call."""
     ((table, requests),) = params["RequestItems"].items()
     if not all(isinstance(request, bytes) for request in requests):
         return None
-    params["RequestItems"] = {table: [{}]}  # stands for them: a client that checks parameters wants at least one
+    params["RequestItems"] = {table: [{}]}  # a placeholder, since a client that validates parameters requires one
     return b'{"RequestItems":{%s:[%s]}}' % (json.dumps(table).encode(), b",".join(requests))
 
 

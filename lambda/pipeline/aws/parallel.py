@@ -1,4 +1,4 @@
-"""Several calls at once, by a bounded number of threads."""
+"""Concurrent calls with a limited number of threads."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from contextlib import contextmanager, suppress
 from typing import Protocol, TypeVar
 
 CALLERS = 8
-"""Threads that call at once; fewer than the connections that a client keeps open."""
+"""Concurrent calls; fewer than the connections that a client keeps open."""
 
 Argument = TypeVar("Argument")
 Answer = TypeVar("Answer")
 
 
 class Callers(Protocol):
-    """Calls a function for each argument, and yields the answers in the order of the arguments, like `map`."""
+    """Like `map`: calls a function for each argument and yields the results in the order of the arguments."""
 
     def __call__(self, call: Callable[[Argument], Answer], over: Iterable[Argument], /) -> Iterator[Answer]:
-        """Call, and answer."""
+        """Call the function for each argument."""
         ...
 
 
 @contextmanager
 def callers(calls: int) -> Iterator[Callers]:
-    """Provide up to 8 threads for `calls` calls; a single call runs in the caller's thread."""
+    """Provide up to `CALLERS` threads for `calls` calls; a single call runs in the current thread."""
     if calls < 2:
         yield map
         return
@@ -36,13 +36,13 @@ def callers(calls: int) -> Iterator[Callers]:
 
 
 def _one_core() -> set[int]:
-    """Choose a processor core; an empty set where threads can't be pinned."""
+    """Choose a processor core; an empty set if threads can't be pinned on this system."""
     return {random.choice(sorted(os.sched_getaffinity(0)))} if hasattr(os, "sched_getaffinity") else set()
 
 
 def _stay_on(cores: set[int]) -> None:
-    # The interpreter runs one thread at a time. Threads on two cores hand over its lock by waking each other across
-    # cores, which takes a third of all processor time and makes no answer arrive sooner.
+    # Python runs one thread at a time. If the threads are on several cores, passing the interpreter lock between cores
+    # takes a third of all CPU time, and no response arrives earlier (docs/adr/0005-one-core-for-calls.md).
     if cores:
         with suppress(OSError):  # a sandbox may forbid it
             os.sched_setaffinity(0, cores)

@@ -1,4 +1,4 @@
-"""The bucket: finding a batch's files, reading exact versions, writing results."""
+"""The bucket: find a batch's files, read exact object versions, write results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405", "MethodNotAllowed"}
 _FORBIDDEN = {"403", "AccessDenied"}
-"""What S3 answers instead of 404 to who may not list the bucket (S3 API reference, GetObject, section Permissions)."""
+"""S3 returns this instead of 404 to callers without ListBucket (S3 API reference, GetObject, section Permissions)."""
 
 _COPY_BYTES = 1 << 20
 _JSON_TYPE = "application/json"
@@ -36,9 +36,9 @@ class Bucket:
         self._s3: S3Client = s3 or client("s3")
 
     def find_set(self, batch: str) -> FileSet:
-        """Return the files of a batch that are there now, the youngest one of each kind.
+        """Return the newest file of each kind that the bucket holds for a batch.
 
-        A kind may have come as `.csv` and as `.csv.gz`: the later upload counts.
+        If there is both a `.csv` and a `.csv.gz` of a kind, the later upload counts.
         """
         found = {kind: self._youngest(kind, batch) for kind in Kind}
         return {kind: source for kind, source in found.items() if source is not None}
@@ -55,7 +55,7 @@ class Bucket:
                 yield found["Key"]
 
     def head(self, key: str) -> SourceObject | None:
-        """Look at an object without reading it; None where there is none."""
+        """Return the metadata of an object, or None if it does not exist."""
         try:
             head = self._s3.head_object(Bucket=self.name, Key=key)
         except ClientError as error:
@@ -77,14 +77,14 @@ class Bucket:
         Raises
         ------
         SourceChangedError
-            That version is gone or may not be read, or (in a bucket without versions) another has taken its place.
+            The version is gone or may not be read, or (in a bucket without versioning) the object was replaced.
         """
         with path.open("wb") as file:
             for part in self._read(source, _COPY_BYTES):
                 file.write(part)
 
     def read_range(self, source: SourceObject, start: int, end: int, block_bytes: int) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `end` of one exact version of an object, in blocks.
+        """Yield the bytes from `start` up to but excluding `end` of one exact version of an object, in blocks.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Bucket:
         yield from reply["Body"].iter_chunks(block_bytes)
 
     def download_all(self, sources: Mapping[str, SourceObject], directory: Path) -> dict[str, Path]:
-        """Download several objects at once, each into a file of its own under `directory`, named by its key here."""
+        """Download several objects concurrently into `directory`; return the paths by the names in `sources`."""
         paths = {name: directory / f"{name}-{Path(source.key).name}" for name, source in sources.items()}
         with ThreadPoolExecutor(max_workers=max(1, len(sources))) as pool:
             for _ in pool.map(lambda name: self.download(sources[name], paths[name]), sources):
@@ -123,13 +123,13 @@ class Bucket:
         return paths
 
     def upload_all(self, files: Iterable[tuple[Path, str]]) -> None:
-        """Upload files to keys, several at once; large ones go in parts."""
+        """Upload files to keys, several at once; large files as multipart uploads."""
         with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
             for _ in pool.map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), files):
                 pass
 
     def fetch(self, key: str, path: Path) -> Path:
-        """Copy an object, as it is now, into a file."""
+        """Download the current version of an object into a file."""
         self._s3.download_file(self.name, key, str(path))
         return path
 
@@ -138,11 +138,11 @@ class Bucket:
         self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE)
 
     def create_json(self, key: str, value: Any) -> bool:
-        """Store a value as a JSON object where the key is free; return whether it was."""
+        """Store a value as a JSON object unless the key exists; return whether it was stored."""
         try:
             self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE, IfNoneMatch="*")
         except ClientError as error:
-            # A second writer at the same moment: S3 lets one of them win (S3 user guide, conditional writes).
+            # The conflict is a concurrent write to the same key (S3 user guide, conditional writes).
             if error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
                 return False
             raise
@@ -153,12 +153,12 @@ class Bucket:
         return json.load(self._s3.get_object(Bucket=self.name, Key=key)["Body"])
 
     def lines(self, key: str) -> list[bytes]:
-        """Read the lines of an object, without their ends and without empty ones."""
+        """Read the lines of an object without line ends; empty lines are skipped."""
         body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
         return [line for line in body.read().split(b"\n") if line]
 
     def json_lines(self, key: str) -> list[Any]:
-        """Read an object that holds one JSON value a line."""
+        """Read an object with one JSON value per line."""
         return [json.loads(line) for line in self.lines(key)]
 
 

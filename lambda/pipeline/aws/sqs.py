@@ -1,4 +1,4 @@
-"""The output queue: messages in order within a group, failures handled entry by entry."""
+"""The output queue: messages are sent in order within a group, and failures are handled per entry."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1024 * 1024
-"""Entries and bytes that one SendMessageBatch call takes (SQS quotas: 10 messages, 1 MiB in all)."""
+"""Limits of a SendMessageBatch call (SQS quotas: 10 messages, 1 MiB in total)."""
 
 _ATTRIBUTE_BYTES = 512
-"""More than our message attributes ever weigh; they count towards the size of a call."""
+"""Upper bound for the size of a message's attributes, which count towards the size of a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message to send.
 
-    `deduplication_id` is the id under which the queue drops repetitions for 5 minutes; `version` names the set of
-    files that the message comes from, where it is known.
+    The queue drops messages that repeat a `deduplication_id` within 5 minutes. `version` is the version of the set of
+    files that the message comes from, if known.
     """
 
     message: Message
@@ -39,7 +39,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message that SQS refuses as the sender's fault, whenever it is sent; `place` is its index among all sent."""
+    """A message that SQS permanently refuses as the sender's fault; `place` is its index among the given messages."""
 
     place: int
     code: str
@@ -48,10 +48,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of messages that were to be sent.
+    """The outcome of sending messages.
 
-    The first `taken` of them were dealt with: accepted, or named in `refused`. The one after them was not accepted in
-    time. `refused` may name messages behind it as well.
+    The first `taken` messages were accepted or are listed in `refused`; the next one was not accepted in time.
+    `refused` may also list messages after that one.
     """
 
     taken: int
@@ -59,7 +59,7 @@ class Delivery:
 
 
 class Queue:
-    """A queue to send to: FIFO where its name ends in `.fifo`."""
+    """A queue to send to; it is FIFO if its name ends in `.fifo`."""
 
     def __init__(self, url: str, sqs: SQSClient | None = None) -> None:
         self.url = url
@@ -68,11 +68,11 @@ class Queue:
         write_bodies(self._sqs, "SendMessageBatch", _body)
 
     def send(self, messages: Sequence[Outgoing], left: Clock) -> Delivery:
-        """Send messages, those of a group in order, and return how far that went.
+        """Send messages, in order within each group, and return how many were accepted or refused.
 
-        Where a message was not accepted in time, some behind it may have been: sending those again is dropped by their
-        deduplication ids. Calls run at once as long as no group occurs in two of them; a group is never sent on while
-        an earlier message of it may still be accepted. A refused message never will be, so it holds up no other.
+        If a message was not accepted in time, later ones may have been accepted; when the caller sends them again, the
+        queue drops them by their deduplication ids. Calls run concurrently as long as no group occurs in two of them:
+        a message is sent only when no earlier message of its group is pending. Refused messages block no others.
         """
         batches = list(_batches(messages))
         taken = 0
@@ -103,7 +103,7 @@ class Queue:
         return Delivery(min(todo, default=len(batch)), tuple(refused[number] for number in sorted(refused)))
 
     def _entry(self, number: int, outgoing: Outgoing) -> bytes:
-        """Write an entry of a call as JSON, in one go: the attributes differ in nothing but their values."""
+        """Return an entry of a call as JSON, built from a template, as entries differ only in their values."""
         message = outgoing.message
         texts = {
             "batch": message.batch or "unknown",
@@ -128,7 +128,7 @@ _quote = json.JSONEncoder().encode
 
 
 def _body(params: dict[str, Any]) -> bytes | None:
-    """Write the body of a SendMessageBatch call whose entries are JSON; others are the SDK's business."""
+    """Return the body of a SendMessageBatch call whose entries are JSON; None for any other call."""
     entries = params["Entries"]
     if not all(isinstance(entry, bytes) for entry in entries):
         return None
@@ -137,10 +137,10 @@ def _body(params: dict[str, Any]) -> bytes | None:
 
 
 def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
-    """Cut messages into calls.
+    """Divide messages into calls.
 
-    A group occurs once a call: entries of one call succeed and fail on their own, so a later message of a group
-    could otherwise overtake an earlier one.
+    A group occurs at most once per call: entries of a call succeed or fail independently, so otherwise a later message
+    of a group could overtake an earlier one.
     """
     batch: list[Outgoing] = []
     groups: set[str] = set()
@@ -158,7 +158,7 @@ def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
 
 
 def _waves(batches: Iterable[list[Outgoing]]) -> Iterator[list[list[Outgoing]]]:
-    """Gather consecutive calls that may run at once: a group that was there already begins a new wave."""
+    """Collect consecutive calls that may run concurrently; a group that occurred already starts a new wave."""
     wave: list[list[Outgoing]] = []
     groups: set[str] = set()
     for batch in batches:

@@ -1,4 +1,4 @@
-"""The state machine: starting a run under a name of its own, and asking how runs ended."""
+"""The state machine: start runs by name, and query how they ended."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
-"""When a run ended that Step Functions does not know: it forgets runs 90 days after their end."""
+"""The end of a run that Step Functions does not know: it deletes runs 90 days after their end."""
 
 _BROKEN: tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...] = ("FAILED", "TIMED_OUT", "ABORTED")
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How and why a run, or a child of its map, ended; `input` is what it was started with, as JSON."""
+    """How and why a run, or a child of its map, ended; `input` is its input as JSON."""
 
     status: str
     error: str | None
@@ -40,12 +40,12 @@ class Workflow:
         self._stepfunctions: SFNClient = stepfunctions or client("stepfunctions")
 
     def start(self, name: str, payload: Mapping[str, Any]) -> bool:
-        """Start a run; False where one of that name was started before (names stay taken for 90 days)."""
+        """Start a run; return False if the name was used in the last 90 days."""
         try:
             self._stepfunctions.start_execution(
                 stateMachineArn=self.arn,
                 name=name,
-                # Sorted, so that the same payload is the same text: with it, the start of a run that runs is repeated.
+                # Sorted, so that the same payload is the same text: StartExecution is idempotent for name and input.
                 input=json.dumps(payload, separators=(",", ":"), sort_keys=True),
             )
         except ClientError as error:
@@ -55,10 +55,10 @@ class Workflow:
         return True
 
     def stopped_at(self, name: str) -> datetime | None:
-        """Tell when a run ended, in UTC; None while it runs, LONG_AGO where Step Functions knows no such run.
+        """Return when a run ended, in UTC; None while it runs, LONG_AGO if Step Functions does not know it.
 
-        DescribeExecution is eventually consistent (Step Functions API reference), so a run that was just started may be
-        unknown for a moment.
+        DescribeExecution is eventually consistent (Step Functions API reference), so a run that was just started may
+        be unknown for a moment.
         """
         try:
             run = self._stepfunctions.describe_execution(executionArn=self.execution_arn(name))
@@ -71,7 +71,7 @@ class Workflow:
         return run["stopDate"].astimezone(UTC)
 
     def broken_runs(self, since: datetime, before: datetime) -> Iterator[str]:
-        """Name the runs that failed, timed out or were stopped between two times, the latest of each kind first."""
+        """Yield the names of the runs that failed, timed out or were aborted in a period, the latest of each first."""
         pages = self._stepfunctions.get_paginator("list_executions")
         for status in _BROKEN:
             for page in pages.paginate(stateMachineArn=self.arn, statusFilter=status):
@@ -79,14 +79,14 @@ class Workflow:
                     if since <= run["stopDate"] <= before:
                         yield run["name"]
                 if page["executions"] and page["executions"][-1]["startDate"] < since:
-                    break  # the most recent ones come first
+                    break  # runs are listed by start, the latest first
 
     def failure(self, name: str) -> Failure:
-        """Tell how and why a run ended."""
+        """Return how and why a run ended."""
         return self._failure(self.execution_arn(name))
 
     def failure_in_map(self, name: str) -> Failure | None:
-        """Tell why a child of a run's map failed, the latest where several did; None where none did."""
+        """Return why a child of a run's map failed (the latest one), or None if none failed."""
         for map_run in self._stepfunctions.list_map_runs(executionArn=self.execution_arn(name))["mapRuns"]:
             children = self._stepfunctions.list_executions(
                 mapRunArn=map_run["mapRunArn"], statusFilter="FAILED", maxResults=1

@@ -16,9 +16,9 @@ from pipeline.stages.deliver import deliver
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Write the chunk that the state machine names, unless a newer set of files has taken over.
+    """Write the chunk that the state machine names, unless the run is superseded.
 
-    What DynamoDB does not accept in time fails the function, and the state machine tries the chunk again.
+    If DynamoDB does not accept all writes in time, the function fails, and the state machine retries the chunk.
     """
     settings = read_settings(DeliverSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)

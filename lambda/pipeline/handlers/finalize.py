@@ -1,4 +1,4 @@
-"""λ finalize: close the ledger entry of a run, whichever way the run ended."""
+"""λ finalize: close the ledger entry of a run, however the run ended."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from pipeline.stages.finalize import finalize
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Close the run that the state machine tells of, or EventBridge where Step Functions ended it.
+    """Close the run that the event names.
 
-    The scheduled event closes each run that ended and of which neither of them told.
+    The event comes from the state machine, or from EventBridge if Step Functions ended the run. The scheduled event
+    closes all runs for which neither of them arrived.
     """
     settings = read_settings(FinalizeSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)

@@ -1,4 +1,4 @@
-"""λ intake: when the three files of a day are there, start one run for exactly this set."""
+"""λ intake: when all three files of a day have arrived, start one run for exactly this set."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pipeline.stages.intake import Intake
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take S3 events from the ingest queue, or straight from S3 or EventBridge, and the scheduled check.
+    """Handle S3 events (from the ingest queue, or directly from S3 or EventBridge) and the scheduled check.
 
-    A message that fails stays in the queue, comes again after the visibility timeout, and ends in the dead-letter
-    queue. With one message a batch that also holds where the mapping does not read `batchItemFailures`: when all
-    messages of a batch fail, the function fails.
+    A message that fails stays in the queue, is received again after the visibility timeout, and finally moves to the
+    dead-letter queue. With one message per batch this also works if the event source mapping ignores
+    `batchItemFailures`, because the function fails when all messages of a batch fail.
     """
     settings = read_settings(IntakeSettings)
     intake = Intake(

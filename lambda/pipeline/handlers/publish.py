@@ -1,4 +1,4 @@
-"""λ publish: send the output queue one message for every change of a result or an error."""
+"""λ publish: send one message to the output queue for every change of a result or an error."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline.stages.publish import publish
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Send one message for each record of the table's stream that means something to a consumer.
+    """Send one message for each record of the table's stream that concerns consumers.
 
-    The stream keeps a record until this function has taken it: on a failure Lambda comes back with the first record
-    that was not sent. What was sent a second time is dropped by the queue, as the deduplication id is the record's.
+    On a failure Lambda calls again, starting with the first record that was not sent. Messages that are sent twice are
+    dropped by the queue, because the deduplication id is the record's event id.
     """
     settings = read_settings(PublishSettings)
     records = list(DynamoDBStreamEvent(event).records)

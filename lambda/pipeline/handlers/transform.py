@@ -16,7 +16,7 @@ from pipeline.stages.transform import Run, transform
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Turn the set of files that the state machine names into chunks of table writes, and say where they are."""
+    """Turn the files that the state machine names into chunks of table writes, and return the manifest's key."""
     settings = read_settings(TransformSettings)
     bucket, table = Bucket(settings.bucket_name), Table(settings.table_name)
     return transform(Run.from_event(event), bucket, table, Workflow(settings.state_machine_arn), settings)

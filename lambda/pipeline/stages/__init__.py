@@ -1,1 +1,1 @@
-"""What each stage of the way through does, in the field's words. A stage can be called without Lambda."""
+"""The stages of the pipeline, one module each. A stage can be called without Lambda."""

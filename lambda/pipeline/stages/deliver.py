@@ -11,14 +11,14 @@ from pipeline.ledger import ensure_current
 def deliver(table: Table, bucket: Bucket, batch: str, execution: str, chunk_key: str, left: Clock) -> int:
     """Write the chunk file under `chunk_key` into the table and return the number of its writes.
 
-    Every write states a whole item, so a chunk may be written again: what is in the table already makes no change.
+    Writing a chunk again is harmless: every write replaces a whole item, so the same write changes nothing.
 
     Raises
     ------
     SupersededError
-        A newer set of files for the batch has taken over from run `execution`; nothing was written.
+        The run `execution` is superseded by a newer set of files; nothing was written.
     ThrottledError
-        DynamoDB did not accept all writes before `left` ran out; the whole chunk may be written again.
+        DynamoDB did not accept all writes in time; the whole chunk may be written again.
     """
     ensure_current(table.get_ledger(batch), execution)
     return table.write(bucket.lines(chunk_key), left)

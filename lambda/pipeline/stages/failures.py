@@ -1,4 +1,4 @@
-"""What only Step Functions knows of runs that broke: ends of which no event came, and the error of a chunk."""
+"""Failures that only Step Functions knows: runs whose end caused no event, and the error of a failed chunk."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pipeline.observability import Metric, count, logger
 from pipeline.stages.finalize import broken_run, error_text, finalize
 
 LOOK_BACK = timedelta(days=15)
-"""How far back the check looks: longer than a run may last (variable `batch_timeout_hours`: at most 14 days)."""
+"""Period that the check covers; longer than a run may last (variable `batch_timeout_hours`: at most 14 days)."""
 
 GRACE = timedelta(minutes=10)
-"""How long the event about a run's end may be on its way before the check takes it for lost."""
+"""Time after a run's end after which the check regards the event about it as lost."""
 
 MAP_FAILED = "States.ExceedToleratedFailureThreshold"
 
 
 def is_check(event: Mapping[str, Any]) -> bool:
-    """Tell whether an event is the scheduled one that asks for runs whose end was never told."""
+    """Return whether an event is the scheduled one that starts the check."""
     return event.get("detail-type") == "Scheduled Event"
 
 
 def close_ended_runs(table: Table, bucket: Bucket, workflow: Workflow, now: datetime, quiet: timedelta) -> list[str]:
-    """Close the ledger entry of each run that ended without it, and return the names of these runs.
+    """Close the ledger entry of each run that ended without closing it, and return the names of these runs.
 
-    The event about a run's end is delivered at best effort (EventBridge reference, "AWS Step Functions events"), so an
-    entry could stay open, and its batch blocked, for ever.
+    Delivery of the event about a run's end is best effort (EventBridge reference, "AWS Step Functions events"). Without
+    this check, an entry could stay open, and its batch blocked, for ever.
     """
     closed = []
     for name in workflow.broken_runs(now - LOOK_BACK, now - GRACE):
@@ -51,13 +51,13 @@ def close_ended_runs(table: Table, bucket: Bucket, workflow: Workflow, now: date
 
 
 def _is_open(entry: Ledger, name: str) -> bool:
-    """Tell whether the ledger waits for the end of a run: it holds the batch, or is the current one and not closed."""
+    """Return whether a run is still open in the ledger: it is the holder, or the current run and not closed."""
     current = entry.execution == name and entry.state in (BatchState.QUEUED, BatchState.RUNNING)
     return current or entry.holder == name
 
 
 def with_chunk_error(event: Mapping[str, Any], workflow: Workflow) -> Mapping[str, Any]:
-    """Put the error of the chunk that failed in place of the map's, which says only that a child did not succeed."""
+    """Replace the error of the map, which says only that a child failed, by the error of the failed chunk."""
     if event.get("error", {}).get("Error") != MAP_FAILED:
         return event
     failure = workflow.failure_in_map(event["execution"])

@@ -1,4 +1,4 @@
-"""The verdict: what the partner reads about a batch under `feedback/`, written once its run is closed."""
+"""The verdict: the file under `feedback/` that informs the partner about a batch, written when its run is closed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ VERDICT = "verdict.json"
 
 
 def publish_verdict(bucket: Bucket, table: Table, batch: str) -> None:
-    """Write the verdict on the newest run of a batch; nothing where that run is not closed yet.
+    """Write the verdict on the newest run of a batch, unless that run is still open.
 
-    The verdict follows from the ledger entry, so writing it again changes nothing. Two runs may get here at the same
-    time, the older one late: so the entry is looked at again, until what was written last is what it says.
+    The verdict is derived from the ledger entry, so writing it again changes nothing. Two runs may write at the same
+    time, and the older one may be later. So the entry is read again until the verdict written last matches it.
     """
     written = None
     while (entry := table.get_ledger(batch)) and entry.state in CLOSED and entry.revision != written:
@@ -30,17 +30,17 @@ def publish_verdict(bucket: Bucket, table: Table, batch: str) -> None:
 
 
 def publish_missing(bucket: Bucket, entry: Ledger) -> None:
-    """Write the verdict on a batch that waits for files, where there is none yet."""
+    """Write the verdict on a batch that waits for files, unless there is a verdict already."""
     errors = [
         {"code": error["code"], "file": error["file"], "count": 1, "examples": [_example(None, error["message"])]}
         for error in (missing_file_error(entry.batch, kind) for kind in entry.missing)
     ]
-    # The run of the complete set may be faster than this: its verdict must not be overwritten by an older one.
+    # The last file may arrive and be processed meanwhile; that verdict must not be overwritten by this older one.
     bucket.create_json(f"{FEEDBACK_PREFIX}{entry.batch}/{VERDICT}", verdict_on(entry, errors))
 
 
 def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put a ledger entry and the first errors of each code into the form of docs/contracts/verdict.schema.json."""
+    """Return the verdict (docs/contracts/verdict.schema.json) of a ledger entry, with the first errors of each code."""
     summary = entry.summary
     was_read = summary.get("state") in ("READY", "HELD")
     return {
@@ -58,7 +58,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def what_to_do(entry: Ledger) -> str:
-    """Say in one sentence what the partner has to do about a batch."""
+    """Return the sentence that says what the partner has to do about a batch."""
     files = entry.summary.get("files", {}).values()
     unusable = [str(file["file"]) for file in files if file.get("file_error")]
     too_many = [str(file["file"]) for file in files if file.get("too_many_refused")]
@@ -89,7 +89,7 @@ def what_to_do(entry: Ledger) -> str:
 
 
 def _file(entry: Ledger, kind: Kind, *, was_read: bool) -> dict[str, Any]:
-    """Describe a file as far as the run got with it; counts that nobody knows are None."""
+    """Describe a file as far as the run processed it; unknown counts are None."""
     known: Mapping[str, Any] = entry.summary.get("files", {}).get(kind.value, {})
     source = entry.files.get(kind)
     name = known.get("file") or (source.key.removeprefix(INCOMING_PREFIX) if source else f"{kind}_{entry.batch}.csv")

@@ -1,4 +1,4 @@
-"""finalize: close the ledger entry of a run, whichever way the run ended, and give the partner the verdict."""
+"""finalize: close the ledger entry of a run, however the run ended, and write the partner's verdict."""
 
 from __future__ import annotations
 
@@ -20,31 +20,36 @@ from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_verdict
 
 _STATES = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}
-"""How a run ends that did not break, by what transform made of its files; any other outcome is a refusal."""
+"""The final state of a run without error, by the outcome of transform; any other outcome means FAILED."""
 
 _CAUSE_LENGTH = 500
 _CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
 
 def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> str:
-    """Write COMPLETED, HELD or FAILED with the counts or the cause, and let the next run of the batch begin.
+    """Set the state of the run to COMPLETED, HELD or FAILED, with the counts or the cause, and release the batch.
 
-    A run that broke also leaves an error item, which becomes an error message. The verdict is written last. Returns the
-    state of the run: SUPERSEDED where a newer set of files took over meanwhile, CLOSED where it was closed already.
+    For a failed run it also stores an error item, which becomes an error message. The verdict is written last. Returns
+    the state of the run: SUPERSEDED if a newer set of files has taken over, CLOSED if the run was closed before.
 
     Parameters
     ----------
     event
-        What the state machine passes on about the end of a run, or EventBridge's notice of it: a run that timed out
-        or was stopped passes none of the state machine's catches.
+        The state machine's input about the end of a run, or EventBridge's event about it: if a run times out or is
+        aborted, the state machine's Catch rules do not apply.
     quiet
-        How long a writer of a run that broke may still be at work.
+        How long a writer of a failed run may still be running.
+
+    Raises
+    ------
+    EventError
+        The event about a run's end lacks its name, status or input.
     """
     ended = ended_run(event)
     run = _Run(ended or event, now, quiet)
     if ended and _is_closed(table.get_ledger(run.batch), run):
         logger().info("run is closed already", execution=run.execution)
-        publish_verdict(bucket, table, run.batch)  # whoever closed it may have broken off before this
+        publish_verdict(bucket, table, run.batch)  # the call that closed it may have failed before this
         return "CLOSED"
     entry = table.update_ledger(run.batch, run.finish)
     state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
@@ -56,9 +61,9 @@ def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: dateti
 
 
 def ended_run(event: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Put EventBridge's notice of a run's end into the form in which the state machine tells of a run that broke.
+    """Convert EventBridge's event about a run's end into the input that the state machine sends for a failed run.
 
-    None where the event is no such notice.
+    None for any other event.
     """
     if event.get("detail-type") != "Step Functions Execution Status Change":
         return None
@@ -71,20 +76,20 @@ def ended_run(event: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def broken_run(batch: str, execution: str, status: str, error: str | None, cause: str | None) -> dict[str, Any]:
-    """Put what Step Functions knows of a run that it ended into the form in which the state machine tells of one."""
+    """Return the input that the state machine sends for a failed run, for a run that Step Functions ended."""
     reason = {"Error": error or f"States.{status}", "Cause": cause or _CAUSES.get(status, "")}
     return {"batch": batch, "execution": execution, "error": reason}
 
 
 def _is_closed(entry: Ledger | None, run: _Run) -> bool:
-    """Tell whether the ledger has a run's end already, and not from this very notice, which may come twice."""
+    """Return whether the run was closed before, other than by an earlier delivery of this same event."""
     if entry is None:
         return True  # purged: there is nothing left to close
     return entry.cause != run.cause and any(ended["execution"] == run.execution for ended in entry.history)
 
 
 class _Run:
-    """How a run ended, from what the state machine passes on: an outcome, or an error where it broke."""
+    """The end of a run, from the state machine's input: an outcome, or an error if it failed."""
 
     def __init__(self, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> None:
         self.batch: str = event["batch"]
@@ -94,11 +99,11 @@ class _Run:
         outcome = event.get("outcome", {}).get("state")
         self._state = BatchState.FAILED if self.cause else _STATES.get(outcome, BatchState.FAILED)
         self._now = now
-        # Only a run that broke can leave a writer behind: an orderly one ends after its last chunk.
+        # Only a failed run can leave a writer behind; any other run ends after its last chunk.
         self._quiet = quiet if self.cause else timedelta(0)
 
     def finish(self, entry: Ledger) -> Ledger:
-        """Apply the end of the run to the entry; what was completed or held stays so, whatever broke afterwards."""
+        """Apply the end of the run to the entry; COMPLETED and HELD are kept even if a later step failed."""
         if entry.execution == self.execution and entry.state in _STATES.values():
             return entry
         cause = self.cause or _fault_of_files(self.summary)
@@ -114,7 +119,7 @@ class _Run:
 
 
 def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
-    """Name the files for which the batch is refused or held, where there are any, each with its error code."""
+    """Return the files because of which the batch is refused or held, each with its error code; None if none."""
     codes = {
         file["file"]: file.get("file_error") or (ErrorCode.TOO_MANY_REFUSED if file.get("too_many_refused") else None)
         for file in summary.get("files", {}).values()
@@ -123,12 +128,12 @@ def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
 
 
 def _cause(error: Mapping[str, Any]) -> str:
-    """Turn Step Functions' error into a sentence."""
+    """Format an error of Step Functions as a sentence."""
     return f"{error.get('Error', 'Unknown')}: {error_text(str(error.get('Cause', '')))[:_CAUSE_LENGTH]}"
 
 
 def error_text(cause: str) -> str:
-    """Return what an error's Cause says; it is JSON where a Lambda function raised the error."""
+    """Return the message in an error's Cause, which is JSON if a Lambda function raised the error."""
     try:
         raised = json.loads(cause)
     except ValueError:

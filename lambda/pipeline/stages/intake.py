@@ -1,4 +1,4 @@
-"""intake: when the three files of a day are there, start one run for exactly this set."""
+"""intake: when all three files of a day have arrived, start one run for exactly this set."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _PATIENCE_SECONDS = 20.0
 
 
 class Intake:
-    """Takes note of arriving objects.
+    """Handles events about new objects.
 
     Parameters
     ----------
     left
-        For how long to try while others change the same batch, 20 s unless given. An event that fails stays hidden
-        for the queue's visibility timeout, some minutes, so patience is cheaper.
+        Limit for the retries while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
+        than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
     """
 
     def __init__(self, bucket: Bucket, table: Table, workflow: Workflow, left: Clock | None = None) -> None:
@@ -45,12 +45,12 @@ class Intake:
         self._left = left or within(_PATIENCE_SECONDS)
 
     def receive(self, event: dict[str, Any]) -> None:
-        """Take in every object that an S3 or EventBridge event tells of."""
+        """Handle every object that an S3 or EventBridge event names."""
         for found in objects_created(event):
             self._receive_object(found)
 
     def receive_message(self, record: SQSRecord) -> None:
-        """Take in an event that waited in the ingest queue. Lambda deletes the message when this returns."""
+        """Handle an event from the ingest queue. Lambda deletes the message when this returns."""
         self.receive(dict(parse_body(record.body)))
 
     def _receive_object(self, found: ObjectCreated) -> None:
@@ -69,7 +69,7 @@ class Intake:
         self._receive_file(file.batch)
 
     def check_due(self, batch: str) -> None:
-        """Report each file of a batch that is due and missing; a set that is complete after all is started."""
+        """Report each missing file of a batch that is due; if the set is complete after all, start its run."""
         entry = self._receive_file(batch)
         if entry.state is not ledger.BatchState.WAITING:
             return
@@ -91,11 +91,11 @@ class Intake:
         return entry
 
     def _claim_newest_set(self, batch: str) -> ledger.Ledger:
-        """Write the set that is in the bucket now into the ledger.
+        """Record the set that is in the bucket now in the ledger.
 
-        Events come late and in any order, so what counts is the bucket. It is looked at again after the claim:
-        whoever claimed an older set sees that, and the newest one is claimed in the end. While files keep arriving, the
-        looks come with growing random pauses.
+        Events can be late and in any order, so the listing of the bucket counts. It is repeated after the claim, until
+        it does not change: so a function that has claimed an older set notices, and the newest set is claimed in the
+        end. There are growing random pauses between the attempts.
 
         Raises
         ------
@@ -118,17 +118,17 @@ def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
 
 
 def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
-    """Start the run that a ledger entry waits for; False where there is none, as it is on its way already.
+    """Start the run that a ledger entry has queued; return False if it was started before.
 
-    A name that is taken by a run that has ended, while the entry still waits, is an older run's, from before the
-    batch was purged: then the run gets the next name.
+    If the entry is still queued but a run of that name has ended, that was a run before the batch was purged. Then the
+    queued run gets the next name.
     """
     while entry.state is ledger.BatchState.QUEUED:
         files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
         name = str(entry.execution)
         started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
         if started or workflow.stopped_at(name) in (None, LONG_AGO):
-            return started  # the name is taken, so a run that is unknown was just started by somebody else
+            return started  # not started and unknown: another invocation has started it a moment ago
         rename = functools.partial(ledger.rename, execution=name, now=datetime.now(UTC))
         entry = table.update_ledger(entry.batch, rename)
     return False

@@ -1,4 +1,4 @@
-"""publish: what the changes of the table mean to the consumers of the output queue."""
+"""publish: turn changes of the table into messages on the output queue."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _IN_A_LETTER = ("Keys", "SequenceNumber", "NewImage", "OldImage")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of the records of one call.
+    """The outcome of one call.
 
-    `sent` and `set_aside` count messages, `messages` how many there were to send, `retry_from` is the sequence number
-    of the first record that must come again, None where every record was dealt with. `batches` names the days.
+    Of `messages` messages in total, `sent` were sent and `set_aside` were put into the dead-letter queue. `retry_from`
+    is the sequence number of the first record that must be processed again, or None. `batches` lists the days.
     """
 
     messages: int
@@ -38,7 +38,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A stream record that means something to a consumer, and the message that says so."""
+    """A stream record that causes a message, and the message."""
 
     record: DynamoDBRecord
     outgoing: Outgoing
@@ -51,11 +51,11 @@ class _Change:
 def publish(
     records: Sequence[DynamoDBRecord], table: Table, queue: Queue, dead_letters: Queue, left: Clock
 ) -> Published:
-    """Send one message for each record that means something to a consumer.
+    """Send one message for each record that concerns consumers.
 
-    A message that SQS refuses as the sender's fault would be refused at every try. It goes into the dead-letter queue
-    with its cause before anything is acknowledged, so it neither blocks the records behind it nor makes those before
-    it be sent again after the 5 minutes in which the queue drops repetitions.
+    A message that SQS refuses as the sender's fault would be refused at every attempt. It is put into the dead-letter
+    queue with its cause before anything is acknowledged. So it does not block later records, and earlier ones are not
+    sent again after the 5 minutes in which the queue drops repetitions.
     """
     changes = _changes(records, table)
     delivery = queue.send([change.outgoing for change in changes], left)
@@ -78,7 +78,7 @@ def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
     for record in records:
         change = record.dynamodb
         if record.event_name is DynamoDBRecordEventName.REMOVE or change is None:
-            continue  # an item goes after its end was announced, or by purge and expiry, which announce nothing
+            continue  # a removal is announced by its `removed` item; purge and expiry are not announced
         message = message_for(change.new_image, change.old_image or None)
         if message is not None:
             changes.append(_Change(record, Outgoing(message, str(record.event_id), version_of(message.batch))))
@@ -86,7 +86,7 @@ def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
 
 
 def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_letters: Queue, left: Clock) -> int:
-    """Put refused messages into the dead-letter queue; return how many of them, from the start, are in it."""
+    """Put refused messages into the dead-letter queue; return how many of them, from the first, were accepted."""
     for refusal in refused:
         logger().error(
             "message set aside: the queue refuses it",
@@ -99,7 +99,7 @@ def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_lett
 
 
 def _letter(change: _Change, refusal: Refusal) -> Outgoing:
-    """Write a dead letter: the cause, and of the record what `pipeline redrive` needs to send it again."""
+    """Return a dead letter: the cause, and the fields of the record that `pipeline redrive` needs to send it."""
     fields = change.record.raw_event["dynamodb"]
     body = {
         "cause": {"code": refusal.code, "message": refusal.reason},
@@ -111,7 +111,7 @@ def _letter(change: _Change, refusal: Refusal) -> Outgoing:
 
 
 def _versions(table: Table) -> Callable[[str | None], str | None]:
-    """Look up, once for each batch, which set of files is the current one."""
+    """Return a function that looks up the current version of a batch, once per batch."""
 
     @functools.cache
     def version_of(batch: str | None) -> str | None:

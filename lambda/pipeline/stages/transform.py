@@ -29,15 +29,15 @@ MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
 
 _EXAMPLES = "examples.json"
-"""Work file with the first errors of each code, for the verdict."""
+"""Name of the work file with the first errors of each code, for the verdict."""
 
 _DUCKDB_SHARE = 0.6
-"""DuckDB's part of the memory; the rest is Python's, the SDK's and what DuckDB does not count."""
+"""DuckDB's share of the memory; the rest is for Python, the SDK and what DuckDB's limit does not cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of the state machine: which files of which batch, under which name."""
+    """One execution of the state machine: its name, the batch and the files."""
 
     batch: str
     version: str
@@ -46,34 +46,34 @@ class Run:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Run:
-        """Read what the state machine passes on."""
+        """Read the state machine's input."""
         files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
         return cls(event["batch"], event["version"], event["execution"], files)
 
     def work_key(self, name: str) -> str:
-        """Key of a work file of this run."""
+        """Return the key of a work file of this run."""
         return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
 
     def delivered_key(self, version: str) -> str:
-        """Key of the list of customers that a version of the batch delivered; a correction needs it, however late."""
+        """Return the key of the list of customers that a version delivered; a correction months later needs it."""
         return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
 
     def rejects_prefix(self) -> str:
-        """Where the refused records of this run go."""
+        """Return the key prefix of the refused records of this run."""
         return f"{FEEDBACK_PREFIX}{self.batch}/{self.version}/"
 
 
 def transform(
     run: Run, bucket: Bucket, table: Table, workflow: Workflow, settings: TransformSettings
 ) -> dict[str, Any]:
-    """Turn the set of files of a run into chunks of table writes, and return where they are and the counts.
+    """Turn the files of a run into chunks of table writes, and return the key of their manifest and the counts.
 
-    First the run takes hold of its batch. It reads the very object versions that completed the set.
+    The run first becomes the holder of its batch. It reads the exact object versions that completed the set.
 
     Raises
     ------
     BatchBusyError
-        An older run still works on the batch; the state machine tries again.
+        An older run still holds the batch; the state machine retries.
     SupersededError
         A newer set of files has taken over.
     SourceChangedError
@@ -102,7 +102,7 @@ def transform(
 
 
 def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledger:
-    """Take hold of the batch, also from a run that ended without letting go of it (aborted or timed out)."""
+    """Make the run the holder of the batch, also if the holder ended without closing (aborted or timed out)."""
     entry = table.get_ledger(run.batch)
     if entry and entry.holder and entry.holder != run.execution:
         stopped = workflow.stopped_at(entry.holder)
@@ -115,7 +115,7 @@ def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledg
 
 
 def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: Path) -> Previous:
-    """Find out what earlier versions of the batch left in the table."""
+    """Return what earlier versions of the batch left in the table."""
     from pipeline.joining.customer_data_processor import Previous
 
     keys = {version: run.delivered_key(version) for version in entry.delivered}
@@ -138,8 +138,8 @@ def _process(
     directory: Path,
     max_refused_percent: int | None,
 ) -> Outcome:
-    """Download the files and run the join over them; without `max_refused_percent` they are not held."""
-    # DuckDB takes a fifth of a second to import: only this function needs it, and only when it gets here.
+    """Download the files and process them; with `max_refused_percent` None the batch is never held."""
+    # Importing DuckDB takes long, and only this step needs it.
     from pipeline.joining.customer_data_processor import Options, SourceFile, process
 
     room, needed = shutil.disk_usage(directory).free, sum(source.size for source in run.files.values())
@@ -158,7 +158,7 @@ def _process(
         max_error_messages=settings.max_error_messages,
         max_refused_percent=max_refused_percent,
         rejects_location=run.rejects_prefix,
-        # A file that unpacks to more than half of what is left of /tmp leaves no room for the others and the join.
+        # If one file took more than half of the free space in /tmp, the others and the join would not fit.
         max_unpacked=(room - needed) // 2,
         keep_files=False,
     )
@@ -171,10 +171,10 @@ def duckdb_room(function_mb: int) -> tuple[int, int]:
 
 
 def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
-    """Upload what delivery needs and return the manifest's key; the manifest comes last, so it is complete."""
+    """Upload the files for delivery and return the manifest's key; the manifest is last, so it never lacks a file."""
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
-    # A batch that delivers no results leaves the list of what this very version may have delivered before.
+    # Without results (held or refused), the list that this version may have stored in an earlier run stays.
     delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
     bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, *delivered])
     bucket.put_json(run.work_key(_EXAMPLES), outcome.examples)
@@ -184,7 +184,7 @@ def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
 
 
 def _report(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Count what was read and refused, and return the summary for the ledger, with the key of the first errors."""
+    """Emit metrics and a log line, and return the summary for the ledger, with the key of the first errors."""
     summary = {**outcome.summary.as_dict(), "examples": run.work_key(_EXAMPLES)}
     count(Metric.RECORDS_READ, sum(file["read"] for file in summary["files"].values()))
     count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in summary["files"].values()))
