@@ -1,1 +1,1 @@
-"""From the records of a day to its results: read, judge, join, reconcile, write."""
+"""From the records of a day to its results: read, validate, join, reconcile, write."""

@@ -1,4 +1,4 @@
-"""Chunk files: table writes as lines of DynamoDB JSON, in pieces small enough for one delivery each."""
+"""Chunk files: table writes as lines of DynamoDB JSON; each file is small enough for one call of deliver."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Chunk:
 
 
 class ChunkWriter:
-    """Writes requests, in the order in which they come, into numbered files.
+    """Writes requests in the given order to numbered files.
 
     Parameters
     ----------
     number
-        Of the first file: several writers can share the chunks of a day.
+        Number of the first file, so that several writers can share the chunks of a day.
     """
 
     def __init__(self, directory: Path, chunk_records: int, number: int = 0) -> None:
@@ -37,7 +37,7 @@ class ChunkWriter:
         directory.mkdir(parents=True, exist_ok=True)
 
     def add(self, lines: list[str]) -> None:
-        """Add request lines; full chunks are written at once."""
+        """Add request lines; full chunks are written immediately."""
         lines = self._lines + lines if self._lines else lines
         whole = len(lines) - len(lines) % self.chunk_records
         for start in range(0, whole, self.chunk_records):
@@ -45,13 +45,13 @@ class ChunkWriter:
         self._lines = lines[whole:]
 
     def flush(self) -> None:
-        """Write what is left; what follows begins a new chunk."""
+        """Write the remaining lines; the next line starts a new chunk."""
         if self._lines:
             self._write(self._lines)
             self._lines = []
 
     def take_over(self, chunks: Sequence[Chunk]) -> None:
-        """Go on after chunks that others have written."""
+        """Append chunks that other writers have written, and continue after them."""
         self.chunks += chunks
 
     def _write(self, lines: list[str]) -> None:
@@ -61,12 +61,12 @@ class ChunkWriter:
 
 
 def chunk_name(number: int) -> str:
-    """Name the file of a chunk."""
+    """Return the file name of a chunk."""
     return f"{number:05}.jsonl"
 
 
 def put_items(chunks: Iterable[Chunk]) -> Iterator[dict[str, Any]]:
-    """Read the items back that the chunks put into the table, as plain values with numbers as Decimal."""
+    """Yield the items of the put requests in the chunks, as plain values with numbers as Decimal."""
     for chunk in chunks:
         with chunk.path.open(encoding="utf-8") as lines:
             for line in lines:

@@ -1,8 +1,7 @@
-"""The first reading: each file once, against the accepted records of its parent, and the totals of the customers.
+"""The first reading: reads each file once, joins it with the accepted records of its parent, and adds up the totals.
 
-A customer is known by a number from then on, and so is what belongs to it: an order gets its customer's number while
-it is read, an item that of its order, and items are summed up by it in the same pass. A record without an accepted
-parent gets no number.
+Each customer gets a number. An order gets its customer's number while it is read, and an item gets it from its order,
+so items are summed by customer in the same pass. A record without an accepted parent has no number.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ Connection = duckdb.DuckDBPyConnection
 
 
 def create_control_totals(connection: Connection) -> None:
-    """Create `control_totals`: records and amounts of each file by the error that its records have by themselves.
+    """Create `control_totals`: the number of records and their amount, for each file and error code of single records.
 
-    They are summed up straight from the records, apart from all that becomes of them: one side of the reconciliation.
+    They are summed directly from the records, independently of all later steps: one side of the reconciliation.
     """
     connection.execute(
         """CREATE TABLE control_totals (kind VARCHAR, is_blank BOOLEAN, code error_code, records BIGINT,
@@ -35,12 +34,12 @@ def create_control_totals(connection: Connection) -> None:
 def read_records(connection: Connection, file: CsvFile) -> None:
     """Read a file once, after its parent was judged, and add its control totals.
 
-    Leaves `<kind>_good`, the records without an error of their own that have an accepted parent, where one is needed.
-    Those with a reference of their own are kept one by one (reference, customer, records: 1), and `<kind>_repeated` has
-    the references that more than one of them has; the others are summed up by customer (customer, records, amount).
+    Creates `<kind>_good`: the records that break no rule for single records and have an accepted parent (if their kind
+    has one). Kinds with an identity are kept record by record (reference, customer, records: 1), and `<kind>_repeated`
+    has the references that occur more than once. Other kinds are summed by customer (customer, records, amount).
     """
     if file.is_plain:
-        # Not `ignore_errors`: with it DuckDB 2.0 crashes where two threads meet lines of very many cells.
+        # Without `ignore_errors`: with it, DuckDB 2.0 crashes if two threads read lines with very many cells.
         with suppress(duckdb.InvalidInputException, duckdb.NotImplementedException):
             _read(connection, file, plain_records_sql(file), NEEDS_TRIMMING)
             if _is_complete(connection, file):
@@ -50,9 +49,9 @@ def read_records(connection: Connection, file: CsvFile) -> None:
 
 
 def _is_complete(connection: Connection, file: CsvFile) -> bool:
-    """Tell whether the fast reading saw each line for what it is, and add the blank lines at the end to the totals.
+    """Return whether the fast path has read every line, and add the blank lines at the end to the totals.
 
-    False where a reference to a parent was not found and has blanks around it, and where any other line is missing.
+    False if a reference to a parent was not found but has blanks around it, or if any other line is missing.
     """
     kind = file.kind
     rows = connection.execute(
@@ -91,7 +90,7 @@ def _read(connection: Connection, file: CsvFile, records: str, needs_trimming: s
                 {_ID_BITS} AS id_bits
             FROM (SELECT *, {_ID_BLOCK} AS id_block FROM {kind}_read) GROUP BY is_blank, code, id_block""",
         )
-        # Only the references are needed any more, and memory is.
+        # Later steps need only the references; dropping the rest frees memory.
         for column in ("is_blank", "code", "number", "has_id"):
             connection.execute(f"ALTER TABLE {kind}_read DROP COLUMN {column}")
         customer = "customer" if KINDS[kind].parent else "rowid::UINTEGER AS customer"
@@ -122,7 +121,7 @@ def _add_control_totals(connection: Connection, kind: Kind, blocks: str) -> None
 
 
 def _sums(numbered_records: str) -> str:
-    """Return the SQL that sums up a file's records twice in one pass: by customer, and by error."""
+    """Return the SQL that sums a file's records twice in one pass: by customer, and by error code."""
     return f"""SELECT customer, is_blank, code, id_block, grouping(code) = 0 AS is_control_total,
             count(*) AS records, sum(amount) AS amount, {_ID_BITS} AS id_bits,
             bool_or(needs_trimming) AS needs_trimming
@@ -131,7 +130,7 @@ def _sums(numbered_records: str) -> str:
 
 
 def _numbered_records(file: CsvFile, records: str, needs_trimming: str) -> str:
-    """Return the SQL of a file's records with the number of their customer; those not good have no reference."""
+    """Return the SQL of a file's records with the number of their customer; records with errors have no reference."""
     parent = KINDS[file.kind].parent
     step = Step(
         "records",
@@ -152,8 +151,8 @@ def _numbered_records(file: CsvFile, records: str, needs_trimming: str) -> str:
     return query([step, numbered])
 
 
-# That row ids are distinct is shown by a bit for each number, in blocks of 64: that takes a tenth of the time and
-# memory of grouping by them. Ids that are no numbers are in block -1 and show nothing.
+# A bitmap shows that row ids are distinct: one bit per number, in blocks of 64. It takes a tenth of the time and memory
+# of grouping by id. Ids that are not numbers are in block -1, which proves nothing.
 _ID_BLOCK = "coalesce((number >> 6)::BIGINT, CASE WHEN has_id THEN -1 END)"
 _ID_BITS = "bit_or(1::UBIGINT << (number & 63))"
 
@@ -165,10 +164,10 @@ def _row_id(file: CsvFile) -> str:
 
 
 def total(connection: Connection) -> None:
-    """Sum up what belongs to each accepted customer in `results`.
+    """Create `results` with the totals of each accepted customer.
 
-    Its columns are customer_reference, orders, items, amount and refused_records: 0 where the total is complete.
-    Refused items whose order was accepted (their row id is repeated) were counted for their customer: they come off.
+    Its columns are customer_reference, orders, items, amount and refused_records (0 if the total is complete). Items
+    that were refused for a repeated row id are included in the sums of the first reading, so they are subtracted.
     """
     connection.execute(
         f"""CREATE TABLE results AS
@@ -190,12 +189,12 @@ def total(connection: Connection) -> None:
 
 
 def key(kind: Kind) -> str:
-    """Name the reference by which records are told apart: their own, or else their parent's."""
+    """Return the column that identifies records of a kind: their own reference, or else their parent's."""
     identity = KINDS[kind].identity
     return quoted(identity) if identity else owner(kind)
 
 
 def owner(kind: Kind) -> str:
-    """Name the reference of a record's parent."""
+    """Return the column with the reference of a record's parent; NULL if the kind has no parent."""
     parent = KINDS[kind].parent
     return quoted(parent[1]) if parent else "NULL::VARCHAR"

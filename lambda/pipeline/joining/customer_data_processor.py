@@ -1,4 +1,4 @@
-"""Join one day's files into what each customer ordered and spent, and into what was wrong with them."""
+"""Process the files of one day: what each customer ordered and spent, and the errors in the files."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", 
 _MAX_NAMES = 20
 _MAX_NAME_LENGTH = 80
 _EXAMPLES = 20
-"""Errors of each code in a file that the verdict shows."""
+"""Errors per file and code that the verdict shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a run may use, and how its output is cut."""
+    """The limits of a run, and the sizes of its output."""
 
     memory_mb: int
-    """DuckDB's own limit; beyond it, it spills to the working directory."""
+    """DuckDB's memory limit; beyond it, DuckDB spills to the working directory."""
     threads: int
     chunk_records: int = 5000
     max_error_messages: int = 1000
-    """Record errors of a file that become messages of their own."""
+    """Refused records per file that get an error message each."""
     max_refused_percent: int | None = None
-    """Share of a file's records that may be refused before the batch is held; None holds nothing."""
+    """Share of a file's records that may be refused before the batch is held; with None it is never held."""
     rejects_location: Callable[[], str] = str
-    """Returns the prefix under which the files of refused records will be found; asked where a sentence names one."""
+    """Returns the prefix of the files of refused records; called only if an error message names one."""
     max_unpacked: int | None = None
-    """Bytes that a gzip file may unpack to; one that holds more is refused."""
+    """Bytes that a gzip file may unpack to; a larger one is refused."""
     keep_files: bool = True
-    """Whether the files stay where they are; else each goes when it is judged, and leaves the disk to what follows."""
+    """Whether to keep the source files. If not, each is deleted after it was judged, to free disk space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,19 @@ class Previous:
 
     error_sort_keys: frozenset[str] = frozenset()
     customers: Sequence[Path] = ()
-    """Parquet files, one column `customer_reference`."""
+    """Parquet files with the column `customer_reference`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run leaves in its working directory."""
+    """The result of a run; its files are in the working directory."""
 
     state: State
     chunks: list[Chunk]
     rejects: dict[Kind, Path]
-    """Files of refused records, for the kinds that have any."""
+    """Files of refused records, for the kinds that have some."""
     customers: Path | None
-    """Parquet file of the customer references that this version delivers; None where it delivers no results."""
+    """Parquet file with the customer references that this version delivers; None if it delivers no results."""
     summary: Summary
     examples: Sequence[Mapping[str, Any]]
     """The first errors of each code: code, file, count, examples (line, message)."""
@@ -80,14 +80,14 @@ def process(
 ) -> Outcome:
     """Read, validate and join the three files of a day.
 
-    The same bytes give the same chunk files.
+    The same input always gives the same chunk files, byte for byte.
 
     Raises
     ------
     ReconciliationError
-        The figures do not add up.
+        The totals do not match.
     ResourceLimitError
-        Memory or disk do not suffice; the error names the file and the limit.
+        Memory or disk space is not sufficient; the error names the file and the limit.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     with open_database(workdir, options.memory_mb, options.threads) as connection:
@@ -105,7 +105,7 @@ def process_with(
     options: Options,
     previous_errors: frozenset[str] = frozenset(),
 ) -> Outcome:
-    """Do the same by another engine; `previous_errors` are the sort keys of errors that earlier versions left."""
+    """Process the files with a given engine; `previous_errors` are the sort keys of errors of earlier versions."""
     return _Run(engine, batch, workdir, options, previous_errors).join(files)
 
 
@@ -118,7 +118,7 @@ def messages(outcome: Outcome) -> Iterator[str]:
 
 
 class _Run:
-    """One run over the files of a batch, whatever engine reads and joins them."""
+    """One run over the files of a batch, with any engine."""
 
     def __init__(
         self, engine: Engine, batch: str, workdir: Path, options: Options, previous_errors: frozenset[str]
@@ -195,7 +195,7 @@ class _Run:
         files: Mapping[Kind, CsvFile],
         refused: Mapping[Kind, RefusedFileError],
     ) -> Outcome:
-        """Refuse the batch: one error for each file that can't be used, and nothing else."""
+        """Refuse the batch: the only output is an error for each file that can't be used."""
         for kind in _by_name(sources):
             if kind in refused:
                 self._add_file_error(kind, sources[kind].name, refused[kind].code, str(refused[kind]))
@@ -227,7 +227,7 @@ class _Run:
         return limit is not None and holds(counts.read, counts.refused, limit)
 
     def _write_errors(self, file: CsvFile, counts: Counts, *, holds_batch: bool) -> int:
-        """Write an error for each refused record up to the limit, and above it one that tells of the rest."""
+        """Write an error for each refused record up to the limit, and one about the rest beyond it."""
         if not counts.refused:
             return 0
         if holds_batch:
@@ -266,7 +266,7 @@ class _Run:
         self._add_example(item, 1)
 
     def _add_example(self, item: Mapping[str, Any], count: int) -> None:
-        """Note one of the first errors of a code in a file, of which there are `count`."""
+        """Collect an example of the errors of a code in a file, of which there are `count` in total."""
         found = self._examples.setdefault(
             (item["file"], item["code"]),
             {"code": item["code"], "file": item["file"], "count": count, "examples": []},
@@ -291,16 +291,21 @@ def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
 
 
 def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Shorten a list of column names, of which a file may have any number, for the ledger."""
+    """Limit the number and length of column names, so that the ledger item stays small."""
     more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
     return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
 
 
 def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], totals: Totals) -> Reconciliation:
-    """Compare what was read with what was made of it, and fail where they differ.
+    """Compare the totals of the input with those of the output, and fail if they differ.
 
-    One side is taken before any grouping and joining: line ends counted while the file was looked at, and amounts
-    summed straight from the records. The other is what will be delivered plus what was refused.
+    The input side is taken before any grouping and joining: line ends counted in the bytes, and amounts summed directly
+    from the records. The output side is what will be delivered plus what was refused.
+
+    Raises
+    ------
+    ReconciliationError
+        The totals do not match.
     """
     for kind in Kind:
         read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]

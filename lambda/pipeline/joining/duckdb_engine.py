@@ -1,4 +1,4 @@
-"""DuckDB as the engine of a day: everything in one process, within bounded memory."""
+"""DuckDB as the engine of a day: everything in one process with limited memory."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ from pipeline.reading.csv_parser import read_file
 
 
 class DuckDBEngine:
-    """The engine of the days that fit into one function.
+    """The engine for days that fit into one function.
 
     Parameters
     ----------
     previous_customers
-        Parquet files of the customer references that earlier versions delivered.
+        Parquet files with the customer references that earlier versions delivered.
+    max_unpacked
+        Bytes that a gzip file may unpack to; None for no limit.
     keep_files
-        Whether the files stay where they are; else each goes when it is judged, and leaves the disk to what follows.
+        Whether to keep the source files. If not, each is deleted after it was judged, to free disk space.
     """
 
     def __init__(
@@ -53,13 +55,13 @@ class DuckDBEngine:
         create_sentences(connection)
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
-        """Look at the file's bytes and its header."""
+        """Examine the file's bytes and its header."""
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
             return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
 
     def judge(self, file: CsvFile) -> Counts:
-        """Read the file once, and again where something may be wrong."""
+        """Read the file once, and a second time if there may be errors."""
         kind = file.kind
         with resource_limits(self._connection, self._workdir, file.name):
             read_records(self._connection, file)
@@ -73,7 +75,7 @@ class DuckDBEngine:
         return Counts(lines, lines - blank, refused, refused_by_code(self._connection, kind) if refused else {})
 
     def join(self) -> Totals:
-        """Leave the table `results`."""
+        """Create the table `results`."""
         total(self._connection)
         *counted, amount, incomplete = self._row(
             """SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount),
@@ -88,7 +90,7 @@ class DuckDBEngine:
         return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without, incomplete)
 
     def write_results(self, chunks: ChunkWriter) -> None:
-        """Write them one after another."""
+        """Write the table `results`."""
         results.write_results(self._connection, self._batch, chunks)
 
     def remove_customers(self, chunks: ChunkWriter) -> int:
@@ -96,23 +98,23 @@ class DuckDBEngine:
         return results.remove_customers(self._connection, self._batch, self._previous_customers, chunks)
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield them as they are asked for."""
+        """Yield the first refused records lazily."""
         return refusals(self._connection, file, limit)
 
     def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield them as they are asked for."""
+        """Yield the first refused records of each code lazily."""
         return first_refusals(self._connection, file, limit)
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
-        """Write the CSV file of them."""
+        """Write the refused records as CSV."""
         write_rejects(self._connection, file, target)
 
     def write_references(self, target: Path) -> None:
-        """Write those of `results`."""
+        """Write the references in `results`."""
         results.write_references(self._connection, target)
 
     def _remove_files(self, file: CsvFile) -> None:
-        """Remove what was made of a file to read it, and the file itself where it need not stay."""
+        """Remove the temporary files of a source file, and the source file itself unless it is to be kept."""
         source = self._sources[file.kind].path
         for path in {*file.records.paths, source}:
             if not (path == source and self._keep_files):

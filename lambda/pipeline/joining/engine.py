@@ -1,6 +1,6 @@
-"""What an engine does for a day: read, judge and join its records. What becomes of its findings is the same for all.
+"""The interface of an engine: it reads, judges and joins the records of a day. All other steps are the same for all.
 
-DuckDB is the engine of the days that one function can hold, Spark that of larger ones.
+DuckDB is the engine for days that fit into one function, Spark the one for larger days.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the records of one file were divided."""
+    """The numbers of read and refused records of one file."""
 
     lines: int
-    """Lines after the header that the engine read, blank ones included."""
+    """Lines after the header that the engine read, including blank lines."""
     read: int
     refused: int
     refused_by_code: Mapping[str, int] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The sums of a day: what will be delivered, and the items' amounts as they were read and as they were refused."""
+    """The totals of a day: what will be delivered, and the amounts of items that were read and refused."""
 
     counted: Mapping[Kind, int]
     amount: Decimal
@@ -38,26 +38,29 @@ class Totals:
     refused_amount: Decimal
     refused_without_amount: int
     incomplete_customers: int
-    """Customers with a result of whom records were refused."""
+    """Customers with a result some of whose records were refused."""
 
 
 class Engine(Protocol):
-    """Reads, judges and joins the files of a day, in this order: read all; judge customers, orders, items; join."""
+    """Reads, judges and joins the files of a day.
+
+    The order of calls is: `read` all files; `judge` customers, orders and items; `join`; then the others.
+    """
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
-        """Find out how a file is to be read; raise RefusedFileError where it can't be used."""
+        """Detect the dialect of a file; raise RefusedFileError if it can't be used."""
 
     def judge(self, file: CsvFile) -> Counts:
         """Read the records of a file, after those of its parent, and find the refused ones."""
 
     def join(self) -> Totals:
-        """Sum up by customer what is accepted."""
+        """Add up the accepted records by customer."""
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Add the put requests of all customers to the chunks, sorted by reference."""
 
     def remove_customers(self, chunks: ChunkWriter) -> int:
-        """Add removals of the customers that earlier versions delivered and this one does not; return their number."""
+        """Add removals of customers that earlier versions delivered and this one does not; return their number."""
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records of a file, by line."""

@@ -1,4 +1,4 @@
-"""Which customers have an incomplete total: how many refused records of each are known to be theirs."""
+"""Customers with an incomplete total: the number of refused records that belong to each."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pipeline.reading.sql import Step, query
 
 
 def refused_records_by_customer(is_standard: bool = False) -> str:
-    """Select (customer, refused_records) of the accepted customers who lost records.
+    """Select (customer, refused_records) of the accepted customers with refused records.
 
-    A refused order belongs to the customer whom it names. A refused item belongs to the customer of the order that it
-    names: of the accepted order, or else of the first refused one that names an accepted customer. A record whose
-    references can't be told, as it is cut up wrongly, belongs to nobody.
+    A refused order belongs to the customer that it names. A refused item belongs to the customer of the order that it
+    names: of the accepted order, or else of the first refused order that names an accepted customer. A record whose
+    cells can't be assigned to columns belongs to no customer.
 
     `is_standard` as for `query`: Spark runs the same text over views with the same columns.
     """
-    # What is large stands left and is streamed, what was refused stands right and is kept in memory.
+    # In each join, the large side is on the left and is streamed; the refused records on the right are in memory.
     steps = [
         Step(
             "lost_orders",

@@ -1,7 +1,7 @@
-"""The messages that delivering a day's chunks sends, as lines of JSON: the same bytes as `publish` makes, but in bulk.
+"""The messages of a day's chunks as lines of JSON: the same bytes that `publish` sends, but created in bulk.
 
-A result's put request holds the very texts of its message's body, so whole chunks are rewritten by replacing what
-stands around them. That takes a tenth of the time of parsing each request.
+A result's put request contains the values of the message's body as the same text. So whole chunks are converted by
+replacing the text between the values, which takes a tenth of the time of parsing each request.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _BETWEEN = (
     (b'"}}}}\n', b"}\n"),
 )
 
-# A backslash escapes something that may look like what is replaced. JSON takes the two non-characters as they are,
-# SQS does not: `message_for` escapes them.
+# Chunks with these characters are parsed line by line: an escaped text may look like the text that is replaced, and
+# `message_for` escapes the two non-characters, which SQS does not accept.
 _UNLIKE = (b"\\", "\ufffe".encode(), "\uffff".encode())
 
 
 def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
-    """Yield the bodies of the messages, one a line, in blocks of whole lines: those of customers first, then errors.
+    """Yield the bodies of the messages, one per line, in blocks of whole lines: customers first, then errors.
 
-    A block that begins with `CUSTOMER_MESSAGE` and has several lines holds customer messages only.
+    A block of several lines that begins with `CUSTOMER_MESSAGE` contains only customer messages.
     """
     for chunk in chunks:
         content = chunk.path.read_bytes()
@@ -47,7 +47,7 @@ def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
 
 
 def _customer_messages(requests: bytes, records: int) -> bytes | None:
-    """Rewrite put requests of customers' results; None where any line is something else or needs a closer look."""
+    """Convert put requests of customers' results; None if any line is something else or must be parsed."""
     if any(unlike in requests for unlike in _UNLIKE):
         return None
     if REFUSED_RECORDS.encode() in requests:
@@ -55,7 +55,7 @@ def _customer_messages(requests: bytes, records: int) -> bytes | None:
     lines, found = _BEFORE.subn(CUSTOMER_MESSAGE + b'"customer_reference":', requests)
     for before, after in _BETWEEN:
         lines = lines.replace(before, after)
-    # Any attribute that is not known here still has its type beside it.
+    # If a type descriptor is left, a request has an attribute that is not known here.
     return lines if found == records and b'":{"' not in lines else None
 
 

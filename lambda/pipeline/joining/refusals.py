@@ -1,8 +1,8 @@
-"""Which records are refused and why: the second reading, of those only that something may be wrong with.
+"""The second reading: find the refused records among the candidates, and the reason for each.
 
-The first reading shows which references and row ids are repeated and whether parents are missing. Only where there are
-any, or where records break a rule by themselves, the file is read again, in order and with line numbers, for these
-records: the candidates. The rules between records then decide.
+The first reading shows which references and row ids are repeated, and whether parents are missing. If there are any, or
+if records break a rule by themselves, the file is read again, in order and with line numbers. The records concerned are
+the candidates; the rules between records then decide which of them are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline.reading.steps import broken_column, numbered_lines, records_sql
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused record, as far as its error message tells of it."""
+    """One refused record, with the fields of its error message."""
 
     line: int
     code: str
@@ -38,8 +38,8 @@ class Refusal:
 def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     """Find the refused records of a file and return their number.
 
-    Each file is judged before the next one is read. Leaves `<kind>_refused` and, of records with a reference of their
-    own, `<kind>_accepted` (reference, customer), one for each reference.
+    Each file is judged before the next one is read. Creates `<kind>_refused` and, for kinds with an identity,
+    `<kind>_accepted` (reference, customer) with one row per reference.
     """
     kind = file.kind
     conditions = _candidate_conditions(connection, file)
@@ -59,7 +59,7 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
 
 
 def create_judged(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
-    """Create `<kind>_judged` without a record in it, for records that were judged elsewhere, and `<kind>_refused`."""
+    """Create an empty `<kind>_judged`, to be filled with records that were judged elsewhere, and `<kind>_refused`."""
     _create_judged_table(connection, kind)
     _create_refused(connection, kind)
 
@@ -79,9 +79,9 @@ def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[s
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: Path) -> None:
-    """Write all refused records of the file, as they were read, with line, code and reason.
+    """Write all refused records of the file as CSV, each as it was read, with its line, code and reason.
 
-    An apostrophe stands before a record that a spreadsheet would take for a formula.
+    An apostrophe is put before a record that a spreadsheet would interpret as a formula.
     """
     connection.execute(
         f"""COPY (SELECT line_number AS line, code, reason, no_formula({_as_read(file)}) AS record
@@ -116,9 +116,9 @@ def _has_errors(connection: duckdb.DuckDBPyConnection, kind: Kind) -> bool:
 
 
 def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> list[str]:
-    """Return the SQL conditions that make a good record a candidate: repeated, or without an accepted parent.
+    """Return the SQL conditions that make a good record a candidate: it is repeated or has no accepted parent.
 
-    Only those that hold for any record: mostly there is none, and the second reading is not needed.
+    A condition is included only if some record meets it. Usually there is none, and the second reading is not needed.
     """
     kind, parent = file.kind, KINDS[file.kind].parent
     found = []
@@ -137,7 +137,7 @@ def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile) 
 
 
 def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
-    """Return the SQL of the row ids that more than one good record has."""
+    """Return the SQL of the row ids that occur in more than one good record."""
     if not file.has_row_ids or _has_distinct_numbers(connection, file.kind):
         return "SELECT NULL::VARCHAR AS id WHERE false"
     return f"""SELECT {ROW_ID} FROM ({records_sql(file)}) WHERE is_good AND {ROW_ID} <> ''
@@ -145,9 +145,9 @@ def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
 
 
 def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> bool:
-    """Tell whether the row ids of the good records are all different numbers, as they mostly are.
+    """Return whether the row ids of the good records are known to be distinct numbers, as they usually are.
 
-    False may also mean that this is not known.
+    They may also be distinct if this is False.
     """
     return ask(
         connection,
@@ -157,11 +157,11 @@ def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> 
 
 
 def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> None:
-    """Read the file in order and keep the records that break a rule by themselves or meet one of the conditions."""
+    """Read the file in order and store the records that break a rule by themselves or meet one of the conditions."""
     kind = file.kind
     row_id = ROW_ID if file.has_row_ids else "''"
     value = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
-    # In order and so by one thread, which looks no closer than needed; what remains is looked at by all.
+    # Reading in order uses one thread, so this step only selects lines; all threads then check them in detail.
     connection.execute("SET preserve_insertion_order = true")
     connection.execute(
         f"""CREATE TABLE {kind}_candidate_lines AS
@@ -183,7 +183,7 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
 
 
 def _located(file: CsvFile, records: str) -> Step:
-    """Add the line of each record, and which line of a record over several lines that has wrong quotes it is."""
+    """Add the line number of each record, and a note to lines of a record of several lines with wrong quotes."""
     line_number, quotes, joins = "record", "NULL::VARCHAR", ""
     if file.records.joins:
         line_number = "record + coalesce(extra, 0)"
@@ -208,7 +208,7 @@ def _read_numbers(path: Path, *columns: str) -> str:
 
 
 def _shown_reference(file: CsvFile, name: str) -> str:
-    """Return the SQL of a reference for the error message: where the record has it, and no longer than it may be."""
+    """Return the SQL of a reference for the error message; NULL if the record has none or it is too long."""
     if name not in file.header.positions:
         return f"NULL::VARCHAR AS {name}"
     return f"""CASE WHEN {has_all_cells()} AND {name} <> '' AND strlen({name}) <= {MAX_REFERENCE}
@@ -216,9 +216,9 @@ def _shown_reference(file: CsvFile, name: str) -> str:
 
 
 def _accepted(kind: Kind) -> str:
-    """Return the SQL of the accepted records: those that were no candidates, and of the candidates those that stand.
+    """Return the SQL of the accepted records: all that were not candidates, and the candidates that were not refused.
 
-    One record stands for a reference; which of several it is, is known only now.
+    Of several records with the same reference, only the first that breaks no other rule is accepted.
     """
     parent = KINDS[kind].parent
     stands = f"SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"
@@ -229,7 +229,7 @@ def _accepted(kind: Kind) -> str:
         else f"""SELECT reference, min(customer) FROM {kind}_good SEMI JOIN ({stands}) USING (reference)
             GROUP BY reference"""
     )
-    # Of the candidates, those without an accepted parent are not among the good ones.
+    # Candidates without an accepted parent are not in `<kind>_good`.
     repeated = f"'{ErrorCode.DUPLICATE_ID}', '{ErrorCode.DUPLICATE_REFERENCE}'"
     return f"""SELECT reference, customer FROM {kind}_good
         WHERE reference NOT IN (SELECT reference FROM {kind}_judged

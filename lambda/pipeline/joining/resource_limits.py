@@ -1,4 +1,4 @@
-"""What DuckDB and the disk say when there is too little of something, as errors that people can act on."""
+"""Translate out-of-memory and disk-full errors into exceptions that say what to do."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.errors import DiskFullError, MemoryLimitError
 
 @contextmanager
 def resource_limits(connection: duckdb.DuckDBPyConnection, workdir: Path, what: str) -> Iterator[None]:
-    """Name what was read and which limit it met; `what` is a file or a day.
+    """Translate errors within the context; `what` is the file or day that is processed.
 
     Raises
     ------
     MemoryLimitError
-        DuckDB has reached its memory limit and can spill no more of what it holds.
+        DuckDB has reached its memory limit and can't spill any more.
     DiskFullError
-        There is no room left for the files and for what is spilled.
+        There is no disk space left for the files or for DuckDB's spilling.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The results as table writes: one put request a customer, in chunk files, sorted by reference."""
+"""The results as table writes: one put request per customer, sorted by reference, in chunk files."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def remove_customers(
 
 
 def removals_per_chunk(chunk_records: int) -> int:
-    """Return how many customers one chunk can remove: each takes two requests."""
+    """Return how many customers one chunk can remove; each needs two requests."""
     return max(chunk_records // 2, 1)
 
 
 def add_removals(batch: str, customer_references: Sequence[str], chunks: ChunkWriter) -> None:
-    """Begin a chunk of removals: of each customer a marker, which is what consumers hear of, and then its deletion."""
+    """Add a new chunk of removals: for each customer a put, which causes the message, and then the deletion."""
     chunks.flush()
     items = [removed_item(reference, batch) for reference in customer_references]
     puts = [put_line(item) for item in items]

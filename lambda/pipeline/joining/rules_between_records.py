@@ -1,8 +1,8 @@
-"""The rules between records, as one SQL text: a record's parent, a repeated row id, a repeated reference.
+"""The rules between records as one SQL text: the parent of a record, repeated row ids, repeated references.
 
-They are applied one after another, each to the records that the ones before left: so a record is only ever a duplicate
-of one that stood until then. Explicit columns, LEFT JOIN, window functions and no more, so that every engine with
-standard SQL runs the same text: DuckDB here, Spark for days that are too large for one function.
+They are applied one after another, each to the records that passed the ones before. So a record is a duplicate only of
+a record that was not refused by an earlier rule. The SQL uses only explicit columns, LEFT JOIN and window functions, so
+that every engine with standard SQL runs it: DuckDB here, Spark for days that are too large for one function.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ CANDIDATE_COLUMNS = {
     "value": "STRING",
     "quotes": "STRING",
 }
-"""Columns of the relation of candidates: `code` is NULL where a record breaks no rule by itself.
+"""Columns of the candidates. `code` is NULL if a record breaks no rule by itself.
 
-`reference` is what tells records of the kind apart, `parent` the reference of the record that it belongs to, `value`
-the cell of the column `column_name`, which the error is about; `quotes` tells, of a record over several lines that is
-refused for its quotes, to which of its lines it belongs.
+`reference` identifies the record, `parent` is the reference of the record that it belongs to. The error concerns the
+column `column_name` with the cell `value`. For the lines of a record of several lines that is refused for its quotes,
+`quotes` is the part of the error message that says which line it is.
 """
 
 JUDGED_COLUMNS = CANDIDATE_COLUMNS | {"own_code": "STRING", "first_line": "BIGINT"}
-"""`own_code` is the error of the record by itself, `first_line` the line of the record that this one repeats."""
+"""`own_code` is the error of the record by itself, `first_line` the line of the record that it repeats."""
 
 _PASSED_ON = ", ".join(name for name in CANDIDATE_COLUMNS if name not in ("code", "column_name", "value"))
 
 
 def judged_candidates(kind: Kind, has_row_ids: bool, is_standard: bool = False) -> str:
-    """Select the candidates of a kind with their final `code`, NULL where they stand; `is_standard` as for `query`.
+    """Select the candidates of a kind with their final `code`, NULL if accepted; `is_standard` as for `query`.
 
-    Reads `<kind>_candidates`, and of the parent's kind `<parent>_accepted` (reference) and `<parent>_refused`.
+    Reads `<kind>_candidates` and, for the kind of the parent, `<parent>_accepted` (reference) and `<parent>_refused`.
     """
     record_kind = KINDS[kind]
     steps = [_standing(kind)]
@@ -65,7 +65,7 @@ def judged_candidates(kind: Kind, has_row_ids: bool, is_standard: bool = False) 
 
 
 def _standing(kind: Kind) -> Step:
-    """Take the candidates that break no rule by themselves."""
+    """Select the candidates that break no rule by themselves."""
     return Step(
         "standing",
         f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
@@ -90,7 +90,7 @@ def _check_parent(kind: Kind, column: str, records: str) -> Step:
 
 
 def _check_repeated(key: str, column: str, code: ErrorCode, records: str) -> list[Step]:
-    """Refuse every record but the first of those that still stand and have the same key."""
+    """Refuse, of the records with the same key that are not refused yet, all but the first."""
     earliest = Step(
         f"earliest_{key}",
         f"""SELECT {_PASSED_ON}, own_code, first_line, code, column_name, value,

@@ -1,4 +1,4 @@
-"""The sentence of each refused record: the template of its code, filled in by DuckDB's `format`."""
+"""The sentence about each refused record: the template of its code, filled in by DuckDB's `format`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAMES = ("column", "value", "found", "expected", "first", "hint", "quotes")
 
 
 def create_sentences(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create `sentences` (code, template): what a template names in braces is the argument of that position."""
+    """Create `sentences` (code, template), where the names in braces are replaced by positions for `format`."""
     positions = {name: f"{{{position}}}" for position, name in enumerate(_NAMES)}
     rows = ", ".join(
         f"({literal(code)}, {literal(SENTENCES[code].format(**positions, limit=f'{_LIMITS.get(code, 0):,}'))})"
@@ -25,7 +25,7 @@ def create_sentences(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def with_reasons(file: CsvFile, refused: str) -> str:
-    """Select the rows of a relation of refused records, and for each the `reason`."""
+    """Select the rows of a relation of refused records, each with its `reason`."""
     arguments = {
         "column": "column_name",
         "value": "shown(value)",

@@ -1,4 +1,4 @@
-"""A run in figures: what the ledger keeps and `pipeline check` shows."""
+"""The summary of a run in numbers, for the ledger and `pipeline check`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal
 from pipeline.model.data_model import Kind
 
 State = Literal["READY", "HELD", "REFUSED"]
-"""READY to be delivered, HELD as too many records were refused, or REFUSED as a file could not be used."""
+"""READY for delivery, HELD because too many records were refused, or REFUSED because a file can't be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSummary:
-    """What was decided about a file, and how its records were divided: `read` = `counted` + `refused`."""
+    """The dialect of a file and the numbers of its records: `read` = `counted` + `refused`."""
 
     file: str
     delimiter: str | None = None
@@ -27,14 +27,14 @@ class FileSummary:
     lines: int = 0
     """Lines of the file, counted in its bytes: `header_lines` + `blank_lines` + `read` + `further_lines`."""
     header_lines: int = 0
-    """Lines up to and with the header."""
+    """Lines up to and including the header."""
     blank_lines: int = 0
     further_lines: int = 0
-    """Lines of records over several lines, but for the first of each."""
+    """Lines that continue a record of several lines."""
     messages: int = 0
-    """Refused records with an error message of their own; the rejects file holds them all."""
+    """Refused records with an error message of their own; the rejects file contains all refused records."""
     file_error: str | None = None
-    """Code of the reason why the file as a whole was refused."""
+    """Error code if the file as a whole was refused."""
     too_many_refused: bool = False
     """Whether so many records were refused that the batch is held."""
 
@@ -55,7 +55,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The run as a whole; of a batch that is HELD, what a release would deliver."""
+    """The run as a whole. For a HELD batch, the numbers are what a release would deliver."""
 
     state: State
     files: Mapping[Kind, FileSummary]
@@ -64,10 +64,10 @@ class Summary:
     items: int = 0
     total_amount: str = "0"
     incomplete_customers: int = 0
-    """Customers with a result of whom records were refused."""
+    """Customers with a result some of whose records were refused."""
     removed_customers: int = 0
     errors: int = 0
-    """Error messages, those about whole files included."""
+    """Error messages, including those about whole files."""
     reconciliation: Reconciliation = field(default_factory=Reconciliation)
 
     def as_dict(self) -> dict[str, Any]:
