@@ -1,1 +1,1 @@
-"""Days that no single function can hold: the same rules and results on Spark."""
+"""Days that are too large for one function: the same rules and results on Spark."""

@@ -1,7 +1,7 @@
-"""Spark as the engine of a day: tasks read splits by the function's own SQL, Spark joins and sums narrow rows.
+"""Spark as the engine of a day: tasks read splits with the function's own SQL; Spark joins and sums narrow rows.
 
-The driver only plans: it holds counts, one entry for each split and each chunk file, and what the messages need of the
-first refused records.
+The driver only plans. It holds counts, one entry per split and per chunk file, and the first refused records as far as
+messages need them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _RESULTS = """
         SELECT parent AS order_reference, sum(records) AS items, sum(amount) AS amount
         FROM (
             SELECT parent, records, amount FROM items_good
-            -- A refused item that breaks no rule by itself is among them: it comes off.
+            -- Subtract the refused items that break no rule by themselves, as they are included.
             UNION ALL SELECT parent, CAST(-1 AS BIGINT), CAST(-amount AS DECIMAL(38,4))
             FROM items_refused WHERE own_code IS NULL
         ) GROUP BY parent
@@ -62,22 +62,26 @@ _RESULTS = """
 
 
 class SparkEngine:
-    """The engine of the days that no one function can hold.
+    """The engine for days that are too large for one function.
 
     Parameters
     ----------
     sources
         The files of the day.
     store
-        Where tasks leave the chunk files (`chunks/`) and what other tasks need.
-    previous_customers
-        Parquet files of the customer references that earlier versions delivered.
-    split_bytes
-        Size of the part of a file that one task reads.
-    partitions
-        Of what is shuffled.
+        Where tasks put the chunk files (`chunks/`) and files for other tasks.
     workdir
-        The driver's own folder.
+        The driver's working folder.
+    previous_customers
+        Parquet files with the customer references that earlier versions delivered.
+    max_unpacked
+        Bytes that a gzip file may unpack to; None for no limit.
+    split_bytes
+        Bytes of a file that one task reads.
+    partitions
+        Number of shuffle partitions.
+    room
+        The limits of a task.
     """
 
     def __init__(
@@ -111,17 +115,17 @@ class SparkEngine:
         configure(spark, partitions)
 
     def close(self) -> None:
-        """Give back what Spark keeps of the day."""
+        """Free what Spark has persisted for the day."""
         for frame in self._kept:
             frame.unpersist()
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
-        """Let tasks look at all bytes of a file, in parts where that can be."""
+        """Examine all bytes of a file in tasks, in parallel if possible."""
         self._plans[kind] = self._planner.plan(kind, source.name, self._sources[kind])
         return self._plans[kind].file
 
     def judge(self, file: CsvFile) -> Counts:
-        """Read the file once, and again the splits with something wrong; leave views of the good and the refused."""
+        """Read the file once, and the splits with errors a second time; create views of good and refused records."""
         kind, plan = file.kind, self._plans[file.kind]
         columns = tasks.schema(tasks.FIRST_READING)
         first = of_splits(self._spark, plan, tasks.first_reading(plan, self._room), columns)
@@ -157,7 +161,7 @@ class SparkEngine:
         return Counts(lines, lines - blank, self._refused[kind], {row.code: row.records for row in rows})
 
     def _keys(self, plan: FilePlan, has_wrong: bool) -> DataFrame | None:
-        """Find what to look for in which splits; None where there is nothing."""
+        """Return the keys of the candidates in each split (`tasks.KEYS`); None if there are none."""
         kind, parent = plan.file.kind, KINDS[plan.file.kind].parent
         parts = []
         if has_wrong:
@@ -213,7 +217,7 @@ class SparkEngine:
         return self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
 
     def join(self) -> Totals:
-        """Sum up by order and then by customer, and sort the customers."""
+        """Sum by order and then by customer, and sort the customers."""
         self._view("refused_records", self._spark.sql(refused_records_by_customer(is_standard=True)))
         joined = self._keep(sort(self._spark.sql(_RESULTS), "customer_reference", self._partitions))
         self._view("results", joined)
@@ -234,7 +238,7 @@ class SparkEngine:
         )
 
     def write_results(self, chunks: ChunkWriter) -> None:
-        """Let tasks write all chunk files that are full; the rest goes on in the driver's."""
+        """Write all full chunk files in tasks; the driver writes the remaining rows."""
         size, found = chunks.chunk_records, self._need_results()
         full = found.count // size
         task = tasks.result_chunks(self._batch, self._store, size, _CHUNKS_PER_GROUP, self._room)
@@ -261,7 +265,7 @@ class SparkEngine:
         if removed.count:
             chunks.flush()
             per_chunk = results.removals_per_chunk(chunks.chunk_records)
-            # The last removals stay open, as further requests may follow in the same chunk.
+            # The driver writes the last removals, as further requests may follow in the same chunk.
             full = (removed.count - 1) // per_chunk
             task = tasks.removal_chunks(self._batch, self._store, chunks.chunk_records, len(chunks.chunks), self._room)
             chunks.take_over(removed.write_chunks(task, chunks.directory, per_chunk, full, 1, 4 * self._partitions))
@@ -270,18 +274,18 @@ class SparkEngine:
         return removed.count
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Let one task word the first ones."""
+        """Return the first refused records; one task creates the sentences."""
         return self._worded(file, f"SELECT * FROM {file.kind}_refused ORDER BY line_number LIMIT {limit}")
 
     def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Let one task word the first ones of each code."""
+        """Return the first refused records of each code; one task creates the sentences."""
         occurrence = "row_number() OVER (PARTITION BY code ORDER BY line_number) AS occurrence"
         return self._worded(
             file, f"SELECT * FROM (SELECT *, {occurrence} FROM {file.kind}_refused) WHERE occurrence <= {limit}"
         )
 
     def _worded(self, file: CsvFile, refused: str) -> Iterator[Refusal]:
-        # Not the lines themselves: a sentence does not need them, and they may be long.
+        # Without the lines: sentences do not need them, and they may be long.
         columns = ", ".join(f"CAST(NULL AS STRING) AS {name}" if name == "line" else name for name in JUDGED_COLUMNS)
         rows = (
             self._spark.sql(f"SELECT {columns} FROM ({refused})")
@@ -294,7 +298,7 @@ class SparkEngine:
         return iter([Refusal(*row) for row in rows.collect()])
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
-        """Let tasks write parts of the file, and put them together one after another."""
+        """Write parts of the file in tasks, and concatenate them."""
         parts = max(1, -(-self._refused[file.kind] // _ROWS_PER_PARTITION))
         refused = self._spark.sql(f"SELECT {', '.join(JUDGED_COLUMNS)} FROM {file.kind}_refused")
         texts = sort(refused, "line_number", parts).mapInArrow(
@@ -303,13 +307,13 @@ class SparkEngine:
         with open_database(self._workdir, self._room.memory_mb, 1) as connection:
             create_sentences(connection)
             create_judged(connection, file.kind)
-            write_rejects(connection, file, target)  # the line of names alone
+            write_rejects(connection, file, target)  # writes only the header line
         with target.open("ab") as rejects:
             for row in texts.toLocalIterator():
                 rejects.write(row.text)
 
     def write_references(self, target: Path) -> None:
-        """Take the references from Spark part by part."""
+        """Fetch the references partition by partition."""
         schema = pa.schema([("customer_reference", pa.string())])
         with pq.ParquetWriter(target, schema) as writer:
             references = self._need_results().rows.select("customer_reference")
@@ -322,10 +326,10 @@ class SparkEngine:
         return self._results
 
     def _keep(self, rows: DataFrame) -> DataFrame:
-        """Keep rows on the workers' disks; what is lost with a worker is made again.
+        """Persist rows on the workers' disks; rows that are lost with a worker are computed again.
 
-        The plan ends here, as with `DataFrame.localCheckpoint`, but the rows can be made again as with `persist`: the
-        plans of a day would otherwise hold each other, so that Spark spent its time on writing them down.
+        As with `DataFrame.localCheckpoint`, the query plan is cut here: otherwise the plans of a day would contain each
+        other, and Spark would spend most of its time on printing them. Unlike with it, lost rows can be recomputed.
         """
         from pyspark.sql import DataFrame
 
@@ -340,7 +344,7 @@ class SparkEngine:
 
 
 def configure(spark: SparkSession, partitions: int) -> None:
-    """Set how the day is reckoned: exact decimals, errors instead of NULL, batches that stay small."""
+    """Configure Spark for exact decimals, errors instead of NULL, and small Arrow batches."""
     for name, value in {
         "spark.sql.shuffle.partitions": str(partitions),
         "spark.sql.ansi.enabled": "true",
@@ -353,7 +357,7 @@ def configure(spark: SparkSession, partitions: int) -> None:
 
 
 def _accepted(kind: Kind, has_candidates: bool) -> str:
-    """Select the accepted records: those that were no candidates, and of the candidates those that stand."""
+    """Select the accepted records: all that were not candidates, and the candidates that were not refused."""
     customer = "parent" if KINDS[kind].parent else "reference"
     good = f"SELECT reference, parent, {customer} AS customer FROM {kind}_good"
     if not has_candidates:

@@ -1,4 +1,4 @@
-"""Large days on this machine, for `pipeline check --engine spark` and the tests."""
+"""Spark on the local machine, for `pipeline check --engine spark` and the tests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import SourceFile
 
 _TRIES = 4
-"""How often a task may fail; as on a cluster."""
+"""Attempts of a task; 4 is also the default on a cluster (`spark.task.maxFailures`)."""
 
 
 def local_session(cores: int, workdir: Path, memory_mb: int = 1024) -> SparkSession:
-    """Start Spark in a process of its own that listens on the loopback alone, or return the one that runs.
+    """Start a local Spark that listens only on the loopback interface, or return the running session.
 
     Parameters
     ----------
     workdir
-        Where Spark keeps what does not fit into its memory.
+        Folder for Spark's temporary files.
     memory_mb
-        Of the Java process, which is driver and worker in one.
+        Memory of the Java process, which is both driver and worker.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
@@ -60,14 +60,16 @@ def process(
     split_bytes: int = 64 * MB,
     partitions: int | None = None,
 ) -> Outcome:
-    """Read, validate and join the three files of a day on Spark: the outcome is the one that DuckDB alone has.
+    """Read, validate and join the three files of a day on Spark, with the same outcome as DuckDB alone.
 
     Parameters
     ----------
     options
         `memory_mb` is DuckDB's limit in each task.
+    split_bytes
+        Bytes of a file that one task reads.
     partitions
-        Of what is shuffled; None for two a core.
+        Number of shuffle partitions; None for two per core.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()

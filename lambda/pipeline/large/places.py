@@ -1,4 +1,4 @@
-"""Where the tasks of a day read files and leave files: folders of this machine, or the bucket."""
+"""Where the tasks of a day read and write files: local folders, or the bucket."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ if TYPE_CHECKING:
     from pipeline.ledger import SourceObject
 
 READ_BYTES = 256 << 10
-"""Bytes of a block that is read in one go."""
+"""Bytes that are read at a time."""
 
 
 class Source(Protocol):
-    """The bytes of a file, wherever they are; goes to the tasks, so it must be picklable."""
+    """A readable file. It is sent to the tasks, so it must be picklable."""
 
     @property
     def size(self) -> int:
         """Bytes of the file."""
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes from `start` to before `end`, in blocks of at most `READ_BYTES`."""
+        """Yield the bytes from `start` up to but excluding `end`, in blocks of at most `READ_BYTES`."""
 
 
 class Store(Protocol):
-    """A place for files that other tasks read, or that delivery reads; goes to the tasks, so it must be picklable."""
+    """A place for files that other tasks or deliver read. It is sent to the tasks, so it must be picklable."""
 
     def put(self, path: Path, name: str) -> None:
-        """Keep a file under a name. To put it again changes nothing."""
+        """Store a file under a name; idempotent."""
 
     def source(self, name: str) -> Source:
-        """Find the bytes of a file that was put here."""
+        """Return a file that was stored here."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSource:
-    """A file on this machine."""
+    """A local file."""
 
     path: Path
 
@@ -58,12 +58,12 @@ class LocalSource:
 
 @dataclass(frozen=True, slots=True)
 class LocalStore:
-    """A folder on this machine."""
+    """A local folder."""
 
     folder: Path
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a file into the folder; nobody sees a part of it."""
+        """Copy a file into the folder atomically."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f"{target.name}.{path.parent.name}")
@@ -71,7 +71,7 @@ class LocalStore:
         unfinished.replace(target)
 
     def source(self, name: str) -> LocalSource:
-        """Find a file in the folder."""
+        """Return a file in the folder."""
         return LocalSource(self.folder / name)
 
 
@@ -88,12 +88,12 @@ class ObjectSource:
         return self.object.size
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield a range of it by one request.
+        """Yield a range of it with one request.
 
         Raises
         ------
         SourceChangedError
-            That version is gone.
+            The version is gone.
         """
         from pipeline.aws.s3 import Bucket
 
@@ -114,12 +114,12 @@ class ObjectStore:
         Bucket(self.bucket_name).upload_all([(path, self.prefix + name)])
 
     def source(self, name: str) -> ObjectSource:
-        """Find an object that was put here.
+        """Return an object that was stored here.
 
         Raises
         ------
         FileNotFoundError
-            There is none.
+            It does not exist.
         """
         from pipeline.aws.s3 import Bucket
 
@@ -130,7 +130,7 @@ class ObjectStore:
 
 
 def copy(source: Source, target: Path) -> Path:
-    """Copy all bytes of a source into a file of this machine."""
+    """Copy all bytes of a source into a local file."""
     with target.open("wb") as file:
         for block in source.read(0, source.size):
             file.write(block)

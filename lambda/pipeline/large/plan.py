@@ -1,4 +1,4 @@
-"""How a file is read by many tasks: its dialect, and its splits."""
+"""The plan for reading a file in many tasks: its dialect and its splits."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What one task may use of the machine that it runs on."""
+    """The limits of one task."""
 
     memory_mb: int = 512
-    """DuckDB's limit in a task; beyond it, it spills to the disk."""
+    """DuckDB's memory limit in a task; beyond it, DuckDB spills to disk."""
     folder: Path | None = None
-    """Where temporary files go; None for the system's own."""
+    """Folder for temporary files; None for the system's default."""
 
     @contextmanager
     def workdir(self) -> Iterator[Path]:
-        """Make a folder for a task, and remove it in the end."""
+        """Provide a temporary folder for a task."""
         with TemporaryDirectory(prefix="task-", dir=self.folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The beginning of a file: its header, and where its records begin."""
+    """The header of a file, and where its records begin."""
 
     header: Header
     size: int
@@ -47,19 +47,19 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class FilePlan:
-    """A file, and how it is divided among tasks."""
+    """A file and its division into splits."""
 
     file: CsvFile
     source: Source
     splits: list[Split]
     start: int
-    """Where the first record begins."""
+    """Byte offset of the first record."""
     has_crlf: bool = False
     store: Store | None = None
-    """Where, for each split, what is known of its records over several lines is kept, if there is any."""
+    """Holds the lists of `RecordLines` (joins, quotes) for each split, if the file has them."""
 
     def load(self, split: Split, workdir: Path) -> CsvFile:
-        """Copy the lines of a split into a file of this machine, which is then read like any other."""
+        """Copy the lines of a split into a local file, which is then read like any other file."""
         path = workdir / f"{self.file.kind}.csv"
         write_lines(lines_of(self.source, split, self.start), path, self.has_crlf)
         kept: dict[str, Any] = {}
@@ -72,7 +72,7 @@ class FilePlan:
 
 
 class InOrderError(Exception):
-    """A file can't be read in parts; the text says why."""
+    """A file can't be read in parts; the text gives the reason."""
 
 
 def begin(kind: Kind, source: Source, workdir: Path) -> Start:
@@ -81,7 +81,7 @@ def begin(kind: Kind, source: Source, workdir: Path) -> Start:
     Raises
     ------
     InOrderError
-        The whole file must be read in order to know what it is.
+        The header is not enough to read the file in parts.
     """
     head = b"".join(source.read(0, BLOCK))
     if head.startswith(GZIP):
@@ -113,7 +113,7 @@ def _after_lines(data: bytes, lines: int) -> int | None:
 def read_in_order(
     kind: Kind, name: str, source: Source, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
 ) -> FilePlan | RefusedFileError:
-    """Read a file from its beginning to its end, in one task, and leave it in a form that many can read."""
+    """Read a whole file in one task, and store it normalized, so that many tasks can read it."""
     with room.workdir() as workdir:
         path = copy(source, workdir / "source")
         with open_database(workdir, room.memory_mb, 1) as connection:
@@ -158,7 +158,7 @@ def _count_lines(blocks: Iterator[bytes]) -> int:
 
 
 _LISTS = ("joins", "quotes")
-"""The lists of `RecordLines`, each by the number of a record, which comes first in a row."""
+"""The lists of `RecordLines`; each row begins with a record number."""
 
 
 def _part_name(name: str, kind: Kind, split: Split) -> str:
@@ -166,7 +166,7 @@ def _part_name(name: str, kind: Kind, split: Split) -> str:
 
 
 def _cut_list(name: str, path: Path, kind: Kind, splits: list[Split], store: Store, workdir: Path) -> None:
-    """Cut a list by split; each part begins with the last row before the records of the split."""
+    """Divide a list by split; each part begins with the last row before the records of the split."""
     part = workdir / "part.csv"
     last = ""
     with path.open() as rows:

@@ -1,4 +1,4 @@
-"""How each file of a day is read: in parts where each can be understood alone, or in order by one task."""
+"""Decides how each file of a day is read: in parts, if each part can be read independently, or in order by one task."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class Planner:
-    """Looks at all bytes of a file by tasks.
+    """Examines all bytes of a file in tasks.
 
     Parameters
     ----------
     store
-        Where a file that was read in order is left for the other tasks.
+        Where a file that was read in order is stored for the other tasks.
     split_bytes
-        Size of the part of a file that one task reads.
+        Bytes of a file that one task reads.
     max_unpacked
-        Bytes that a gzip file may unpack to; None for any number.
+        Bytes that a gzip file may unpack to; None for no limit.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Planner:
         self._room = room
 
     def plan(self, kind: Kind, name: str, source: Source) -> FilePlan:
-        """Find out how a file is to be read.
+        """Return the plan for reading a file.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Planner:
         return "," if found else "."
 
     def _in_order(self, kind: Kind, name: str, source: Source) -> FilePlan:
-        # The tasks get what they need, and not the planner with its Spark.
+        # Local variables, since the planner can't be sent to the tasks: it holds the Spark session.
         store, room, split_bytes, max_unpacked = self._store, self._room, self._split_bytes, self._max_unpacked
         (found,) = self._each(
             [kind], lambda kind: read_in_order(kind, name, source, store, split_bytes, max_unpacked, room)
@@ -106,7 +106,7 @@ class Planner:
         return plan
 
     def _each(self, values: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
-        """Let a task of its own work on each value."""
+        """Process each value in a task of its own."""
         if not values:
             return []
         found: list[Any] = self._spark.sparkContext.parallelize(values, len(values)).map(work).collect()
@@ -118,7 +118,7 @@ class Planner:
 
 
 def of_splits(spark: SparkSession, plan: FilePlan, task: tasks.Task, columns: str) -> DataFrame:
-    """Let a task of its own work on each split of a file."""
+    """Process each split of a file in a task of its own."""
     splits = len(plan.splits)
     return spark.range(0, splits, 1, max(splits, 1)).mapInArrow(task, columns)
 

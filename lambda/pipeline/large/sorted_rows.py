@@ -1,4 +1,4 @@
-"""Rows sorted as a whole: numbered, cut into chunk files by tasks, taken part by part by the driver."""
+"""Globally sorted rows: they are numbered, and tasks write them to chunk files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def sort(rows: DataFrame, column: str, partitions: int) -> DataFrame:
-    """Sort rows so that the partitions follow each other."""
+    """Sort rows globally: each partition is sorted, and all its rows precede those of the next one."""
     if partitions == 1:
         return rows.coalesce(1).sortWithinPartitions(column)
     return rows.repartitionByRange(partitions, column).sortWithinPartitions(column)
@@ -25,7 +25,7 @@ def sort(rows: DataFrame, column: str, partitions: int) -> DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class SortedRows:
-    """Kept rows that are sorted by customer reference, and how many of them each partition has."""
+    """Persisted rows, sorted by customer reference, and the number of rows in each partition."""
 
     rows: DataFrame
     sizes: dict[int, int]
@@ -38,7 +38,7 @@ class SortedRows:
     def write_chunks(
         self, task: tasks.Task, directory: Path, rows_per_chunk: int, full: int, per_group: int, tasks_at_most: int
     ) -> list[Chunk]:
-        """Let tasks write the first `full` chunks, each task some groups of `per_group` chunks."""
+        """Write the first `full` chunks in tasks; each task writes groups of `per_group` chunks."""
         if not full:
             return []
         written = (
@@ -52,7 +52,7 @@ class SortedRows:
         return [Chunk(directory / row.name, row.records) for row in sorted(written)]
 
     def after(self, full: int, rows_per_chunk: int) -> pa.Table:
-        """Return the rows that follow the first `full` chunks: less than one chunk has, or just as many."""
+        """Return the rows after the first `full` chunks; they are at most one chunk."""
         from pyspark.sql.pandas.types import to_arrow_schema
 
         first, before = full * rows_per_chunk, self._before()
@@ -77,7 +77,7 @@ class SortedRows:
 
 
 def unpack(rows: Iterator[Any] | list[Any]) -> Iterator[pa.Table]:
-    """Read the batches that `tasks.packed` has packed."""
+    """Deserialise the batches that `tasks.packed` has serialised."""
     for row in rows:
         with pa.ipc.open_stream(bytes(row.rows)) as stream:
             yield stream.read_all()

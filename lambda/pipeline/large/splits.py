@@ -1,4 +1,4 @@
-"""Splits of a file: byte ranges whose lines one task reads, and what their bytes are like."""
+"""Splits of a file: byte ranges whose lines one task reads, and the properties of their bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.large.places import READ_BYTES, Source
 from pipeline.reading.dialect import RefusedFileError, Scan
 
 LONG_LINE = 500_000
-"""Bytes of a line that is left to the reading in order: well below those of a record that is refused for its length."""
+"""Lines with more bytes are read in order; well below the limit for a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +22,23 @@ class Split:
     end: int
     lines: int = 0
     before: int = 0
-    """Lines of the file before these, the header's included."""
+    """Lines of the file before this split, including the header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What the bytes of a split are like."""
+    """The properties of the bytes of a split."""
 
     lines: int = 0
     has_quotes: bool = False
     has_crlf: bool = False
     names: int = 0
     is_plain: bool = True
-    """Valid UTF-8, free of the usual sentinels, no long line, and each line ends with LF or CRLF."""
+    """Whether it is valid UTF-8 with LF or CRLF line ends, without long lines and without the usual sentinels."""
 
 
 def cut(start: int, end: int, split_bytes: int) -> list[Split]:
-    """Cut a range of a file into splits of about the same size."""
+    """Divide a range of a file into splits of about the same size."""
     starts = range(start, end, split_bytes)
     return [Split(number, first, min(first + split_bytes, end)) for number, first in enumerate(starts)]
 
@@ -46,12 +46,12 @@ def cut(start: int, end: int, split_bytes: int) -> list[Split]:
 def lines_of(source: Source, split: Split, first: int) -> Iterator[bytes]:
     """Yield the bytes of a split's lines, in blocks.
 
-    A line belongs to the split in which it begins, so a split ends with the line end at or after its last byte.
+    A line belongs to the split in which it begins. So the last line of a split may extend beyond its byte range.
 
     Parameters
     ----------
     first
-        Where the first line of the file begins that belongs to any split.
+        Byte offset of the first line of the first split.
     """
     begun = split.start == first
     last = b""
@@ -82,9 +82,9 @@ def _rest_of_line(source: Source, start: int) -> Iterator[bytes]:
 
 
 def profile(blocks: Iterable[bytes], name: str) -> Profile:
-    """Look at the bytes of a split once, also for how often they hold a name of the header.
+    """Examine the bytes of a split once, and count the occurrences of `name`, a column name of the header.
 
-    What is not plain is not looked at to its end.
+    It stops early when the split is found not to be plain.
     """
     scan = Scan(name)
     has_crlf = False
@@ -111,7 +111,7 @@ def profile(blocks: Iterable[bytes], name: str) -> Profile:
 
 
 def _line_bytes(block: bytes, before: int) -> int:
-    """Return the bytes of the line that `block` ends in; more than LONG_LINE also where a line within it had them."""
+    """Return the length so far of the line at the end of `block`, or that of its first line if over LONG_LINE."""
     first = block.find(b"\n")
     if first < 0:
         return before + len(block)
@@ -121,7 +121,7 @@ def _line_bytes(block: bytes, before: int) -> int:
 
 
 def write_lines(blocks: Iterable[bytes], target: Path, has_crlf: bool) -> int:
-    """Write the lines of a split into a file, each ended by a line feed alone; return its bytes."""
+    """Write the lines of a split into a file with LF line ends; return the number of bytes."""
     size, held = 0, b""
     with target.open("wb") as file:
         for received in blocks:
@@ -136,7 +136,7 @@ def write_lines(blocks: Iterable[bytes], target: Path, has_crlf: bool) -> int:
 
 
 def numbered(splits: Iterable[Split], lines: Iterable[int], before: int) -> list[Split]:
-    """Give the splits of a file their numbers of lines, from which line numbers follow."""
+    """Return the splits with their numbers of lines, and of lines before them; splits without lines are left out."""
     result: list[Split] = []
     for split, count in zip(splits, lines, strict=True):
         if count:

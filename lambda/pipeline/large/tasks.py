@@ -1,6 +1,7 @@
-"""What runs in the tasks: DuckDB reads splits and writes chunk files by the function's own SQL; Spark does the rest.
+"""The code that runs in Spark tasks: DuckDB reads splits and writes chunk files with the function's own SQL.
 
-Each public function returns one that `mapInArrow` takes: it turns the record batches of a partition into others.
+Each function that is typed `Task` returns a function for `mapInArrow`, which maps the record batches of a partition to
+others. Its docstring ends with the columns of its output.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ Batches = Iterator[pa.RecordBatch]
 Task = Callable[[Batches], Batches]
 
 ROWS = 20_000
-"""Rows of a batch that a task gives to Spark."""
+"""Rows per batch that a task returns to Spark."""
 LINE_ROWS = 500
-"""The same where rows hold whole lines, which may be long."""
+"""The same for rows that contain whole lines, which may be long."""
 
 FIRST_READING = {
     "part": "STRING",
@@ -49,20 +50,20 @@ FIRST_READING = {
     "block": "BIGINT",
     "bits": "BIGINT",
 }
-"""Three kinds of rows in one relation, told apart by `part`, as a split is read but once.
+"""Columns of the first reading. As a split is read only once, three kinds of rows share the relation, by `part`.
 
-'good': the good records, those with a reference of their own one by one, the others summed up by parent.
-'total': the control totals by `is_blank` and `code`. 'ids': of the row ids that are numbers one bit each, in blocks of
-32; the others are in block -1 and show nothing.
+'good': the good records; record by record for kinds with an identity, otherwise summed by parent.
+'total': the control totals by `is_blank` and `code`.
+'ids': a bitmap of the row ids that are numbers, in blocks of 32; other ids are in block -1, which proves nothing.
 """
 
 KEYS = {"split": "INT", "part": "STRING", "key": "STRING"}
-"""What to look for in which split: 'own' for records that break a rule by themselves, else a 'reference', a 'parent' or
-an 'id' that makes a record a candidate."""
+"""Columns of the keys of candidates by split. `part` is 'own' for records that break a rule by themselves; otherwise it
+is 'reference', 'parent' or 'id', and records with this `key` are candidates."""
 
 
 def schema(columns: dict[str, str]) -> str:
-    """Write the columns of a relation as Spark wants them."""
+    """Return the columns of a relation as a Spark schema."""
     return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
 
 
@@ -132,7 +133,7 @@ def row_ids(plan: FilePlan, room: Room) -> Task:
 
 
 def answers(plan: FilePlan, question: Callable[[Any], str], room: Room) -> Task:
-    """Ask each split a question whose answer is yes, no or nothing: answer."""
+    """Run a query with a boolean (or NULL) result on each split: answer."""
 
     def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Batches:
         file = plan.load(plan.splits[split_number], workdir)
@@ -143,7 +144,7 @@ def answers(plan: FilePlan, question: Callable[[Any], str], room: Room) -> Task:
 
 
 def _splits(read: Callable[[duckdb.DuckDBPyConnection, int, Path], Batches], room: Room) -> Task:
-    """Make a task of what is to be done with each split whose number comes in the first column."""
+    """Return a task that calls `read` for each split whose number is in the first column."""
 
     def task(batches: Batches) -> Batches:
         for batch in batches:
@@ -155,7 +156,7 @@ def _splits(read: Callable[[duckdb.DuckDBPyConnection, int, Path], Batches], roo
 
 
 def candidates(plan: FilePlan, room: Room) -> Task:
-    """Read again, in order, the splits that KEYS name, sorted by split: CANDIDATE_COLUMNS."""
+    """Read the splits that the given KEYS (sorted by split) name again, in order: CANDIDATE_COLUMNS."""
     kind = plan.file.kind
     conditions = {
         "reference": f"{key(kind)} IN (SELECT key FROM keys WHERE part = 'reference')",
@@ -182,7 +183,7 @@ def candidates(plan: FilePlan, room: Room) -> Task:
 
 
 def _groups(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[tuple[int, pa.Table]]:
-    """Put together the rows that have the same value in a column, by which they come sorted."""
+    """Yield the rows with the same value in a column; the input is sorted by it."""
     current: int | None = None
     held: list[pa.RecordBatch] = []
     for batch in batches:
@@ -198,7 +199,7 @@ def _groups(batches: Iterable[pa.RecordBatch], column: str) -> Iterator[tuple[in
 
 
 def reasons(plan: FilePlan, room: Room) -> Task:
-    """Word refused records, those of one partition: the fields of a Refusal."""
+    """Create the sentences about the refused records of a partition: the fields of a Refusal."""
 
     def task(batches: Batches) -> Batches:
         with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
@@ -215,7 +216,7 @@ def reasons(plan: FilePlan, room: Room) -> Task:
 
 
 def rejects(plan: FilePlan, room: Room) -> Task:
-    """Write each partition of the refused records as CSV, without the line of names: text, in blocks."""
+    """Write each partition of the refused records as CSV without a header line: text, in blocks."""
 
     def task(batches: Batches) -> Batches:
         with room.workdir() as workdir:
@@ -241,7 +242,7 @@ def _take_judged(connection: duckdb.DuckDBPyConnection, plan: FilePlan, batches:
 
 
 def numbers(before: dict[int, int], rows_per_chunk: int, chunks_per_group: int) -> Task:
-    """Add to sorted rows, given how many are before each partition, the number of their chunk and group of chunks."""
+    """Add chunk numbers to sorted rows; `before` is the number of rows before each partition: chunk, chunk_group."""
 
     def task(batches: Batches) -> Batches:
         from pyspark import TaskContext
@@ -258,7 +259,7 @@ def numbers(before: dict[int, int], rows_per_chunk: int, chunks_per_group: int) 
 
 
 def result_chunks(batch: str, store: Store, chunk_records: int, chunks_per_group: int, room: Room) -> Task:
-    """Write the chunk files of sorted results, a group of chunks at a time: name, records."""
+    """Write the chunk files of sorted results, one group of chunks at a time: name, records."""
 
     def write(group: int, rows: pa.Table) -> Batches:
         with room.workdir() as workdir:
@@ -273,12 +274,12 @@ def result_chunks(batch: str, store: Store, chunk_records: int, chunks_per_group
 
 
 def removal_chunks(batch: str, store: Store, chunk_records: int, number: int, room: Room) -> Task:
-    """Write the chunk files that remove customers, those of one group at a time: name, records.
+    """Write the chunk files that remove customers, one group of chunks at a time: name, records.
 
     Parameters
     ----------
     number
-        Of the first chunk file of the first group.
+        Number of the first chunk file of the first group.
     """
     files = removal_files(chunk_records)
 
@@ -293,7 +294,7 @@ def removal_chunks(batch: str, store: Store, chunk_records: int, number: int, ro
 
 
 def removal_files(chunk_records: int) -> int:
-    """Return how many chunk files as many removals take as are written together."""
+    """Return how many chunk files one group of removals fills."""
     return -(-2 * results.removals_per_chunk(chunk_records) // chunk_records)
 
 
@@ -317,7 +318,7 @@ def _stored(chunks: list[Chunk], store: Store) -> pa.RecordBatch:
 
 
 def references(lists: list[Source], room: Room) -> Task:
-    """Read the lists of customers whose numbers come in the first column: customer_reference."""
+    """Read the lists of customers whose indexes are in the first column: customer_reference."""
 
     def task(batches: Batches) -> Batches:
         for batch in batches:
@@ -331,7 +332,7 @@ def references(lists: list[Source], room: Room) -> Task:
 
 
 def packed(batches: Batches) -> Batches:
-    """Pack batches for the driver, which takes them one after another: rows."""
+    """Serialise batches for the driver: rows."""
     for batch in batches:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as stream:
