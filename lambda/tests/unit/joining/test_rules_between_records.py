@@ -17,7 +17,7 @@ ONLY_DUCKDB = re.compile(
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("has_row_ids", [True, False])
 def test_the_text_is_standard_sql_with_the_columns_it_promises(kind: Kind, has_row_ids: bool) -> None:
-    text = judged_candidates(kind, has_row_ids)
+    text = judged_candidates(kind, has_row_ids, is_standard=True)
     assert ONLY_DUCKDB.search(text) is None
     with duckdb.connect() as connection:
         create(connection, kind)
