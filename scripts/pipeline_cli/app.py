@@ -1,7 +1,7 @@
-"""The operator's command line: one module a command, gathered here.
+"""The operator's command line: collects the commands, each of which has a module in `commands/`.
 
-Every command says which target it acts on, prints its result on standard output and all else on standard error. What
-can be expected to fail ends in one line and an exit code, never in a traceback.
+Every command says which target it acts on, prints its result on standard output and everything else on standard error.
+Expected failures end in one line and an exit code, not in a traceback.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ GROUPS: dict[str, typer.Typer] = {"deploy": deploy.app, "local": local.app}
 
 
 class ExpectedFailures(TyperGroup):
-    """The group of all commands: turns an expected failure into one line and its exit code."""
+    """The group of all commands: reports an expected failure in one line and exits with its code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -89,7 +89,7 @@ class ExpectedFailures(TyperGroup):
 
 
 def _missing_variable(error: Exception) -> CommandError | None:
-    """Explain a missing argument in make's terms where make made the call."""
+    """Name the missing make variable when a command that make called lacks an argument."""
     name = getattr(getattr(error, "ctx", None), "info_name", None)
     variable = hints.MAKE_TARGETS.get(str(name))
     if not (isinstance(error, typer.BadParameter) and variable and hints.called_by_make()):
@@ -125,7 +125,7 @@ def pipeline(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Operate the CSV pipeline: send files, see what became of them, put right what went wrong.
+    """Operate the CSV pipeline: send files, see their results, recover from failures.
 
     Every command has its own --help with an example and its exit codes.
     """
@@ -138,7 +138,7 @@ for _name, _group in GROUPS.items():
 
 
 def main() -> None:
-    """Run the command line; a reader that closes early (`pipeline status | head`) ends it quietly."""
+    """Run the command line. If the reader of a pipe closes early (`pipeline status | head`), exit quietly."""
     try:
         try:
             app(prog_name="pipeline")
@@ -150,7 +150,7 @@ def main() -> None:
 
 
 def _read_no_more() -> None:
-    """Send what is still to be written nowhere, so that the interpreter's last flush does not fail either."""
+    """Redirect standard output to the null device, so that the interpreter's flush at exit does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

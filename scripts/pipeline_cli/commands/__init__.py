@@ -1,1 +1,1 @@
-"""One module a command of `pipeline`."""
+"""The commands of `pipeline`, one module each."""

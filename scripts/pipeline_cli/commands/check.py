@@ -1,6 +1,6 @@
-"""`pipeline check`: run the pipeline's own transform over the three files of a folder, without AWS.
+"""`pipeline check`: run the pipeline's transform on the three files of a folder, without AWS.
 
-Partners use it before they send: it writes the very messages that the output queue would get.
+Partners run it before they send files: it writes exactly the messages that would go to the output queue.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from pipeline_cli.output.summary import Numbers, amount, files_table, reconcilia
 
 MEMORY_MB = 1024
 MAX_REFUSED_PERCENT = 20
-"""As the pipeline does unless its max_refused_percent is set otherwise."""
+"""The default of the Terraform variable max_refused_percent."""
 STANDARD_OUTPUT = Path("-")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
 
 
 class NotCheckedError(CommandError):
-    """The check itself could not be done: the files may be right."""
+    """The check could not be completed; this says nothing about the files."""
 
     exit_code = 4
 
 
 class Engine(StrEnum):
-    """What reads and joins the records."""
+    """The engine that reads and joins the records."""
 
     DUCKDB = "duckdb"
     SPARK = "spark"
@@ -60,18 +60,18 @@ def run(
     memory_mb: int = MEMORY_MB,
     engine: Engine = Engine.DUCKDB,
 ) -> Outcome:
-    """Transform the files just as the pipeline does.
+    """Transform the files exactly as the pipeline does.
 
     Raises
     ------
     NotCheckedError
-        Memory or disk did not suffice, or the transform found a fault of its own.
+        There was not enough memory or disk space, or the transform itself failed.
     """
     chosen = Options(
         memory_mb=memory_mb,
         threads=os.cpu_count() or 1,
         max_refused_percent=MAX_REFUSED_PERCENT,
-        # To know the version, every byte is read once more: only where a sentence names it.
+        # The version needs a second pass over every byte, so it is computed only when an error text needs it.
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
@@ -101,7 +101,7 @@ def _on_spark(batch: str, sources: Mapping[Kind, SourceFile], workdir: Path, cho
 
 
 def _version(files: Mapping[Kind, Path]) -> str:
-    """Foretell the version under which the pipeline will know the set: an object's ETag is its content's MD5."""
+    """Compute the version that the pipeline will give the set, from MD5 sums: the ETags that S3 will report."""
     sources = {}
     for kind, path in files.items():
         with path.open("rb") as file:
@@ -112,12 +112,12 @@ def _version(files: Mapping[Kind, Path]) -> str:
 
 @contextmanager
 def enough_room(what: str) -> Iterator[None]:
-    """Say in one sentence where the disk or the memory of this machine is full.
+    """Turn a lack of memory or disk space inside the block into an error that names `what` and the place.
 
     Raises
     ------
     NotCheckedError
-        It is.
+        Memory or disk space ran out.
     """
     try:
         yield
@@ -132,7 +132,7 @@ def enough_room(what: str) -> Iterator[None]:
 
 
 def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
-    """Return the greatest that applies of 0, 1 (records refused), 2 (files to put right) and 3 (the day is held)."""
+    """Return the highest code that applies: 0, 1 (records refused), 2 (files to correct) or 3 (the day is held)."""
     of_files = 0 if folder.is_sound else 2
     if outcome is None:
         return of_files
@@ -143,9 +143,9 @@ def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
 def write_messages(
     outcome: Outcome | None, notices: Iterable[str], out: BinaryIO | _Screen | None
 ) -> list[dict[str, Any]]:
-    """Write the messages of a day, customers first, then errors by file and line, and return the errors.
+    """Write the messages of a day, customers first, then errors by file and line; return the errors.
 
-    `notices` are the bodies of errors about files that are not part of the day's outcome.
+    `notices` are the bodies of further error messages about files, which the outcome does not include.
     """
     errors = [_encoded(body) for body in notices]
     for block in message_lines(outcome.chunks) if outcome else ():
@@ -153,7 +153,7 @@ def write_messages(
             errors.append(block)
         elif out:
             out.write(block)
-    # Those of a file are in the order of its lines already.
+    # The errors of each file are already in line order, and the sort is stable.
     found = sorted(((json.loads(line), line) for line in errors if line), key=lambda error: str(error[0]["file"]))
     if out:
         out.writelines(line for _, line in found)
@@ -161,12 +161,12 @@ def write_messages(
 
 
 def _encoded(body: str) -> bytes:
-    # A file name that is no UTF-8 has surrogates, which JSON can only escape.
+    # A file name that is not valid UTF-8 contains surrogates, which can only be written escaped.
     return f"{body}\n".encode(errors="backslashreplace")
 
 
 class _Screen:
-    """Standard output where it is a terminal: bodies are shown as JSON that it does not obey."""
+    """Standard output when it is a terminal: control characters in the messages are escaped."""
 
     def write(self, lines: bytes) -> None:
         for line in lines.decode().split("\n")[:-1]:
@@ -193,7 +193,7 @@ def _opened(path: Path | None) -> Iterator[BinaryIO | _Screen | None]:
 
 
 def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> None:
-    """Print what came out, for a person."""
+    """Print the outcome for a person to read."""
     out = terminal.out()
     if summary["state"] == "REFUSED":
         out.print(f"Batch {batch} [bold red]would be refused[/]: a file can't be used.")
@@ -218,33 +218,33 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the three files, .csv or .csv.gz.")],
-    batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, where DIR holds several.")] = "",
+    batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, if DIR holds several.")] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the messages there, one a line; - is stdout.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write one message per line there; - is stdout.")
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records, as read, there.")
+        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records there, as read.")
     ] = None,
     memory: Annotated[
-        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond it, it uses the disk.")
+        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond that it uses the disk.")
     ] = MEMORY_MB,
     as_json: options.Json = False,
     engine: Annotated[
         Engine,
-        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark: that of large days, the same result."),
+        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
     ] = Engine.DUCKDB,
 ) -> None:
-    """Check the three files of a day before they are sent: the pipeline's own transform, without AWS.
+    """Check the three files of a day before they are sent, with the pipeline's own transform and without AWS.
 
-    Shows a summary and the errors. Writes the messages that the output queue would get, one JSON object a line,
-    to --out FILE, or to standard output where that is no terminal; also those about files that are missing or have
-    another name than a batch file's.
+    Shows a summary and the errors. Writes the messages that would go to the output queue, one JSON object per line, to
+    --out FILE, or to standard output if that is not a terminal. They include the errors about files that are missing
+    or whose names are not those of batch files.
 
     Example: pipeline check /tmp/day --batch 20220131 --out messages.jsonl
 
-    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or has a
-    foreign name, 3 so many records are refused that the day would be held, 4 the check itself could not be done, as
-    disk or memory ran out.
+    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
+    named like a batch file, 3 so many records are refused that the day would be held, 4 the check could not be
+    completed because disk space or memory ran out.
     """
     if out is None and not as_json and not sys.stdout.isatty():
         out = STANDARD_OUTPUT
@@ -267,7 +267,7 @@ def command(
 def _show(
     found: DayFolder, outcome: Outcome | None, errors: list[dict[str, Any]], out: Path | None, *, as_json: bool
 ) -> None:
-    """Print the summary, on standard error where standard output has the messages."""
+    """Print the summary; it goes to standard error if the messages go to standard output."""
     summary = outcome.summary.as_dict() if outcome else {"state": "WAITING"}
     if as_json:
         about_files = {

@@ -24,12 +24,12 @@ SHOWN = 10
 
 
 def consume(target: Target, state: Path) -> None:
-    """Run the example on the target's output queue until nothing comes any more.
+    """Run the example consumer until the target's output queue is empty.
 
     Raises
     ------
     CommandError
-        The example ended with an error; what it said is on standard error.
+        The example failed; its own error message is on standard error.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
@@ -47,7 +47,7 @@ def consume(target: Target, state: Path) -> None:
 
 
 def show(state: Path, since: int) -> None:
-    """Print the first changes that the last run made, and what the state holds now."""
+    """Print the first changes of the last run (those after number `since`) and the totals of the state file."""
     out = terminal.out()
     with closing(sqlite3.connect(state)) as rows:
         changes = rows.execute(
@@ -80,7 +80,7 @@ def show(state: Path, since: int) -> None:
 
 
 def changes_in(state: Path) -> int:
-    """Return the number of the last change that a state file has; 0 where there is none."""
+    """Return the number of the last change in a state file; 0 if there is none."""
     if not state.exists():
         return 0
     with closing(sqlite3.connect(state)) as rows:
@@ -96,9 +96,9 @@ def command(
 ) -> None:
     """Run the example consumer on the local AWS until the output queue is empty, and show what it did.
 
-    The consumer takes the messages out of the queue and keeps each customer's results in a SQLite file. It is an
-    example to copy (examples/consumer/consumer.py); on AWS it runs with the consumer's own credentials, so this command
-    is for local only.
+    The consumer receives and deletes the messages and keeps each customer's results in a SQLite file. It is an example
+    to copy (examples/consumer/consumer.py). On AWS a consumer runs with its own credentials, so this command works on
+    local only.
 
     Example: pipeline consume --state /tmp/consumer.sqlite
 

@@ -1,4 +1,4 @@
-"""`pipeline dead-letters`: what was set aside and why, and dropping what will never be sent."""
+"""`pipeline dead-letters`: show the messages in the dead-letter queues and why they failed; delete single ones."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pipeline_cli.output.errors import CommandError
 
 def command(
     delete: Annotated[
-        str, typer.Option("--delete", metavar="ID", help="Delete the letter with this id, or the start of one; asks.")
+        str, typer.Option("--delete", metavar="ID", help="Delete the message with this id or start of id; asks first.")
     ] = "",
-    body: Annotated[bool, typer.Option("--body", help="Show the messages themselves too.")] = False,
+    body: Annotated[bool, typer.Option("--body", help="Also show the bodies of the messages.")] = False,
     yes: options.Yes = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show what lies in the dead-letter queues: which queue, since when, why. Looking changes nothing.
+    """Show the messages in the dead-letter queues: which queue, since when, and why. This changes nothing.
 
-    Redrive puts letters back to be tried again. A letter that fails each time is deleted with --delete, once its body
-    was looked at: what it says is then lost.
+    `pipeline redrive` moves them back to be tried again. A message that fails every time is deleted with --delete: read
+    its body first, as it is lost then.
 
     Example: pipeline dead-letters --body
 
-    Exit codes: 0 shown or deleted, 1 no letter has that id, several have, or the answer was no.
+    Exit codes: 0 shown or deleted, 1 no message has that id, several have, or the answer was no.
     """
     target = targets.chosen(env)
     with dead_letters.letters(target) as found:
@@ -56,12 +56,12 @@ def command(
 
 def _delete(target: targets.Target, chosen: list[dead_letters.DeadLetter], start: str, *, yes: bool) -> None:
     if len(chosen) != 1:
-        several = f"{len(chosen)} letters have an id that begins with {start}." if chosen else ""
-        raise CommandError(several or f"No letter has the id {start}.", "Nothing was deleted.")
+        several = f"{len(chosen)} messages have an id that begins with {start}." if chosen else ""
+        raise CommandError(several or f"No message has the id {start}.", "Nothing was deleted.")
     (letter,) = chosen
     terminal.out().print(f"{letter.id}  {letter.queue}: {terminal.shown(letter.body)}", soft_wrap=True)
-    if not (yes or terminal.agreed("Delete this letter? What it says is lost.")):
+    if not (yes or terminal.agreed("Delete this message? Its content is lost.")):
         raise CommandError("Nothing was deleted.")
     if not dead_letters.delete(target, letter.id):
-        raise CommandError("The letter is hidden: somebody else has received it.", "Look again in a minute.")
+        raise CommandError("The message is hidden: another receiver has it.", "Look again in a minute.")
     terminal.err().print("Deleted.")

@@ -1,4 +1,4 @@
-"""`pipeline demo`: from nothing to results on this machine: a local AWS, the stack, a sample day, what came out."""
+"""`pipeline demo`: start a local AWS on this machine, deploy the stack, send a sample day and show its results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,10 @@ NEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a demo has to show: the ledger entry, customers, errors, messages, and what the partner reads."""
+    """What a demo shows: the ledger entry, customers, errors, messages and the partner's verdict.
+
+    `again` is true if the pipeline had processed the same files before.
+    """
 
     entry: Ledger
     customers: Sequence[dict[str, Any]]
@@ -71,7 +74,7 @@ class Shown:
 
 @contextmanager
 def step(title: str) -> Iterator[None]:
-    """Show that a step is at work, and how long it took."""
+    """Show a step while it runs, then how long it took."""
     console, start = terminal.err(), time.monotonic()
     with console.status(f"{title}…"):
         yield
@@ -79,7 +82,7 @@ def step(title: str) -> Iterator[None]:
 
 
 def deploy() -> Target:
-    """Start the local AWS, build the package and apply the stack; what is there already stays."""
+    """Start the local AWS, build the package and apply the stack; what exists already is kept."""
     port = emulator.port_from_environment()
     with step("Start the local AWS (MiniStack, access rules enforced)"):
         emulator.Emulator(FOLDER).start(port)
@@ -93,10 +96,10 @@ def deploy() -> Target:
 
 
 def send_sample(target: Target) -> tuple[Ledger, bool]:
-    """Send the sample day and wait for its end. True where the pipeline had processed these very files before.
+    """Send the sample day and wait until its run ends. Return its ledger entry, and whether it had run before.
 
-    What an earlier demo left is emptied first, so that every demo shows the same; the results of other files are
-    nobody's to delete, and with them there the day is just sent again.
+    The data of an earlier demo is deleted first, so that every demo shows the same. If there are other batches or
+    files, nothing is deleted and the day is sent again.
     """
     s3, bucket, table = target.client("s3"), target.bucket, target.table
     if find_batches(s3, bucket.name) == ([DAY], []):
@@ -124,7 +127,7 @@ def _check_empty(target: Target) -> None:
 
 
 def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
-    """Read what came out: from the table, and from the queue once the table's stream has been announced."""
+    """Read the results from the table, and the messages from the queue once all of them have been published."""
     dynamodb, name = target.client("dynamodb"), target.output("table_name")
     sqs, url = target.client("sqs"), target.output("output_queue_url")
     numbers = Numbers.of(entry.summary)
@@ -136,7 +139,7 @@ def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
         verdict = _await_verdict(target.bucket)
     try:
         seen = look(target)
-    except CommandError:  # earlier looks used up what looking may; the messages stay where they are
+    except CommandError:  # earlier looks used up the receives that the queue allows: leave the messages alone
         seen = Peek([], waiting(sqs, url).visible, None)
     return Shown(entry, customers_of(dynamodb, name, DAY), errors, seen, verdict, again)
 
@@ -150,7 +153,7 @@ def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:
 
 
 def _await_verdict(bucket: Bucket) -> dict[str, Any]:
-    """Read the verdict, which is written a moment after the run is closed."""
+    """Wait for the verdict, which is written shortly after the run is closed."""
     deadline = time.monotonic() + VERDICT_SECONDS
     while True:
         try:
@@ -162,7 +165,7 @@ def _await_verdict(bucket: Bucket) -> dict[str, Any]:
 
 
 def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[str, Any]]:
-    """Read a batch's results, the largest spenders first. It reads the whole table: for a demo, not for a product."""
+    """Read a batch's results, the largest spenders first. It scans the whole table, which only a demo may do."""
     pages = dynamodb.get_paginator("scan").paginate(
         TableName=table,
         FilterExpression="sk = :sk AND begins_with(pk, :pk)",
@@ -173,7 +176,7 @@ def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[
 
 
 def _first_customers(customers: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Take the first rows, the last of them one with an incomplete total where there is any."""
+    """Return the first rows; if none of them has an incomplete total, replace the last by one that has."""
     rows, rest = customers[:ROWS], customers[ROWS:]
     incomplete = next((item for item in rest if REFUSED_RECORDS in item), None)
     if incomplete is None or any(REFUSED_RECORDS in item for item in rows):
@@ -182,7 +185,7 @@ def _first_customers(customers: Sequence[dict[str, Any]]) -> Sequence[dict[str, 
 
 
 def show_results(shown: Shown) -> None:
-    """Print what came out as tables, and what to try next."""
+    """Print the results as tables, and what to try next."""
     out, summary = terminal.out(), shown.entry.summary
     numbers = Numbers.of(summary)
     seconds = duration_of(shown.entry) or 0
@@ -225,10 +228,10 @@ def show_results(shown: Shown) -> None:
 
 
 def command(env: options.Env = "") -> None:
-    """Show the pipeline at work on this machine, in one go.
+    """Show the pipeline at work on this machine.
 
     Starts a local AWS, deploys the stack to it, sends a sample day with some bad records and shows the results, the
-    errors and the messages. Run again, it takes seconds and shows the same.
+    errors and the messages. A second run takes seconds and shows the same.
 
     Example: pipeline demo
 

@@ -1,4 +1,4 @@
-"""`pipeline deploy`: Terraform for every environment, with the settings that it needs there."""
+"""`pipeline deploy`: run Terraform for an environment, with the settings that the environment needs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline_cli.local.emulator import port_from_environment
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import UsageError
 
-app = typer.Typer(help="Terraform: initialise, plan, apply, destroy; and where its state is.", no_args_is_help=True)
+app = typer.Typer(help="Terraform: initialise, plan, apply, destroy, move its state to S3.", no_args_is_help=True)
 
 
 def _account(env: str) -> AccountStack:
-    """Return the stack of an account, once there are credentials: Terraform says so in many words and minutes later."""
+    """Return the stack in an account. Check the credentials first: Terraform would report them minutes later."""
     import boto3
     from botocore.exceptions import NoCredentialsError
 
@@ -32,7 +32,7 @@ def _account(env: str) -> AccountStack:
 
 @app.command("init")
 def init(env: options.Env = "") -> None:
-    """Initialise Terraform (for local: with the offline provider), and fetch the outputs of what is deployed.
+    """Initialise Terraform (for local with the offline provider) and fetch the outputs of the deployed stack.
 
     Example: pipeline deploy init --env prod
 
@@ -47,7 +47,7 @@ def init(env: options.Env = "") -> None:
 
 @app.command("plan")
 def plan(env: options.Env = "") -> None:
-    """Show what apply would change. Needs the package (pipeline package).
+    """Show what apply would change. Needs the package: run pipeline package first.
 
     Example: pipeline deploy plan --env prod
 
@@ -61,7 +61,7 @@ def plan(env: options.Env = "") -> None:
 
 @app.command("apply")
 def apply(env: options.Env = "", yes: options.Yes = False) -> None:
-    """Deploy. Terraform shows the plan and asks first, except on local. Needs the package (pipeline package).
+    """Deploy. Terraform shows the plan and asks first, except on local. Run pipeline package first.
 
     Example: pipeline deploy apply --env prod
 
@@ -75,7 +75,7 @@ def apply(env: options.Env = "", yes: options.Yes = False) -> None:
 
 @app.command("destroy")
 def destroy(env: options.Env = "", yes: options.Yes = False) -> None:
-    """Remove what apply made, data included. Asks for the environment's name first, except on local.
+    """Delete everything that apply created, data included. Asks for the environment's name first, except on local.
 
     Example: pipeline deploy destroy --env staging
 
@@ -92,7 +92,7 @@ def destroy(env: options.Env = "", yes: options.Yes = False) -> None:
 
 @app.command("state")
 def state(env: options.Env = "", yes: options.Yes = False) -> None:
-    """Keep the state of an account's environment in S3: make the bucket and move the state there. Asks first.
+    """Keep an environment's Terraform state in S3: create the bucket and move the state there. Asks first.
 
     Example: pipeline deploy state --env prod
 
@@ -122,7 +122,7 @@ def format_files(
 
     Example: pipeline deploy format --check
 
-    Exit codes: 0 formatted, 1 with --check: some file is not.
+    Exit codes: 0 formatted, 1 with --check, if a file is not formatted.
     """
     terraform = Terraform(ROOT, ROOT / "build" / "terraform", os.environ | {"TF_CLI_CONFIG_FILE": os.devnull})
     terraform.show("fmt", "-recursive", *(["-check", "-diff"] if check else []), "infra", "examples")

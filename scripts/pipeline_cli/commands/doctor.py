@@ -1,4 +1,4 @@
-"""`pipeline doctor`: examine an environment and say what to do about what is not right."""
+"""`pipeline doctor`: check an environment and say how to fix each problem."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MARKS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]warning[/]", Level.PR
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
-    """Examine an environment, before a deployment or at any time. It only reads.
+    """Check an environment, before a deployment or at any time. It only reads.
 
-    Credentials and region, Terraform and its provider, the account's quotas for Lambda and DynamoDB and the largest day
-    so far, subscribers of the alarms, the partner's role, the deployed package, dead letters, and batches that wait for
-    a person. Each line says ok, warning or problem, and what to do.
+    Checks credentials and region, Terraform and its provider, the account's quotas for Lambda and DynamoDB and the
+    largest day so far, the subscribers of the alarms, the partner's role, the deployed package, the dead-letter queues,
+    and batches that somebody must act on. Each line says ok, warning or problem, and what to do.
 
     Example: pipeline doctor --env prod
 

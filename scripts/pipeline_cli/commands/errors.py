@@ -1,4 +1,4 @@
-"""`pipeline errors`: what was wrong with a batch, grouped by error code and file."""
+"""`pipeline errors`: show the errors of a batch, grouped by error code and file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from pipeline_cli.output.options import UNKNOWN
 
 def command(
     batch: options.BatchOrUnknown,
-    examples: Annotated[int, typer.Option(min=0, metavar="N", help="How many examples of each code to show.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, metavar="N", help="How many examples per code to show.")] = 3,
     folder: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Copy the files with all refused records there.")
     ] = None,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show what was wrong with a batch: the errors by code with the first examples, and where the refused records are.
+    """Show the errors of a batch by code with examples, and where the refused records are.
 
     Example: pipeline errors 20220131 --download /tmp/rejects
 
-    Exit codes: 0 shown (also where there are none), 2 BATCH is no day.
+    Exit codes: 0 shown (also if there are none), 2 BATCH is not a date.
     """
     target = targets.chosen(env)
     bucket, table = target.bucket, target.table

@@ -43,7 +43,7 @@ def show(verdict: Mapping[str, Any], bucket: str) -> None:
 
 
 def _counted(file: Mapping[str, Any]) -> dict[str, Any]:
-    """Put a file of a verdict into the form of a summary, where what was not read counts nothing."""
+    """Convert a file of a verdict to the form of a summary, in which counts of unread files are 0, not null."""
     return {**file, **{name: file[name] or 0 for name in ("read", "counted", "refused")}}
 
 
@@ -54,18 +54,19 @@ def command(
     ] = None,
     bucket_name: Annotated[
         str,
-        typer.Option("--bucket", metavar="NAME", help="The bucket, for a partner, who has no deployment to ask."),
+        typer.Option("--bucket", metavar="NAME", help="The bucket, for partners, who have no deployment."),
     ] = "",
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
     """Show the verdict on a batch: what was read, what was wrong, and what the partner has to do.
 
-    It is what lies under feedback/ for the partner, who may run this with credentials of their own and --bucket.
+    The verdict is the file under feedback/ in the bucket. Partners can run this command with their own credentials and
+    --bucket.
 
     Example: pipeline feedback 20220131 --download /tmp/feedback
 
-    Exit codes: 0 shown, 1 there is no verdict yet, 2 BATCH is no day.
+    Exit codes: 0 shown, 1 there is no verdict yet, 2 BATCH is not a date.
     """
     bucket = Bucket(bucket_name, boto3.client("s3")) if bucket_name else targets.chosen(env).bucket
     verdict = find_verdict(bucket, batch)

@@ -1,4 +1,4 @@
-"""`pipeline local`: the local AWS by hand; the commands that need it start it themselves."""
+"""`pipeline local`: start and stop the local AWS by hand; commands that need it start it themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _emulator() -> Emulator:
 
 @app.command("up")
 def up() -> None:
-    """Start the local AWS, where it does not run yet.
+    """Start the local AWS if it does not run yet.
 
     Example: MINISTACK_PORT=4567 pipeline local up
 
@@ -37,7 +37,7 @@ def up() -> None:
 
 @app.command("down")
 def down() -> None:
-    """Stop the local AWS; what was in it is gone.
+    """Stop the local AWS and discard everything in it.
 
     Example: pipeline local down
 
@@ -67,13 +67,13 @@ def status(as_json: options.Json = False) -> None:
 
 @app.command("partner-credentials")
 def partner_credentials(as_json: options.Json = False) -> None:
-    """Make an access key for the partner's user on the local AWS, and print how to send with it.
+    """Create an access key for the partner's user on the local AWS, and print how to send files with it.
 
-    A user may have two keys, so an older key is removed: the one that is printed is the only one.
+    Older keys are deleted first, as a user can have at most two: the printed key is the only valid one.
 
     Example: eval "$(pipeline local partner-credentials)"
 
-    Exit codes: 0 it is printed, 1 there is nothing deployed or the deployment has no such user.
+    Exit codes: 0 it is printed, 1 nothing is deployed or the deployment has no such user.
     """
     target = targets.load(LOCAL)
     user = target.outputs.get("partner_user_name")
@@ -90,9 +90,9 @@ def partner_credentials(as_json: options.Json = False) -> None:
 
 @app.command("serve", hidden=True)
 def serve_here(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where record, lock and log are.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the record, lock and log files.")],
 ) -> None:
-    """Be the local AWS, in this process; `pipeline local up` starts it in the background.
+    """Run the local AWS in this process; `pipeline local up` starts it in the background.
 
     Example: pipeline local serve build/local
 

@@ -1,4 +1,4 @@
-"""`pipeline logs`: what all functions wrote, in the order of time."""
+"""`pipeline logs`: show the logs of all functions, merged in order of time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ ALWAYS_THERE = {
     "function_arn", "function_request_id", "xray_trace_id", "exception_name", "exception", "stack_trace",
     "errorMessage", "errorType", "stackTrace", "requestId",
 }  # fmt: skip
-"""Fields of a JSON log line that are shown in their own place, or not at all."""
+"""Fields of a JSON log line that are shown in a place of their own or not at all."""
 LAMBDA_NOISE = ("START RequestId", "END RequestId", "REPORT RequestId", "INIT_START", "XRAY TraceId")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a log: when (in milliseconds since 1970), by which function, what."""
+    """One line of a log: its time (in milliseconds since 1970), function and text."""
 
     moment: int
     function: str
@@ -43,7 +43,7 @@ class Event:
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """The fields of a JSON line; of another line, the line as its message."""
+        """The fields of a JSON line; any other line is returned as the field `message`."""
         try:
             found = json.loads(self.text)
         except ValueError:
@@ -54,9 +54,9 @@ class Event:
 def read(
     logs: CloudWatchLogsClient, groups: Mapping[str, str], since: float, batch: str | None = None
 ) -> Iterator[Event]:
-    """Merge the functions' logs since a time in order; with a batch, only the lines that name it.
+    """Yield the log lines of all functions since a time, in order; with a batch, only the lines that name it.
 
-    A function that never ran may have no log yet; it then has nothing to say.
+    A function that never ran may have no log group yet; it is left out.
     """
     sources = [_read_group(logs, function, group, since, batch) for function, group in groups.items()]
     yield from heapq.merge(*sources, key=lambda event: event.moment)
@@ -83,28 +83,28 @@ def _read_group(
 
 
 def is_noise(text: str) -> bool:
-    """Tell whether a line is one of Lambda's own, or metrics in their embedded format."""
+    """Return whether a line is one of Lambda's own, or metrics in the embedded metric format."""
     return text.startswith((*LAMBDA_NOISE, '{"_aws"'))
 
 
 def is_trace(text: str) -> bool:
-    """Tell whether a line belongs to a traceback that was logged line by line; the line after it says the error."""
+    """Return whether a line is part of a traceback that was logged line by line, but not its last line, the error."""
     return text.startswith((" ", "Traceback ")) and not without_trace(text)
 
 
 def without_trace(text: str) -> str:
-    """Return a text in one line, without the lines of a traceback in it: of an exception, its name and message."""
+    """Join a text into one line without the lines of a traceback: of an exception, its name and message remain."""
     lines = re.split(r"[\r\n]+", text)
     return " ".join(line for line in lines if line and not line.startswith((" ", "Traceback ")))
 
 
 def seconds(text: str) -> float:
-    """Read a length of time such as `90s`, `15m`, `2h`, `3d`.
+    """Parse a duration such as `90s`, `15m`, `2h` or `3d` into seconds.
 
     Raises
     ------
     UsageError
-        It is none.
+        The text is not a duration.
     """
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
@@ -113,7 +113,7 @@ def seconds(text: str) -> float:
 
 
 def line(event: Event, *, full: bool = False) -> str:
-    """Put an event into one line of markup; with `full`, a traceback follows it."""
+    """Format an event as one line of markup; with `full`, its traceback follows."""
     fields = event.fields
     moment = datetime.fromtimestamp(event.moment / 1000, UTC).strftime("%m-%d %H:%M:%S.%f")[:-3]
     level = str(fields.get("level", ""))
@@ -139,15 +139,15 @@ def _short(value: Any) -> str:
 def command(
     batch: options.BatchOrAll = None,
     since: Annotated[str, typer.Option(metavar="TIME", help="How far back: 90s, 15m, 2h, 3d.")] = "1h",
-    full: Annotated[bool, typer.Option("--full", help="Show tracebacks too.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Also show tracebacks.")] = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show what the functions logged, all in the order of time (UTC). With --json: the log lines as they are.
+    """Show the logs of all functions in order of time (UTC). With --json: the log lines unchanged.
 
     Example: pipeline logs 20220131 --since 2h
 
-    Exit codes: 0 shown, 2 BATCH is no day or TIME no length of time.
+    Exit codes: 0 shown, 2 BATCH is not a date or TIME not a duration.
     """
     start = time.time() - seconds(since)
     target = targets.chosen(env)

@@ -1,4 +1,4 @@
-"""`pipeline messages`: look at what waits in the output queue, or take it out."""
+"""`pipeline messages`: show the messages that wait in the output queue, or take them out."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ LOOK_MESSAGES = 100
 
 
 def command(
-    drain_it: Annotated[bool, typer.Option("--drain", help="Take the messages out: print, then delete each.")] = False,
+    drain_it: Annotated[bool, typer.Option("--drain", help="Print each message, then delete it.")] = False,
     limit: Annotated[
         int | None,
         typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: 100, with --drain all]"),
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Look also where that may move messages to the dead-letter queue.")
+        bool, typer.Option("--anyway", help="Look even if that may move messages to the dead-letter queue.")
     ] = False,
     yes: options.Yes = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show what waits in the output queue and leave it there, or --drain it. With --json: the bodies, one a line.
+    """Show the messages in the output queue and leave them there, or --drain the queue. With --json: one body per line.
 
-    A look hides the messages from consumers for a moment and counts as a receive, so there is no look once a message
-    was received nearly as often as the queue allows. Of a group a look shows the first 10 messages only, as FIFO queues
-    hold back the rest; --drain shows all. That asks for the environment's name first, except on local: consumers will
-    not get what it takes.
+    Looking hides the messages from consumers for a moment and counts as a receive. The command therefore refuses to
+    look once a message has nearly reached the queue's limit of receives. It shows only the first 10 messages of a
+    message group, as a FIFO queue holds back the rest; --drain shows all. --drain takes the messages away from the
+    consumers, so it asks for the environment's name first, except on local.
 
     Example: pipeline messages --drain --json > messages.jsonl
 

@@ -8,7 +8,7 @@ from pipeline_cli.output import options, terminal
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
-    """Build the Lambda package build/ENV/pipeline.zip, or keep the one that is there when nothing has changed.
+    """Build the Lambda package build/ENV/pipeline.zip, or keep the existing one if nothing has changed.
 
     Example: pipeline package --env prod
 

@@ -1,4 +1,4 @@
-"""`pipeline purge`: empty the bucket, the queues and the table, and say so when anything is left."""
+"""`pipeline purge`: empty the bucket, the queues and the table, and report anything that is left."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def command(
 
     Example: pipeline purge --env staging
 
-    Exit codes: 0 all is empty, 1 something is left (it is listed) or the answer was no.
+    Exit codes: 0 everything is empty, 1 something is left (it is listed) or the answer was no.
     """
     target = targets.chosen(env)
-    _ = target.outputs  # nothing deployed: say that before asking
+    _ = target.outputs  # fails before the question if nothing is deployed
     if not (yes or target.is_local):
         kept = f"{target.output('bucket_name')}, {target.output('table_name')} and all queues"
         terminal.confirm(target.name, f"This deletes everything in {target.description}: {kept}.")

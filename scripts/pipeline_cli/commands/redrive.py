@@ -1,4 +1,4 @@
-"""`pipeline redrive`: put what lies in the dead-letter queues back to where it came from."""
+"""`pipeline redrive`: move the messages in the dead-letter queues back to their source queues."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline_cli.output.errors import CommandError
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
-    """Put what lies in the dead-letter queues back to its source, to be tried again. Safe to repeat.
+    """Move the messages in the dead-letter queues back to their source, to be tried again. Safe to repeat.
 
-    What publish gave up is sent as it stands in the table now. A letter that can't be sent does not keep the others;
-    what is left is named with its reason.
+    For changes that the publish function failed to send, the present content of the table is sent. A message that can't
+    be sent does not stop the others. The command names what is left and why.
 
     Example: pipeline redrive
 
-    Exit codes: 0 all dead-letter queues are empty, 1 something is left in one.
+    Exit codes: 0 all dead-letter queues are empty, 1 a message is left in one.
     """
     target = targets.chosen(env)
     results = redrive_all(target)
@@ -54,10 +54,10 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
 
 
 def _problems(queue: str, left: int, failed: Sequence[str], env: str) -> Iterator[str]:
-    """Say what is left in a queue and why."""
+    """Yield sentences that say how many messages are left in a queue and why."""
     if failed:
         letters = hints.command("dead-letters", env=env)
         yield f"{terminal.counted(len(failed), 'letter')} of {queue} can't be sent ({failed[0]}): see {letters}"
     if hidden := left - len(failed):
-        # Approximate counts lag behind: what was just put back may still count as hidden, which another run shows.
+        # SQS counts are approximate: messages that were just moved may still count as hidden until the next run.
         yield f"{terminal.counted(hidden, 'letter')} of {queue} hidden, as somebody has received it: run again in 60 s"

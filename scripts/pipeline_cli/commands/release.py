@@ -1,4 +1,4 @@
-"""`pipeline release`: deliver a batch that is HELD as it is."""
+"""`pipeline release`: deliver a HELD batch as it is."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Deliver a batch that is HELD as it is, though many of its records were refused.
+    """Deliver a HELD batch as it is, although many of its records were refused.
 
-    Says what will be delivered and asks, except on local. The same files run once more and are not held again; a
-    corrected file is better and needs no release.
+    Says what will be delivered and asks first, except on local. The same files run again and are not held this time. A
+    corrected file is better, and needs no release.
 
     Example: pipeline release 20220131
 
     Exit codes: 0 done, 1 the batch is not HELD, its files have changed, the answer was no or the run FAILED, 2 BATCH is
-    no day.
+    not a date.
     """
     target = targets.chosen(env)
     held = find_held(target.table, target.bucket, batch)

@@ -1,4 +1,4 @@
-"""`pipeline replay`: run the present set of files of a batch once more."""
+"""`pipeline replay`: run the present set of files of a batch again."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Run the present set of files of a batch once more, for example after a failure whose cause is gone.
+    """Run the present set of files of a batch again, for example after the cause of a failure was fixed.
 
-    What is in the table already is not written or sent again; a run that is on its way is left alone.
+    Unchanged results and errors are not written or sent again. A run that is under way is not restarted.
 
     Example: pipeline replay 20220131
 
-    Exit codes: 0 done, 1 nothing to run, or the run FAILED or is HELD, 2 BATCH is no day.
+    Exit codes: 0 done, 1 nothing to run, or the run FAILED or is HELD, 2 BATCH is not a date.
     """
     target = targets.chosen(env)
     entry, started = replay(target, batch)

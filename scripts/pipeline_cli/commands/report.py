@@ -1,4 +1,4 @@
-"""`pipeline report`: a page about a day, or about all days, that a person can mail on."""
+"""`pipeline report`: write an HTML page about a day, or about all days, that can be sent by mail."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ OVERVIEW = Path("report.html")
 
 
 def page_name(batch: str) -> str:
-    """Name the page of a day."""
+    """Return the file name of a day's page."""
     return f"report_{batch}.html"
 
 
 def write_days(target: Target, batches: list[str], home: Path) -> None:
-    """Write the page of each day beside the page of all days, which is `home`."""
+    """Write a page for each day into the folder of `home`, the page of all days."""
     with terminal.bar() as display:
         for batch in display.track(batches, description="Days"):
             page = day.page(gather_day(target, batch), overview=home.name)
@@ -43,19 +43,20 @@ def command(
         ),
     ] = None,
     every_day: Annotated[
-        bool, typer.Option("--all", help="Without BATCH: also write the page of each day, beside the page of all days.")
+        bool, typer.Option("--all", help="Without BATCH: also write a page for each day, into the same folder.")
     ] = False,
     env: options.Env = "",
 ) -> None:
-    """Write one HTML page about a day, or about all days, to be read in a browser, printed or mailed on.
+    """Write one HTML page about a day, or about all days, to read in a browser, print or send by mail.
 
-    A day: what arrived, what was refused and why, the totals and how they reconcile, how orders and amounts spread over
-    the customers, how long each stage took, and every version. All days: held and failed ones first, trends, a row for
-    each, with a link where the page of the day lies beside it. The pages need no network and name nobody.
+    The page of a day shows what arrived, what was refused and why, the totals and how they reconcile, how orders and
+    amounts are distributed over the customers, how long each stage took, and every version. The page of all days shows
+    held and failed days first, trends, and a row per day, which links to the page of the day if that is in the same
+    folder. The pages need no network and contain no customer's name.
 
     Example: pipeline report 20220131 --out report.html; pipeline report --all
 
-    Exit codes: 0 written, 1 no such batch, 2 BATCH is no day, FILE can't be written, or --all with BATCH or stdout.
+    Exit codes: 0 written, 1 no such batch, 2 BATCH is not a date, FILE can't be written, or --all with BATCH or stdout.
     """
     if every_day and (batch is not None or out == STANDARD_OUTPUT):
         raise UsageError("--all writes the pages of all days into files: give it no BATCH, and a file as --out.")

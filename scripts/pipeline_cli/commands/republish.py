@@ -1,4 +1,4 @@
-"""`pipeline republish`: send the present results and errors of a batch again, for consumers that lost them."""
+"""`pipeline republish`: send the current results and errors of a batch again, for consumers that lost them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Send the messages of a batch again, as the table holds its results and errors now.
+    """Send the messages of a batch again, from its current results and errors in the table.
 
-    Each has the message_id that it had the first time, so a consumer that keeps those drops what it has. Removals of
-    customers are not sent again. It reads the whole table, and asks for the environment's name first, except on local.
+    Each message keeps its first message_id, so a consumer that stores these ids ignores what it has already. Removals
+    of customers are not sent again. The command reads the whole table. It asks for the environment's name first, except
+    on local.
 
     Example: pipeline republish 20220131
 
-    Exit codes: 0 sent, 1 no such batch, a run of it is under way, publish failed, or the answer was no, 2 BATCH is no
-    day.
+    Exit codes: 0 sent, 1 no such batch, a run of it is under way, publish failed, or the answer was no, 2 BATCH is not
+    a date.
     """
     target = targets.chosen(env)
     entry = target.table.get_ledger(batch)

@@ -1,4 +1,4 @@
-"""`pipeline sample`: make a realistic day of partner files, of any size, with some records wrong."""
+"""`pipeline sample`: generate realistic partner files for a day, of any size, with some bad records."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def command(
     day: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="The day.", show_default="today")] = "",
     customers: Annotated[int, typer.Option(min=0, metavar="N", help="How many customers.")] = 200,
     defects: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records to make wrong.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records that are bad, from 0 to 1.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed gives other customers and orders.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the random customers and orders.")] = 1,
     compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Make a realistic day of files with some bad records; the same arguments give the same files.
+    """Generate the files of a realistic day with some bad records; the same arguments give the same files.
 
     Example: pipeline sample /tmp/day --date 20220131 --customers 1000 --defects 0.02
 
-    Exit codes: 0 written, 2 a file is in the way.
+    Exit codes: 0 written, 2 a file exists already.
     """
     day = options.check_day(day or today(), "--date")
     in_the_way = [path for kind in Kind for path in folder.glob(f"{kind}_{day}.csv*")]

@@ -1,4 +1,4 @@
-"""`pipeline status`: each batch with its files, state, counts and errors."""
+"""`pipeline status`: show each batch with its files, state, counts and errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline_cli.output.summary import Numbers
 
 
 def show_all(statuses: Iterable[BatchStatus]) -> None:
-    """Print one line a batch."""
+    """Print one line per batch."""
     numbers = ("Customers", "Orders", "Items", "Refused", "Errors", "Took", "Finished (UTC)")
     shown = terminal.table("Batch", "State", "Files", *numbers, numbers=numbers)
     for status in statuses:
@@ -112,20 +112,20 @@ def show_one(status: BatchStatus, env: str) -> None:
 def command(
     batch: options.BatchOrAll = None,
     watch_it: Annotated[
-        bool, typer.Option("--watch", help="Keep looking until all is done; Ctrl-C ends it sooner.")
+        bool, typer.Option("--watch", help="Update the display until all runs are done, or until Ctrl-C.")
     ] = False,
     last: Annotated[int, typer.Option("--last", min=1, metavar="N", help="Show the N newest batches only.")] = 30,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Show each batch: files there and missing, state, counts, refused records, how long it took.
+    """Show each batch: present and missing files, state, counts, refused records, how long it took.
 
-    With --watch it stays: stage, chunks delivered, counts and times as they change. With BATCH it also waits for files
-    that are missing.
+    With --watch the display follows the stage, delivered chunks, counts and times of the runs. With --watch and BATCH
+    the command also waits for missing files.
 
     Example: pipeline status 20220131 --watch
 
-    Exit codes: 0 shown (whatever the state), 1 no such batch, 2 BATCH is no day.
+    Exit codes: 0 shown (whatever the state), 1 no such batch, 2 BATCH is not a date.
     """
     target = targets.chosen(env)
     s3, bucket, table = target.client("s3"), target.bucket, target.table

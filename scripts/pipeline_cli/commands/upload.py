@@ -20,7 +20,7 @@ from pipeline_cli.output.errors import CommandError
 
 
 def as_plain(uploads: Sequence[Upload], results: Sequence[Progress]) -> dict[str, Any]:
-    """Put what happened into plain values for a machine."""
+    """Return the uploads and the state of their batches as plain values for JSON."""
     return {
         "uploaded": [{"file": str(upload.path), "key": upload.key} for upload in uploads],
         "batches": [
@@ -39,9 +39,9 @@ def command(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE... | DIR", help="Files, or a folder of files.")],
     date: Annotated[
         str,
-        typer.Option("--date", metavar="YYYYMMDD", help="The day of files whose name tells none; else today."),
+        typer.Option("--date", metavar="YYYYMMDD", help="The day of files without a date in their name; else today."),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Send files as they are, under their own names.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Send files unchecked, under their own names.")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the batch until it is done.")] = False,
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to follow.")] = 3600.0,
     env: options.Env = "",
@@ -49,13 +49,13 @@ def command(
 ) -> None:
     """Send files to incoming/ and follow their batch until it is done.
 
-    A file whose name is not a batch file's (customers_YYYYMMDD.csv, orders_…, items_…, also .gz) is recognised by its
-    header and renamed, or refused with the reason; then nothing is sent at all.
+    A file that is not named like a batch file (customers_YYYYMMDD.csv, orders_…, items_…, also .gz) is recognised by
+    its header and sent under the right name. If a file can't be recognised, the command says why and sends nothing.
 
     Example: pipeline upload customers_20220131.csv orders_20220131.csv items_20220131.csv
 
-    Exit codes: 0 sent (and COMPLETED, or waiting for files still missing), 1 the batch FAILED or is HELD or the time
-    is over, 2 a file was refused.
+    Exit codes: 0 sent (and COMPLETED, or waiting for missing files), 1 the batch FAILED or is HELD, or the timeout was
+    reached, 2 a file was refused.
     """
     uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
     target = targets.chosen(env)
@@ -90,7 +90,7 @@ def command(
 
 
 def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None], env: str) -> None:
-    """Print what became of the files; `before` names the run of each batch that the ledger knew already."""
+    """Print the result for each file; `before` has the run of each batch that the ledger contained before."""
     out = terminal.out()
     for upload in uploads:
         if parse_file_name(upload.name) is None:
