@@ -1,1 +1,1 @@
-"""Building the package and deploying it: package, Terraform, its state, and the target that a command acts on."""
+"""Build and deploy: the Lambda package, Terraform and its state, and the target that a command acts on."""

@@ -1,4 +1,4 @@
-"""The stack in an AWS account: Terraform runs on `infra/` as it is and itself shows the plan and asks."""
+"""The stack in an AWS account: Terraform runs directly on `infra/`, shows its plan and asks for approval."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPROVED = ("-auto-approve", "-input=false")
 
 @dataclass(frozen=True)
 class AccountStack:
-    """The stack in an AWS account: `infra/` as it is, with the environment's variables."""
+    """The stack in an AWS account: the unchanged `infra/` with the environment's variables."""
 
     name: str
     source: Path = ROOT / "infra"
@@ -26,32 +26,35 @@ class AccountStack:
 
     @property
     def folder(self) -> Path:
-        """Where this environment's build products are."""
+        """The folder of this environment's build products."""
         return self.builds / self.name
 
     @property
     def terraform(self) -> Terraform:
         """Terraform on `infra/`."""
-        # A workspace for each environment keeps their states apart.
+        # Each environment has a workspace of its own, so their states are separate.
         return Terraform(self.source, self.folder / "terraform", os.environ | {"TF_WORKSPACE": self.name})
 
     @property
     def backend_file(self) -> Path:
-        """Where it says in which bucket the state is; there is none where the state stays on this machine."""
+        """The file that names the bucket of the state; it does not exist while the state is on this machine."""
         return self.source / "env" / f"{self.name}.s3.tfbackend"
 
     def move_state(self) -> None:
-        """Take the state from this machine to where the backend file says."""
+        """Move the state from this machine to the bucket that the backend file names."""
         self._without_workspace().show("init", "-input=false", "-migrate-state", "-force-copy", *self._backend())
 
     def _without_workspace(self) -> Terraform:
-        """Terraform for init, which refuses a workspace that a bucket does not have yet; the first apply makes it."""
+        """Terraform for `init`, which fails if the bucket has no such workspace; the first apply creates it."""
         if not self.backend_file.exists():
             return self.terraform
         return replace(self.terraform, environment={**self.terraform.environment, "TF_WORKSPACE": ""})
 
     def _backend(self) -> list[str]:
-        """Choose the state's place. Terraform wants the kind of it in the configuration: in a file of its own here."""
+        """Return the options that select the backend.
+
+        The type of the backend must stand in the configuration, so this writes an override file with it.
+        """
         override = self.source / "backend_override.tf"
         if not self.backend_file.exists():
             override.unlink(missing_ok=True)
@@ -60,7 +63,7 @@ class AccountStack:
         return [f"-backend-config={self.backend_file.resolve()}"]
 
     def init(self) -> None:
-        """Initialise Terraform, and fetch the outputs of what is deployed already."""
+        """Initialise Terraform and fetch the outputs of the deployed stack, if there is one."""
         self._without_workspace().show("init", "-input=false", *self._backend())
         self._save_outputs()
 
@@ -70,7 +73,7 @@ class AccountStack:
         self.terraform.show("plan", "-input=false", *self._settings(zip_file))
 
     def apply(self, zip_file: Path, *, approved: bool = False) -> None:
-        """Show the plan, ask unless it is approved already, deploy."""
+        """Show the plan, ask for approval unless `approved`, and deploy."""
         self._prepare()
         try:
             self.terraform.show("apply", *self._settings(zip_file), *(APPROVED if approved else ()))
@@ -78,7 +81,7 @@ class AccountStack:
             self._save_outputs()
 
     def destroy(self, zip_file: Path, *, approved: bool = False) -> None:
-        """Show what would be destroyed, ask unless it is approved already, destroy."""
+        """Show what would be destroyed, ask for approval unless `approved`, and destroy it."""
         self._prepare()
         self.terraform.show("destroy", *self._settings(zip_file), *(APPROVED if approved else ()))
         (self.folder / "outputs.json").unlink(missing_ok=True)
@@ -91,7 +94,7 @@ class AccountStack:
         return [f"-var-file=env/{self.name}.tfvars", f"-var=package_file={os.path.relpath(zip_file, self.source)}"]
 
     def _save_outputs(self) -> None:
-        """Keep the outputs for the other commands; where nothing is deployed there are none."""
+        """Save the outputs for the other commands; if nothing is deployed, there are none."""
         with suppress(CommandError):
             printed = self.terraform.run("output", "-json")
             if json.loads(printed):

@@ -1,7 +1,8 @@
-"""Bytecode in the Lambda package: a function can't keep any itself, as only `/tmp` is writable there.
+"""Bytecode in the Lambda package, so that a cold start does not compile the modules that it imports.
 
-Without it, every cold start compiles what it imports. Bytecode belongs to one minor version of Python, so it is made
-where the builder's Python is the runtime's; elsewhere the package goes without, and works as well.
+Python can't cache bytecode in a function, as only `/tmp` is writable there. Bytecode is valid for one minor version of
+Python. It is therefore included only if the builder's Python has the version of the Lambda runtime; a package without
+bytecode works too, but starts more slowly.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ for line in sys.stdin:
 
 
 def interpreter_for(python: str) -> str:
-    """Name the Python whose bytecode a package for the version `python`, such as 3.13, gets; empty: it gets none."""
+    """Return the version of the Python that compiles a package for `python`, such as 3.13; empty if none can."""
     own = sys.version_info
     fits = python == f"{own.major}.{own.minor}" and sys.implementation.name == "cpython"
     return sys.version if fits and own.releaselevel == "final" else ""
 
 
 def compiled(files: Iterable[tuple[str, Path]], folder: Path) -> list[tuple[str, Path]]:
-    """Compile the Python sources among files, by their names in the package, into a folder.
+    """Compile the Python sources among `files` (name in the package, file) into a folder.
 
-    The bytecode is unchecked: the interpreter takes it without a look at its source, whose time stamp is not the
-    builder's. A process of its own that has loaded nothing else, with the sources in the order of their names, gives
-    the same bytes from the same inputs: what a process has interned shows in the bytes that it writes.
+    The bytecode is unchecked: the interpreter does not compare it with its source, whose time stamp differs on Lambda.
+    The same inputs give the same bytes: interned strings of a process influence the bytecode that it writes, so a new
+    process that has loaded nothing else compiles the sources in order of their names.
 
     Raises
     ------

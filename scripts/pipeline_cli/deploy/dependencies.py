@@ -1,4 +1,4 @@
-"""The dependencies in the Lambda package: installed for the functions' platform, reduced, compressed once and kept."""
+"""The dependencies in the Lambda package: installed for the functions' platform, reduced, compressed and cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline_cli.output.errors import CommandError
 
 LOCK = ROOT / "lambda" / "requirements.lock"
 
-# The services that the functions call; botocore's descriptions of the other 400 stay out.
+# The services that the functions call; botocore's models of the other 400 are left out.
 SERVICES = frozenset({"dynamodb", "s3", "sqs", "stepfunctions", "sts"})
 LEFT_OUT = (
     "bin/*",
@@ -29,22 +29,22 @@ LEFT_OUT = (
     "*.pyi",
     "*/py.typed",
     "*/tests/*",
-    # What pip notes about this installation; METADATA stays, DuckDB reads its version from it.
+    # Pip's records of this installation. METADATA is kept, as DuckDB reads its version from it.
     "*.dist-info/RECORD",
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
     "*.dist-info/direct_url.json",
-    # Parts that nothing imports unless asked for by name.
+    # Optional parts that the functions do not use.
     "adbc_driver_duckdb/*",
     "duckdb/experimental/*",
     "botocore/data/*/*/examples-1.json*",
 )
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that the zip format has
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What the package is for: a Python version and, but for this machine's own, a processor.
+    """The platform of a package: a Python version and a processor.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Platform:
 
     @property
     def pip_options(self) -> list[str]:
-        """What makes pip choose wheels for this platform."""
+        """The options that make pip choose wheels for this platform."""
         if self.machine is None:
             return []
         # Amazon Linux 2023, from python3.12 on, has glibc 2.34; Amazon Linux 2 has 2.26.
@@ -89,7 +89,7 @@ def platform_of(env: str) -> Platform:
 
 
 def archive(chosen: Platform, *, quiet: bool = False) -> Path:
-    """Return the archive of the installed dependencies, making it where it does not exist yet."""
+    """Return the zip of the installed dependencies; create it if it is not in the cache."""
     makers = (Path(file).read_bytes() for file in (__file__, bytecode.__file__))
     words = (str(chosen), sys.implementation.cache_tag, bytecode.interpreter_for(chosen.python))
     key = digest([LOCK.read_bytes(), *makers, *(word.encode() for word in words)])
@@ -129,7 +129,7 @@ def _kept(installed: Path) -> list[tuple[str, Path]]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether a dependency's file goes into the package."""
+    """Return whether a dependency's file goes into the package."""
     if any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT):
         return False
     parts = PurePosixPath(name).parts
@@ -138,7 +138,7 @@ def is_kept(name: str) -> bool:
 
 
 def add_files(archive: zipfile.ZipFile, files: Iterable[tuple[str, Path]]) -> None:
-    """Add files in the order of their names, with nothing in it that depends on the clock or on this machine."""
+    """Add files in order of their names, without time stamps or anything else that depends on this machine."""
     for name, file in sorted(files):
         entry = zipfile.ZipInfo(name, EARLIEST)
         entry.create_system = 3  # Unix, so that Lambda takes the permissions from the next line

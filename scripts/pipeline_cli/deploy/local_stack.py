@@ -1,4 +1,4 @@
-"""The stack on the local AWS: Terraform runs on the fitted copy of `infra/` (`local/provider_compat.py`), quietly."""
+"""The stack on the local AWS: Terraform runs on the copy of `infra/` that `local/provider_compat.py` adapts."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from pipeline_cli.local import emulator, offline_provider, provider_compat
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 
-# What a person may have set for Terraform's own use of an account, and what must not reach the local target.
+# Prefixes of variables that a person may have set for an AWS account, and that must not affect the local target.
 NOT_FOR_LOCAL = ("AWS_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_VAR_", "TF_PLUGIN_CACHE_DIR")
 
 
 @dataclass(frozen=True)
 class LocalStack:
-    """The stack on a local AWS: emulator, fitted configuration, state and outputs, all in one folder.
+    """The stack on a local AWS: emulator, adapted configuration, state and outputs, all in one folder.
 
     Attributes
     ----------
     folder
         `build/local`, or a test's own folder.
     shared
-        Where the unpacked provider and its schema are; several stacks share them.
+        The folder of the unpacked provider and its schema, which several stacks share.
     source
         The configuration, `infra/`.
     quiet
-        Whether to say nothing.
+        Whether to print nothing.
     """
 
     folder: Path = ROOT / "build" / LOCAL
@@ -46,7 +46,7 @@ class LocalStack:
 
     @property
     def terraform(self) -> Terraform:
-        """Terraform on the fitted copy."""
+        """Terraform on the adapted copy."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_LOCAL)}
         environment = kept | {
             "TF_CLI_CONFIG_FILE": str(self.shared / "terraform.rc"),
@@ -60,11 +60,11 @@ class LocalStack:
 
     @property
     def state_file(self) -> Path:
-        """Terraform's state, beside the configuration that may be written anew at any time."""
+        """Terraform's state, outside the folder of the configuration, which is rewritten when `infra/` changes."""
         return self.folder / "terraform.tfstate"
 
     def init(self) -> provider_compat.Fitted:
-        """Fit the configuration and initialise Terraform for it, where either has changed since the last time."""
+        """Adapt the configuration and initialise Terraform, if anything has changed since the last call."""
         self.folder.mkdir(parents=True, exist_ok=True)
         offline_provider.prepare_provider(self.shared)
         inputs = _digest(
@@ -111,7 +111,7 @@ class LocalStack:
         try:
             summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
         except CommandError:
-            self._interrupted.unlink()  # Terraform ended by itself, so its state is true
+            self._interrupted.unlink()  # Terraform was not interrupted, so its state is complete
             raise
         outputs = self.folder / "outputs.json"
         write_whole(outputs, self.terraform.run("output", "-json"))
@@ -126,7 +126,7 @@ class LocalStack:
         return target
 
     def destroy(self, zip_file: Path) -> None:
-        """Undo `apply`. Where the local AWS has ended since, there is only the memory of it to drop."""
+        """Undo `apply`. If the local AWS has ended since, only its state files are deleted."""
         record = emulator.Emulator(self.folder).running()
         if record is None or not self._is_of(record):
             self._forget()
@@ -140,13 +140,13 @@ class LocalStack:
 
     @property
     def _interrupted(self) -> Path:
-        """The file that is there while Terraform applies, and stays where that was interrupted."""
+        """The file that exists while Terraform applies; it remains if that is interrupted."""
         return self.folder / "applying"
 
     def _start_over_if_interrupted(self) -> None:
-        """End a local AWS whose first deployment was interrupted: what exists there, Terraform may not know.
+        """Stop a local AWS whose first deployment was interrupted: it may hold resources that Terraform does not know.
 
-        After a later one that is interrupted it stays, as files and results may be in it.
+        After a later interrupted deployment it keeps running, as it may hold files and results.
         """
         if self._interrupted.exists() and not (self.folder / "outputs.json").exists():
             self._say("The first deployment was interrupted, so the local AWS is started anew.")
@@ -154,7 +154,7 @@ class LocalStack:
             self._forget()
 
     def _emulator(self, port: int | None) -> emulator.Record:
-        """Return the running emulator; drop the state of an earlier one, whose memory went with its process."""
+        """Return the running emulator; delete the state of an earlier one, whose data ended with its process."""
         record = emulator.Emulator(self.folder).start(port)
         if self.state_file.exists() and not self._is_of(record):
             self._say("The local AWS was started anew since the last tf-apply, so everything is created again.")
@@ -182,7 +182,7 @@ class LocalStack:
         ]
 
     def _watch(self, doing: str, *arguments: str) -> str:
-        """Run a command with a progress line; return its summary."""
+        """Run a Terraform command with a progress line; return its summary."""
         if os.environ.get("VERBOSE") and not self.quiet:
             self.terraform.show(*arguments)
             return f"{doing} is done."
@@ -229,7 +229,7 @@ class LocalStack:
 
 @contextmanager
 def deployed_stack(folder: Path, zip_file: Path, source: Path = ROOT / "infra") -> Iterator[Target]:
-    """Run the whole stack on an emulator of its own, on a free port, for as long as the block lasts."""
+    """Deploy the whole stack to a new emulator on a free port; stop the emulator at the end of the block."""
     with emulator.temporary_emulator(folder):
         yield LocalStack(folder, source=source, quiet=True).apply(zip_file)
 

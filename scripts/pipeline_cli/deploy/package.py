@@ -1,8 +1,8 @@
-"""Builds the Lambda package: one zip for the five functions, the same bytes from the same inputs.
+"""Build the Lambda package: one zip for all functions; the same inputs give the same bytes.
 
-For AWS it holds the wheels for the runtime and processor that the environment's variables name; for `local` those
-for the Python that runs the local AWS. The dependencies, which rarely change, are installed and compressed once and
-kept; the pipeline's own few files are added to a copy of that archive.
+For AWS it contains the wheels for the runtime and processor that the environment's variables name, for `local` those
+for the Python that runs the local AWS. The zip of the dependencies, which rarely change, is cached; the pipeline's own
+files are added to a copy of it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Package:
 
     @property
     def report(self) -> str:
-        """Its size beside Lambda's limits."""
+        """The package's size, compared with Lambda's limits."""
         return (
             f"{_shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
             f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%}), "
@@ -64,14 +64,14 @@ class Package:
 
 
 def zip_file(env: str) -> Path:
-    """Say where the package of an environment is."""
+    """Return the path of an environment's package."""
     return ROOT / "build" / env / "pipeline.zip"
 
 
 def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None, *, quiet: bool = False) -> Package:
-    """Build the package of an environment, or return the one that is there when nothing has changed.
+    """Build the package of an environment, or return the existing one if nothing has changed.
 
-    `quiet` leaves out the line that says what takes long.
+    `quiet` suppresses the line that announces the slow step.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _own_files(sources: Path) -> list[tuple[str, Path]]:
     return [
         (f"pipeline/{file.relative_to(sources).as_posix()}", file)
         for file in sources.rglob("*")
-        # Large days run as a job of Spark, which has its own packages: no function imports that part.
+        # Large days run as a Spark job, which has its own package: no function imports `large`.
         if file.is_file() and not {"__pycache__", "large"} & set(file.relative_to(sources).parts)
     ]
 
@@ -142,7 +142,7 @@ def _check_size(package: Package) -> None:
 
 
 def _check_works(file: Path) -> None:
-    """Import everything in the package, from the package alone."""
+    """Import every module of the package, with nothing else on the import path."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         with zipfile.ZipFile(file) as archive:
             archive.extractall(folder)

