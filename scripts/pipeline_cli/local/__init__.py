@@ -1,1 +1,1 @@
-"""The AWS on this machine: the emulator, and the configuration made to fit an older provider."""
+"""The local AWS: the emulator, and the adaptation of the configuration to an older provider."""

@@ -1,9 +1,8 @@
 """The local AWS: one MiniStack process with IAM enforcement, bound to loopback.
 
-Everything it keeps is in memory and ends with it. What it leaves on disk (record, log, temporary files) lives in
-one folder, so that several emulators run side by side, each with its own folder and port. The process holds an
-exclusive lock on a file in that folder for as long as it lives: whether it runs is asked of the lock, never of a
-process id that another program may have by now.
+Its data is in memory and is lost when it stops. Its files (record, log, temporary files) are in one folder, so that
+several emulators can run side by side, each with its own folder and port. The process holds an exclusive lock on a file
+in that folder while it runs. The lock tells whether it runs; its process id might belong to another program by now.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Record:
-    """What a running emulator says of itself in its folder."""
+    """The description of itself that a running emulator writes into its folder."""
 
     instance: str
     pid: int
@@ -50,35 +49,35 @@ class Record:
 
 @dataclass(frozen=True)
 class Emulator:
-    """The emulator of one folder."""
+    """The emulator that belongs to a folder."""
 
     folder: Path
 
     @property
     def log_file(self) -> Path:
-        """Where the emulator writes what it has to say."""
+        """The emulator's log file."""
         return self.folder / "emulator.log"
 
     def running(self) -> Record | None:
-        """Return the record of the live emulator, or None where there is none."""
+        """Return the record of the running emulator, or None if there is none."""
         return self._record() if self._locked() else None
 
     def start(self, port: int | None = None) -> Record:
-        """Return the running emulator, starting one where there is none.
+        """Return the record of the running emulator; start one if there is none.
 
         Parameters
         ----------
         port
-            The port that it must listen on; None takes the one that it has, or the default.
+            The port that it must listen on; None means the port of the running emulator, or the default.
 
         Raises
         ------
         CommandError
-            The port belongs to another program, or the emulator does not come up.
+            Another program uses the port, or the emulator does not start.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "emulator.start.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of two starts at once the second finds what the first started
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the second of two concurrent starts finds the emulator of the first
             return self._start(port)
 
     def _start(self, port: int | None) -> Record:
@@ -88,7 +87,7 @@ class Emulator:
             if record and requested in (None, record.port) and record.runtime == runtime():
                 return record
             if record is None or record.port == port or not _answers(port):
-                self.stop()  # but not for a port that it can't get: what it keeps would be lost for nothing
+                self.stop()  # not if the new port is taken: its data would be lost and nothing gained
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
@@ -100,14 +99,14 @@ class Emulator:
         return record
 
     def stop(self) -> bool:
-        """End the emulator and its functions' workers; say whether there was one."""
+        """Stop the emulator and its functions' worker processes; return whether one was running."""
         record = self.running()
         if record is None:
             self._clear()
             return False
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
-                os.killpg(record.pid, signum)  # it leads a session of its own: its workers are in its group
+                os.killpg(record.pid, signum)  # it leads a process group, which its workers belong to
             if _poll(lambda: not self._locked(), STOP_SECONDS):
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(record.pid, signal.SIGKILL)
@@ -131,7 +130,7 @@ class Emulator:
             )
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes] | None) -> Record | None:
-        """Wait for an emulator that starts; give up when its process ends or the time is over."""
+        """Wait until a starting emulator answers; return None if its process ends or the timeout is reached."""
 
         def healthy() -> bool:
             record = self._record()
@@ -172,7 +171,7 @@ class Emulator:
 
 @contextmanager
 def temporary_emulator(folder: Path) -> Iterator[Record]:
-    """Run an emulator in a folder of its own, on a free port, for as long as the block lasts."""
+    """Run an emulator in a folder, on a free port, until the end of the block."""
     emulator = Emulator(folder)
     try:
         yield emulator.start(free_port())
@@ -186,7 +185,7 @@ def endpoint(port: int) -> str:
 
 
 def port_from_environment() -> int | None:
-    """Return the port that MINISTACK_PORT asks for, or None."""
+    """Return the port in the variable MINISTACK_PORT, or None."""
     text = os.environ.get("MINISTACK_PORT", "").strip()
     if not text:
         return None
@@ -196,7 +195,7 @@ def port_from_environment() -> int | None:
 
 
 def _environment(port: int, temporary: Path) -> dict[str, str]:
-    """Return what the emulator and its functions see: nothing of this machine's own AWS or Python settings."""
+    """Return the environment of the emulator and its functions, without this machine's AWS and Python settings."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
     nowhere = str(temporary / "none")
     return kept | {
@@ -206,7 +205,7 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
         "MINISTACK_REGION": REGION,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",  # its listener would bind beyond the loopback
+        "IOT_MTLS_ENABLED": "0",  # its listener would bind to all interfaces
         "HOME": str(temporary),
         "TMPDIR": str(temporary),
         "S3_DATA_DIR": str(temporary / "s3"),
@@ -221,7 +220,7 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
 
 
 def runtime() -> str:
-    """Say what the emulator runs on; one that was started with another is started anew."""
+    """Return the Python and MiniStack versions; an emulator that was started with others is restarted."""
     return f"{sys.executable} {sys.version.split()[0]} ministack {version('ministack')}"
 
 
@@ -244,7 +243,7 @@ def _answers(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,8 @@
-"""What the local AWS refuses before it looks at a request: browsers, foreign names and its own controls.
+"""Requests that the local AWS refuses: those of browsers, those for other host names, and those to its controls.
 
-MiniStack answers any web page (`Access-Control-Allow-Origin: *`), and `POST /_ministack/reset` needs no signature: a
-page that somebody opens could empty the local AWS, or read it. No command of ours is a browser or needs a reset.
+MiniStack answers any web page (`Access-Control-Allow-Origin: *`), and `POST /_ministack/reset` needs no signature. Any
+page in a browser on this machine could therefore read or empty the local AWS. The commands of the pipeline need neither
+browsers nor the reset.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 def refusal(path: str, headers: MutableMapping[str, str]) -> str | None:
-    """Say why a request is refused; None where MiniStack may answer it. `headers` have lower-case names.
+    """Return why a request is refused, or None if MiniStack may answer it. `headers` have lower-case names.
 
-    Browsers send `Origin` with every request that a page's script or form makes across origins, except for plain
-    loads such as images (Fetch standard, section 3.2); those carry `Sec-Fetch-Site` (Fetch Metadata Request Headers).
-    `none` means that the person typed the address.
+    Browsers send `Origin` with every cross-origin request of a page's script or form, except for plain loads such as
+    images (Fetch standard, section 3.2). Those have `Sec-Fetch-Site` (Fetch Metadata Request Headers), which is `none`
+    if a person typed the address.
     """
     if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
         return "a web page may not call the local AWS"
-    # A page of a name that was made to resolve to the loopback address is of the same origin: no header tells.
+    # DNS rebinding: a page whose host name resolves to the loopback address counts as same-origin, so neither header
+    # above gives it away. Only the host name does.
     host = headers.get("host", "localhost").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     if name not in LOOPBACK_NAMES and not name.endswith(".localhost"):
@@ -40,7 +42,7 @@ def refusal(path: str, headers: MutableMapping[str, str]) -> str | None:
 
 
 def guarded(application: Application) -> Application:
-    """Put the refusals before an ASGI application, and take away what would let web pages read its answers."""
+    """Wrap an ASGI application: refuse requests as `refusal` says, and remove CORS headers from its responses."""
 
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

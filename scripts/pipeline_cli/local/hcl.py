@@ -1,4 +1,4 @@
-"""Terraform's language as text and syntax tree: finding blocks and arguments, and changing the text at their places."""
+"""Edit Terraform configuration: find blocks and arguments in the syntax tree and change the text at their positions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from lark import Token, Tree
 
 @dataclass
 class Edits:
-    """Changes to one text, collected by position and made together."""
+    """Changes to a text, collected by position and applied together."""
 
     text: str
     changes: list[tuple[int, int, str]] = field(default_factory=list)
 
     def replace(self, start: int, end: int, new: str) -> None:
-        """Put another text in the place of one."""
+        """Replace the text from `start` to `end`."""
         self.changes.append((start, end, new))
 
     def insert(self, body: Tree[Token], new: str) -> None:
-        """Add lines at the end of a block."""
+        """Insert lines at the end of a block."""
         line_start = self.text.rfind("\n", 0, body.meta.end_pos) + 1
         self.replace(line_start, line_start, new)
 
     def remove(self, node: Tree[Token]) -> None:
-        """Take a block or an argument out, with its line when it has the line for itself."""
+        """Remove a block or an argument, with the whole line if nothing else is on it."""
         start, end = node.meta.start_pos, node.meta.end_pos
         line_start = self.text.rfind("\n", 0, start) + 1
         line_end = self.text.find("\n", end)
@@ -45,12 +45,12 @@ class Edits:
 
 
 def blocks(body: Tree[Token]) -> Iterator[Tree[Token]]:
-    """Yield the blocks in a body."""
+    """Return the blocks in a body."""
     return (node for node in body.children if isinstance(node, Tree) and node.data == "block")
 
 
 def attributes(body: Tree[Token]) -> Iterator[Tree[Token]]:
-    """Yield the arguments in a body."""
+    """Return the arguments in a body."""
     return (node for node in body.children if isinstance(node, Tree) and node.data == "attribute")
 
 
@@ -76,7 +76,7 @@ def head(block: Tree[Token]) -> tuple[str, list[str]]:
 
 
 def body(block: Tree[Token]) -> Tree[Token]:
-    """Return what stands between the braces of a block."""
+    """Return the part of a block between its braces."""
     return next(node for node in block.children if isinstance(node, Tree) and node.data == "body")
 
 

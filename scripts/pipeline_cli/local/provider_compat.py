@@ -1,9 +1,9 @@
-"""Fits `infra/` to the offline AWS provider: a copy for the local target, while `infra/` stays as it is.
+"""Adapt a copy of `infra/` to the offline AWS provider, for the local target; `infra/` itself is not changed.
 
-The configuration is written for provider 6; on a machine without Terraform's registry the provider is 3.39, from a
-Python package. This step copies the configuration and leaves out what 3.39's own schema does not know (arguments,
-nested blocks, whole resource types), points the provider at the local AWS, and names a Lambda runtime that 3.39
-accepts. It edits the text at the places where the parser found them, so every expression stays exactly as written.
+The configuration is written for provider 6. Without access to Terraform's registry the provider is 3.39, from a Python
+package. The copy leaves out what the schema of 3.39 does not contain (arguments, nested blocks, whole resource types),
+points the provider at the local AWS, and names a Lambda runtime that 3.39 accepts. Only the text at these places is
+edited, so every other expression stays exactly as written.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ LOCAL_RUNTIME = "python3.8"
 # Where the local target's package is uploaded before an apply.
 PACKAGE_BUCKET = "pipeline-packages"
 PACKAGE_KEY = "pipeline.zip"
-# What the service sets by itself and 3.39, which has it as part of the bucket, would take away at every apply.
+# Arguments whose changes Terraform must ignore, or 3.39 would revert them at every apply: it sees settings of other
+# resources as part of the bucket.
 LEFT_ALONE = {
     "aws_s3_bucket": ("server_side_encryption_configuration", "versioning", "lifecycle_rule"),
-    "aws_cloudwatch_metric_alarm": ("all",),  # the emulator tells 3.39 only a part of an alarm
+    "aws_cloudwatch_metric_alarm": ("all",),  # the emulator returns only some attributes of an alarm
 }
-# What a resource may have whatever its provider says.
+# What every resource may have; provider schemas do not list it.
 META_ARGUMENTS = frozenset({"count", "for_each", "provider", "depends_on"})
 META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
 NOT_COPIED = shutil.ignore_patterns("tests", ".terraform*", "*.tfstate*", "*.md", "*.tfplan")
@@ -68,7 +69,7 @@ variable "local_endpoint" {{
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted copy: where it is and what it lacks."""
+    """An adapted copy: its folder and what it leaves out."""
 
     folder: Path
     left_out: tuple[str, ...]
@@ -80,7 +81,7 @@ class Fitted:
 
 
 def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state_file: Path) -> Fitted:
-    """Write the fitted copy of a root module, replacing an earlier one.
+    """Write the adapted copy of a root module, replacing an earlier one.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state
     endpoint
         The default address of the local AWS; the variable `local_endpoint` overrides it.
     state_file
-        Where Terraform keeps the state.
+        The file in which Terraform keeps the state.
     """
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -113,7 +114,7 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state
 
 
 def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
-    """Fit one file; return its text and what was left out of it."""
+    """Adapt one file; return its new text and the names of what was left out."""
     edits, left_out = hcl.Edits(text), list[str]()
     for block in hcl.blocks(hcl2.parses_to_tree(text).children[0]):
         kind, labels = hcl.head(block)
@@ -137,7 +138,7 @@ def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _fit_body(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any], path: str, *, top: bool = False) -> list[str]:
-    """Leave out of a block what its schema does not know; return the names of what is gone."""
+    """Remove from a block what its schema does not contain; return the names of what was removed."""
     attributes, blocks = known.get("attributes", {}), known.get("block_types", {})
     left_out = []
     for attribute in hcl.attributes(body):
@@ -159,7 +160,7 @@ def _fit_body(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any], path: 
 
 
 def _fit_lists(edits: hcl.Edits, body: Tree[Token], schema: dict[str, Any], known: dict[str, Any]) -> None:
-    """Take what is gone out of `depends_on` and `ignore_changes`."""
+    """Remove the names of removed resources and arguments from `depends_on` and `ignore_changes`."""
     resources = schema["resource_schemas"]
     names = known.get("attributes", {}).keys() | known.get("block_types", {}).keys()
     lists = [(attribute, "depends_on") for attribute in hcl.attributes(body)]
@@ -200,9 +201,9 @@ def _leave_alone(edits: hcl.Edits, body: Tree[Token], names: Sequence[str]) -> N
 
 
 def _fit_function(edits: hcl.Edits, body: Tree[Token]) -> None:
-    """Name a runtime that 3.39 accepts, and take the package from a bucket.
+    """Name a runtime that 3.39 accepts, and take the package from a bucket instead of a local file.
 
-    3.39 creates functions from a local file strictly one after the other, with a pause of five seconds for each.
+    From a local file, 3.39 creates functions one after the other, with a pause of five seconds for each.
     """
     new = {
         "runtime": f'runtime = "{LOCAL_RUNTIME}"',
@@ -214,7 +215,7 @@ def _fit_function(edits: hcl.Edits, body: Tree[Token]) -> None:
 
 
 def _fit_provider(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any]) -> None:
-    """Point the provider at the local AWS: every service that it knows, so that no call leaves this machine."""
+    """Point every service of the provider at the local AWS, so that no call leaves this machine."""
     _fit_body(edits, body, known, "provider")
     services = known["block_types"]["endpoints"]["block"]["attributes"]
     endpoints = "\n".join(f"    {service} = var.local_endpoint" for service in sorted(services))
@@ -222,7 +223,7 @@ def _fit_provider(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any]) ->
 
 
 def _fit_settings(edits: hcl.Edits, body: Tree[Token]) -> None:
-    """Name the offline provider's version and forget where the real state is kept."""
+    """Pin the offline provider's version and remove the backend of the state."""
     for block in hcl.blocks(body):
         kind, _ = hcl.head(block)
         if kind in ("backend", "cloud"):
@@ -234,7 +235,7 @@ def _fit_settings(edits: hcl.Edits, body: Tree[Token]) -> None:
 
 
 def _allow_message_batches(text: str) -> str:
-    """Allow sqs:SendMessageBatch, which the local AWS wants where AWS itself asks for sqs:SendMessage only."""
+    """Allow sqs:SendMessageBatch, which the local AWS checks for batch calls; on AWS sqs:SendMessage covers them."""
     send, batch = '"sqs:SendMessage"', '"sqs:SendMessage", "sqs:SendMessageBatch"'
     text = re.sub(rf"([:=]\s*){send}", rf"\1[{batch}]", text)
     return re.sub(rf"{send}(?=\s*[,\]])(?!, {re.escape(send[:-1])}Batch)", batch, text)

@@ -1,4 +1,4 @@
-"""What runs inside the process of the local AWS: MiniStack, guarded, and made to report errors as Lambda does."""
+"""The process of the local AWS: MiniStack behind `guard`, corrected so that it reports errors as Lambda does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MINISTACK = "1.5.33"
 
 
 def serve(folder: Path) -> None:
-    """Be the emulator: hold the folder's lock, leave the record, serve until a signal ends it."""
+    """Run the emulator: lock the folder, write the record, serve requests until a signal stops it."""
     from ministack import app as ministack
 
     ministack.app = guarded(ministack.app)
@@ -36,10 +36,10 @@ def serve(folder: Path) -> None:
 
 
 def _correct_error_names() -> None:
-    """Make the emulator report failed functions under the names that Lambda gives, which retries and catches go by.
+    """Make the emulator report a function's exception under the name that Lambda gives it.
 
-    MiniStack calls every exception of a handler `Runtime.HandlerError`, so a state machine's rules about
-    `BatchBusyError` or `PermanentError` would never apply here.
+    MiniStack calls every exception of a handler `Runtime.HandlerError`. The state machine's Retry and Catch rules for
+    `BatchBusyError` or `PermanentError` would therefore never match.
     """
     from ministack.services import lambda_svc
 
@@ -50,9 +50,9 @@ def _correct_error_names() -> None:
 
 
 def name_errors_as_lambda_does(result: dict[str, Any]) -> dict[str, Any]:
-    """Give the result of a function that raised the name of the exception's class, as AWS does.
+    """Set the error type in the result of a failed function to the name of the exception's class, as AWS does.
 
-    The class stands in front of the message in the last lines of the traceback, with which the result's log ends.
+    The result's log ends with the traceback, whose last lines have the class in front of the message.
     """
     body = result.get("body")
     if result.get("error") and isinstance(body, dict) and body.get("errorType") == "Runtime.HandlerError":
