@@ -1,1 +1,1 @@
-"""What several commands read from a deployment or do to it."""
+"""Operations on a deployment, which the commands call: reading its state and changing it."""

@@ -1,4 +1,4 @@
-"""What was wrong with a batch, grouped by error code and file."""
+"""The errors of a batch, grouped by error code and file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Fault = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All errors of one code in one file; `examples` are the first of them."""
+    """All errors with one code in one file; `examples` are the first of them."""
 
     code: str
     file: str | None
@@ -34,7 +34,7 @@ class Group:
 
 
 def find(dynamodb: DynamoDBClient, table: str, batch: str) -> list[Fault]:
-    """Read the errors of a batch, by file and line."""
+    """Read the errors of a batch, in order of file and line."""
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
@@ -50,9 +50,10 @@ def find(dynamodb: DynamoDBClient, table: str, batch: str) -> list[Fault]:
 
 
 def group(faults: Iterable[Fault], examples: int, summary: Mapping[str, Any] | None = None) -> list[Group]:
-    """Gather errors by code and file, the most frequent first.
+    """Group errors by code and file, the most frequent first.
 
-    Only the first errors of a file have an item and a message of their own; a run's summary counts all of them.
+    Only the first errors of a file have an item in the table and a message. The run's summary counts all of them, so
+    its counts are used where it has them.
     """
     files = (summary or {}).get("files", {}).values()
     counts = {
@@ -69,7 +70,7 @@ def group(faults: Iterable[Fault], examples: int, summary: Mapping[str, Any] | N
 
 
 def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
-    """List the keys of the files that hold every refused record of the batch's present set."""
+    """List the keys of the files with all refused records of the batch's present set of files."""
     if entry is None or entry.version is None:
         return []
     keys = bucket.keys(f"{FEEDBACK_PREFIX}{entry.batch}/{entry.version}/")
@@ -90,7 +91,7 @@ def download(bucket: Bucket, keys: Sequence[str], folder: Path) -> list[Path]:
 
 
 def show(groups: Sequence[Group], *, more: bool = True) -> None:
-    """Print the groups, each with its first examples and, with `more`, how many there are beyond them."""
+    """Print the groups with their examples; with `more`, also how many further errors each has."""
     out = terminal.out()
     for found in groups:
         out.print(

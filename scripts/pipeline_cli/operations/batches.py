@@ -1,4 +1,4 @@
-"""Batches as they stand: their files in the bucket, and what the ledger knows of them."""
+"""The status of batches: their files in the bucket and their ledger entries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class BatchStatus:
-    """A batch: the files that lie in the bucket now, and its ledger entry where the pipeline has taken note of it."""
+    """A batch: its files that are in the bucket now, and its ledger entry if it has one."""
 
     batch: str
     files: FileSet
@@ -40,12 +40,12 @@ class BatchStatus:
 
     @property
     def state(self) -> BatchState:
-        """State of the batch; WAITING where nobody has noticed it."""
+        """State of the batch; WAITING if it has no ledger entry."""
         return self.ledger.state if self.ledger else BatchState.WAITING
 
     @property
     def present(self) -> list[Kind]:
-        """The kinds of files that are there, or were when the set was complete."""
+        """The kinds of files that are in the bucket, or were when the set was complete."""
         known = self.ledger.files if self.ledger else {}
         return [kind for kind in Kind if kind in self.files or kind in known]
 
@@ -56,24 +56,24 @@ class BatchStatus:
 
     @property
     def corrected(self) -> bool:
-        """A set lies in the bucket that is not the one that the ledger knows."""
+        """Whether the bucket has a complete set of files other than the one in the ledger."""
         complete = len(self.files) == len(Kind)
         return complete and (self.ledger is None or self.ledger.version != set_version(self.files))
 
     @property
     def unnoticed(self) -> bool:
-        """All three files are there and the pipeline has taken no note of any set yet."""
+        """Whether all three files are in the bucket but the ledger has no set yet."""
         return self.corrected and (self.ledger is None or self.ledger.version is None)
 
     @property
     def settled(self) -> bool:
-        """Nothing is under way: the run of the present set is over, or files are missing."""
+        """Whether nothing is under way: the run of the present set is over, or files are missing."""
         if self.state is BatchState.WAITING:
             return bool(self.missing)
         return self.state in CLOSED and not self.corrected
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the status as plain values for a machine."""
+        """Return the status as plain values for JSON."""
         entry = self.ledger
         sources = {**(entry.files if entry else {}), **self.files}
         return {
@@ -97,9 +97,9 @@ class BatchStatus:
 
 
 def find_batches(s3: S3Client, bucket: str) -> tuple[list[str], list[str]]:
-    """List the batches that left a trace in the bucket, newest first, and the foreign objects under `incoming/`.
+    """List the batches that have objects in the bucket, newest first, and the keys in `incoming/` of other files.
 
-    Files may have expired from `incoming/`; the folders of their results then still name the batch.
+    The files of a batch may be gone from `incoming/`; its folders under `work/` and `feedback/` then still name it.
     """
     batches: set[str] = set()
     foreign: list[str] = []
@@ -117,7 +117,7 @@ def find_batches(s3: S3Client, bucket: str) -> tuple[list[str], list[str]]:
 
 
 def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStatus]:
-    """Read the status of batches, several at once."""
+    """Read the status of batches, several concurrently."""
 
     def one(batch: str) -> BatchStatus:
         return BatchStatus(batch, bucket.find_set(batch), table.get_ledger(batch))
@@ -127,7 +127,7 @@ def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStat
 
 
 def waits_until(entry: Ledger | None) -> datetime | None:
-    """Return when the last writer of a stopped run has surely ended, where the batch's next run waits for that."""
+    """Return when the last writer of a stopped run has certainly ended, if a queued run waits for that; else None."""
     if entry is None or entry.state is not BatchState.QUEUED or entry.quiet_until is None:
         return None
     until = datetime.fromisoformat(entry.quiet_until)
@@ -135,7 +135,7 @@ def waits_until(entry: Ledger | None) -> datetime | None:
 
 
 def waiting_text(entry: Ledger | None) -> str | None:
-    """Say what a queued run waits for; None where nothing keeps it."""
+    """Say what a queued run waits for; None if it waits for nothing."""
     if until := waits_until(entry):
         return f"waits until {terminal.clock(until)}, when no writer of the stopped run is left"
     if entry and entry.state is BatchState.QUEUED and entry.holder not in (None, entry.execution):
@@ -144,7 +144,7 @@ def waiting_text(entry: Ledger | None) -> str | None:
 
 
 def not_noticed(env: str) -> str:
-    """Say that the set of a batch is complete and nobody noticed, and what to do about it."""
+    """Say that a batch is complete but has no ledger entry, and what to do about it."""
     return (
         "all 3 files are there, not noticed yet. Events take seconds; after some minutes look for one that was set "
         f"aside ({hints.command('dead-letters', env=env)}), or send one of the files again."
@@ -152,7 +152,10 @@ def not_noticed(env: str) -> str:
 
 
 def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | None:
-    """Seconds from the moment the set was complete until its run was over, or until now; None before that."""
+    """Return the seconds from the completion of the set until the end of its run, or until now.
+
+    None if no set is complete yet.
+    """
     if entry is None or entry.queued_at is None:
         return None
     end = datetime.fromisoformat(entry.finished_at) if entry.finished_at else now or datetime.now(UTC)
@@ -160,7 +163,7 @@ def duration_of(entry: Ledger | None, now: datetime | None = None) -> float | No
 
 
 def headline(entry: Ledger) -> str:
-    """Say in one line of markup how a run ended, or where it is."""
+    """Say in one line of markup how a run ended, or what state it is in."""
     style = STYLES[entry.state]
     numbers = Numbers.of(entry.summary)
     parts = [f"Batch {entry.batch} [{style}]{entry.state}[/]"]

@@ -1,4 +1,4 @@
-"""What a folder holds for a day: the files that the pipeline would take, and those that it would answer with errors."""
+"""The files of a day in a local folder: those that the pipeline would process, and those that it would report."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from pipeline_cli.output.options import check_day
 class DayFolder:
     """The files of one day in a folder.
 
-    `batch` is None where no file names a day. `replaced` has each file that another one of the same kind stands for,
-    with that other; `foreign` those whose name is no batch file's.
+    `batch` is None if no file name contains a day. `replaced` has pairs of a file and the newer one of the same kind
+    that is used instead. `foreign` has the files that are not named like batch files.
     """
 
     batch: str | None
@@ -29,18 +29,18 @@ class DayFolder:
 
     @property
     def missing(self) -> list[Kind]:
-        """The kinds of which there is no file."""
+        """The kinds of files that are missing."""
         return [kind for kind in Kind if kind not in self.files] if self.batch else []
 
     @property
     def is_sound(self) -> bool:
-        """Whether there is each file once and nothing else."""
+        """Whether each file is there exactly once, and nothing else is."""
         return not (self.missing or self.replaced or self.foreign)
 
     def notices(self) -> list[str]:
-        """Return the bodies of the error messages about files that are missing or foreign, by file name.
+        """Return the bodies of the error messages about missing and foreign files, in order of file name.
 
-        They are those of the functions: for a missing file, once it is due.
+        They are the messages that the functions would send, for a missing file once it is due.
         """
         items = [missing_file_error(self.batch, kind) for kind in self.missing] if self.batch else []
         items += [
@@ -51,7 +51,7 @@ class DayFolder:
         return [message.body for message in found if message]
 
     def sentences(self) -> list[str]:
-        """Say, for a person, what is not as it should be."""
+        """Return a sentence for each problem with the files, for a person to read."""
         return [
             *(f"{kind}_{self.batch}.csv (or .csv.gz) is missing." for kind in self.missing),
             *(f"{path.name} is not a batch file's name." for path in self.foreign),
@@ -64,14 +64,14 @@ class DayFolder:
 
 
 def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFolder:
-    """Look which files a folder holds for a batch; without a name, for the only batch that is there.
+    """Find the files of a batch in a folder; if `batch` is empty, of the only batch in it.
 
-    Files whose names begin with a dot are left out, and those in `ignored`, which a command wrote itself.
+    Hidden files and those in `ignored` (output of the command itself) are left out.
 
     Raises
     ------
     UsageError
-        The folder is none, `batch` is no day, or the folder holds no day or several where it must hold one.
+        `folder` is not a folder, `batch` is not a date, or `batch` is empty and the folder has no batch or several.
     """
     if batch:
         check_day(batch, "--batch")
@@ -89,7 +89,7 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
     day = batch or next(iter(batches), None)
     files: dict[Kind, Path] = {}
     replaced = []
-    # The later upload counts, and of two in the same moment the greater key, as where the pipeline looks for a set.
+    # The newer file wins; of two with the same time, the one with the greater name, as in Bucket.find_set.
     for path in sorted(known, key=lambda path: (path.stat().st_mtime_ns, path.name)):
         file = known[path]
         if file and file.batch == day:

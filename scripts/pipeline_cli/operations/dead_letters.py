@@ -1,4 +1,4 @@
-"""Dead letters: what lies in the dead-letter queues and why, and dropping one."""
+"""The messages in the dead-letter queues: list them with the cause of their failure, delete one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ QUEUES = {
     "output_dead_letter_queue_url": "consumers received this message and did not delete it",
     "publish_dead_letter_queue_url": "publish could not send these changes",
 }
-"""Output that names a dead-letter queue → what a letter in it means."""
+"""Terraform output with the URL of a dead-letter queue → what a message in it means."""
 
 HIDDEN_SECONDS = 60
 LONG_POLL_SECONDS = 1
-"""A long poll asks all of the queue's servers: empty is then empty."""
+"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class DeadLetter:
     queue
         The queue's name.
     cause
-        Why it was set aside, as far as the message says.
+        Why it failed, as far as the message says.
     sent_at
-        When it was first sent; in a FIFO queue, when it was set aside.
+        When it was first sent; in a FIFO queue, when it was moved to the dead-letter queue.
     receipt
-        What deletes it, for as long as it is hidden.
+        The receipt handle, with which it can be deleted while it is hidden.
     """
 
     queue: str
@@ -53,7 +53,7 @@ class DeadLetter:
     receipt: str
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the letter for a machine."""
+        """Return the message as plain values for JSON."""
         return {
             "queue": self.queue,
             "id": self.id,
@@ -65,9 +65,9 @@ class DeadLetter:
 
 @contextmanager
 def letters(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
-    """Show the letters of each dead-letter queue, by the queue's URL; they are visible to others again afterwards.
+    """Receive the messages of each dead-letter queue, by its URL; they become visible again at the end of the block.
 
-    A dead-letter queue has none of its own, so looking never moves a letter.
+    A dead-letter queue has no dead-letter queue itself, so receiving never moves a message.
     """
     sqs = target.client("sqs")
     found: dict[str, list[DeadLetter]] = {}
@@ -84,7 +84,7 @@ def letters(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
 
 
 def receive_all(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
-    """Receive each message of a queue once; whoever iterates deletes it or puts it back."""
+    """Yield each message of a queue once. The caller must delete it or make it visible again."""
     seen: set[str] = set()
     while messages := sqs.receive_message(
         QueueUrl=url,
@@ -97,12 +97,12 @@ def receive_all(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) 
         fresh = [message for message in messages if message["MessageId"] not in seen]
         seen |= {message["MessageId"] for message in fresh}
         yield from fresh
-        if not fresh:  # the first ones are visible again: the queue is through
+        if not fresh:  # only messages that were received before: the whole queue has been read
             return
 
 
 def delete(target: Target, letter_id: str) -> bool:
-    """Delete the letter with this id; False where it is not to be had now."""
+    """Delete the message with this id; return False if it can't be received now."""
     with letters(target) as found:
         for url, mine in found.items():
             for letter in mine:
@@ -126,7 +126,7 @@ def _letter(queue: str, meaning: str, message: MessageTypeDef) -> DeadLetter:
 
 
 def _details(message: MessageTypeDef) -> Iterator[str]:
-    """Say what the sender noted about the cause: in attributes or, as Lambda and publish do, in the body."""
+    """Yield what the message says about its cause: in attributes or, as Lambda and publish do, in its body."""
     for attribute, value in sorted(message.get("MessageAttributes", {}).items()):
         if attribute.lower().replace("_", "") in ("cause", "error", "errorcode", "errormessage"):
             yield str(value.get("StringValue", ""))

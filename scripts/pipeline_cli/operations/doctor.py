@@ -1,4 +1,4 @@
-"""Examine an environment, reading only: can it be deployed, does it run as built, does anything wait for a person."""
+"""Check an environment without changing it: can it be deployed, does it run what was built, must somebody act."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Check = Callable[["Target"], Iterable[Finding]]
 
 NOT_HERE = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "NotImplemented"}
-"""Answers of an emulator that lacks a call."""
+"""Error codes with which an emulator answers a call that it does not implement."""
 
 BEFORE_DEPLOYMENT: dict[str, Check] = {
     "tools": doctor_account.tools,
@@ -36,7 +36,7 @@ DEPLOYED: dict[str, Check] = {
 
 
 def examine(target: Target) -> Iterator[Finding]:
-    """Make every check that can be made; one that can't be made is a finding of its own."""
+    """Run the checks one after the other. A check that fails to run is a finding too."""
     found = list(_made("credentials", doctor_account.credentials, target))
     yield from found
     if any(finding.level is Level.PROBLEM for finding in found):

@@ -1,4 +1,4 @@
-"""Checks of the account and of this machine, which hold before anything is deployed."""
+"""Checks of the account and of this machine, which need no deployment."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 OTHER_CALLS = 10
-"""Concurrent calls that intake, transform, finalize, publish and retries need beside those of deliver."""
+"""Concurrent calls that intake, transform, finalize, publish and retries need in addition to those of deliver."""
 
 TABLE_WRITES = 40_000
-"""Write units a second that a table takes by default (DynamoDB developer guide, quotas)."""
+"""Write units per second that a table takes by default (DynamoDB developer guide, quotas)."""
 
 
 def credentials(target: Target) -> Iterator[Finding]:
-    """Check that there are credentials, and say for which account and region."""
+    """Check that there are valid credentials; the finding names their account and region."""
     try:
         caller = target.client("sts").get_caller_identity()
     except NoCredentialsError:
@@ -35,7 +35,7 @@ def credentials(target: Target) -> Iterator[Finding]:
 
 
 def tools(target: Target) -> Iterator[Finding]:
-    """Check that a recent Terraform runs, and which AWS provider it uses here."""
+    """Check that a recent Terraform works, and that its AWS provider has the right version."""
     found = version_of(str(find_terraform())) or (0,)
     text, oldest = ".".join(map(str, found)), ".".join(map(str, OLDEST))
     good = found >= OLDEST
@@ -61,7 +61,7 @@ def tools(target: Target) -> Iterator[Finding]:
 
 
 def lambda_quotas(target: Target) -> Iterator[Finding]:
-    """Check that the account lets as many functions run at once as the environment needs."""
+    """Check that the account allows as many concurrent function calls as the environment needs."""
     limit = target.client("lambda").get_account_settings()["AccountLimit"]
     settings = variables(target.name)
     concurrency, deliver = int(limit["ConcurrentExecutions"]), int(settings.get("deliver_concurrency") or 10)
@@ -78,7 +78,7 @@ def lambda_quotas(target: Target) -> Iterator[Finding]:
 
 
 def table_quotas(target: Target) -> Iterator[Finding]:
-    """Check that the account lets a table take as many writes a second as DynamoDB does by default."""
+    """Check that the account's quota for writes to a table is at least DynamoDB's default."""
     limits = target.client("dynamodb").describe_limits()
     writes = int(limits["TableMaxWriteCapacityUnits"])
     text = f"{writes:,} writes a second for one table, {int(limits['AccountMaxWriteCapacityUnits']):,} for the account"

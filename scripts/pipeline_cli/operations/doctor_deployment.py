@@ -1,4 +1,4 @@
-"""Checks of what is deployed: does it run as built, does anybody get the alarms, does anything wait for a person."""
+"""Checks of a deployment: does it run what was built, does anybody get the alarms, must somebody act."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 NEWEST = 60
-"""Batches that are looked at."""
+"""How many batches are checked, counted from the newest."""
 
 NEW_ACCOUNT_MEMORY = 3008
-"""New accounts may be refused more MB of memory than this (Lambda developer guide, quotas); no call tells."""
+"""Memory in MB that a new account may be limited to (Lambda developer guide, quotas). No API returns this limit."""
 
 NOTICED_WITHIN = timedelta(minutes=5)
 LONG_DAY_SECONDS = 3600
 
 
 def largest_day(target: Target) -> Iterator[Finding]:
-    """Compare the largest day so far with what the table takes."""
+    """Check that the largest day so far is well within the table's write quota."""
     sizes = [
         (numbers.customers + numbers.errors, status.batch)
         for status in _statuses(target)
@@ -55,7 +55,7 @@ def largest_day(target: Target) -> Iterator[Finding]:
 
 
 def alarms(target: Target) -> Iterator[Finding]:
-    """Check that somebody gets the alarms, and that nothing is in alarm now."""
+    """Check that the alarms have a subscriber, and that none is in state ALARM."""
     topic = target.output("alarm_topic_arn")
     pages = target.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
@@ -82,8 +82,8 @@ def alarms(target: Target) -> Iterator[Finding]:
 
 
 def partner(target: Target) -> Iterator[Finding]:
-    """Check that the account that the environment names may take the partner's role."""
-    # Terraform leaves outputs without a value out.
+    """Check that the partner's account that the environment names can assume the partner's role."""
+    # Terraform omits outputs that are null.
     arn, account = target.outputs.get("partner_role_arn"), variables(target.name).get("partner_account_id")
     if not arn:
         if account:
@@ -107,7 +107,7 @@ def partner(target: Target) -> Iterator[Finding]:
 
 
 def functions(target: Target) -> Iterator[Finding]:
-    """Check that each function runs the package that is built here, with memory that any account gives."""
+    """Check that each function runs the package in build/, and that its memory is possible in a new account."""
     client = target.client("lambda")
     found = {
         part: client.get_function_configuration(FunctionName=name)
@@ -133,7 +133,7 @@ def functions(target: Target) -> Iterator[Finding]:
 
 
 def dead_letters(target: Target) -> Iterator[Finding]:
-    """Count what was set aside."""
+    """Check that the dead-letter queues are empty."""
     sqs = target.client("sqs")
     counts = {queue_name(url): waiting(sqs, url).total for url in (target.output(output) for output in QUEUES)}
     found = [f"{count:,} in {queue}" for queue, count in counts.items() if count]
@@ -147,7 +147,7 @@ def dead_letters(target: Target) -> Iterator[Finding]:
 
 
 def batches(target: Target) -> Iterator[Finding]:
-    """Find the batches that wait for a person: held, failed, unnoticed, or believed to run when their run is over."""
+    """Find the batches that somebody must act on: held, failed, not noticed, or open although their run has ended."""
     statuses, count = _statuses(target), 0
     for status in statuses:
         found = _batch(target, status)
@@ -188,7 +188,7 @@ def _batch(target: Target, status: BatchStatus) -> Finding | None:
 
 
 def _should_have_begun(entry: Ledger) -> bool:
-    """Whether a run is queued or believed to run for so long that Step Functions must know it."""
+    """Return whether a run has been open for so long that Step Functions must know it."""
     if entry.state not in (BatchState.QUEUED, BatchState.RUNNING) or entry.queued_at is None:
         return False
     return datetime.now(UTC) - datetime.fromisoformat(entry.queued_at) > NOTICED_WITHIN

@@ -1,4 +1,4 @@
-"""The verdict on a batch, as it lies under `feedback/` for the partner."""
+"""The verdict on a batch, which the partner reads under `feedback/`."""
 
 from __future__ import annotations
 

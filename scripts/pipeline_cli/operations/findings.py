@@ -1,4 +1,4 @@
-"""What a check of an environment found."""
+"""The results of the checks of an environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Level(StrEnum):
-    """How much a finding matters."""
+    """How serious a finding is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of an examination: what was looked at, what was found, and in one sentence what to do about it."""
+    """The result of one check: its subject, what was found, and in one sentence what to do about it."""
 
     level: Level
     subject: str
@@ -25,5 +25,5 @@ class Finding:
     advice: str = ""
 
     def as_plain(self) -> dict[str, Any]:
-        """Return the finding for a machine."""
+        """Return the finding as plain values for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""Follow a batch from the arrival of its files until its run is over, by looking at its ledger entry."""
+"""Follow a batch from the arrival of its files until its run is over, by polling its ledger entry."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 PICK_UP_SECONDS = 60.0
-"""When a complete set has not been noticed after this time, something is wrong and the display says so."""
+"""A complete set without a ledger entry after this time means that something is wrong; the display then says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a batch is: what is missing, or the ledger entry of the set that lies in the bucket now.
+    """The progress of a batch: its missing files and its ledger entry.
 
-    `delivered` counts the chunks of a run that is writing its results, where Step Functions tells.
+    `current` is true if the ledger entry is about the set that is in the bucket now. `delivered` counts the chunks of a
+    run that is writing its results, if Step Functions returns them.
     """
 
     batch: str
@@ -40,18 +41,18 @@ class Progress:
 
     @property
     def over(self) -> bool:
-        """There is nothing to wait for: a file is missing, or the run of the present set has ended."""
+        """Whether waiting is useless: a file is missing, or the run of the present set has ended."""
         return bool(self.missing) or self.state in CLOSED
 
     @property
     def state(self) -> BatchState:
-        """State of the set that lies in the bucket now; an older set's does not count."""
+        """State of the set that is in the bucket now; WAITING if the ledger entry is about an older set."""
         if self.ledger is None or not self.current:
             return BatchState.WAITING
         return self.ledger.state
 
     def describe(self) -> str:
-        """Put into a few words what is going on."""
+        """Describe the progress in a few words."""
         if self.missing:
             return f"{self.batch}: waits for {' and '.join(self.missing)}"
         if self.state is BatchState.WAITING:
@@ -67,7 +68,7 @@ class Progress:
 
 
 def look(bucket: Bucket, table: Table, batch: str, runs: Runs | None = None) -> Progress:
-    """See how far a batch is; with `runs`, also how many of its chunks are delivered."""
+    """Read the progress of a batch; with `runs`, also how many of its chunks are delivered."""
     files = bucket.find_set(batch)
     missing = [kind for kind in Kind if kind not in files]
     ledger = table.get_ledger(batch)
@@ -90,12 +91,12 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Progress:
-    """Wait until a batch is over; `report` gets a sentence about where it is at each look.
+    """Wait until a batch is over; at each poll `report` gets a sentence about its progress.
 
     Raises
     ------
     CommandError
-        It takes longer than `timeout` seconds; the batch goes on without us.
+        It takes longer than `timeout` seconds. This does not stop the batch.
     """
     start = clock()
     while True:
@@ -112,12 +113,12 @@ def wait(
                 f"After {terminal.duration(waited)}: {progress.describe()}.",
                 f"It goes on by itself; look again with: {hints.command('status', batch, env=env)}",
             )
-        # Quick at first, so that a small batch is seen at once; a large one takes minutes anyway.
+        # Poll often at first, so that the end of a small batch shows at once; a large one takes minutes anyway.
         sleep(min(2.0, 0.25 + waited / 30))
 
 
 def follow(target: Target, batches: Sequence[str], timeout: float = 3600.0) -> list[Progress]:
-    """Wait for batches one after the other, showing where each is."""
+    """Wait for batches one after the other and show their progress."""
     runs = runs_of(target)
     results: list[Progress] = []
     with terminal.spinner() as display:

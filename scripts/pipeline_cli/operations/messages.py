@@ -1,4 +1,4 @@
-"""Look at what waits in the output queue, or take it out."""
+"""Look at the messages in the output queue, or take them out."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 HIDDEN_SECONDS = 60
-"""How long a received message stays hidden from others: longer than a look at the queue takes."""
+"""Visibility timeout of a received message: longer than a look at the queue takes."""
 
 LOOKED_AT = "looked-at"
-"""The file in an environment's folder that says that the queue's messages take no further look."""
+"""The marker file in an environment's folder: the queue's messages may not be looked at again."""
 
 KEPT_RECEIVES = 2
-"""Receives that looking leaves to the consumers before SQS sets a message aside."""
+"""Receives that looking leaves to the consumers before SQS moves a message to the dead-letter queue."""
 
 LONG_POLL_SECONDS = 1
-"""A long poll asks all of the queue's servers: empty is then empty."""
+"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message as it came out of the queue; `receives` counts how often it has come out."""
+    """A received message; `receives` counts how often it has been received."""
 
     body: str
     receipt: str
@@ -43,7 +43,7 @@ class Received:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The body's fields, numbers exactly; a body that is no JSON object is its own message."""
+        """The body's fields, with decimals; a body that is not a JSON object is returned as the field `message`."""
         try:
             found = json.loads(self.body, parse_float=Decimal)
         except ValueError:
@@ -53,7 +53,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Peek:
-    """What a look at the queue showed; `waiting` is the queue's own (approximate) count of messages."""
+    """The result of a look at the queue; `waiting` is the queue's own (approximate) count of messages."""
 
     messages: Sequence[Received]
     waiting: int
@@ -61,16 +61,16 @@ class Peek:
 
     @property
     def exhausted(self) -> int:
-        """How many messages have been received so often that no look may follow: the rest is for consumers."""
+        """How many messages have been received so often that the remaining receives are kept for consumers."""
         if self.max_receives is None:
             return 0
         return sum(message.receives >= max(1, self.max_receives - KEPT_RECEIVES) for message in self.messages)
 
 
 def receive(sqs: SQSClient, url: str, limit: int | None = None) -> Iterator[list[Received]]:
-    """Receive until nothing more comes or `limit` is reached, up to 10 messages at a time.
+    """Yield up to 10 messages at a time until the queue is empty or `limit` is reached.
 
-    Whoever iterates deletes the messages, or lets them become visible again.
+    The caller deletes the messages or lets them become visible again.
     """
     left = limit
     while left is None or left > 0:
@@ -92,16 +92,16 @@ def receive(sqs: SQSClient, url: str, limit: int | None = None) -> Iterator[list
 
 
 def look(target: Target, limit: int | None = None, *, anyway: bool = False) -> Peek:
-    """Look at the output queue as `peek` does, unless an earlier look used up what looking may.
+    """Look at the output queue as `peek` does, unless earlier looks used up the receives that looking may use.
 
-    Each look is a receive, and after `maxReceiveCount` receives SQS moves a message to the dead-letter queue. The
-    receive count is only known by receiving, so the look that comes near it leaves a marker file in the environment's
-    folder, which stands until the queue was empty.
+    Each look counts as a receive, and after `maxReceiveCount` receives SQS moves a message to the dead-letter queue.
+    A message's count is known only after receiving it, so the look that comes near the limit writes a marker file into
+    the environment's folder. The marker is valid until the queue is empty.
 
     Raises
     ------
     CommandError
-        Messages have been received so often that another look could move them; `anyway` looks all the same.
+        Another look could move messages to the dead-letter queue; with `anyway` it is made nevertheless.
     """
     sqs, url, marker = target.client("sqs"), target.output("output_queue_url"), target.folder / LOOKED_AT
     made = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])["Attributes"]["CreatedTimestamp"]
@@ -121,10 +121,10 @@ def look(target: Target, limit: int | None = None, *, anyway: bool = False) -> P
 
 
 def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
-    """Look at messages and leave them where they are; stop where one has been received too often already.
+    """Receive messages and make them visible again; stop at one that has been received too often already.
 
-    While a message is looked at, a FIFO queue holds back what follows in its group, so of a group no more than its
-    first 10 messages show. A look counts as a receive.
+    While a message is received, a FIFO queue holds back the later ones of its group, so only the first 10 messages of a
+    group are shown. A look counts as a receive.
     """
     attributes = sqs.get_queue_attributes(
         QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages", "RedrivePolicy"]
@@ -150,7 +150,7 @@ def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
 
 
 def drain(sqs: SQSClient, url: str, take: Callable[[Received], None], limit: int | None = None) -> int:
-    """Take messages out of the queue; each is deleted only after `take` has had it. Returns how many."""
+    """Take messages out of the queue: pass each to `take`, then delete it. Return how many there were."""
     count = 0
     for batch in receive(sqs, url, limit):
         for message in batch:
@@ -165,7 +165,7 @@ def drain(sqs: SQSClient, url: str, take: Callable[[Received], None], limit: int
 
 
 def line(message: Received) -> str:
-    """Put a message into one line of markup for a person."""
+    """Format a message as one line of markup."""
     fields = message.fields
     customer = terminal.shown(fields.get("customer_reference") or "")
     if fields["type"] == "customer_message":

@@ -1,4 +1,4 @@
-"""The partner's way in, as the partner gets it: an access key of its user."""
+"""The partner's credentials: an access key of its IAM user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipeline_cli.deploy.target import Target
 
 
 def environment(target: Target, user: str) -> dict[str, str]:
-    """Make the only access key of the partner's user, and return the environment that makes any AWS client use it."""
+    """Replace the access keys of the partner's user by a new one; return the environment variables for AWS clients."""
     iam = target.client("iam")
     for old in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
         iam.delete_access_key(UserName=user, AccessKeyId=old["AccessKeyId"])

@@ -31,25 +31,25 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 PURGE_QUEUE_SECONDS = 60
-"""SQS takes one PurgeQueue a queue in 60 seconds, and needs up to 60 seconds to carry it out (SQS API reference)."""
+"""SQS allows one PurgeQueue per queue in 60 seconds, and needs up to 60 seconds to finish it (SQS API reference)."""
 WRITE_SECONDS = 300.0
 ROUNDS = 3
 PAGE = 1000
-"""Versions that one list or delete call takes (S3 API reference)."""
+"""The most versions that one list or delete call takes (S3 API reference)."""
 NAMED = 5
-"""Keys that a sentence names."""
+"""How many keys an error sentence names."""
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""A character that XML 1.0 has not (its production 2, Char)."""
+"""A character that XML 1.0 does not allow (its production 2, Char)."""
 
 Version = tuple[str, str]
 """Key and version id of an object."""
 Report = Callable[[int], None]
-"""Takes how many things have been removed so far."""
+"""Is called with the number of things that have been removed so far."""
 
 
 @dataclass(slots=True)
 class Emptied:
-    """What became of one bucket, queue or table."""
+    """The result for one bucket, queue or table."""
 
     name: str
     removed: int = 0
@@ -60,8 +60,8 @@ class Emptied:
 def empty_bucket(s3: S3Client, bucket: str, report: Report) -> Emptied:
     """Delete every version, delete marker and unfinished upload, and count what is left.
 
-    A key with a character that XML does not have may be one that the service can't list among its versions; such keys
-    are removed one by one, as far as they show elsewhere, and then the versions are listed again.
+    If a key has a character that XML does not allow, the emulator fails to list the versions of all objects. The
+    current keys of this kind are then deleted one by one, and the versions are listed again.
     """
     result = Emptied(bucket)
     try:
@@ -89,7 +89,7 @@ def empty_bucket(s3: S3Client, bucket: str, report: Report) -> Emptied:
 
 
 def _is_unlistable(error: Exception) -> bool:
-    """Tell whether a list failed for what it holds: an answer that is no XML, or a fault while it was written."""
+    """Return whether a list call failed because of a key in it: the answer is invalid XML, or a server error."""
     if isinstance(error, ClientError):
         return int(error.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
     return isinstance(error, ResponseParserError)
@@ -101,7 +101,7 @@ def _current_keys(s3: S3Client, bucket: str) -> list[str]:
 
 
 def _delete_every_version(s3: S3Client, bucket: str, key: str, result: Emptied) -> None:
-    """Delete a key version by version, newest first: after each, HEAD shows the one before it."""
+    """Delete all versions of a key, newest first: after each deletion, HEAD returns the version before it."""
     while version := _newest_version(s3, bucket, key):
         s3.delete_object(Bucket=bucket, Key=key, VersionId=version)
         result.removed += 1
@@ -111,12 +111,12 @@ def _newest_version(s3: S3Client, bucket: str, key: str) -> str | None:
     try:
         return s3.head_object(Bucket=bucket, Key=key).get("VersionId")
     except ClientError as error:
-        # Of a delete marker, the answer 404 names its version (S3 user guide, working with delete markers).
+        # For a delete marker, the 404 response has its version id (S3 user guide, working with delete markers).
         return error.response["ResponseMetadata"]["HTTPHeaders"].get("x-amz-version-id")
 
 
 def _delete_versions(s3: S3Client, bucket: str, result: Emptied, report: Report) -> None:
-    """Delete what the list of versions shows, 1,000 a call."""
+    """Delete all listed versions, up to 1,000 per call."""
     asked: set[Version] = set()
     stuck: set[Version] = set()
     marker: dict[str, str] = {}
@@ -126,7 +126,7 @@ def _delete_versions(s3: S3Client, bucket: str, result: Emptied, report: Report)
         there = {(version["Key"], version["VersionId"]) for version in found}
         stuck |= there & asked
         if asked := there - stuck:
-            # From the same place again afterwards: a marker that names a deleted version leads nowhere.
+            # Then list from the same marker again: one that names a deleted version would be invalid.
             result.problems += _delete_objects(s3, bucket, asked)
             result.removed += len(asked)
             report(result.removed)
@@ -141,7 +141,7 @@ def _delete_versions(s3: S3Client, bucket: str, result: Emptied, report: Report)
 def _delete_objects(s3: S3Client, bucket: str, versions: Iterable[Version]) -> list[str]:
     """Delete up to 1,000 versions; return a sentence for each that S3 refuses to delete."""
     objects = [{"Key": key, "VersionId": version} for key, version in sorted(versions)]
-    # The request is XML 1.0, which has no way to write some characters: S3 would refuse all of it.
+    # The request is XML 1.0, which can't represent some characters: S3 would refuse the whole request.
     alone = [named for named in objects if NOT_XML.search(named["Key"])]
     together = [named for named in objects if named not in alone] if alone else objects
     problems = []
@@ -159,7 +159,7 @@ def _delete_objects(s3: S3Client, bucket: str, versions: Iterable[Version]) -> l
 
 
 def _abort_uploads(s3: S3Client, bucket: str, result: Emptied) -> None:
-    """Abort unfinished uploads, and look again, as a list has up to 1,000."""
+    """Abort unfinished multipart uploads until a list (of up to 1,000) shows no more."""
     asked: set[str] = set()
     while True:
         page = s3.list_multipart_uploads(Bucket=bucket, EncodingType="url")
@@ -167,7 +167,7 @@ def _abort_uploads(s3: S3Client, bucket: str, result: Emptied) -> None:
         if not uploads:
             return
         for upload in uploads:
-            # The SDK decodes the keys of other lists itself, but not of this one.
+            # boto3 decodes the keys of other lists itself, but not of this one.
             key = unquote_plus(upload["Key"]) if page.get("EncodingType") == "url" else upload["Key"]
             s3.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
             asked.add(upload["UploadId"])
@@ -191,7 +191,7 @@ def empty_table(dynamodb: DynamoDBClient, name: str, report: Report) -> Emptied:
 
 
 def empty_queue(sqs: SQSClient, url: str, report: Report, sleep: Callable[[float], None] = time.sleep) -> Emptied:
-    """Purge a queue, wait for its turn where it was purged a moment ago, and until it counts no message."""
+    """Purge a queue and wait until it is empty; if another purge is in progress, wait for its end first."""
     result = Emptied(queue_name(url))
     before = waiting(sqs, url).total
     _purge_queue(sqs, url, sleep)
@@ -217,10 +217,10 @@ def _purge_queue(sqs: SQSClient, url: str, sleep: Callable[[float], None]) -> No
 
 
 def purge(target: Target, report: Callable[[str, int, bool], None]) -> list[Emptied]:
-    """Empty everything that a deployment keeps; `report` gets the part, how much of it is removed, whether it is over.
+    """Empty the table, the bucket and the queues; `report` gets a part's name, how much is removed, whether it is done.
 
-    The table goes first: a run that finds its ledger entry gone stops writing. What arrived meanwhile is taken in
-    another round.
+    The table comes first: a run whose ledger entry is gone stops writing. Parts that received data meanwhile are
+    emptied again in another round.
     """
     parts = _parts(target)
     results = {name: Emptied(name) for name in parts}
@@ -255,7 +255,7 @@ def _queue_part(sqs: SQSClient, url: str) -> Callable[[Report], Emptied]:
 
 
 def _guarded(empty: Callable[[Report], Emptied], report: Report) -> Emptied:
-    """Go on with the other parts where one of them can't be emptied."""
+    """Return an AWS error as a result, so that the other parts are still emptied."""
     try:
         return empty(report)
     except ClientError as error:
@@ -263,7 +263,7 @@ def _guarded(empty: Callable[[Report], Emptied], report: Report) -> Emptied:
 
 
 def purge_with_display(target: Target) -> list[Emptied]:
-    """Purge, showing for each part how far it is."""
+    """Purge and show the progress of each part."""
     with terminal.spinner() as display:
         tasks: dict[str, TaskID] = {}
 

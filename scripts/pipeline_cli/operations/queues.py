@@ -1,4 +1,4 @@
-"""Queues: how many messages one holds, and putting back what was only looked at."""
+"""SQS queues: count messages, and make received messages visible again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 BATCH_ENTRIES = 10
-"""Messages that one receive or batch call takes (SQS API reference)."""
+"""The most messages that one receive or batch call takes (SQS API reference)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The queue's own, approximate counts: to be had now, received by somebody but not deleted yet, or delayed."""
+    """The queue's own, approximate counts of messages: visible, hidden (received, not deleted yet) and delayed."""
 
     visible: int
     hidden: int
@@ -24,12 +24,12 @@ class Waiting:
 
     @property
     def total(self) -> int:
-        """All messages that the queue holds."""
+        """The number of all messages in the queue."""
         return self.visible + self.hidden + self.delayed
 
 
 def waiting(sqs: SQSClient, url: str) -> Waiting:
-    """Ask a queue how many messages it holds."""
+    """Read how many messages a queue has."""
     counts = sqs.get_queue_attributes(
         QueueUrl=url,
         AttributeNames=[
@@ -46,9 +46,9 @@ def waiting(sqs: SQSClient, url: str) -> Waiting:
 
 
 def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:
-    """Give receipts to a batch action of SQS, 10 a call; return how many it refused.
+    """Call a batch action of SQS with 10 receipt handles at a time; return how many entries failed.
 
-    SQS answers 200 also where some entries failed (SQS API reference, batch actions).
+    SQS answers 200 even if some entries failed (SQS API reference, batch actions).
     """
     failed = 0
     for start in range(0, len(receipts), BATCH_ENTRIES):
@@ -59,7 +59,7 @@ def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:
 
 
 def put_back(sqs: SQSClient, url: str, receipts: Sequence[str]) -> int:
-    """Make messages visible again at once; return for how many that failed, which then come back by themselves."""
+    """Make messages visible again; return for how many this failed. Those become visible after their timeout."""
     return in_tens(
         receipts,
         lambda entries: sqs.change_message_visibility_batch(

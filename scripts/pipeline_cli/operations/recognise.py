@@ -1,6 +1,6 @@
-"""Which batch file a local file is: by its name, else by its header.
+"""Recognise which batch file a local file is: by its name, else by its header.
 
-Partners name files as they like; the header tells the kind. Only the start of a file is read.
+A file with any other name is identified by the columns in its header. Only the start of a file is read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class UnrecognisedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A local file and the name under which it goes to `incoming/`; `note` says why where the two differ."""
+    """A local file and its name in `incoming/`; `note` gives the reason if that differs from the file's own name."""
 
     path: Path
     name: str
@@ -44,13 +44,13 @@ class Upload:
 def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list[Upload], list[str]]:
     """Decide what to upload, before anything is sent.
 
-    A folder stands for the files in it. Returns the uploads, and a sentence for each file of a folder that is left
-    out; `force` sends every file under its own name.
+    A folder means all files in it. Return the uploads, and a sentence for each file of a folder that is left out. With
+    `force`, every file is sent under its own name.
 
     Raises
     ------
     UsageError
-        A file that was named itself can't be recognised, or two files would be the same one of a batch.
+        A file outside a folder can't be recognised, or two files would become the same file of a batch.
     """
     check_day(date, "The date")
     uploads: list[Upload] = []
@@ -90,12 +90,12 @@ def _clashes(uploads: Iterable[Upload]) -> list[str]:
 
 
 def recognise(path: Path, date: str) -> Upload:
-    """Name a file as its batch file: it keeps a name that is right, else its header tells the kind.
+    """Find the name of a batch file for a file: its own name if valid, else one from the kind that its header shows.
 
     Raises
     ------
     UnrecognisedError
-        The header is that of no kind, or of several; the message says why.
+        The header fits no kind, or several; the message says why.
     """
     if parse_file_name(path.name):
         return Upload(path, path.name)
@@ -105,16 +105,16 @@ def recognise(path: Path, date: str) -> Upload:
 
 
 def kind_of(path: Path) -> tuple[Kind, str, bool]:
-    """Tell the kind of a file, its delimiter and whether it is compressed, from its first line.
+    """Return the kind of a file, its delimiter and whether it is compressed, from its first line.
 
     Raises
     ------
     UnrecognisedError
-        The header is that of no kind, or of several; the message says why.
+        The header fits no kind, or several; the message says why.
     """
     start, compressed = _start(path)
     try:
-        # The cut may go through a character; a faulty header line still shows as one.
+        # The read bytes may end within a character. A bad header is then still reported, as unrecognised.
         text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
     except UnicodeDecodeError as error:
         raise UnrecognisedError(f"{path}: not text in UTF-8") from error
@@ -154,7 +154,7 @@ def _kinds(header: str, delimiter: str) -> list[Kind]:
 
 
 def _closest(header: str) -> str:
-    """Say which columns are missing for the kind that the header comes closest to."""
+    """Say which columns the header lacks for the kind that it is most similar to."""
     there, kind, delimiter = max(
         (len({column.name for column in model.columns} & _columns(header, delimiter)), kind, delimiter)
         for kind, model in KINDS.items()

@@ -1,4 +1,4 @@
-"""Put what lies in the dead-letter queues back to the queues that it came from."""
+"""Move the messages in the dead-letter queues back to their source queues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 QUEUES = {"ingest_dead_letter_queue_url": "ingest_queue_url", "output_dead_letter_queue_url": "output_queue_url"}
-"""Output that names a dead-letter queue → output that names its source."""
+"""Terraform output with the URL of a dead-letter queue → output with the URL of its source queue."""
 
 NO_MOVE_TASKS = {
     "InvalidAction",
@@ -34,9 +34,10 @@ MOVE_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """How many messages went from one dead-letter queue back to its source, and how many are left.
+    """How many messages were moved from a dead-letter queue back to its source, and how many are left.
 
-    `failed` holds why some of those could not be sent; the others are hidden, as somebody else has received them.
+    `failed` has the reason for each message that could not be sent. The other remaining messages are hidden, as another
+    receiver has them.
     """
 
     queue: str
@@ -71,7 +72,7 @@ def _await_task(sqs: SQSClient, arn: str, handle: str, sleep: Callable[[float], 
     deadline = time.monotonic() + MOVE_SECONDS
     while True:
         tasks = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=10)["Results"]
-        # Only a running task shows its handle, so the newest one is ours.
+        # SQS returns the handle of running tasks only. If no task has ours, it has ended and is the newest.
         task: Any = next((task for task in tasks if task.get("TaskHandle") == handle), tasks[0] if tasks else {})
         if task.get("Status") == "FAILED":
             raise CommandError(f"SQS could not move the messages: {task.get('FailureReason', 'no reason given')}.")
@@ -82,16 +83,17 @@ def _await_task(sqs: SQSClient, arn: str, handle: str, sleep: Callable[[float], 
 
 
 def _move_by_hand(sqs: SQSClient, dead_letter_url: str, source_url: str) -> tuple[int, tuple[str, ...]]:
-    """Move messages one by one, for a service without move tasks: sent first, deleted only then.
+    """Move messages one by one, for an emulator without move tasks: send each, then delete it.
 
-    One that can't be sent stays and does not keep the others. Returns how many were moved and why others were not.
+    A message that can't be sent stays and does not stop the others. Return how many were moved, and why others were
+    not.
     """
     moved, stays, failed = 0, list[str](), list[str]()
     try:
         for message in receive_all(sqs, dead_letter_url):
             extra: dict[str, Any] = {}
             if source_url.endswith(".fifo"):
-                # An id of its own: the source may still remember the first one and would drop the message.
+                # A new deduplication id: the source queue may still know the first one and would drop the message.
                 extra = {
                     "MessageGroupId": message["Attributes"]["MessageGroupId"],
                     "MessageDeduplicationId": f"redrive-{message['MessageId']}",
@@ -119,6 +121,6 @@ def _arn(sqs: SQSClient, url: str) -> str:
 
 
 def redrive_all(target: Target) -> list[Redriven]:
-    """Redrive every dead-letter queue that holds messages of another queue."""
+    """Redrive the dead-letter queues whose messages come from a queue (publish's come from the table's stream)."""
     sqs = target.client("sqs")
     return [redrive(sqs, target.output(dead), target.output(source)) for dead, source in QUEUES.items()]

@@ -1,4 +1,4 @@
-"""Deliver a batch that is HELD as it is: the same set of files once more, without the gate."""
+"""Deliver a HELD batch as it is: run the same set of files again without the limit on refused records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
     Raises
     ------
     CommandError
-        The batch is not HELD, or its files are no longer those that were held.
+        The batch is not HELD, or its files have changed since.
     """
     entry = table.get_ledger(batch)
     if entry is None or entry.state is not BatchState.HELD:
@@ -34,9 +34,9 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
 
 
 def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
-    """Queue the held set once more, as a run that is not held, and start it.
+    """Queue the held set again, as a run that is not held, and start it.
 
-    Where this breaks off before the run is started, `replay` starts it.
+    If this is interrupted before the run is started, `replay` starts it.
 
     Raises
     ------

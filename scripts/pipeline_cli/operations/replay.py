@@ -1,4 +1,4 @@
-"""Run the present set of files of a batch once more."""
+"""Run the present set of files of a batch again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def replay(target: Target, batch: str) -> tuple[Ledger, bool]:
-    """Queue the batch's set of files once more and start its run; False where a run of it is under way already.
+    """Queue the batch's set of files again and start its run. Safe to repeat.
 
-    A run that the ledger believes to be on its way, but that was aborted or timed out, no longer counts. Safe to
-    repeat.
+    Return the ledger entry, and whether a run was started: not if one is under way already. A run that was aborted or
+    timed out does not count as under way, even if its ledger entry is still open.
 
     Raises
     ------
@@ -51,16 +51,16 @@ def _why_not(target: Target, batch: str) -> str:
 
 
 def _ended(workflow: Workflow, entry: Ledger) -> str | None:
-    """Return the name of the run that the entry believes to be at work, where it is over."""
+    """Return the name of the entry's run if the entry is RUNNING but the run has ended; else None."""
     if entry.state is not BatchState.RUNNING or workflow.stopped_at(str(entry.execution)) is None:
         return None
     return entry.execution
 
 
 def _again(entry: Ledger, files: FileSet, ended: str | None, now: datetime) -> Ledger:
-    """Queue the set once more, read where it lies now; the run `ended` no longer stands in the way."""
+    """Queue the set again, with the present locations of its files, even if the entry is RUNNING the run `ended`."""
     if entry.state is BatchState.RUNNING and entry.execution == ended:
-        # The holder stays: the new run takes the batch from it when its last writer has surely stopped.
+        # The holder stays: the new run takes the batch over when the last writer of the old run has certainly stopped.
         entry = replace(entry, state=BatchState.FAILED)
     if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
         return entry

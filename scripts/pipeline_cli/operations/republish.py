@@ -1,4 +1,4 @@
-"""Send again what consumers lost: what publish gave up, whose dead letters name places in the stream, or a batch."""
+"""Send messages again: those that publish failed to send (its dead-letter queue names them), or those of a batch."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 
 BATCH_RECORDS = 100
 HIDDEN_SECONDS = 300
-"""How long a letter stays hidden while it is dealt with; one that stays is put back at the end."""
+"""Visibility timeout of a dead-letter message while it is processed; one that fails is made visible at the end."""
 AGAIN = "0"
-"""The sequence number of a record that is made here: no stream gives it to one of its own."""
+"""The sequence number of a record that is made here: no record of a stream has it."""
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
 
 Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Call publish with an event and return its reply; raises where the function fails."""
+"""Calls publish with an event and returns its reply; raises if the function fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Republished:
-    """What became of publish's dead letters.
+    """The result of processing publish's dead-letter queue.
 
     Attributes
     ----------
     letters, records
-        How many letters were dealt with, and how many items were sent for them.
+        How many dead-letter messages were processed, and how many items were sent for them.
     expired
-        How many letters name changes that the table's stream no longer keeps.
+        How many dead-letter messages name changes that the table's stream no longer keeps.
     failed
-        Why other letters could not be dealt with, a sentence for each.
+        Why other dead-letter messages could not be processed, a sentence for each.
     """
 
     letters: int = 0
@@ -61,8 +61,9 @@ class Republished:
 class Republisher:
     """Sends the present state of items again.
 
-    An old record is not sent as it was: newer messages of the same customer may be out already, and it would overtake
-    them. What the table holds now is right at any time; a consumer that has it already drops it by its `message_id`.
+    An old stream record is not sent as it was: newer messages about the same customer may have been sent since, and the
+    old one would then arrive last. The present state in the table is always right to send; a consumer that has it
+    already ignores it because of its `message_id`.
     """
 
     sqs: SQSClient
@@ -72,9 +73,9 @@ class Republisher:
     invoke: Invoke
 
     def republish(self, queue_url: str) -> Republished:
-        """Deal with all dead letters in a queue; one goes only when all that it is about is sent. Safe to repeat.
+        """Process all messages of a dead-letter queue; each is deleted once all its items are sent. Safe to repeat.
 
-        A letter that can't be dealt with stays, visible, and does not keep the others.
+        A message that can't be processed stays in the queue, visible, and does not stop the others.
         """
         done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
         sent = set[str]()
@@ -100,9 +101,9 @@ class Republisher:
         return Republished(done, records, expired, tuple(failed))
 
     def republish_batch(self, batch: str) -> int:
-        """Send every result and error of a batch that the table holds; return how many items that were.
+        """Send every result and error of a batch in the table; return their number.
 
-        It reads the whole table, once: results have their customer as partition key.
+        This scans the whole table, as the partition key of results is their customer.
         """
         occasion, count, records = uuid.uuid4().hex, 0, list[dict[str, Any]]()
         for item in self._items(batch):
@@ -130,11 +131,11 @@ class Republisher:
             yield from page["Items"]
 
     def _records(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Return the stream records of a dead letter: a letter of publish carries its own, one of Lambda names them."""
+        """Return the stream records of a dead-letter message: publish includes the record, Lambda only names them."""
         return iter([{"dynamodb": body["record"]}]) if "record" in body else self._read(body["DDBStreamBatchInfo"])
 
     def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Read the stream records that a dead letter names."""
+        """Read the stream records that a dead-letter message of Lambda names."""
         last = int(place["endSequenceNumber"])
         iterator: str | None = self.streams.get_shard_iterator(
             StreamArn=place["streamArn"],
@@ -151,7 +152,7 @@ class Republisher:
             iterator = reply.get("NextShardIterator") if reply["Records"] else None
 
     def _present(self, records: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Turn old records into ones that state what the table holds now, one for each item."""
+        """Replace old records by records of the present state of their items, one for each item."""
         latest = {json.dumps(record["dynamodb"]["Keys"], sort_keys=True): record for record in records}
         return [present for record in latest.values() if (present := self._as_it_is_now(record))]
 
@@ -160,11 +161,11 @@ class Republisher:
         item = self.dynamodb.get_item(TableName=self.table, Key=change["Keys"], ConsistentRead=True).get("Item")
         images = {"NewImage": item} if item else {name: change.get(name) for name in ("NewImage", "OldImage")}
         if not images.get("NewImage"):
-            return None  # the item is gone, and so it was in this record: no consumer needs to know
+            return None  # neither the table nor the record has the item, so there is nothing to send
         return _record(change["Keys"], images, change["SequenceNumber"], "INSERT" if item else "MODIFY")
 
     def send(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Give records to publish, as the table's stream does.
+        """Call publish with records, as the table's stream does.
 
         Raises
         ------
@@ -177,7 +178,7 @@ class Republisher:
 
 
 def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, name: str = "INSERT") -> dict[str, Any]:
-    """Make a stream record. The queue drops it where the same was sent on the same occasion within 5 minutes."""
+    """Make a stream record. The queue drops its message if the same record of the same occasion was sent before."""
     digest = hashlib.sha256(json.dumps([occasion, images], sort_keys=True).encode()).hexdigest()
     return {
         "eventID": digest[:32],
@@ -192,7 +193,7 @@ def _key(change: Mapping[str, Any]) -> str:
 
 
 def _refuse_what_was_refused_just_now(body: Mapping[str, Any], sent: set[str]) -> None:
-    """Leave a letter that publish has written while this command ran: sending the item again would go on for ever."""
+    """Raise for a message that publish wrote because SQS refused an item of this call: retrying it would never end."""
     if "record" in body and body["record"]["SequenceNumber"] == AGAIN and _key(body["record"]) in sent:
         cause = body.get("cause", {})
         raise CommandError(f"SQS refuses it once more: {cause.get('code')} {cause.get('message')}")
@@ -205,7 +206,7 @@ def _sentence(error: Exception) -> str:
 
 
 def republisher(target: Target) -> Republisher:
-    """Make the republisher of a target."""
+    """Return the republisher of a target."""
     see = f"See {hints.command('logs', env=target.name)}, mend the cause and run the command again."
 
     def invoke(event: Mapping[str, Any]) -> Mapping[str, Any]:

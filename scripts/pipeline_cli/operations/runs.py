@@ -1,4 +1,4 @@
-"""Runs as Step Functions knows them: stages with their times, and how many chunks are delivered."""
+"""Runs in Step Functions: their stages with times, and how many of their chunks are delivered."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ STAGES = {
     "Finalize": "close the run",
     "RunFailed": "close after a failure",
 }
-"""The states of the state machine that do something, with what they do."""
+"""The states of the state machine that are shown as stages, with what they do."""
 
 NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException", "InvalidAction", "UnknownOperation"}
-"""Errors that mean that nothing is known: the history is gone after 90 days, or may not be read."""
+"""Error codes if a run is not known: its history was deleted after 90 days, or may not be read."""
 
 FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One state of a run: when it began after the run's start, how long it took so far, how often it failed."""
+    """One state of a run.
+
+    `start` is in seconds after the start of the run, `seconds` is the duration so far, `failures` the failed attempts.
+    """
 
     name: str
     start: float
@@ -50,14 +53,14 @@ class Chunks:
 
 
 class Runs:
-    """The runs of the state machine, as far as Step Functions remembers them."""
+    """The runs of the state machine whose history Step Functions still has."""
 
     def __init__(self, machine_arn: str, stepfunctions: SFNClient) -> None:
         self._machine_arn = machine_arn
         self._stepfunctions = stepfunctions
 
     def stages(self, execution: str, now: datetime) -> list[Stage]:
-        """List the stages of a run in order; none where its history is not known (any more)."""
+        """List the stages of a run in order; empty if its history is not available (any more)."""
         pages = self._stepfunctions.get_paginator("get_execution_history").paginate(
             executionArn=self.arn(execution), includeExecutionData=False
         )
@@ -70,7 +73,7 @@ class Runs:
         return _stages(events, now)
 
     def chunks(self, execution: str) -> Chunks | None:
-        """Count the delivered chunks of a run; None where its Distributed Map has not begun or is not known."""
+        """Count the delivered chunks of a run; None if its Distributed Map has not begun or is not known."""
         try:
             runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution))["mapRuns"]
             if not runs:
@@ -94,7 +97,7 @@ def of(target: Target) -> Runs:
 
 
 def _stages(events: list[Any], now: datetime) -> list[Stage]:
-    """Pair entries and exits; the history of a run in work ends with a stage that has no exit."""
+    """Make stages from the events that enter and exit states; the last stage of a running run has no exit yet."""
     found: list[Stage] = []
     entered: tuple[str, datetime] | None = None
     failures = 0
@@ -115,7 +118,7 @@ def _stages(events: list[Any], now: datetime) -> list[Stage]:
         begins = name in STAGES and kind.endswith("StateEntered")
         ends = entered is not None and kind.endswith("StateExited") and name == entered[0]
         if begins or ends or (kind.startswith("Execution") and kind != "ExecutionStarted"):
-            # A state that its Catch leaves has no exit: then the next one's entry ends it, or the end of the run.
+            # A state that is left through Catch has no exit event: the next entry or the end of the run ends it.
             leave(moment, over=True)
             entered, failures = ((name, moment) if begins else None), 0
     leave(now, over=False)

@@ -1,6 +1,6 @@
-"""Make a realistic day of partner files, of any size, with some records wrong.
+"""Generate realistic partner files for a day, of any size, with some bad records.
 
-The same arguments give the same bytes, so a demo shows the same numbers every time and a test can rely on them.
+The same arguments give the same bytes, so that a demo shows the same numbers every time and tests can rely on them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Row = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A generated day: its files, how many records each holds, and how many of them were made wrong."""
+    """A generated day: its files, how many records each has, and how many of all records are bad."""
 
     files: dict[Kind, Path]
     records: dict[Kind, int]
@@ -64,8 +64,8 @@ def generate(
 ) -> Sample:
     """Write the three files of a day into a folder, in constant memory.
 
-    `defects` is the share of records that are made wrong, each in another way in turn. The customers depend on the
-    seed alone, so that they come back on other days.
+    `defects` is the share of bad records, from 0 to 1; the ways of `DEFECTS` take turns. The customers depend on `seed`
+    alone, so the same customers order on other days.
     """
     folder.mkdir(parents=True, exist_ok=True)
     suffix = ".csv.gz" if compress else ".csv"
@@ -86,7 +86,7 @@ def generate(
 def _open(path: Path, stack: ExitStack) -> TextIO:
     file: BinaryIO = stack.enter_context(path.open("wb"))
     if path.name.endswith(".gz"):
-        # No time and no name in the header: the same day gives the same bytes.
+        # Without time and name in the gzip header, the same day gives the same bytes.
         file = stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0))  # type: ignore[assignment]
     return stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
@@ -130,7 +130,7 @@ def _cell(position: int, change: Callable[[str], str]) -> Callable[[Row], list[R
 
 
 DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
-    # A wrong customer comes in addition to the right one: otherwise it would take all its orders with it.
+    # A bad customer record is added to the good one: in its place, all orders of the customer would be refused.
     Kind.CUSTOMERS: (
         lambda row: [row, list(row)],
         lambda row: [row, ["", *row[1:]]],
@@ -151,4 +151,4 @@ DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
         _cell(3, lambda _: ""),
     ),
 }
-"""How a record goes wrong: each way takes the right row and gives the rows to write instead."""
+"""Ways to make a bad record, by kind: each function takes a good row and returns the rows to write instead."""

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MULTIPART_BYTES = 64 * 1024 * 1024
-"""From this size on a file goes in parts, several at once: 10,000 parts of it hold more than S3's 5 TB."""
+"""Files of this size or more are uploaded in parts of it; S3's maximum of 10,000 parts is more than its 5 TB limit."""
 
 
 def send(s3: S3Client, bucket: str, uploads: Sequence[Upload], report: Callable[[Upload, int], None]) -> None:
-    """Upload the files one after the other; `report` gets the bytes of a file that have just gone."""
+    """Upload the files one after the other; `report` gets the number of bytes that were just sent of a file."""
     config = TransferConfig(multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES)
     for upload in uploads:
         s3.upload_file(str(upload.path), bucket, upload.key, Config=config, Callback=functools.partial(report, upload))
@@ -35,6 +35,6 @@ def send_with_display(s3: S3Client, bucket: str, uploads: Sequence[Upload]) -> N
 
 
 def batches_of(uploads: Sequence[Upload]) -> list[str]:
-    """List the batches that files belong to, each once, in order."""
+    """List the batches that the files belong to, each once, in order."""
     known = (parse_file_name(upload.name) for upload in uploads)
     return sorted({file.batch for file in known if file})

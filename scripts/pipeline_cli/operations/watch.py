@@ -1,4 +1,4 @@
-"""Batches while they run, on one table that changes: stage, chunks, counts, times."""
+"""A live table of batches while they run: stage, chunks, counts, times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def watch(
     patient: bool,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show batches until none is under way, or until Ctrl-C; `patient` also waits for files that are missing."""
+    """Show batches until none is under way, or until Ctrl-C; with `patient`, also wait for missing files."""
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
@@ -43,7 +43,7 @@ def watch(
 
 
 def table(statuses: Sequence[BatchStatus], runs: Runs, now: datetime) -> Table:
-    """Put each batch into a line: what is going on, how far it is, what came of it."""
+    """Build a table with a line per batch: state, progress or result, errors and duration."""
     numbers = ("Errors", "Took")
     shown = terminal.table("Batch", "State", "Progress", *numbers, numbers=numbers)
     for status in statuses:
@@ -60,7 +60,7 @@ def table(statuses: Sequence[BatchStatus], runs: Runs, now: datetime) -> Table:
 
 
 def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
-    """Say what a batch is at, or what came of it."""
+    """Describe the progress or the result of a batch."""
     entry = status.ledger
     if status.missing:
         return f"waits for {' and '.join(status.missing)}"
@@ -78,7 +78,7 @@ def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
 
 
 def _stage(entry: Ledger, runs: Runs, now: datetime) -> RenderableType:
-    """Name the stage of a run, with its chunks as Step Functions counts them, else as the ledger does."""
+    """Name the stage of a run, with its chunks as counted by Step Functions, or else by the ledger."""
     stages = runs.stages(str(entry.execution), now)
     stage = STAGES[stages[-1].name] if stages else "started"
     if not entry.chunks:
