@@ -1,1 +1,1 @@
-"""How commands talk to people and to machines."""
+"""The output of commands, for people and for programs."""

@@ -1,10 +1,10 @@
-"""What the commands raise when something expected goes wrong."""
+"""The exceptions that commands raise for expected failures."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """An expected failure: one sentence for the person at the terminal, and what to do about it."""
+    """An expected failure: a sentence for the person at the terminal, and a hint what to do about it."""
 
     exit_code = 1
 
@@ -19,6 +19,6 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """The command was called in a way that it cannot understand."""
+    """The command was called with invalid arguments."""
 
     exit_code = 2

@@ -1,4 +1,4 @@
-"""Which failures are to be expected, and what to say about each."""
+"""Explain expected failures in a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "S
 
 
 def explain(error: Exception, env: str = "") -> CommandError | None:
-    """Put a failure that is to be expected into a sentence and what to do; None for one that is a fault of ours."""
+    """Return an expected failure as a sentence and what to do about it; None for a bug."""
     env = env or os.environ.get("ENV", "")
     where = f" ENV={env}" if env not in ("", "local") else ""
     match error:

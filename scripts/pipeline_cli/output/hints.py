@@ -1,4 +1,4 @@
-"""Commands that a sentence advises, written as the caller would type them: with make, or with the program itself."""
+"""Commands that error messages advise, written as the caller would type them: with make or with the program itself."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 CALLED_BY = "CALLED_BY"
-"""The variable by which the Makefile says that it made the call."""
+"""The environment variable that the Makefile sets to `make`."""
 
 MAKE_TARGETS = {
     "dead-letters": None, "demo": None, "doctor": None, "errors": "BATCH", "logs": "BATCH", "messages": None,
     "purge": None, "redrive": None, "release": "BATCH", "replay": "BATCH", "report": "BATCH", "republish": "BATCH",
     "status": "BATCH", "upload": "FILE",
 }  # fmt: skip
-"""Each command that is a target of the Makefile, with the variable that takes its argument."""
+"""The commands that are targets of the Makefile, with the make variable for their argument."""
 
 
 def command(name: str, *arguments: str, env: str = "local") -> str:
     """Return a command line: `make errors BATCH=20220131`, or `.venv/bin/pipeline errors 20220131`.
 
-    Make's form is taken where make made the call and has a variable for every argument.
+    It is make's form if make called this program and has a variable for every argument.
     """
     if called_by_make() and name in MAKE_TARGETS and len(arguments) <= (MAKE_TARGETS[name] is not None):
         words = ["make", name, *(f"{MAKE_TARGETS[name]}={argument}" for argument in arguments)]
@@ -30,12 +30,12 @@ def command(name: str, *arguments: str, env: str = "local") -> str:
 
 
 def called_by_make() -> bool:
-    """Tell whether a person typed make."""
+    """Return whether make called this program."""
     return os.environ.get(CALLED_BY) == "make"
 
 
 def program() -> str:
-    """Return what to type for this program, from where the caller is."""
+    """Return what the caller would type to run this program, from the working folder."""
     path = Path(sys.argv[0])
     if path.name != "pipeline":
         return ".venv/bin/pipeline"

@@ -10,16 +10,16 @@ from pipeline.model.data_model import is_batch
 from pipeline_cli.output.errors import UsageError
 
 UNKNOWN = "unknown"
-"""Stands for the batch of files whose name has no day."""
+"""The batch of files without a day in their name."""
 
 
 def check_day(text: str, name: str = "BATCH") -> str:
-    """Return a day as it was given.
+    """Check that a text is a calendar day written YYYYMMDD, and return it.
 
     Raises
     ------
     UsageError
-        It is not a calendar day written YYYYMMDD; `name` says which argument it was.
+        It is not; the message names the argument `name`.
     """
     if not is_batch(text):
         raise UsageError(f"{name} is {text!r}, but a day is written YYYYMMDD.")
@@ -37,7 +37,7 @@ def _day_or_unknown(text: str) -> str:
 
 
 def _chosen_env(ctx: typer.Context, value: str | None) -> str:
-    """Take the command's own --env, else the one before the command, else the variable ENV, else local."""
+    """Return the command's own --env, else the one before the command, else the variable ENV, else local."""
     return value or ctx.find_root().params.get("env") or "local"
 
 
@@ -45,7 +45,7 @@ Batch = Annotated[str, typer.Argument(metavar="BATCH", callback=_day, help="The 
 BatchOrUnknown = Annotated[
     str,
     typer.Argument(
-        metavar="BATCH", callback=_day_or_unknown, help="The day, YYYYMMDD; unknown: files whose name has no day."
+        metavar="BATCH", callback=_day_or_unknown, help="The day, YYYYMMDD; unknown: files with no day in their name."
     ),
 ]
 BatchOrAll = Annotated[
@@ -61,5 +61,5 @@ Env = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", envvar="YES", show_envvar=False, help="Do not ask.")]

@@ -1,4 +1,4 @@
-"""A run in figures, as the ledger keeps them and `check` finds them, put into tables and sentences."""
+"""Tables and sentences about the summary of a run, from the ledger or from `check`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DECIMAL_MARKS = {".": "point", ",": "comma"}
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The counts of a run: what counts of each kind, records read and refused, errors sent, incomplete totals."""
+    """The counts of a run: accepted records of each kind, records read and refused, errors, incomplete totals."""
 
     customers: int = 0
     orders: int = 0
@@ -31,7 +31,7 @@ class Numbers:
 
     @classmethod
     def of(cls, summary: Mapping[str, Any]) -> Numbers:
-        """Take the counts from a run's summary; all are 0 where the run has not got that far."""
+        """Read the counts from a run's summary; they are 0 if the run did not get that far."""
         files = summary.get("files", {}).values()
         return cls(
             customers=int(summary.get("customers", 0)),
@@ -44,7 +44,7 @@ class Numbers:
         )
 
     def sentence(self) -> str:
-        """Put the counts into words."""
+        """Return the counts as a sentence."""
         incomplete = f"; {incomplete_totals(self.incomplete)}" if self.incomplete else ""
         return (
             f"{terminal.counted(self.customers, 'customer')}, {terminal.counted(self.orders, 'order')}, "
@@ -53,18 +53,18 @@ class Numbers:
 
 
 def incomplete_totals(customers: int) -> str:
-    """Say how many customers lost records."""
+    """Say how many customers have incomplete totals."""
     return "1 customer has an incomplete total" if customers == 1 else f"{customers:,} customers have incomplete totals"
 
 
 def amount(text: str) -> str:
-    """Write an exact amount with its thousands apart."""
+    """Format an exact amount with thousands separators."""
     whole, point, cents = number_text(Decimal(text)).partition(".")
     return f"{int(whole):,}{point}{cents}" if whole != "-0" else text
 
 
 def reconciliation(summary: Mapping[str, Any]) -> str:
-    """State both sides of the reconciliation; empty where the run did not get that far."""
+    """Return both sides of the reconciliation as a sentence; empty if the run did not get that far."""
     totals = summary.get("reconciliation")
     if not totals or summary.get("state") == "REFUSED":
         return ""
@@ -81,14 +81,14 @@ def reconciliation(summary: Mapping[str, Any]) -> str:
 
 
 def read_as(kind: str, file: Mapping[str, Any]) -> str:
-    """Put into words how a file was read: its delimiter, and where it has amounts their decimal mark."""
+    """Say how a file was read: its delimiter and, for items, the decimal mark."""
     delimiter, mark = DELIMITERS.get(str(file.get("delimiter"))), DECIMAL_MARKS.get(str(file.get("decimal_mark")))
     words = [f"{delimiter}-delimited"] if delimiter else []
     return ", ".join(words + ([f"decimal {mark}"] if mark and kind == Kind.ITEMS else []))
 
 
 def files_table(summary: Mapping[str, Any]) -> Table:
-    """Tabulate what was decided about each file, and how its records were divided."""
+    """Build a table of the files: records read, counted and refused, and how each file was read."""
     numbers = ("Read", "Counted", "Refused")
     shown = terminal.table("File", *numbers, "Read as", numbers=numbers)
     files = summary.get("files", {})

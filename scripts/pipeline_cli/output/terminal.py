@@ -1,7 +1,7 @@
-"""How the operator's commands talk: results on standard output, everything else on standard error.
+"""Terminal output of the commands: results on standard output, everything else on standard error.
 
-A command prints its result once, as text for a person or as JSON for a machine; which target it acts on, progress
-and warnings go to standard error, so that a pipe gets the result alone.
+A command prints its result as text or as JSON. The target, progress and warnings go to standard error, so that a pipe
+gets only the result.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WIDTH_WITHOUT_TERMINAL = 120
 
 
 class SafeConsole(Console):
-    """A console whose text can't act on the terminal, also where a command forgot to ask `shown`."""
+    """A console that escapes control characters, even in texts for which a command forgot `shown`."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as rich does, with control characters as escapes; line ends are the layout's."""
+        """Render as rich does, but escape control characters other than line ends."""
         for segment in super().render(renderable, options):
             text, style, control = segment
             if not control and not text.isprintable():
@@ -40,49 +40,48 @@ class SafeConsole(Console):
             yield Segment(text, style, control)
 
     def on_broken_pipe(self) -> None:
-        """Let the one place of the program that ends it quietly know that nobody reads any more."""
+        """Raise instead of exiting as rich does: `app.main` handles a closed pipe."""
         raise BrokenPipeError
 
 
 def shown(value: object) -> str:
-    """Make a value of others safe to put into a line of markup.
+    """Make an untrusted value safe for a line of markup: escape control characters and rich's markup.
 
-    The place for everything that a partner may have written: file names, keys, references, sentences, log lines. What
-    a terminal would obey becomes an escape, and what rich would take for markup loses its meaning.
+    For everything that a partner may have written: file names, keys, references, sentences, log lines.
     """
     return escape(escape_controls(str(value)))
 
 
 def out() -> Console:
-    """Console of results."""
+    """Return the console for results."""
     return _console(stderr=False)
 
 
 def err() -> Console:
-    """Console of everything that is not the result."""
+    """Return the console for everything but results."""
     return _console(stderr=True)
 
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    # Rich takes 80 columns where there is no terminal, which folds tables in a log.
+    # Without a terminal, rich assumes 80 columns, which folds tables in a log.
     width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
     return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
 def show_error(error: CommandError) -> None:
-    """Say what went wrong, in one line, and what to do, which may take several."""
+    """Print an error in one line, with its hint, which may have several lines."""
     hint = "\n".join(shown(line) for line in error.hint.split("\n"))
     err().print(f"[bold red]Error:[/] {shown(error.message)} {hint}".rstrip(), soft_wrap=True)
 
 
 def confirm(env: str, warning: str) -> None:
-    """Warn, and go on only where the environment's name is typed.
+    """Print a warning and ask for the environment's name.
 
     Raises
     ------
     CommandError
-        Something else was typed, or there is nobody to type.
+        Something else was typed, or there is no terminal.
     """
     err().print(f"[bold]{shown(warning)}[/]", soft_wrap=True)
     try:
@@ -94,7 +93,7 @@ def confirm(env: str, warning: str) -> None:
 
 
 def agreed(question: str) -> bool:
-    """Ask a question on standard error; an answer that nobody gives is no."""
+    """Ask a yes-or-no question on standard error; no answer means no."""
     try:
         return typer.confirm(question, err=True)
     except typer.Abort:
@@ -108,9 +107,9 @@ def print_json(value: Any) -> None:
 
 
 def print_line(text: str) -> None:
-    """Print a line for a machine as it is: the body of a message, a line of a log.
+    """Print a line of JSON unchanged: the body of a message, a line of a log.
 
-    Where it goes to a terminal after all, what that would obey is written as JSON escapes, which mean the same.
+    On a terminal, control characters are printed as JSON escapes, which mean the same.
     """
     sys.stdout.write((_as_json_shows(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()
@@ -124,7 +123,7 @@ def _as_json_shows(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Turn what DynamoDB gives (decimals, nested maps) into what JSON takes."""
+    """Convert values from DynamoDB (decimals, sets, nested maps) to values that JSON can represent."""
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, Mapping):
@@ -137,7 +136,7 @@ def plain(value: Any) -> Any:
 
 
 def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
-    """Start a table in the one style of all commands; the columns in `numbers` are set right-aligned."""
+    """Create a table in the common style of all commands; the columns in `numbers` are right-aligned."""
     right = set(numbers)
     made = Table(
         title=title,
@@ -155,12 +154,12 @@ def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) 
 
 
 def print_table(made: Table, keep: int = 3) -> None:
-    """Print a table; where the terminal is too narrow for it, without its right-hand columns, but for the first ones.
+    """Print a table; if the terminal is too narrow, drop columns from the right.
 
     Parameters
     ----------
     keep
-        How many columns stay however narrow the terminal is.
+        How many columns are kept even if the terminal is too narrow for them.
     """
     console = out()
     unlimited = console.options.update(max_width=10_000)
@@ -170,7 +169,7 @@ def print_table(made: Table, keep: int = 3) -> None:
 
 
 def spinner() -> Progress:
-    """Progress of steps whose length nobody knows."""
+    """Return a progress display for steps of unknown length."""
     return Progress(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
@@ -180,7 +179,7 @@ def spinner() -> Progress:
 
 
 def bar(*unit: ProgressColumn) -> Progress:
-    """Progress of a known amount of work, counted unless another unit is given."""
+    """Return a progress bar for a known amount of work; it shows a count, or the given unit."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
@@ -191,7 +190,7 @@ def bar(*unit: ProgressColumn) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Write a length of time in the two units that matter: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    """Format a duration in its one or two largest units: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
@@ -205,19 +204,19 @@ def duration(seconds: float) -> str:
 
 
 def minute(moment: str | None) -> str:
-    """Write an ISO 8601 time in UTC to the minute: `2022-02-01 06:00`; the table's heading says UTC."""
+    """Format an ISO 8601 time to the minute: `2022-02-01 06:00`. The heading of the column should say UTC."""
     return (moment or "")[:16].replace("T", " ")
 
 
 def clock(moment: datetime) -> str:
-    """Write a time of this day, or with its date one of another: `06:00 UTC`, `2022-02-01 06:00 UTC`."""
+    """Format a time, with its date unless that is today: `06:00 UTC`, `2022-02-01 06:00 UTC`."""
     moment = moment.astimezone(UTC)
     today = moment.date() == datetime.now(UTC).date()
     return f"{moment:%H:%M} UTC" if today else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def size(count: float) -> str:
-    """Write a number of bytes in a unit that reads well."""
+    """Format a number of bytes in a suitable unit: `512 B`, `1.5 MB`."""
     if count < 1000:
         return f"{count:.0f} B"
     for unit in ("kB", "MB"):
@@ -228,5 +227,5 @@ def size(count: float) -> str:
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Write a count: `1 file`, `2 files`."""
+    """Format a count with its noun: `1 file`, `2 files`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
