@@ -1,1 +1,1 @@
-"""The page about a batch: its figures, charts and template."""
+"""The HTML reports about a day and about all days: their figures, charts and templates."""

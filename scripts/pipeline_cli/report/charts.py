@@ -1,4 +1,4 @@
-"""The geometry of the charts; the templates draw them, and their values stand beside them as text."""
+"""The geometry of the charts; the templates draw them, with the values as text beside them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SLOT = 10
-"""Width of a day in a trend, in units of the drawing, gap included."""
+"""Width of a day in a trend, gap included, in units of the SVG's view box."""
 
 LONG_LABEL = 8
 HEIGHT = 100
 LEAST = 1.5
-"""Height of the smallest value above zero, so that it can be seen."""
+"""Least height of a value above zero, so that it is visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a bar chart: what it stands for, how much it is, and the amount in words.
+    """One bar of a bar chart: its label, its value, and the value as text.
 
-    `start` moves it away from the axis, for things that follow each other. `style` is a class of the style sheet.
+    `start` shifts it from the axis, for stages that follow each other. `style` is a class of the style sheet; with
+    `code` the label has a fixed-width font.
     """
 
     label: str
@@ -31,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class DrawnBar:
-    """A bar with its place: `start` and `share` are parts of the whole width, from 0 to 1."""
+    """A bar with its position: `start` and `share` are fractions of the whole width, from 0 to 1."""
 
     bar: Bar
     start: str
@@ -40,7 +41,7 @@ class DrawnBar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """A bar chart as a table of two columns; `room` is the width of the longest text, in characters."""
+    """A bar chart as a table of two columns; `room` is the length of the longest text, in characters."""
 
     title: str
     label_title: str
@@ -50,12 +51,12 @@ class BarChart:
 
     @property
     def long(self) -> bool:
-        """Whether the labels are so long that a narrow screen shows them above their bars."""
+        """Whether the labels are so long that a narrow screen must show them above their bars."""
         return any(len(drawn.bar.label) > LONG_LABEL for drawn in self.bars)
 
 
 def bar_chart(title: str, label_title: str, value_title: str, bars: Sequence[Bar]) -> BarChart:
-    """Scale bars so that the one that reaches furthest takes the whole width."""
+    """Scale bars so that the one that ends furthest right fills the whole width."""
     longest = max((bar.start + bar.value for bar in bars), default=0) or 1
     drawn = [DrawnBar(bar, f"{bar.start / longest:.4f}", f"{bar.value / longest:.4f}") for bar in bars]
     return BarChart(title, label_title, value_title, drawn, max((len(bar.text) for bar in bars), default=0))
@@ -63,7 +64,7 @@ def bar_chart(title: str, label_title: str, value_title: str, bars: Sequence[Bar
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A day in a trend; `value` is None where the day has none."""
+    """A day in a trend; `value` is None if the day has no value."""
 
     label: str
     value: float | None
@@ -73,7 +74,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class DrawnPoint:
-    """A day's bar with its place in the drawing."""
+    """A day's bar with its position in the drawing."""
 
     point: Point
     x: int
@@ -83,7 +84,7 @@ class DrawnPoint:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A value over days, oldest first: the drawing, and what it shows as a sentence."""
+    """A value over days, oldest first: the drawing, and a sentence that sums it up."""
 
     title: str
     sentence: str
@@ -98,9 +99,9 @@ class Trend:
 
 
 def trend(title: str, points: Sequence[Point]) -> Trend | None:
-    """Scale the days' values to the highest; None where fewer than two days have a value.
+    """Scale the days' values to the highest; return None if fewer than two days have a value.
 
-    A value below zero has no bar; the sentence and the table of the page have it.
+    A value below zero has no bar; the sentence and the page's table show it.
     """
     known = [point for point in points if point.value is not None]
     if len(known) < 2:

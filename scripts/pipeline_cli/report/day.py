@@ -1,4 +1,4 @@
-"""The page of one day: from what was gathered to what its template shows, section by section."""
+"""The page of one day: the values of its template, section by section."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline_cli.report.tables import Cell, Column, Table, table
 
 
 def page(report: DayReport, overview: str = "") -> str:
-    """Return the page of a day as HTML; `overview` is the link to the page of all days, where there is one."""
+    """Return the page of a day as HTML; `overview` is the link to the page of all days, if there is one."""
     entry = report.status.ledger
     summary = entry.summary if entry else {}
     return render(
@@ -76,7 +76,7 @@ def _how(report: DayReport) -> str:
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Pair the day's figures with their names."""
+    """Return the day's main figures with their names."""
     numbers = Numbers.of(summary)
     if not numbers.read:
         return []
@@ -125,7 +125,7 @@ def _files(status: BatchStatus, summary: Mapping[str, Any]) -> Table:
 
 
 def _totals(summary: Mapping[str, Any], results: Distribution | None) -> Table | None:
-    """Show both sides of the control totals, as the run compared them before it delivered anything."""
+    """Build the table of the control totals, which the run compared before it delivered anything."""
     totals = summary.get("reconciliation")
     if not totals or not Numbers.of(summary).read or wording.refused_files(summary):
         return None

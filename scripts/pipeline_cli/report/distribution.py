@@ -1,4 +1,4 @@
-"""How a day's orders and amounts spread over its customers, counted from the chunk files in constant memory."""
+"""The distribution of a day's orders and amounts over its customers, from the chunk files in constant memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.model.items import REMOVED
 
 READERS = 8
 SINGLE = 10
-"""Up to this number of orders each has a bar of its own."""
+"""Below this number of orders, each number has a bar of its own."""
 
 
 @dataclass(slots=True)
 class Distribution:
-    """Customers counted by their orders, and those who ordered by what they spent; `total` is the exact sum.
+    """Numbers of customers by orders, and of those who ordered by the amount spent; `total` is the exact sum.
 
-    The keys are the lower ends of classes that widen as 1, 2, 5, 10, …; `None` is below zero (refunds).
+    The keys are the lower bounds of classes that widen as 1, 2, 5, 10, …; `None` means below zero (refunds).
     """
 
     orders: Counter[int] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Distribution:
         return self
 
     def add(self, other: Distribution) -> Distribution:
-        """Take in what was counted apart from this."""
+        """Add the counts of another distribution."""
         self.orders += other.orders
         self.amounts += other.amounts
         self.customers += other.customers
@@ -57,7 +57,7 @@ class Distribution:
 
 
 def read(bucket: Bucket, batch: str, version: str) -> Distribution | None:
-    """Count the results of a version; None where its chunk files are not there (any more)."""
+    """Count the results of a version; None if its chunk files do not exist (any more)."""
     manifest = f"{WORK_PREFIX}{batch}/{version}/manifest.json"
     if bucket.head(manifest) is None:
         return None
@@ -72,19 +72,19 @@ def read(bucket: Bucket, batch: str, version: str) -> Distribution | None:
 
 
 def order_class(orders: int) -> int:
-    """Return the lower end of the class that a number of orders falls into."""
+    """Return the lower bound of the class that a number of orders belongs to."""
     return orders if orders < SINGLE else max(end for end in _ends(orders) if end <= orders)
 
 
 def amount_class(amount: Decimal) -> int | None:
-    """Return the lower end of the class that an amount falls into; 0 also holds what is below 1."""
+    """Return the lower bound of the class that an amount belongs to; class 0 contains amounts from 0 to below 1."""
     if amount < 0:
         return None
     return max((end for end in _ends(amount) if end <= amount), default=0)
 
 
 def classes(counts: Mapping[Any, int], first: int) -> list[Any]:
-    """List the occupied classes and those between them; from `first` down every number is a class of its own."""
+    """List the non-empty classes and those between them; below `first` every number is a class of its own."""
     ends = [end for end in counts if end is not None]
     if not ends:
         return [None] if counts else []
@@ -93,7 +93,7 @@ def classes(counts: Mapping[Any, int], first: int) -> list[Any]:
 
 
 def class_name(end: int | None, first: int) -> str:
-    """Name a class: a number below `first` by itself, others by their lower end, as in `20+`."""
+    """Name a class: by its number if below `first`, else by its lower bound, as in `20+`."""
     if end is None:
         return "< 0"
     return str(end) if end < first else f"{_short(end)}+"

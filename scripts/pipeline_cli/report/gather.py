@@ -1,4 +1,4 @@
-"""What the pages show, read from the ledger, the table, the bucket and Step Functions."""
+"""Read the data of the pages from the ledger, the table, the bucket and Step Functions."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class DayReport:
-    """What the page of a day shows: nothing in it names a person.
+    """The data of a day's page; it contains no names of customers.
 
-    `rejects` are the addresses of the files with all refused records, `results` is None where nothing was delivered
-    or the files that hold it have expired.
+    `rejects` are the S3 URIs of the files with all refused records. `results` is None if nothing was delivered or the
+    chunk files have expired.
     """
 
     target: str
@@ -41,13 +41,13 @@ class DayReport:
 
     @property
     def known(self) -> bool:
-        """Whether anything is known of the day: a file, a ledger entry or an error."""
+        """Whether anything is known about the day: a file, a ledger entry or an error."""
         return bool(self.status.ledger or self.status.files or self.errors)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the page of all days shows; `days` are the newest first, `pages` the links of the days that have a page."""
+    """The data of the page of all days; `days` are newest first, `pages` has the links to the days with a page."""
 
     target: str
     made_at: datetime
@@ -78,7 +78,7 @@ def gather_day(target: Target, batch: str) -> DayReport:
 
 
 def gather_overview(target: Target) -> Overview:
-    """Read the ledger entries of all batches that left a trace in the bucket."""
+    """Read the status of all batches that have objects in the bucket."""
     found, foreign = batches.find_batches(target.client("s3"), target.bucket.name)
     days = batches.read(target.bucket, target.table, found)
     return Overview(target.name, datetime.now(UTC), days, len(foreign))

@@ -17,12 +17,12 @@ from pipeline_cli.report.tables import Cell, Column, Table, table
 from pipeline_cli.report.wording import Advice
 
 TREND_DAYS = 60
-"""How many days, counted from the newest, a trend shows: more would not be told apart on a phone."""
+"""How many days a trend shows, counted from the newest: more bars would be too narrow on a phone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A day that was held back or failed, and what to do about it."""
+    """A held or failed day, and what to do about it."""
 
     day: str
     href: str
@@ -71,7 +71,7 @@ def _trouble(status: BatchStatus, overview: Overview) -> Trouble:
 
 
 def _tiles(days: Sequence[BatchStatus]) -> list[tuple[str, str]]:
-    """Count the days by state, in the order in which the states first occur, troubles first."""
+    """Count the days by state: held and failed days first, then the others in order of occurrence."""
     counts = dict.fromkeys(wording.NEEDS_ATTENTION, 0)
     for status in days:
         counts[status.state.value] = counts.get(status.state.value, 0) + 1
@@ -79,7 +79,7 @@ def _tiles(days: Sequence[BatchStatus]) -> list[tuple[str, str]]:
 
 
 def _trends(days: Sequence[BatchStatus]) -> list[Trend]:
-    """Draw what the runs of the days counted, oldest day first."""
+    """Draw the trends of the days' figures, oldest day first."""
 
     def draw(title: str, value: Callable[[BatchStatus], tuple[float, str] | None]) -> Trend | None:
         points = []

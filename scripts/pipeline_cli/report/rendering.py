@@ -1,4 +1,4 @@
-"""Templates to HTML: every value is escaped, and a template that names what it was not given fails."""
+"""Render templates to HTML: every value is escaped, and an undefined value is an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.model.text import escape_controls
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("pipeline_cli.report"),
-        autoescape=True,  # what a partner wrote is text, in any template whatever its name
+        autoescape=True,  # for every template, whatever its file name: values may come from a partner's files
         finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -29,11 +29,11 @@ def render(template: str, **values: Any) -> str:
     Raises
     ------
     jinja2.UndefinedError
-        The template names a value that it was not given.
+        The template uses a value that was not passed.
     """
     return _environment().get_template(template).render(**values)
 
 
 def _visible(value: object) -> object:
-    """Write control characters and marks of direction as escapes: they could make a page read otherwise than it is."""
+    """Escape control characters and directional marks, which could make a text look like another one."""
     return value if isinstance(value, Markup) else escape_controls(str(value))

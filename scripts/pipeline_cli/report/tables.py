@@ -1,4 +1,4 @@
-"""Tables of the report pages: cells with a style, and no column that is empty in every row."""
+"""Tables of the report pages: styled cells, without columns that are empty in every row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Table:
 
 
 def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> Table:
-    """Make a table and leave out every column without a text in any row; `caption` names it to a screen reader."""
+    """Make a table without the columns that are empty in every row; `caption` is its name for screen readers."""
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     kept = [number for number in range(len(columns)) if any(row[number].text for row in cells)]
     return Table(

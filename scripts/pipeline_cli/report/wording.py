@@ -1,4 +1,4 @@
-"""Words that both pages use: states, days, and what to do about a day that was not delivered as it should be."""
+"""Texts of both pages: states, days, and what to do about a day that was not delivered completely."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline_cli.output import hints
 from pipeline_cli.output.summary import Numbers
 
 STYLES = {"COMPLETED": "good", "FAILED": "bad", "HELD": "bad"}
-"""Classes of the style sheet by state; any other state is on its way."""
+"""Classes of the style sheet by state; other states, which are under way, get `warn`."""
 
 NEEDS_ATTENTION = ("HELD", "FAILED")
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What somebody can do: who, what, and the command where there is one."""
+    """A piece of advice: who should do what, with a command if there is one."""
 
     who: str
     what: str
@@ -29,12 +29,12 @@ class Advice:
 
 
 def style_of(state: str) -> str:
-    """Return the class of a state; one that is not known yet looks like one that is on its way."""
+    """Return the style sheet's class for a state."""
     return STYLES.get(state, "warn")
 
 
 def advice(entry: Ledger, target: str) -> Sequence[Advice]:
-    """Say what the partner and the operator can do about a day whose run is over; nothing where all is well."""
+    """Return what the partner and the operator can do about a day whose run is over; empty if all is well."""
     if entry.state not in CLOSED:
         return ()
     partner = Advice("Partner", what_to_do(entry))
@@ -54,17 +54,17 @@ def advice(entry: Ledger, target: str) -> Sequence[Advice]:
 
 
 def refused_files(summary: Mapping[str, Any]) -> list[str]:
-    """Name the files that could not be used as a whole."""
+    """Return the names of the files that could not be used at all."""
     return [str(file["file"]) for file in summary.get("files", {}).values() if file.get("file_error")]
 
 
 def day(batch: str) -> str:
-    """Write a batch's day in full: `31 January 2022`."""
+    """Format a batch's day in full: `31 January 2022`."""
     date = datetime.strptime(batch, "%Y%m%d").replace(tzinfo=UTC)
     return f"{date.day} {date:%B %Y}"
 
 
 def short_day(batch: str) -> str:
-    """Write a batch's day briefly: `31 Jan 2022`."""
+    """Format a batch's day briefly: `31 Jan 2022`."""
     date = datetime.strptime(batch, "%Y%m%d").replace(tzinfo=UTC)
     return f"{date.day} {date:%b %Y}"
