@@ -1,7 +1,7 @@
-# Names, tags, and what each of the five functions gets: derived here once, used everywhere.
+# Names, tags and the settings of the five functions, for use in all files of the root module.
 
 locals {
-  # Every name starts with it; the bucket's ends with the account, because bucket names are unique in the world.
+  # All names start with the prefix. The bucket's ends with the account id, as bucket names are unique in all of AWS.
   prefix      = "${var.name}-${var.environment}"
   bucket_name = "${local.prefix}-${data.aws_caller_identity.current.account_id}"
 
@@ -31,7 +31,7 @@ locals {
         DUE_DAYS          = tostring(var.due_days)
       }
       storage_mb = 512
-      # One message a call: a message that fails does not return others to the queue with it.
+      # One message per call, so that a message that fails does not return others to the queue.
       event_source = { arn = module.ingest_queue.arn, batch_size = 1 }
     }
     transform = {
@@ -80,7 +80,7 @@ locals {
       event_source = {
         arn        = module.table.stream_arn
         batch_size = 100
-        # From the oldest record: nothing written before the mapping existed is missed.
+        # Start at the oldest record, so that items written before the mapping existed are not missed.
         starting_position                  = "TRIM_HORIZON"
         maximum_batching_window_in_seconds = 1
         # Shards are split by key, so the changes of one customer keep their order.
@@ -96,7 +96,7 @@ locals {
     }
   }
 
-  # What else invokes a function: EventBridge, on a schedule or for an event.
+  # EventBridge rules that call a function, on a schedule or for an event.
   triggers = merge(
     var.due_check_schedule == null ? {} : {
       due-check = {
@@ -124,7 +124,7 @@ locals {
     },
   )
 
-  # The key that encrypts: null for those of AWS, one created here, or a given one.
+  # The key for encryption: null for AWS's own keys, else the created or the given one.
   kms_key = var.kms_key == null ? null : { arn = var.kms_key == "create" ? one(module.key[*].arn) : var.kms_key }
 
   # Who may use it, and whether to write as well: files (intake, transform, finalize, the partner), messages (publish).

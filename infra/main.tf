@@ -1,4 +1,4 @@
-# The root only wires modules: bucket -> ingest queue -> intake -> workflow -> table -> stream -> publish -> output queue.
+# The root module only connects the modules: bucket -> ingest queue -> intake -> workflow -> table -> stream -> publish -> output queue.
 
 data "aws_caller_identity" "current" {}
 
@@ -164,7 +164,7 @@ module "monitoring" {
     output = module.output_queue.name
   }
   oldest_message_seconds = {
-    # It has failed once by then. Not more: SQS no longer counts the age of a message that was received three times.
+    # By then it has failed once. Not longer: the metric leaves out messages that were received three times.
     ingest = 1.5 * local.ingest_visibility_timeout_seconds
     output = var.output_age_alarm_hours * 3600
   }

@@ -67,7 +67,7 @@ output "dashboard_name" {
 }
 
 output "partner_role_arn" {
-  description = "ARN of the role that the partner's account takes to store files; null where there is none."
+  description = "ARN of the role that the partner's account assumes to store files; null where there is none."
   value       = module.partner.role_arn
 }
 

@@ -144,7 +144,7 @@ variable "transform_storage_mb" {
 }
 
 variable "reserved_concurrency" {
-  description = "Concurrent calls kept for, and at most given to, each function, 1 to 1000; -1 leaves it to the account's common pool."
+  description = "Reserved concurrency of each function, which is also its maximum, 1 to 1000; -1 for the account's unreserved pool."
   type = object({
     intake    = optional(number, -1)
     transform = optional(number, -1)
@@ -174,7 +174,7 @@ variable "log_level" {
 }
 
 variable "partial_batch_responses" {
-  description = "Whether publish names the stream records that failed, so that only they come again, instead of failing the whole batch."
+  description = "Whether publish reports the stream records that failed, so that only these are retried and not the whole batch."
   type        = bool
   default     = true
   nullable    = false
@@ -183,7 +183,7 @@ variable "partial_batch_responses" {
 # --- Batches -------------------------------------------------------------------------------------------------------
 
 variable "chunk_records" {
-  description = "Records of one chunk file, written by one call of deliver, 25 to 20000."
+  description = "Records per chunk file, which one call of deliver writes, 25 to 20000."
   type        = number
   default     = 5000
   nullable    = false
@@ -195,7 +195,7 @@ variable "chunk_records" {
 }
 
 variable "deliver_concurrency" {
-  description = "Chunk files delivered at the same time, 1 to 1000. A new table takes about 4000 writes a second, some ten calls' worth."
+  description = "Chunk files delivered at the same time, 1 to 1000. A new table takes about 4000 writes per second, which about ten calls use up."
   type        = number
   default     = 10
   nullable    = false
@@ -243,7 +243,7 @@ variable "batch_timeout_hours" {
 }
 
 variable "due_days" {
-  description = "Days after a batch's day on which its files are due, 0 to 30: the check of a day reports what is missing of the batch that many days before, in UTC."
+  description = "Days after a batch's day on which its files are due, 0 to 30: each check reports the missing files of the batch of that many days before, in UTC."
   type        = number
   default     = 1
   nullable    = false
@@ -313,7 +313,7 @@ variable "alarm_emails" {
 }
 
 variable "completed_batch_within_hours" {
-  description = "Hours within which some batch must have been completed, or there is an alarm, 12 to 168: with a batch a day a little more than 24, without batches on weekends a little more than 72. Null for no such alarm."
+  description = "An alarm is raised if no batch was completed within this number of hours, 12 to 168. For a batch every day take a little more than 24, without batches on weekends a little more than 72. Null for no such alarm."
   type        = number
   default     = 26
 
@@ -348,7 +348,7 @@ variable "output_age_alarm_hours" {
 }
 
 variable "prices" {
-  description = "Prices in US dollars that the dashboard reckons with: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS. The defaults are list prices for eu-west-1 and arm64."
+  description = "Prices in US dollars for the dashboard's cost estimates: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS. The defaults are list prices for eu-west-1 and arm64."
   type = object({
     gb_second        = optional(number, 0.0000133334)
     function_call    = optional(number, 0.0000002)
@@ -424,7 +424,7 @@ variable "vpc" {
 # --- The partner ---------------------------------------------------------------------------------------------------
 
 variable "partner_account_id" {
-  description = "Number of the partner's AWS account, 12 digits: its principals may take a role that stores files under incoming/ and reads feedback/. Null for no such role."
+  description = "Id of the partner's AWS account, 12 digits: its principals may assume a role that stores files under incoming/ and reads feedback/. Null for no such role."
   type        = string
   default     = null
 
@@ -435,7 +435,7 @@ variable "partner_account_id" {
 }
 
 variable "partner_external_id" {
-  description = "Secret that the partner must name to take the role, 16 to 1224 characters, agreed with the partner alone."
+  description = "External id that the partner must send to assume the role, 16 to 1224 characters: a secret between the two of you."
   type        = string
   default     = null
 
@@ -474,7 +474,7 @@ variable "deletion_protection" {
 }
 
 variable "table_ttl_attribute" {
-  description = "Attribute of the table's items with the time (unix seconds) after which DynamoDB deletes them, for pipelines that write one; this one writes none. Null to keep items for ever."
+  description = "Attribute with the time (Unix seconds) after which DynamoDB deletes an item, for your own changes: the pipeline itself writes no such attribute. Null to keep items forever."
   type        = string
   default     = null
 
@@ -533,7 +533,7 @@ variable "old_version_retention_days" {
 }
 
 variable "aborted_upload_retention_days" {
-  description = "Days after which the parts of a multipart upload that never ended are deleted, 1 to 365."
+  description = "Days after which the parts of an incomplete multipart upload are deleted, 1 to 365."
   type        = number
   default     = 7
   nullable    = false

@@ -1,8 +1,8 @@
-# The one bucket: incoming/ is the partner's, feedback/ is for the partner to read, the rest is the pipeline's. Every
-# new object under incoming/ is announced to the ingest queue. Private, versioned, encrypted, reached over TLS only.
+# The bucket: the partner writes to incoming/ and reads feedback/, the rest is for the pipeline alone. S3 sends a
+# notification of every new object under incoming/ to the ingest queue. Private, versioned, encrypted, TLS only.
 
 locals {
-  # From the name rather than from the resource: known while planning, and free of a cycle with the queue's policy.
+  # Built from the name and not from the resource, so that it is known at plan time and makes no cycle with the queue's policy.
   arn = "arn:${var.scope.partition}:s3:::${var.name}"
 }
 
@@ -42,7 +42,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.bucket
 
   rule {
-    # A bucket key for many objects, instead of a call of KMS for each.
+    # With an S3 Bucket Key, S3 does not call KMS for every object.
     bucket_key_enabled = var.kms_key != null
 
     apply_server_side_encryption_by_default {
@@ -108,7 +108,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {}
 
-    # A delete marker without any version has no use.
+    # A delete marker without any older version is useless.
     expiration {
       expired_object_delete_marker = true
     }

@@ -4,6 +4,6 @@ output "name" {
 }
 
 output "arn" {
-  description = "ARN of the bucket, from its name: known while planning and without a dependency on the bucket."
+  description = "ARN of the bucket, built from its name: known at plan time and without a dependency on the bucket."
   value       = local.arn
 }

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the bucket, unique in the world."
+  description = "Name of the bucket, unique among all buckets of AWS."
   type        = string
   nullable    = false
 
@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string
@@ -27,7 +27,7 @@ variable "require_tls" {
 }
 
 variable "queue_arn" {
-  description = "ARN of the queue that gets a notification for every new object under incoming/. Its policy must already let the bucket send."
+  description = "ARN of the queue that gets a notification for every new object under incoming/. Its policy must already allow the bucket to send."
   type        = string
   nullable    = false
 }
@@ -57,7 +57,7 @@ variable "old_version_retention_days" {
 }
 
 variable "aborted_upload_retention_days" {
-  description = "Days after which the parts of a multipart upload that never ended are deleted."
+  description = "Days after which the parts of an incomplete multipart upload are deleted."
   type        = number
   nullable    = false
 }
@@ -71,7 +71,7 @@ variable "kms_key" {
 }
 
 variable "access_log_bucket" {
-  description = "Name of the bucket that takes the log of every access, under the prefix of this bucket's name; null for no log."
+  description = "Name of the bucket for access logs, which get this bucket's name as prefix; null for no logs."
   type        = string
   default     = null
 }

@@ -1,7 +1,7 @@
 # One Lambda function with its role, its log group and, where a queue or a stream feeds it, its event source mapping.
 
 locals {
-  # From the names rather than from the resources: known while planning, so that the plan shows every policy in full.
+  # Built from names and not from resources, so that they are known at plan time and the plan shows every policy in full.
   arn            = "arn:${var.scope.partition}:lambda:${var.scope.region}:${var.scope.account_id}:function:${var.name}"
   log_group_name = "/aws/lambda/${var.name}"
   log_group_arn  = "arn:${var.scope.partition}:logs:${var.scope.region}:${var.scope.account_id}:log-group:${local.log_group_name}"

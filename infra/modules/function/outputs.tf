@@ -4,7 +4,7 @@ output "name" {
 }
 
 output "arn" {
-  description = "ARN of the function, from its name: known while planning. Who uses it waits for the function."
+  description = "ARN of the function, built from its name, so it is known at plan time. Resources that use it depend on the function."
   value       = local.arn
   depends_on  = [aws_lambda_function.this]
 }

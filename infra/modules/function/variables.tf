@@ -21,7 +21,7 @@ variable "description" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string
@@ -74,7 +74,7 @@ variable "storage_mb" {
 }
 
 variable "reserved_concurrency" {
-  description = "Concurrent calls kept for, and at most given to, the function; -1 for none."
+  description = "Reserved concurrency of the function, which is also its maximum; -1 for none."
   type        = number
   default     = -1
   nullable    = false
@@ -93,7 +93,7 @@ variable "environment" {
 }
 
 variable "policy" {
-  description = "IAM policy document (JSON) of what the function's work needs, beside its log and its traces."
+  description = "IAM policy document (JSON) with the permissions that the function's work needs, in addition to its log and traces."
   type        = string
   nullable    = false
 }

@@ -55,7 +55,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions          = each.value.clears ? [aws_sns_topic.this.arn] : []
 }
 
-# Far more refused records than a partner's usual mistakes: most likely the format has changed.
+# Far more refused records than usual: most likely the partner has changed the format.
 resource "aws_cloudwatch_metric_alarm" "refused_share" {
   alarm_name          = "${var.name}-refused-share"
   alarm_description   = "More than ${var.refused_share_percent} % of a batch's records were refused. See which and why: make errors BATCH=..."

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the dashboard, and what the names of topic and alarms start with."
+  description = "Name of the dashboard, and the first part of the names of topic and alarms."
   type        = string
   nullable    = false
 
@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string
@@ -109,7 +109,7 @@ variable "rules" {
 }
 
 variable "completed_batch_within_hours" {
-  description = "Hours within which some batch must have been completed, 1 to 168; null for no such alarm."
+  description = "An alarm is raised if no batch was completed within this number of hours, 1 to 168; null for no such alarm."
   type        = number
 
   validation {
@@ -125,7 +125,7 @@ variable "refused_share_percent" {
 }
 
 variable "prices" {
-  description = "Prices in US dollars that the dashboard reckons with: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS."
+  description = "Prices in US dollars for the dashboard's cost estimates: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS."
   type = object({
     gb_second        = number
     function_call    = number

@@ -1,9 +1,8 @@
-# A network of its own for the functions, with a way to the services that they call and to nothing else: no gateway to the
-# internet, no NAT. Lambda itself sends logs, metrics and traces and polls queues and streams, all outside of this network, so
+# A network for the functions, with access to the services that they call and to nothing else: no internet gateway, no NAT. Lambda itself sends logs, metrics and traces and polls queues and streams, all outside of this network, so
 # they need no endpoint here.
 
 locals {
-  # A sixteenth of the network for each zone: far more addresses than the functions' network interfaces take.
+  # A sixteenth of the network per zone: far more addresses than the functions' network interfaces need.
   subnets = { for place, zone in var.zones : zone => cidrsubnet(var.cidr, 4, place) }
 
   gateways = {
@@ -32,7 +31,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Adopted without any rule: what is placed in the network by mistake reaches nothing.
+# Managed without any rule, so that a resource that is placed in it by mistake has no access to anything.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 }

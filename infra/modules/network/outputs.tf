@@ -1,5 +1,5 @@
 output "functions" {
-  description = "Where functions are placed: the ids of the subnets and of the functions' security group."
+  description = "Ids of the subnets and of the security group for the functions."
   value = {
     subnet_ids         = [for subnet in aws_subnet.this : subnet.id]
     security_group_ids = [aws_security_group.functions.id]

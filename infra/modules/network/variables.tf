@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the names of network, subnets, endpoints and security groups start with."
+  description = "First part of the names of the network, its subnets, endpoints and security groups."
   type        = string
   nullable    = false
 }

@@ -1,6 +1,6 @@
-# The partner's way in: a role that the partner's account may take, an IAM user for a partner without an account, or both.
-# Either may store files under incoming/ and, where further_policies says so, read feedback/; nothing else: not read or
-# list what was sent, not delete.
+# The partner's access: a role that the partner's account may assume, an IAM user for a partner without an account, or both.
+# Either may store files under incoming/ and, if further_policies allow it, read feedback/. Neither may read, list or delete
+# what was sent.
 
 locals {
   policies = merge({ upload = var.policy }, var.further_policies)
@@ -31,7 +31,7 @@ resource "aws_iam_user" "this" {
   count = var.user ? 1 : 0
 
   name          = var.name
-  force_destroy = true # its access keys are made outside Terraform, which would keep them in its state
+  force_destroy = true # its access keys are created outside Terraform, whose state would contain them
 }
 
 resource "aws_iam_user_policy" "this" {

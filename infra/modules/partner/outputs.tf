@@ -1,5 +1,5 @@
 output "role_arn" {
-  description = "ARN of the role that the partner's account takes; null where there is none."
+  description = "ARN of the role that the partner's account assumes; null where there is none."
   value       = one(aws_iam_role.this[*].arn)
 }
 

@@ -16,13 +16,13 @@ variable "partition" {
 }
 
 variable "account_id" {
-  description = "Number of the account whose principals may take the role; null for no role."
+  description = "Id of the account whose principals may assume the role; null for no role."
   type        = string
   default     = null
 }
 
 variable "external_id" {
-  description = "Secret that the partner must name to take the role, so that nobody can make the partner's systems do it for them."
+  description = "External id that the partner must send to assume the role, so that nobody can make the partner's systems do it for them (confused deputy)."
   type        = string
   default     = null
 

@@ -6,7 +6,7 @@ locals {
   name             = "${var.name}${local.suffix}"
   dead_letter_name = "${var.name}-dead-letter${local.suffix}"
 
-  # From the names rather than from the resources: known while planning, so that the plan shows every policy in full.
+  # Built from names and not from resources, so that they are known at plan time and the plan shows every policy in full.
   arn_prefix      = "arn:${var.scope.partition}:sqs:${var.scope.region}:${var.scope.account_id}"
   arn             = "${local.arn_prefix}:${local.name}"
   dead_letter_arn = "${local.arn_prefix}:${local.dead_letter_name}"
@@ -27,12 +27,12 @@ locals {
 resource "aws_sqs_queue" "this" {
   name                        = local.name
   fifo_queue                  = var.fifo
-  content_based_deduplication = var.fifo ? false : null # senders give ids: equal bodies are not always the same fact
+  content_based_deduplication = var.fifo ? false : null # senders set the ids: equal bodies may be different changes
   deduplication_scope         = var.fifo ? "messageGroup" : null
   fifo_throughput_limit       = var.fifo ? "perMessageGroupId" : null
   visibility_timeout_seconds  = var.visibility_timeout_seconds
   message_retention_seconds   = var.message_retention_seconds
-  receive_wait_time_seconds   = 20 # long polling: no empty answers to pay for
+  receive_wait_time_seconds   = 20 # long polling, as empty answers cost money too
   sqs_managed_sse_enabled     = var.kms_key == null ? true : null
   kms_master_key_id           = one(var.kms_key[*].arn)
 

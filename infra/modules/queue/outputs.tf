@@ -1,5 +1,5 @@
 output "arn" {
-  description = "ARN of the queue, from its name: known while planning. Who uses it waits for the queue and its policy."
+  description = "ARN of the queue, built from its name, so it is known at plan time. Resources that use it depend on the queue and its policy."
   value       = local.arn
   depends_on  = [aws_sqs_queue.this, aws_sqs_queue_policy.this]
 }

@@ -2,7 +2,7 @@
 
 resource "aws_dynamodb_table" "this" {
   name                        = var.name
-  billing_mode                = "PAY_PER_REQUEST" # one burst a day: nothing to provision for
+  billing_mode                = "PAY_PER_REQUEST" # one burst a day, so provisioned capacity would be idle most of the time
   hash_key                    = "pk"
   range_key                   = "sk"
   deletion_protection_enabled = var.deletion_protection

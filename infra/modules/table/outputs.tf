@@ -4,11 +4,11 @@ output "name" {
 }
 
 output "arn" {
-  description = "ARN of the table, from its name: known while planning."
+  description = "ARN of the table, built from its name, so it is known at plan time."
   value       = "arn:${var.scope.partition}:dynamodb:${var.scope.region}:${var.scope.account_id}:table/${aws_dynamodb_table.this.name}"
 }
 
 output "stream_arn" {
-  description = "ARN of the table's stream, which DynamoDB makes up when it creates the table."
+  description = "ARN of the table's stream, which is known only after DynamoDB has created the table."
   value       = aws_dynamodb_table.this.stream_arn
 }

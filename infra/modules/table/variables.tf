@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string
@@ -34,7 +34,7 @@ variable "kms_key" {
 }
 
 variable "ttl_attribute" {
-  description = "Attribute with the time (unix seconds) after which DynamoDB deletes an item; null to keep items for ever."
+  description = "Attribute with the time (Unix seconds) after which DynamoDB deletes an item; null to keep items forever."
   type        = string
   default     = null
 }

@@ -21,7 +21,7 @@ variable "description" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string

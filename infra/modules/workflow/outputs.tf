@@ -1,5 +1,5 @@
 output "state_machine_arn" {
-  description = "ARN of the state machine, from its name: known while planning and without a dependency on the machine."
+  description = "ARN of the state machine, built from its name: known at plan time and without a dependency on the machine."
   value       = local.arn
 }
 

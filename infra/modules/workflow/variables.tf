@@ -10,7 +10,7 @@ variable "name" {
 }
 
 variable "scope" {
-  description = "Partition, region and account in which the ARNs lie that this module writes down from names."
+  description = "Partition, region and account id, from which this module builds ARNs."
   type = object({
     partition  = string
     region     = string
