@@ -1,8 +1,8 @@
-"""A consumer of the output queue to copy: it keeps what each customer ordered each day in a SQLite file.
+"""An example consumer of the output queue, to be copied: it keeps each customer's result of each day in a SQLite file.
 
-A message may come more than once, and the process may die between any two lines. Both are harmless: a message takes
-effect in one transaction with its `message_id`, is deleted only afterwards, and has no effect where the customer and
-day have that `message_id` already. Run one process a state file.
+A message may be received more than once, and the process may die between any two lines. Both are harmless: the effect
+of a message and its `message_id` are written in one transaction, the message is deleted afterwards, and it has no
+effect if the customer and day have that `message_id` already. Run only one process per state file.
 """
 
 import argparse
@@ -33,11 +33,11 @@ CREATE TABLE IF NOT EXISTS errors (
 
 
 def apply(state: sqlite3.Connection, message: dict[str, Any]) -> str:
-    """Give a message its effect, once. Returns its type, or `repeated`; raises where it is not understood."""
-    body = json.loads(message["Body"], parse_float=Decimal)  # never a float: the digits are the amount
+    """Apply a message once. Return its type, or `repeated`; raise an exception if it is not understood."""
+    body = json.loads(message["Body"], parse_float=Decimal)  # never a float, which would round large amounts
     attributes = {name: given["StringValue"] for name, given in message["MessageAttributes"].items()}
     batch, message_id = attributes["batch"], attributes["message_id"]
-    with state:  # one transaction: the effect and the note that it has happened
+    with state:  # one transaction: the effect and the message_id that says that it has happened
         if body["type"] == "error_message":
             values = (message_id, batch, body["file"], body["line"], body["code"], body["message"])
             done = state.execute("INSERT INTO errors VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
@@ -53,7 +53,7 @@ def apply(state: sqlite3.Connection, message: dict[str, Any]) -> str:
                 "WHERE message_id <> excluded.message_id",
                 (customer, batch, orders, total, refused, message_id),
             )
-            if done.rowcount:  # here goes what must be done once for each change
+            if done.rowcount:  # put here what must be done once for each change
                 change = "INSERT INTO changes (customer_reference, batch, body) VALUES (?, ?, ?)"
                 state.execute(change, (customer, batch, message["Body"]))
         else:
@@ -62,26 +62,26 @@ def apply(state: sqlite3.Connection, message: dict[str, Any]) -> str:
 
 
 def consume(sqs: Any, url: str, state: sqlite3.Connection, stop: threading.Event, until_empty: bool) -> Counter[str]:
-    """Receive, apply and delete messages until `stop` is set, or until nothing comes; count what they were."""
+    """Receive, apply and delete messages until `stop` is set or the queue is empty; return how many of each type."""
     counts: Counter[str] = Counter()
     while not stop.is_set():
-        wait = 1 if until_empty else 20  # seconds; a long poll costs one request however long it waits
+        wait = 1 if until_empty else 20  # seconds; a long poll costs one request, however long it waits
         reply = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=wait, **WITH)
         received = reply.get("Messages", [])
         if not received and until_empty:
             break
-        applied: dict[str, str] = {}  # receipt by group
-        blocked: set[str] = set()  # groups of which a message failed: what follows it must not overtake it
+        applied: dict[str, str] = {}  # receipt handle by message group
+        blocked: set[str] = set()  # groups with a failed message, which later ones must not overtake
         for message in received:
             group = message.get("Attributes", {}).get("MessageGroupId", message["MessageId"])
-            if group in applied:  # one message of a group a call: else the later one could be deleted and this one not
+            if group in applied:  # delete one message of a group per call, or the earlier one alone could fail
                 blocked |= delete(sqs, url, applied)
             if group in blocked:
                 continue
             try:
                 counts[apply(state, message)] += 1
                 applied[group] = message["ReceiptHandle"]
-            except (ValueError, KeyError, TypeError):  # it comes again, and in the end goes to the dead-letter queue
+            except (ValueError, KeyError, TypeError):  # it comes again, and ends in the dead-letter queue
                 log.exception("message %s is not understood", message["MessageId"])
                 counts["not understood"] += 1
                 blocked.add(group)
@@ -90,7 +90,7 @@ def consume(sqs: Any, url: str, state: sqlite3.Connection, stop: threading.Event
 
 
 def delete(sqs: Any, url: str, applied: dict[str, str]) -> set[str]:
-    """Delete the message of each group and empty `applied`. Returns the groups whose message stays and comes again."""
+    """Delete the message of each group and clear `applied`. Return the groups whose message could not be deleted."""
     groups, receipts = list(applied), list(applied.values())
     applied.clear()
     entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
@@ -99,11 +99,11 @@ def delete(sqs: Any, url: str, applied: dict[str, str]) -> set[str]:
 
 
 def main() -> None:
-    """Consume until SIGTERM or Ctrl-C; what was received by then is still applied and deleted."""
+    """Consume until SIGTERM or Ctrl-C; messages received by then are still applied and deleted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queue-url", required=True)
     parser.add_argument("--state", default="consumer.sqlite", metavar="FILE")
-    parser.add_argument("--until-empty", action="store_true", help="end when nothing comes any more")
+    parser.add_argument("--until-empty", action="store_true", help="end when the queue is empty")
     given = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,5 @@
-# Roles for .github/workflows/deploy.yml: GitHub proves by OpenID Connect which workflow runs, so no key is kept anywhere.
-# Apply it once by hand, with credentials that may make roles. docs/deployment.md tells the way.
+# Roles for .github/workflows/deploy.yml. AWS trusts the OpenID Connect token of the workflow, so no access key is stored.
+# Apply this once by hand, with credentials that may create roles. See docs/deployment.md.
 
 locals {
   account   = data.aws_caller_identity.current.account_id
@@ -24,7 +24,7 @@ resource "aws_iam_openid_connect_provider" "github" {
   client_id_list = ["sts.amazonaws.com"]
 }
 
-# --- Who may take which role. The subjects are GitHub's: "About security hardening with OpenID Connect". --------------
+# --- Who may assume which role. For the subjects see GitHub, "About security hardening with OpenID Connect". -----------
 
 data "aws_iam_policy_document" "trust_plan" {
   statement {
@@ -60,7 +60,7 @@ data "aws_iam_policy_document" "trust_deploy" {
       variable = "${local.issuer}:aud"
       values   = ["sts.amazonaws.com"]
     }
-    # A job of this environment alone, which starts only when a reviewer of the environment has approved it.
+    # Only a job of this environment, which starts after a reviewer of the environment has approved it.
     condition {
       test     = "StringEquals"
       variable = "${local.issuer}:sub"
@@ -69,7 +69,7 @@ data "aws_iam_policy_document" "trust_deploy" {
   }
 }
 
-# --- The state: read it, write it, and the lock beside it (Terraform, S3 backend, permissions required) ---------------
+# --- Read and write the state and its lock (Terraform documentation, S3 backend, permissions required) ----------------
 
 data "aws_iam_policy_document" "state" {
   statement {
@@ -93,7 +93,7 @@ data "aws_iam_policy_document" "state_write" {
   }
 }
 
-# --- Plan: reads how everything is set, and no partner's or customer's data -------------------------------------------
+# --- Plan: reads the configuration of all resources, but no data of partners or customers -----------------------------
 
 resource "aws_iam_role" "plan" {
   name                 = "${var.name}-plan"
@@ -131,7 +131,7 @@ resource "aws_iam_role_policy" "plan" {
   policy = data.aws_iam_policy_document.no_data.json
 }
 
-# --- Deploy: everything of the resources that carry the product's name, and of no others -------------------------------
+# --- Deploy: every action on the resources that have the product's name, and on no others -----------------------------
 
 data "aws_iam_policy_document" "deploy" {
   for_each                = var.environments
@@ -182,7 +182,7 @@ data "aws_iam_policy_document" "deploy" {
       values   = ["events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
     }
   }
-  # These have no resource to name, or none that exists before it is made (service authorization reference).
+  # These actions have no resource type, or create a resource whose ARN is not known before (service authorization reference).
   statement {
     sid = "Unnamed"
     actions = [
@@ -211,7 +211,7 @@ data "aws_iam_policy_document" "deploy" {
 
 resource "aws_iam_role" "deploy" {
   for_each             = var.environments
-  name                 = "deploy-${var.name}-${each.key}" # not of the names that a deployment may change
+  name                 = "deploy-${var.name}-${each.key}" # begins with `deploy-`, so that the role may not change itself
   assume_role_policy   = data.aws_iam_policy_document.trust_deploy[each.key].json
   max_session_duration = 3600
 }

@@ -9,7 +9,7 @@ variable "repository" {
 }
 
 variable "environments" {
-  description = "GitHub environments that may apply, each with required reviewers; the name is that of infra/env/<name>.tfvars."
+  description = "GitHub environments that may apply, each with required reviewers. The names are those of the files infra/env/<name>.tfvars."
   type        = set(string)
   default     = ["prod"]
 
@@ -20,7 +20,7 @@ variable "environments" {
 }
 
 variable "name" {
-  description = "Name of the product, as the variable name of infra/: every resource that a deployment may touch begins with it."
+  description = "Name of the product, as in the variable name of infra/: the names of all resources that a deployment may change begin with it."
   type        = string
   default     = "csv-pipeline"
 
@@ -37,7 +37,7 @@ variable "region" {
 }
 
 variable "provider_exists" {
-  description = "Whether the account has GitHub's identity provider already: an account takes one of each address."
+  description = "Whether the account has GitHub's identity provider already: an account can have only one for each URL."
   type        = bool
   default     = false
 }
