@@ -1,9 +1,9 @@
-# Every job of this project, one short target each. `make` alone lists them.
-# ENV=local (the default) is a whole AWS on this machine; ENV=<name> deploys with infra/env/<name>.tfvars.
+# Every task of this project has a short target. `make` alone lists them.
+# ENV=local (the default) means the local AWS, an emulator on this machine; ENV=<name> uses infra/env/<name>.tfvars.
 
 ENV ?= local
 export ENV MINISTACK_PORT VERBOSE YES FILE OUT
-# What a person set for other Python projects must not reach this one's environment.
+# Settings for other Python projects must not affect this project's virtual environment.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET
 
 .DEFAULT_GOAL := help
@@ -13,16 +13,16 @@ SHELL := /bin/bash
 VENV     := .venv
 PYTHON   := $(VENV)/bin/python
 PIPELINE := CALLED_BY=make $(PYTHON) -m pipeline_cli.app --env $(ENV)
-# Two stamps in one virtual environment: what the product needs, and what its developers need on top.
+# Stamp files of one virtual environment: installed are the packages for operators, and those for developers.
 READY     := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
-# Spark is large, and only its own tests and `check --engine spark` need it.
+# Spark is large, and only test-spark and `check --engine spark` need it.
 LARGE_READY := $(VENV)/.ready-large
-# checkov needs packages that the rest has in other versions.
+# Checkov has an environment of its own, as it needs other versions of some packages.
 CHECKOV_READY := build/checkov/.ready
-# Validates the state machine, where there is Node.js.
+# Validates the state machine, if Node.js is installed.
 ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
-# The AWS CLI, with which a test sends files as a partner does; it needs another botocore than the rest.
+# The AWS CLI, with which a test sends files as a partner does; it needs another version of botocore.
 AWS_CLI_READY := build/aws-cli/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
@@ -35,7 +35,7 @@ help: ## | List the targets
 
 ##@ Main targets (ENV=local is the default of each)
 
-demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show what came out
+demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show the results
 	@$(PIPELINE) demo
 
 test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges and test-spark, with the coverage gate; with ARGS only those
@@ -64,25 +64,25 @@ upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those o
 status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, counts, errors
 	@$(PIPELINE) status $(BATCH) $(if $(WATCH),--watch)
 
-messages: $(READY) ## | Show what waits in the output queue
+messages: $(READY) ## | Show the messages in the output queue
 	@$(PIPELINE) messages
 
-consume: $(READY) ## | Take the messages out of the queue with the example consumer, and show what it did (local only)
+consume: $(READY) ## | Run the example consumer until the queue is empty, and show what it did (local only)
 	@$(PIPELINE) consume
 
-errors: $(READY) ## BATCH=YYYYMMDD | Show what was wrong with a batch
+errors: $(READY) ## BATCH=YYYYMMDD | Show the errors of a batch
 	@$(PIPELINE) errors $(BATCH)
 
-report: $(READY) ## [BATCH=YYYYMMDD] [ALL=1] [OUT=FILE] | Write a page about a batch or, without, about all of them
+report: $(READY) ## [BATCH=YYYYMMDD] [ALL=1] [OUT=FILE] | Write an HTML page about a batch or, without BATCH, about all
 	@$(PIPELINE) report $(BATCH) $(if $(ALL),--all) $${OUT:+--out "$$OUT"}
 
-dead-letters: $(READY) ## | Show what was set aside and why; pipeline dead-letters --delete ID drops one
+dead-letters: $(READY) ## | Show the messages in the dead-letter queues and why they failed
 	@$(PIPELINE) dead-letters
 
-redrive: $(READY) ## | Put back what is in the dead-letter queues
+redrive: $(READY) ## | Move the messages in the dead-letter queues back, to be tried again
 	@$(PIPELINE) redrive
 
-release: $(READY) ## BATCH=YYYYMMDD [YES=1] | Deliver a batch that is held as it is (asks first, except on local)
+release: $(READY) ## BATCH=YYYYMMDD [YES=1] | Deliver a held batch as it is (asks first, except on local)
 	@$(PIPELINE) release $(BATCH)
 
 replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
@@ -94,16 +94,16 @@ republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, w
 logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH)
 
-doctor: $(READY) ## | Examine the environment: quotas, alarms, package, dead letters, batches; what to do
+doctor: $(READY) ## | Check the environment (quotas, alarms, package, dead letters, batches) and say what to do
 	@$(PIPELINE) doctor
 
 purge: $(READY) ## [YES=1] | Empty bucket, queues and table (asks first, except on local)
 	@$(PIPELINE) purge
 
-bench: $(DEV_READY) ## [ARGS="transform --quick"] | Measure it and write docs/performance.md
+bench: $(DEV_READY) ## [ARGS="transform --quick"] | Run the benchmarks and write docs/performance.md
 	@$(PYTHON) -m benchmarks $(ARGS)
 
-clean: ## | Stop the local AWS and remove everything that make made
+clean: ## | Stop the local AWS and delete everything that make created
 	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PIPELINE) local down >/dev/null; fi
 	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info report.html report_[0-9]*.html
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -136,19 +136,19 @@ test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 test-e2e: $(DEV_READY) $(AWS_CLI_READY) ## | Only the end-to-end tests on local emulators
 	@$(PYTHON) -m pytest -m "e2e and not privileges" $(ARGS)
 
-test-privileges: $(DEV_READY) ## | Take each permission of each role away in turn, on a local emulator
+test-privileges: $(DEV_READY) ## | Remove each permission of each role in turn and expect a failure, on a local emulator
 	@$(PYTHON) -m pytest -m privileges $(ARGS)
 
-test-spark: $(LARGE_READY) ## [ARGS="-k name"] | Compare days on Spark with the same days in the function (needs Java 17)
+test-spark: $(LARGE_READY) ## [ARGS="-k name"] | Compare the results of Spark with those of the function (needs Java 17)
 	@$(PYTHON) -m pytest lambda/tests/large $(ARGS)
 
-tf-state: $(READY) ## ENV=... [YES=1] | Keep the state of an account's environment in S3 (makes the bucket; asks first)
+tf-state: $(READY) ## ENV=... [YES=1] | Move an environment's Terraform state to S3 (creates the bucket; asks first)
 	@$(PIPELINE) deploy state
 
 local-up: $(READY) ## [MINISTACK_PORT=4566] | Start the local AWS
 	@$(PIPELINE) local up
 
-local-down: $(READY) ## | Stop the local AWS; what was in it is gone
+local-down: $(READY) ## | Stop the local AWS and discard everything in it
 	@$(PIPELINE) local down
 
 command-docs: $(DEV_READY) ## | Write docs/commands.md from the commands' own help
@@ -157,11 +157,11 @@ command-docs: $(DEV_READY) ## | Write docs/commands.md from the commands' own he
 lock: $(DEV_READY) ## | Lock the dependencies of pyproject.toml again
 	@scripts/lock.sh $(VENV)/bin/uv
 
-venv: $(DEV_READY) ## | Make the virtual environment .venv with everything in it
+venv: $(DEV_READY) ## | Create the virtual environment .venv with all packages for developers
 
 # --- the virtual environment -------------------------------------------------------------------------------
 
-# A copied or moved checkout, or a Python that is gone, makes the environment unusable: start over then.
+# After the checkout was copied or moved, or its Python removed, the environment is unusable and is created again.
 ifneq ($(shell $(PYTHON) -c 'print(open("$(VENV)/.home").read(), end="")' 2>/dev/null),$(CURDIR))
 $(READY): FORCE
 endif
@@ -182,7 +182,7 @@ $(LARGE_READY): requirements-large.lock $(DEV_READY)
 	@scripts/venv.sh $(VENV) requirements-large.lock $@
 
 $(CHECKOV_READY): infra/tests/requirements.lock | $(DEV_READY)
-	@echo "Installing checkov, which looks into the Terraform code, into build/checkov…"
+	@echo "Installing checkov, which checks the Terraform code, into build/checkov…"
 	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip --disable-pip-version-check -qq install --no-deps --require-hashes -r $<
 	@touch $@
