@@ -56,7 +56,7 @@ variable "tags" {
 # --- Functions -----------------------------------------------------------------------------------------------------
 
 variable "package_file" {
-  description = "Path of the functions' zip, as `make package` builds it. Default: ../build/<environment>/pipeline.zip beside this configuration."
+  description = "Path of the functions' zip, which `make package` builds. Default: ../build/<environment>/pipeline.zip, relative to this configuration."
   type        = string
   default     = null
 
@@ -132,7 +132,7 @@ variable "timeout_seconds" {
 }
 
 variable "transform_storage_mb" {
-  description = "Size of transform's /tmp in MB, 512 to 10240: holds the three files of a day, what the join spills and the chunk files."
+  description = "Size of transform's /tmp in MB, 512 to 10240. It needs space for the three files of a day, what the join spills to disk and the chunk files."
   type        = number
   default     = 4096
   nullable    = false
@@ -219,7 +219,7 @@ variable "max_error_messages" {
 }
 
 variable "max_refused_percent" {
-  description = "Percentage of a file's records, 0 to 100, that may be refused before the batch is held: its errors are sent, its results are not. A file with at most 20 refused records holds nothing, one that is refused entirely always does."
+  description = "Percentage of a file's records, 0 to 100, that may be refused before the batch is held: its errors are then sent, its results are not. A file with at most 20 refused records does not hold the batch; a file whose records are all refused always does."
   type        = number
   default     = 20
   nullable    = false
@@ -287,7 +287,7 @@ variable "output_fifo" {
 }
 
 variable "output_visibility_timeout_seconds" {
-  description = "Seconds for which a message of the output queue is hidden from other consumers once received, 30 to 43200. A Lambda consumer needs six times its timeout."
+  description = "Seconds for which a received message of the output queue is hidden from other consumers, 30 to 43200. For a Lambda consumer, six times its timeout."
   type        = number
   default     = 360
   nullable    = false
@@ -324,7 +324,7 @@ variable "completed_batch_within_hours" {
 }
 
 variable "refused_share_percent" {
-  description = "Refused records of a batch, in percent of those read, above which there is an alarm, 0 to 100."
+  description = "Share of refused records of a batch, in percent of the records read, above which an alarm is raised, 0 to 100."
   type        = number
   default     = 5
   nullable    = false
@@ -336,7 +336,7 @@ variable "refused_share_percent" {
 }
 
 variable "output_age_alarm_hours" {
-  description = "Hours after which a message that no consumer has taken from the output queue raises an alarm, 1 to 300."
+  description = "Hours after which a message in the output queue that no consumer has received and deleted raises an alarm, 1 to 300."
   type        = number
   default     = 6
   nullable    = false
@@ -392,7 +392,7 @@ variable "kms_key" {
 }
 
 variable "access_log_bucket" {
-  description = "Name of a bucket of the same account and region that takes a log of every access to the files; it must let logging.s3.amazonaws.com write. Null for no log."
+  description = "Name of a bucket for access logs in the same account and region, which must allow logging.s3.amazonaws.com to write. Null for no logs."
   type        = string
   default     = null
 
@@ -403,7 +403,7 @@ variable "access_log_bucket" {
 }
 
 variable "vpc" {
-  description = "Private network for the functions, without a way to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Its endpoints cost about $32 a month with two zones. Null for no network of their own."
+  description = "Private network (VPC) for the functions, without access to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Its endpoints cost about $32 a month with two zones. Null for Lambda's own network."
   type = object({
     cidr  = string
     zones = optional(list(string), ["a", "b"])

@@ -1,4 +1,4 @@
-# One Lambda function with its role, its log group and, where a queue or a stream feeds it, its event source mapping.
+# A Lambda function with its role, its log group and, if a queue or a stream is its source, the event source mapping.
 
 locals {
   # Built from names and not from resources, so that they are known at plan time and the plan shows every policy in full.
@@ -77,15 +77,15 @@ resource "aws_lambda_function" "this" {
   }
 
   lifecycle {
-    # A clean checkout must plan without a package, but nothing may be deployed without one. The role's id is unknown until
-    # the role exists, so a first deployment checks this when it applies; later ones check it when they plan.
+    # A plan in a clean checkout must work without a package, but an apply must not. The role's id is unknown until the role
+    # exists, so Terraform checks this at apply time in a first deployment, and at plan time in later ones.
     precondition {
       condition     = fileexists(var.package_file) || aws_iam_role.this.unique_id == ""
       error_message = "There is no package ${var.package_file}: build it with `make package` for this environment, then plan again."
     }
   }
 
-  # Without the log group Lambda creates one without retention; without the permissions early calls fail.
+  # Without the log group, Lambda would create one that keeps logs forever; without the permissions, early calls would fail.
   depends_on = [
     aws_cloudwatch_log_group.this,
     aws_iam_role_policy.telemetry,

@@ -123,7 +123,7 @@ variable "network" {
 }
 
 variable "event_source" {
-  description = "Queue or stream whose messages Lambda gives to the function; null where the function is called directly. The arguments below batch_size are for streams."
+  description = "Queue or stream whose messages Lambda passes to the function; null if the function is called directly. The arguments from starting_position on are for streams only."
   type = object({
     arn                                = string
     batch_size                         = number

@@ -1,8 +1,8 @@
-# The customer managed key: encrypts files, messages, items, logs and alarms, can be used through their services only, and
-# is rotated once a year.
+# The customer managed key for files, messages, items, logs and alarms. It can be used through their services only and is
+# rotated once a year.
 
 locals {
-  # From names rather than from resources: the key is created before what it encrypts.
+  # Built from names and not from resources, as the key is created before the resources that it encrypts.
   account_arn = "arn:${var.scope.partition}:iam::${var.scope.account_id}:root"
   log_arn     = "arn:${var.scope.partition}:logs:${var.scope.region}:${var.scope.account_id}:log-group"
   alarm_arn   = "arn:${var.scope.partition}:cloudwatch:${var.scope.region}:${var.scope.account_id}:alarm"
@@ -11,7 +11,7 @@ locals {
 resource "aws_kms_key" "this" {
   description             = "Data of ${var.name}"
   enable_key_rotation     = true
-  deletion_window_in_days = 30 # as long as KMS waits: with the key goes everything that it encrypted
+  deletion_window_in_days = 30 # the maximum, as without the key its data is lost
 
   policy = templatefile("${path.module}/key_policy.json.tftpl", {
     account_arn  = local.account_arn

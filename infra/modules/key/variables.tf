@@ -1,5 +1,5 @@
 variable "name" {
-  description = "What the names of functions, state machine and alarms start with; the key's alias."
+  description = "First part of the names of functions, state machine and alarms; also the key's alias."
   type        = string
   nullable    = false
 
@@ -20,7 +20,7 @@ variable "scope" {
 }
 
 variable "bucket_arn" {
-  description = "ARN of the bucket that notifies a queue which the key encrypts."
+  description = "ARN of the bucket whose notifications go to a queue that the key encrypts."
   type        = string
   nullable    = false
 }

@@ -1,12 +1,12 @@
-# One alarm for each way to fail. `clears` says whether the topic also gets a message when the alarm returns to OK: for a queue
-# that is empty again, but not for a run that failed, which is not repaired by the passing of time.
+# One alarm for each kind of failure. `clears` says whether the topic also gets a message when the alarm returns to OK: for a
+# queue that is empty again, but not for a failed run, which time alone does not repair.
 
 locals {
   # A condition that lasts until somebody acts: one datapoint is enough.
   at_once = { statistic = "Maximum", comparison = "GreaterThanThreshold", period = 300, periods = 1, missing = "notBreaching", clears = true }
-  # An event: it happened, and time does not undo it.
+  # A single event, such as a failed run. The alarm's return to OK means nothing.
   once = merge(local.at_once, { statistic = "Sum", threshold = 0, clears = false })
-  # Faults that retries usually overcome: an alarm only when they last for 15 minutes.
+  # Faults that retries usually repair: raise an alarm only if they last for 15 minutes.
   lasting = merge(local.at_once, { statistic = "Sum", threshold = 0, periods = 3 })
 
   dead_letter_alarms = {
@@ -21,7 +21,7 @@ locals {
 
   age_alarms = {
     for name, seconds in var.oldest_message_seconds : "${name}-age" => merge(local.at_once, {
-      description = "A message has waited in ${var.queues[name]} for more than ${seconds} seconds: what should take it does not, or fails again and again."
+      description = "A message has waited in ${var.queues[name]} for more than ${seconds} seconds: its consumer does not receive it, or fails again and again."
       namespace   = "AWS/SQS"
       metric      = "ApproximateAgeOfOldestMessage"
       dimensions  = { QueueName = var.queues[name] }
@@ -38,13 +38,13 @@ locals {
         dimensions  = { FunctionName = function.name }
       })
       "${part}-throttles" = merge(local.lasting, {
-        description = "${function.name} is refused calls: the account's or its own concurrency is used up."
+        description = "Lambda refuses calls of ${function.name}: the concurrency of the account or of the function is used up."
         namespace   = "AWS/Lambda"
         metric      = "Throttles"
         dimensions  = { FunctionName = function.name }
       })
       "${part}-duration" = merge(local.at_once, {
-        description = "${function.name} has used nine tenths of its timeout of ${function.timeout_seconds} seconds: give it more time or memory before it needs it."
+        description = "${function.name} has used nine tenths of its timeout of ${function.timeout_seconds} seconds: increase its timeout or memory before it fails."
         namespace   = "AWS/Lambda"
         metric      = "Duration"
         dimensions  = { FunctionName = function.name }
@@ -53,11 +53,11 @@ locals {
     }
   ]...)
 
-  # Functions that EventBridge calls asynchronously: Lambda drops an event after three attempts, and it is lost.
+  # EventBridge calls functions asynchronously: after three failed attempts Lambda drops the event, and it is lost.
   event_alarms = merge(
     {
       for part in toset(values(var.rules)) : "${part}-events-dropped" => merge(local.once, {
-        description = "An event for ${var.functions[part].name} was given up after three tries. See why: make logs"
+        description = "An event for ${var.functions[part].name} was dropped after three attempts. See why: make logs"
         namespace   = "AWS/Lambda"
         metric      = "AsyncEventsDropped"
         dimensions  = { FunctionName = var.functions[part].name }
@@ -83,7 +83,7 @@ locals {
     })
   }
 
-  # The run itself has raised one of the alarms above; this one says that its ledger entry was closed late.
+  # The run itself has raised one of the alarms above. This alarm says that its ledger entry was closed late.
   late_alarms = {
     runs-closed-late = merge(local.once, {
       description = "The hourly check has closed the ledger entry of a run for whose end no event arrived. Which one: make logs. If it happens again, look at the rule ${var.name}-run-ended."
@@ -95,16 +95,16 @@ locals {
 
   table_alarms = {
     for name, metric in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "table-throttled-${name}" => merge(local.lasting, {
-      description = "${var.table_name} has refused ${name} for a quarter of an hour: retries wait, and batches take longer."
+      description = "${var.table_name} has refused ${name} for 15 minutes: they are retried, and batches take longer."
       namespace   = "AWS/DynamoDB"
       metric      = metric
       dimensions  = { TableName = var.table_name }
     })
   }
 
-  # CloudWatch has no alarm for a time of day, so there are two: the scheduled check counts the files that are due and missing,
-  # and at any time some batch must have been completed within the last hours. A complete set that was not delivered is a run
-  # that failed, timed out or waits, which have alarms of their own.
+  # CloudWatch has no alarm for a time of day, so there are two alarms: one on the missing files that the scheduled check
+  # counts, and one if no batch was completed within the last hours. If a complete set is not delivered, its run failed, timed
+  # out or waits, for which there are other alarms.
   day_alarms = merge(
     {
       batches-held = merge(local.once, {
@@ -147,14 +147,14 @@ locals {
     local.day_alarms,
     {
       publish-iterator-age = merge(local.at_once, {
-        description = "Changes of ${var.table_name} have waited for more than a quarter of an hour to be sent. The stream forgets them after 24 hours."
+        description = "Changes of ${var.table_name} have waited for more than 15 minutes to be sent. The stream deletes them after 24 hours."
         namespace   = "AWS/Lambda"
         metric      = "IteratorAge"
         dimensions  = { FunctionName = var.functions.publish.name }
         threshold   = 900000 # milliseconds
       })
       publish-dead-letters-lost = merge(local.once, {
-        description = "A change could neither be sent nor set aside in ${var.dead_letter_queues.publish}. Once the cause is gone: make replay BATCH=..."
+        description = "A change could neither be sent to the output queue nor to ${var.dead_letter_queues.publish}. Once the cause is gone: make replay BATCH=..."
         namespace   = "AWS/Lambda"
         metric      = "DestinationDeliveryFailures"
         dimensions  = { FunctionName = var.functions.publish.name }

@@ -1,5 +1,5 @@
-# One queue and, where max_receive_count is set, its dead-letter queue.
-# Encrypted, reachable over TLS only; the dead-letter queue takes messages from its own queue alone.
+# A queue and, if max_receive_count is set, its dead-letter queue.
+# Encrypted, over TLS only; the dead-letter queue accepts messages from this queue only.
 
 locals {
   suffix           = var.fifo ? ".fifo" : ""
@@ -11,7 +11,7 @@ locals {
   arn             = "${local.arn_prefix}:${local.name}"
   dead_letter_arn = "${local.arn_prefix}:${local.dead_letter_name}"
 
-  # Roles of this account reach a queue through their own policies; a bucket needs a statement in the queue's policy.
+  # Roles of this account get access from their own policies; a bucket needs a statement in the queue's policy.
   sender_policy = var.sending_bucket_arn == null ? null : templatefile("${path.module}/sender_policy.json.tftpl", {
     queue_arn  = local.arn
     bucket_arn = var.sending_bucket_arn
@@ -21,7 +21,7 @@ locals {
   statements = flatten([for policy in [local.sender_policy, local.tls_policy] : jsondecode(policy).Statement if policy != null])
 
   has_dead_letter = var.max_receive_count != null
-  fourteen_days   = 1209600 # as long as SQS keeps a message
+  fourteen_days   = 1209600 # seconds, the maximum of SQS
 }
 
 resource "aws_sqs_queue" "this" {

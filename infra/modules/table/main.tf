@@ -1,4 +1,4 @@
-# The one table: results, errors and the ledger of the batches, keyed by pk and sk. Its stream tells publish what changed.
+# The table of results, errors and the ledger of the batches, with the keys pk and sk. Its stream sends the changes to publish.
 
 resource "aws_dynamodb_table" "this" {
   name                        = var.name
@@ -7,7 +7,7 @@ resource "aws_dynamodb_table" "this" {
   range_key                   = "sk"
   deletion_protection_enabled = var.deletion_protection
 
-  # Both images: a message is sent only where they differ, and a removal has only the old one.
+  # Both images are needed: a message is sent only if they differ, and a deleted item has only the old one.
   stream_enabled   = true
   stream_view_type = "NEW_AND_OLD_IMAGES"
 

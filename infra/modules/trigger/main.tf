@@ -1,7 +1,7 @@
 # An EventBridge rule that invokes one function: on a schedule, or for events of the account.
 
 locals {
-  # From the name rather than from the rule: known while planning, so that a plan shows who may invoke the function.
+  # Built from the name and not from the rule, so that it is known at plan time and the plan shows who may call the function.
   rule_arn = "arn:${var.scope.partition}:events:${var.scope.region}:${var.scope.account_id}:rule/${var.name}"
 }
 
@@ -33,7 +33,6 @@ resource "aws_lambda_permission" "this" {
   action        = "lambda:InvokeFunction"
   function_name = var.function_arn
   principal     = "events.amazonaws.com"
-  # The rule's ARN names the account. No source_account beside it: EventBridge sends none, so that
-  # condition would never be met.
+  # The rule's ARN contains the account. A source_account would never match, as EventBridge sends none.
   source_arn = local.rule_arn
 }

@@ -1,13 +1,13 @@
 # The state machine that runs one batch from its files to its closed ledger entry, with its role and its log group.
 
 locals {
-  # From the names rather than from the resources: known while planning, and free of a cycle, since the machine's role
-  # must name the machine and so must the functions that it calls.
+  # Built from names and not from resources, so that they are known at plan time and make no cycle: the policies of the
+  # machine's role and of the functions that it calls name the machine.
   arn_prefix    = "arn:${var.scope.partition}:states:${var.scope.region}:${var.scope.account_id}"
   arn           = "${local.arn_prefix}:stateMachine:${var.name}"
   execution_arn = "${local.arn_prefix}:execution:${var.name}"
 
-  # A task waits a little longer than its function may run, so that the function's own timeout is the error.
+  # A task's timeout is a little longer than its function's, so that the error is the function's own timeout.
   task_timeout_seconds = { for name, seconds in var.timeout_seconds : name => seconds + 30 }
 }
 
@@ -42,7 +42,7 @@ resource "aws_iam_role_policy" "further" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # Log groups with this prefix share one resource policy; others each take room in one of limited size.
+  # CloudWatch Logs resource policies have a size limit; log groups with this prefix share one statement.
   name              = "/aws/vendedlogs/states/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = one(var.kms_key[*].arn)
