@@ -146,8 +146,8 @@ def waiting_text(entry: Ledger | None) -> str | None:
 def not_noticed(env: str) -> str:
     """Say that a batch is complete but has no ledger entry, and what to do about it."""
     return (
-        "all 3 files are there, not noticed yet. Events take seconds; after some minutes look for one that was set "
-        f"aside ({hints.command('dead-letters', env=env)}), or send one of the files again."
+        "all 3 files are there, not noticed yet. Events take seconds; after some minutes look for a failed one in the "
+        f"dead-letter queue ({hints.command('dead-letters', env=env)}), or send one of the files again."
     )
 
 
