@@ -37,7 +37,7 @@ module "ingest_queue" {
   require_tls                = var.require_tls
   kms_key                    = local.kms_key
   visibility_timeout_seconds = local.ingest_visibility_timeout_seconds
-  message_retention_seconds  = 345600 # 4 days; its dead letters have 14, counted from the first arrival
+  message_retention_seconds  = 345600 # 4 days; its dead-letter queue keeps messages for 14, counted from their first arrival
   max_receive_count          = var.max_receive_count
   sending_bucket_arn         = module.bucket.arn
 }
