@@ -1,1 +1,1 @@
-"""Measurements of the pipeline, each runnable by itself."""
+"""Benchmarks of the pipeline; each can be run separately."""

@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks, keep what they measured and write it into docs/performance.md.
+"""`make bench`: run the benchmarks, store their results and write them into docs/performance.md.
 
 Example:
     python -m benchmarks transform delivery --quick
@@ -16,25 +16,25 @@ from benchmarks.document import DOCUMENT, fill
 from benchmarks.results import KEPT, SCRATCH, Result, load
 
 NAMES = ("transform", "delivery", "start", "day", "cost")
-"""The benchmarks in the order in which they run; the last reckons with what the others measured.
+"""The benchmarks in the order in which they run; the last one uses the results of the others.
 
-Each is a module with `measure(quick, say)`, which returns its data as plain JSON values and tells what it does by
-`say`, and `render(result)`, which returns the Markdown that shows a result.
+Each is a module with `measure(quick, say)`, which returns its data as plain JSON values and reports its progress with
+`say`, and `render(result)`, which returns a result as Markdown.
 """
 
 
 def benchmark(name: str) -> Any:
-    """Import a benchmark; each brings what only it needs."""
+    """Import a benchmark only when it is needed, as each has dependencies of its own."""
     return importlib.import_module(f"benchmarks.{name}")
 
 
 def kept() -> list[Result]:
-    """Return the results that are kept."""
+    """Return the stored results."""
     return [result for name in NAMES if (result := load(name))]
 
 
 def document() -> str:
-    """Return docs/performance.md as it must be for the results that are kept."""
+    """Return docs/performance.md with the stored results filled in."""
     return fill(DOCUMENT.read_text(), kept(), {name: benchmark(name).render for name in NAMES})
 
 

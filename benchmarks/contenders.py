@@ -1,7 +1,7 @@
-"""Ways to turn a day's three files into each customer's orders and total, from the product's own to the simplest.
+"""Implementations that turn a day's three files into each customer's orders and total, from ours to the simplest.
 
-Each takes the paths by kind, what it may use and a folder to work in, and returns the number of customers and the sum
-of all totals. Only `ours` validates every record and writes what is to be delivered.
+Each takes the paths by kind, DuckDB's limits and a working folder, and returns the number of customers and the sum of
+all totals. Only `ours` validates every record and writes chunk files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks.generate import BATCH, rows
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What DuckDB may use: memory in MB, threads."""
+    """DuckDB's limits: memory in MB, and threads."""
 
     memory_mb: int
     threads: int
@@ -29,13 +29,13 @@ class Limits:
 
 Files = Mapping[Kind, Path]
 Answer = tuple[int, str | Callable[[], str]]
-"""Customers, and the sum of all totals, or how to read it back from what was written, which is not measured."""
+"""The number of customers, and the sum of all totals or a function that reads it from the output (not measured)."""
 
 
 def ours(files: Files, limits: Limits, workdir: Path) -> Answer:
     """Run the whole transform: validation, totals, reconciliation and chunk files.
 
-    As in the function, the files lie in its folder and go when they were read.
+    As in the Lambda function, the files are in the working folder and are deleted after they were read.
     """
     from pipeline.joining.customer_data_processor import Options, SourceFile, process
 
@@ -48,7 +48,7 @@ def ours(files: Files, limits: Limits, workdir: Path) -> Answer:
 
 
 def bare(files: Files, limits: Limits, workdir: Path) -> Answer:
-    """Sum the items up by order, join and write the result as JSON lines with DuckDB, which trusts the data."""
+    """Sum the items by order, join and write the result as JSON lines with DuckDB, without validation."""
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -83,7 +83,7 @@ def _written_total(path: Path) -> str:
 
 
 def _amount(files: Files) -> str:
-    """Return the SQL of an item's price; where the generator put prices that are none, the bare query skips them."""
+    """Return the SQL of an item's price; if the generated file has invalid prices, the bare query skips them."""
     with files[Kind.ITEMS].open("rb") as file:
         has_bad_prices = b"n/a" in file.read(1 << 20)
     return f"{'TRY_CAST' if has_bad_prices else 'CAST'}(total_price AS DECIMAL(18,4))"
@@ -108,7 +108,7 @@ def polars(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG0
 
 
 def pandas(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
-    """Merge and group with pandas as it is mostly used: amounts are binary floats, nothing is validated."""
+    """Merge and group with pandas as it is usually used: amounts are binary floats, nothing is validated."""
     import pandas as pd
 
     customers = pd.read_csv(files[Kind.CUSTOMERS], usecols=["customer_reference"])
@@ -138,7 +138,7 @@ def plain(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG00
 
 
 def nested(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
-    """Filter all orders for each customer, and all items for each order: work grows with the square of the day."""
+    """Filter all orders for each customer, and all items for each order: the time is quadratic."""
     customers, orders, items = (list(rows(files[kind])) for kind in Kind)
     total = Decimal(0)
     for customer in customers:

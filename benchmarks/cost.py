@@ -1,8 +1,8 @@
-"""What a million customers cost: what two days of different size use is counted, and list prices do the rest.
+"""The cost of a million customers: extrapolated from the usage of two days of different size, at list prices.
 
-Both days go through the functions in memory. What the larger one uses more is what its additional customers use; the
-rest is what any day uses. Durations can't be counted in memory: they follow from processor times that other benchmarks
-measured and from the rate at which a new table takes writes.
+Both days are processed in memory and each request is counted. The difference between them is the usage of the
+additional customers, the rest is fixed per day. Durations can't be measured in memory: they follow from the processor
+times that other benchmarks measured, and from the rate at which a new table accepts writes.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ from benchmarks.results import ROOT, SCRATCH, Result, load
 MILLION = 1_000_000
 MONTH = 30
 NEW_TABLE_WRITES = 4_000
-"""Writes a second that a new on-demand table takes (DynamoDB Developer Guide, on-demand capacity mode)."""
+"""Writes per second that a new on-demand table accepts (DynamoDB Developer Guide, on-demand capacity mode)."""
 RUN_STATES = ("Begin", "Transform", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
-"""What a run passes; AWS's examples count the start as one transition more."""
+"""The states that a run enters; AWS's examples count the start as an additional transition."""
 CHILD_TRANSITIONS = 2
-"""Of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
+"""Transitions of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
 STANDING = {"alarm_month": 35, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
-"""What a month uses without any file: alarms (infra/tests/test_monitoring.py lists them), the dashboard, a dozen
-metrics in two of 24 hours, and five connections with which Lambda asks the ingest queue every 20 seconds."""
+"""The usage of a month without any file: alarms (infra/tests/test_monitoring.py lists them), the dashboard, a dozen
+metrics in two of 24 hours, and five connections with which Lambda polls the ingest queue every 20 seconds."""
 LARGEST = {"memory_mb": 10_240, "storage_mb": 10_240, "seconds": 900}
-"""Of a function (Lambda Developer Guide, quotas)."""
+"""Limits of a function (Lambda Developer Guide, quotas)."""
 
 S3_MB_A_SECOND = 75
-"""Between S3 and one function; assumed."""
+"""Assumed throughput between S3 and one function."""
 
 _PUTS = {"ListObjectsV2", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
 _GETS = {"GetObject", "HeadObject"}
 _PART = 8 << 20
 _PLATFORM_LOG_BYTES = 450
-"""The lines that Lambda writes for a call."""
+"""Size of the log lines that Lambda writes per call."""
 _STORED_BYTES = 100
-"""DynamoDB adds so much to each stored item (Developer Guide, item sizes)."""
+"""Overhead of each stored item in DynamoDB (Developer Guide, item sizes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A list price and where it was found."""
+    """A list price and its source."""
 
     usd: float
     unit: str
@@ -67,7 +67,7 @@ class Price:
 
 @cache
 def prices() -> Mapping[str, Price]:
-    """Read prices.toml: a table for each service."""
+    """Read prices.toml, which has a table for each service."""
     services = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
     return {
         name: Price(**entry, service=service, page=entries["page"])
@@ -79,13 +79,13 @@ def prices() -> Mapping[str, Price]:
 
 
 def dollars(usage: Mapping[str, float]) -> float:
-    """Add up what the quantities of `usage`, by name of their price, cost."""
+    """Return the cost of `usage`, which maps names of prices to quantities."""
     return sum(number * prices()[name].usd for name, number in usage.items())
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The defaults of infra/variables.tf that decide what a day costs."""
+    """The defaults in infra/variables.tf that affect the cost of a day."""
 
     memory_mb: Mapping[str, int]
     storage_mb: int
@@ -94,7 +94,7 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read them."""
+    """Read the defaults from infra/variables.tf."""
     import hcl2
     from hcl2 import SerializationOptions
 
@@ -116,9 +116,9 @@ def optional_defaults(object_type: str) -> dict[str, float]:
 
 
 def count(customers: int, chunk_records: int) -> Counter[str]:
-    """Run a generated day through the functions in memory and return what it uses, by name of the price.
+    """Process a generated day in memory and return its usage, by name of the price.
 
-    Also `bytes of …` of what it leaves, `messages` and `calls of publish`.
+    The result also has the stored `bytes of …`, `messages`, `chunks` and `calls of publish`.
     """
     # The in-memory AWS is part of the tests.
     sys.path.append(str(ROOT / "lambda" / "tests"))
@@ -161,12 +161,12 @@ def count(customers: int, chunk_records: int) -> Counter[str]:
 
 @cache
 def _log() -> io.StringIO:
-    """Return where the functions log to: a logger keeps the stream that it had first."""
+    """Return the log stream of the functions; cached, as a logger keeps its first stream."""
     return io.StringIO()
 
 
 def item_bytes(value: Any) -> int:
-    """Return the size of an item in DynamoDB JSON about as DynamoDB reckons it (Developer Guide, item sizes)."""
+    """Return the approximate size of an item in DynamoDB JSON (DynamoDB Developer Guide, item sizes)."""
     match value:
         case {"S": text}:
             return len(text.encode())
@@ -182,7 +182,7 @@ def item_bytes(value: Any) -> int:
 
 
 def day_of(customers: int, counted: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
-    """Return what a day of any size uses: the line through the two days that were counted."""
+    """Return the usage of a day of any size, by linear extrapolation from the two counted days."""
     (small, first), (large, second) = sorted(counted.items())
     share = (customers - small) / (large - small)
     return {name: max(number + (second[name] - number) * share, 0) for name, number in first.items()}
@@ -190,16 +190,16 @@ def day_of(customers: int, counted: Mapping[int, Mapping[str, float]]) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Processor seconds that other benchmarks measured."""
+    """Processor times in seconds that other benchmarks measured."""
 
     transform: float
-    """Of a customer."""
+    """Seconds per customer."""
     send: float
-    """Of a message."""
+    """Seconds per message."""
 
 
 def measured_speed() -> Speed:
-    """Take them from the results that are kept."""
+    """Read the processor times from the stored results."""
     transform, delivery = load("transform"), load("delivery")
     if not (transform and delivery):
         raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
@@ -209,7 +209,7 @@ def measured_speed() -> Speed:
 
 
 def function_seconds(customers: int, usage: Mapping[str, float], settings: Settings, speed: Speed) -> dict[str, float]:
-    """Return what each function is charged for; deliveries wait for the table, which is slower than they are."""
+    """Return the billed seconds of each function; the table's write rate limits deliver."""
     at_once = min(settings.deliver_concurrency, usage["chunks"])
     share = {name: memory / MB_PER_CPU for name, memory in settings.memory_mb.items()}
     return {
@@ -239,7 +239,7 @@ def bill(
 
 
 def stored(customers: int, counted: Mapping[int, Mapping[str, float]], days: int) -> dict[str, float]:
-    """Return a month's storage after so many days; only work files and logs expire, after a month."""
+    """Return a month's storage after a number of days; only work files and logs expire, after a month."""
     usage = day_of(customers, counted)
     gb = {name: usage[f"bytes of {name}"] / 2**30 for name in ("items", "files", "work")}
     return {
@@ -251,7 +251,7 @@ def stored(customers: int, counted: Mapping[int, Mapping[str, float]], days: int
 
 
 def limits(settings: Settings) -> list[list[Any]]:
-    """Return how many customers fit a function's time and /tmp by the largest measured day, with a tenth to spare."""
+    """Return how many customers fit into a function's time and /tmp, with a reserve of a tenth."""
     kept = load("transform")
     if not kept:
         return []
@@ -273,7 +273,7 @@ def limits(settings: Settings) -> list[list[Any]]:
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Count two days and make the bill of a million customers."""
+    """Count the usage of two days and compute the bill of a million customers."""
     settings = read_settings()
     chunk = 100 if quick else settings.chunk_records
     counted = {}
@@ -299,7 +299,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def by_service(usage: Mapping[str, float]) -> dict[str, float]:
-    """Add up by service, largest first."""
+    """Return the cost by service, largest first."""
     sums: dict[str, float] = defaultdict(float)
     for name, number in usage.items():
         sums[prices()[name].service] += number * prices()[name].usd
@@ -307,7 +307,7 @@ def by_service(usage: Mapping[str, float]) -> dict[str, float]:
 
 
 def render(result: Result) -> str:
-    """Show the bill of a million customers, that of months, and the largest day."""
+    """Return the bill of a million customers, the monthly bills and the largest day as Markdown."""
     data, total = result.data, dollars(result.data["lines"])
     foreign = ", ".join(f"`{name}`" for name, price in prices().items() if price.region != "eu-west-1")
     small, large = data["counted"]

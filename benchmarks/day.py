@@ -32,10 +32,10 @@ from benchmarks.results import SCRATCH, Result
 
 PATIENCE_SECONDS = 900.0
 STALL_SECONDS = 60.0
-"""When no message has come for so long, none will."""
+"""If no message arrives for this long, the benchmark stops waiting for more."""
 POLL_SECONDS = 0.2
 UPLOADS = 16
-"""Files of many days that are on their way at the same time."""
+"""Concurrent uploads of the files of many days."""
 FIRST_DAY = date(2022, 1, 31)
 
 Say = Callable[[str], None]
@@ -43,7 +43,7 @@ Facts = Counter[outcome.Result]
 
 
 def measure(quick: bool, say: Say) -> dict[str, Any]:
-    """Send one large day and then many small ones through a stack of its own; fail where anything is not exact."""
+    """Process one large day and then many small ones on a separate stack; fail if any result is not exact."""
     say("packaging")
     zip_file = package.build(LOCAL, quiet=True).file
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -53,13 +53,13 @@ def measure(quick: bool, say: Say) -> dict[str, Any]:
             record = Emulator(Path(folder)).running()
             stack = Stack(target, record.pid if record else 0)
             one, kept = one_day(stack, Day(1_000 if quick else 10_000), say)
-            # The table keeps the first day while the others come: nothing of theirs may touch it.
+            # The table still holds the first day: the check shows that the other days do not change it.
             many = many_days(stack, 5 if quick else 20, 500, kept, say)
     return {"one": one, "many": many}
 
 
 class Stack:
-    """A deployed stack, as the partner and the operator see it; `emulator` is the process that it runs on."""
+    """A deployed stack, as the partner and the operator see it; `emulator` is the process id of the emulator."""
 
     def __init__(self, target: Target, emulator: int) -> None:
         self.target = target
@@ -77,7 +77,7 @@ class Stack:
         self.s3.put_object(Bucket=self.target.output("bucket_name"), Key=key, Body=path.read_bytes())
 
     def queue(self, name: str) -> Waiting:
-        """Count what waits in a queue, by the name of its URL's output."""
+        """Count the messages in a queue, given the name of the Terraform output with its URL."""
         return waiting(self.sqs, self.target.output(name))
 
     def completed(self, batch: str) -> Ledger | None:
@@ -86,7 +86,7 @@ class Stack:
         Raises
         ------
         NotExactError
-            It has failed.
+            The batch has failed.
         """
         entry = self.table.get_ledger(batch)
         if entry and entry.state is BatchState.FAILED:
@@ -94,14 +94,14 @@ class Stack:
         return entry if entry and entry.state is BatchState.COMPLETED else None
 
     def executions(self, batches: Iterable[str]) -> list[tuple[str, str]]:
-        """List the runs of batches with their states, but for one that is just being closed."""
+        """Return (batch, status) of all runs of these batches."""
         pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.machine)
         runs = [(run["name"].partition("-")[0], run["status"]) for page in pages for run in page["executions"]]
         wanted = set(batches)
         return sorted(run for run in runs if run[0] in wanted)
 
     def calls(self, since: float) -> dict[str, tuple[int, float]]:
-        """Tell how often each function was called since then, and its seconds in all, from Lambda's own reports."""
+        """Return the number of calls of each function since a time and their total seconds, from Lambda's reports."""
         times = {
             name: [int(match[1]) for text in texts if (match := re.search(r"\tDuration: (\d+)", text))]
             for name, texts in self._logged("REPORT", since)
@@ -109,11 +109,11 @@ class Stack:
         return {name: (len(found), sum(found) / 1000) for name, found in times.items()}
 
     def cold_starts(self, since: float) -> int:
-        """Count the cold starts of all functions since then, by the metric that they log."""
+        """Count the cold starts of all functions since a time, by the metric that they log."""
         return sum(len(texts) for _, texts in self._logged("ColdStart", since))
 
     def _logged(self, word: str, since: float) -> Iterator[tuple[str, list[str]]]:
-        """Yield each function's log lines with a word."""
+        """Yield each function's log lines that contain a word."""
         paginator = self.target.client("logs").get_paginator("filter_log_events")
         for function, group in self.target.output("log_group_names").items():
             pages = paginator.paginate(logGroupName=group, startTime=int(since * 1000), filterPattern=word)
@@ -121,7 +121,7 @@ class Stack:
 
 
 def one_day(stack: Stack, shape: Day, say: Say) -> tuple[dict[str, Any], Facts]:
-    """Send a day of this shape; return what it took, and what came of it."""
+    """Process a day of this shape; return the measurements and the expected results."""
     batch = batches(1)[0]
     say(f"generating a day of {shape.customers:,} customers")
     files = files_of(shape)
@@ -161,7 +161,7 @@ def one_day(stack: Stack, shape: Day, say: Say) -> tuple[dict[str, Any], Facts]:
 
 
 def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) -> dict[str, Any]:
-    """Send many days at once, their files in random order; return what it took."""
+    """Process many days at once, with their files in random order; return the measurements."""
     say(f"generating {days} days")
     sets = dict(zip(batches(1 + days)[1:], map(files_of, shapes(days, customers)), strict=True))
     wanted: Facts = Counter()
@@ -208,13 +208,13 @@ def many_days(stack: Stack, days: int, customers: int, kept: Facts, say: Say) ->
 
 
 def check(stack: Stack, sent: Sequence[str], wanted: Facts, received: Facts, standing: Facts) -> None:
-    """Hold what came out against what was sent in.
+    """Compare the results with the expected ones.
 
     Raises
     ------
     NotExactError
-        A result is lost, doubled or wrong in queue or table, a batch had not one run that succeeded, or a queue
-        holds what nobody could process.
+        A result in the queue or table is lost, doubled or wrong, a batch did not have exactly one successful run, or a
+        queue that should be empty is not.
     """
     compare("messages", wanted, received)
     compare("items in the table", standing, outcome.stored(stack.dynamodb, stack.table.name))
@@ -227,28 +227,28 @@ def check(stack: Stack, sent: Sequence[str], wanted: Facts, received: Facts, sta
 
 
 def batches(count: int) -> list[str]:
-    """Name days in a row."""
+    """Return the names of consecutive days."""
     return [(FIRST_DAY + timedelta(number)).strftime("%Y%m%d") for number in range(count)]
 
 
 def shapes(days: int, customers: int) -> list[Day]:
-    """Give each day another shape, so that no day's results can pass for another's."""
+    """Return a different shape for each day, so that results of different days can't be confused."""
     return [Day(customers, 1 + number % 5, 1 + number // 5) for number in range(days)]
 
 
 def files_of(shape: Day) -> dict[Kind, Path]:
-    """Generate a day, or take the one that is there."""
+    """Generate the files of a day unless they exist."""
     name = f"day-{shape.customers}-{shape.orders_per_customer}-{shape.items_per_order}"
     return generate(shape, SCRATCH / name)
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until something holds and return it.
+    """Wait until a condition returns a true value and return that value.
 
     Raises
     ------
     NotExactError
-        It never did.
+        The condition was not met in time.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (value := condition()):
@@ -259,7 +259,7 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
 
 
 def await_messages(stack: Stack, count: int) -> None:
-    """Wait until the output queue holds so many messages, or gets no more: which are missing is told by the check."""
+    """Wait until the output queue holds `count` messages or stops growing; the check reports missing ones."""
     most, since = 0, time.monotonic()
     while (there := stack.queue("output_queue_url").total) < count and time.monotonic() - since < STALL_SECONDS:
         if there > most:
@@ -268,7 +268,7 @@ def await_messages(stack: Stack, count: int) -> None:
 
 
 def processor_seconds(emulator: int) -> dict[str, float]:
-    """Tell the processor time of the emulator and of the functions, the other processes of its session (Linux only)."""
+    """Return the CPU time of the emulator and of the functions, the other processes of its session (Linux only)."""
     used: dict[str, float] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -282,12 +282,12 @@ def processor_seconds(emulator: int) -> dict[str, float]:
 
 
 def used_since(before: Mapping[str, float], emulator: int) -> dict[str, float]:
-    """Tell the processor time that was used since an earlier look."""
+    """Return the processor time that was used since an earlier reading."""
     return {name: seconds - before.get(name, 0.0) for name, seconds in processor_seconds(emulator).items()}
 
 
 def render(result: Result) -> str:
-    """Show the day stage by stage, and what many days did."""
+    """Return the stages of the single day and the figures of the many days as Markdown."""
     one, many = result.data["one"], result.data["many"]
     end = one["stages"]["publish"][1]
     return f"""One day of {one["customers"]:,} customers, {one["orders"]:,} orders and {one["items"]:,} items

@@ -1,8 +1,8 @@
-"""What delivering an item costs the client: the product's way against boto3's.
+"""The processor time of the client for delivering an item: the pipeline compared with plain boto3.
 
-Each way delivers the same items in a process of its own to a sink that answers after some milliseconds; of its repeats,
-the one with the least processor time counts. Processor time is the client's alone, so the sink's pace does not matter.
-That nothing is lost or doubled under faults is a matter of tests (lambda/tests/unit/aws/test_delivery.py).
+Each way delivers the same items in its own process to a sink that responds after some milliseconds; the repeat with the
+least processor time counts. Only the client's processor time is measured, so the sink's speed does not matter. Tests
+show that faults lose or double nothing (lambda/tests/unit/aws/test_delivery.py).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from benchmarks.results import ROOT, Result
 from benchmarks.sink import Sink
 
 ENTRIES = {"dynamodb": BATCH_ITEMS, "sqs": BATCH_ENTRIES}
-"""Items that a call carries, by service."""
+"""Items per call, by service."""
 LATENCY_MS = 5
 TABLE_NAME = "results"
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/output.fifo"
 SECONDS = 600
 
 Way = Callable[[str, Path], Callable[[], object]]
-"""Gets ready to deliver to a service what lies at a path; what it returns delivers it, and is what is measured."""
+"""Prepares the delivery of a file to a service, and returns the function that delivers it, which is measured."""
 
 
 def with_boto3(threads: int) -> Way:
-    """Deliver as one writes it with boto3: its own configuration, dictionaries, and again what a call leaves."""
+    """Deliver with plain boto3: default configuration, dictionaries, and retries of unprocessed entries."""
 
     def prepare(service: str, path: Path) -> Callable[[], object]:
         client = boto3.client(service)  # type: ignore[call-overload]  # any service
@@ -108,7 +108,7 @@ WAYS: dict[str, Way] = {
 
 
 def run_way(way: str, service: str, path: Path) -> tuple[float, float]:
-    """Deliver twice, and return the second time's seconds of processor time and of the clock."""
+    """Deliver twice, and return the CPU and wall-clock seconds of the second time."""
     run = WAYS[way](service, path)
     run()
     start, cpu = time.perf_counter(), time.process_time()
@@ -117,7 +117,7 @@ def run_way(way: str, service: str, path: Path) -> tuple[float, float]:
 
 
 def results(count: int) -> Iterator[dict[str, Any]]:
-    """Make items of customers as transform does."""
+    """Yield items of customers like those of transform."""
     for number in range(count):
         reference = f"{number * 2654435761 % 2**32:08x}-11ed-cust"
         yield {
@@ -130,7 +130,7 @@ def results(count: int) -> Iterator[dict[str, Any]]:
 
 
 def write_chunk(service: str, path: Path, count: int) -> None:
-    """Write what is to be delivered, one item a line."""
+    """Write the items or messages to deliver, one per line."""
     if service == "dynamodb":
         lines = [put_line(item) for item in results(count)]
     else:
@@ -166,7 +166,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _run(way: str, service: str, path: Path, sink: Sink) -> tuple[float, float]:
-    """Run a way in a process of its own."""
+    """Run a way in its own process."""
     command = [sys.executable, "-m", "benchmarks.delivery", way, service, str(path)]
     reply = subprocess.run(command, check=True, capture_output=True, text=True, env=environment(sink.url))
     cpu_seconds, seconds = json.loads(reply.stdout)
@@ -174,7 +174,7 @@ def _run(way: str, service: str, path: Path, sink: Sink) -> tuple[float, float]:
 
 
 def environment(address: str) -> dict[str, str]:
-    """Point the SDK of a process to an address, with credentials as long as a function's."""
+    """Return an environment that directs the SDK to an address, with credentials as long as those of a function."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return ours | {
         "AWS_ENDPOINT_URL": address,
@@ -187,7 +187,7 @@ def environment(address: str) -> dict[str, str]:
 
 
 def render(result: Result) -> str:
-    """Show what an item costs by each way."""
+    """Return the processor time of each way as Markdown."""
     names = {"dynamodb": "DynamoDB, 25 items a call", "sqs": "SQS, 10 messages a call"}
     rows = []
     for service, ways in result.data["ways"].items():

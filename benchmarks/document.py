@@ -1,4 +1,4 @@
-"""Keep docs/performance.md in step with the results: what a benchmark measured stands between two marks of its own."""
+"""Update docs/performance.md: the results of each benchmark are between two comments with its name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def fill(text: str, results: Iterable[Result], renders: Mapping[str, Render]) -> str:
-    """Put what was measured between the marks `<!-- name -->` and `<!-- /name -->`.
+    """Insert the results between the comments `<!-- name -->` and `<!-- /name -->`.
 
     Raises
     ------
     ValueError
-        The document has no such marks.
+        The document does not have these comments.
     """
     for result in results:
         block = f"{renders[result.name](result).strip()}\n\nMeasured on {result.date}: {result.machine}."

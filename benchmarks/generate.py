@@ -21,29 +21,29 @@ QUOTING = ("none", "names", "all")
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What the files of a generated day are like."""
+    """The shape of a generated day."""
 
     customers: int = 500_000
     orders_per_customer: int = 4
     items_per_order: int = 3
     bad_items: int = 0
-    """How many items have a price that is none, evenly spread over the file."""
+    """Number of items with an invalid price, evenly spread over the file."""
     quoting: str = "none"
-    """Cells with quotes: none of them, the customers' names, or all."""
+    """Which cells are quoted: none, the customers' names, or all."""
 
     @property
     def orders(self) -> int:
-        """How many orders the day has."""
+        """Number of orders of the day."""
         return self.customers * self.orders_per_customer
 
     @property
     def items(self) -> int:
-        """How many items the day has."""
+        """Number of items of the day."""
         return self.orders * self.items_per_order
 
 
 def generate(day: Day, directory: Path) -> dict[Kind, Path]:
-    """Write the files into the directory and return their paths; files that are there already are kept."""
+    """Write the files into the directory and return their paths; existing files are kept."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = {kind: directory / f"{kind}_{BATCH}.csv" for kind in Kind}
     with duckdb.connect(config={"threads": "2"}) as connection:
@@ -57,7 +57,7 @@ def generate(day: Day, directory: Path) -> dict[Kind, Path]:
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
-    """Read a file back by nothing but the csv module, each record by the names of its columns."""
+    """Read a file with the csv module; each record is a dictionary by column name."""
     with path.open(newline="") as file:
         yield from csv.DictReader(file)
 
@@ -84,7 +84,7 @@ def _queries(day: Day) -> dict[Kind, str]:
 
 
 def day_from(arguments: argparse.Namespace) -> Day:
-    """Read the day's shape from parsed arguments."""
+    """Return the shape of the day from parsed arguments."""
     return Day(
         arguments.customers,
         arguments.orders_per_customer,
@@ -95,7 +95,7 @@ def day_from(arguments: argparse.Namespace) -> Day:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that shape a day."""
+    """Add the arguments that define the shape of a day."""
     default = Day()
     parser.add_argument("--customers", type=int, default=default.customers)
     parser.add_argument("--orders-per-customer", type=int, default=default.orders_per_customer)

@@ -1,4 +1,4 @@
-"""What must come of a generated day, added up independently of the pipeline, and what did come of it."""
+"""The expected results of a generated day, computed independently of the pipeline, and the actual results."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
 
 CONSUMERS = 4
-"""Threads that receive messages at the same time."""
+"""Threads that receive messages concurrently."""
 
 
 class Result(NamedTuple):
-    """What is told of a customer on a day."""
+    """The result of a customer on a day."""
 
     batch: str
     customer_reference: str
@@ -39,11 +39,11 @@ class Result(NamedTuple):
 
 
 class NotExactError(Exception):
-    """Something was lost, doubled or wrong."""
+    """A result was lost, doubled or wrong."""
 
 
 def expected(batch: str, files: Mapping[Kind, Path]) -> Counter[Result]:
-    """Add up a day without a bad record, by nothing but csv and Decimal."""
+    """Compute the results of a day without invalid records, using only csv and Decimal."""
     orders = {row["order_reference"]: row["customer_reference"] for row in rows(files[Kind.ORDERS])}
     numbers = Counter(orders.values())
     totals: dict[str, Decimal] = {}
@@ -58,12 +58,12 @@ def expected(batch: str, files: Mapping[Kind, Path]) -> Counter[Result]:
 
 
 def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
-    """Hold what was found against what must be there, each as often as it must.
+    """Compare the found results with the expected ones, including how often each occurs.
 
     Raises
     ------
     NotExactError
-        Says how many are missing, doubled or not wanted at all, each with an example.
+        The error gives the numbers of lost, doubled and wrong results, each with an example.
     """
     extra = found - wanted
     faults = {
@@ -78,17 +78,17 @@ def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What was in the output queue: the results, and when (seconds since 1970) a message of each batch was sent."""
+    """The content of the output queue: the results, and the times (Unix seconds) when messages of a batch were sent."""
 
     results: Counter[Result]
     sent: Mapping[str, list[float]]
 
 
 def receive(target: Target) -> Received:
-    """Take everything out of the output queue, after what the table's stream still holds has come there too.
+    """Receive all messages of the output queue, including those of changes that are still in the table's stream.
 
-    A marker goes the way of every change; when its message is there, so are those of the changes before it. The time
-    of a message is the queue's own, so it does not matter when it is received.
+    An item written here serves as a marker: when its message arrives, all earlier changes have arrived. The time of a
+    message is its SentTimestamp, so it does not matter when it is received.
     """
     sqs, url = target.client("sqs"), target.output("output_queue_url")
     code = uuid.uuid4().hex
@@ -118,7 +118,7 @@ def receive(target: Target) -> Received:
 
 
 def _take(sqs: SQSClient, url: str) -> list[tuple[dict[str, Any], str, float]]:
-    """Receive up to ten messages and delete them; return each one's body, batch and the second it was sent."""
+    """Receive and delete up to ten messages; return the body, the batch and the time sent of each."""
     reply = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=10,

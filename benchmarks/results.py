@@ -1,4 +1,4 @@
-"""What a benchmark measured, kept as a file, so that documents and later runs can be held against it."""
+"""Results of benchmarks, stored as files, so that documents and later runs can be compared with them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 KEPT = Path(__file__).parent / "results"
 SCRATCH = ROOT / "build" / "benchmarks"
-"""Where generated files lie, and the results of quick runs, which are not kept."""
+"""Folder for generated files and the results of quick runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one benchmark measured: `data` is its own, of plain JSON values."""
+    """The result of one benchmark; `data` consists of plain JSON values."""
 
     name: str
     date: str
@@ -27,11 +27,11 @@ class Result:
 
     @classmethod
     def of(cls, name: str, data: dict[str, Any]) -> Result:
-        """Make the result of a measurement that was just taken on this machine."""
+        """Create the result of a measurement that was just taken on this machine."""
         return cls(name, datetime.now(UTC).date().isoformat(), machine(), data)
 
     def save(self, folder: Path = KEPT) -> Path:
-        """Write it into the folder under its name."""
+        """Write the result into the folder and return its path."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.json"
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
@@ -39,13 +39,13 @@ class Result:
 
 
 def load(name: str, folder: Path = KEPT) -> Result | None:
-    """Read a result that was kept; None where there is none."""
+    """Read a stored result; None if there is none."""
     path = folder / f"{name}.json"
     return Result(**json.loads(path.read_text())) if path.exists() else None
 
 
 def machine() -> str:
-    """Describe this machine in a line."""
+    """Describe this machine in one line."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,6 +1,6 @@
-"""A small DynamoDB and SQS on loopback that remembers what it accepted, counts what reached it, and can misbehave.
+"""A small local DynamoDB and SQS that records accepted requests, counts all requests, and can inject faults.
 
-It takes BatchWriteItem and SendMessageBatch by their JSON protocols and holds callers to the limits of the services.
+It implements the JSON protocols of BatchWriteItem and SendMessageBatch and enforces the limits of the services.
 """
 
 from __future__ import annotations
@@ -17,48 +17,48 @@ from types import TracebackType
 from typing import Any
 
 FAULTS = ("throttled", "error", "unavailable", "partial", "dropped before", "dropped after")
-"""What may happen to a request: refused for its rate, a fault of the service (500), no service (503), only some of its
-entries taken, or the connection closed without an answer, before or after all its entries were taken."""
+"""Faults of a request: throttled, internal error (500), service unavailable (503), only some entries accepted, or the
+connection closed without a response, before or after all entries were accepted."""
 
 _THROTTLES = {
     "BatchWriteItem": ("ThrottlingException", "ProvisionedThroughputExceededException"),
     "SendMessageBatch": ("RequestThrottled", "ThrottlingException"),
 }
 _LIMITS = {"BatchWriteItem": (25, 16 << 20), "SendMessageBatch": (10, 2 << 20)}
-"""Entries and bytes that a request may have; that of SQS carries 1 MiB of messages, escaped as JSON."""
+"""Entries and bytes per request; the limit for SQS is larger than 1 MiB, as messages are escaped as JSON."""
 
 
 @dataclass
 class Sink:
-    """What the services hold, and how they behave: each request waits, and faults, in turn, strike at a given rate."""
+    """The state of the services and their behaviour: a latency per request, and faults in turn at a given rate."""
 
     latency_ms: float = 0
     fault_rate: float = 0
     seed: int = 1
     refused_group: str | None = None
-    """Messages of this group are refused, each time they come."""
+    """Messages of this group are always refused."""
     sender_fault: bool = True
-    """Whether that is the sender's fault."""
+    """Whether such a refusal is reported as the sender's fault."""
 
     items: dict[tuple[str, str], Any] = field(default_factory=dict)
     """The table, by key."""
     sent: list[tuple[str, str, str]] = field(default_factory=list)
     """The queue: group, deduplication id and body, in the order of acceptance; a repeated id is dropped, as in FIFO."""
     repeated: int = 0
-    """Messages that were dropped by their id."""
+    """Messages that were dropped because of a repeated deduplication id."""
     overlaps: int = 0
-    """Requests that came while another with a message of the same group was under way."""
+    """Requests received while another one with a message of the same group was in progress."""
     requests: Counter[str] = field(default_factory=Counter)
-    """By operation."""
+    """Number of requests by operation."""
     body_bytes: Counter[str] = field(default_factory=Counter)
-    """By operation."""
+    """Bytes of request bodies by operation."""
     faults: Counter[str] = field(default_factory=Counter)
     connections: int = 0
     busiest: int = 0
-    """The most requests that were under way at once."""
+    """Maximum number of concurrent requests."""
 
     def __post_init__(self) -> None:
-        """Make what it works with."""
+        """Create the internal state."""
         self._random = random.Random(self.seed)
         self._next_fault = itertools.cycle(FAULTS)
         self._ids: set[str] = set()
@@ -69,7 +69,7 @@ class Sink:
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Sink:
-        """Start to listen on a free port."""
+        """Start listening on a free port."""
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20), self._loop
@@ -87,7 +87,7 @@ class Sink:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The address of the server."""
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
 
@@ -179,7 +179,7 @@ class Sink:
 
 
 def sent_entry(number: str) -> dict[str, str]:
-    """Answer as SQS does for an entry that it took."""
+    """Return SQS's response for an accepted entry."""
     return {
         "Id": number,
         "MessageId": "b5a54a8d-1c2f-4d2f-a1f6-8f0a4d8a3c11",
@@ -190,7 +190,7 @@ def sent_entry(number: str) -> dict[str, str]:
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
-    """Read a request's operation and body; None where the caller has closed the connection."""
+    """Read a request's operation and body; None if the client has closed the connection."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         headers = {

@@ -1,7 +1,7 @@
-"""How long a cold function takes until it can work, and how much of the package it loads.
+"""The cold start: the time until a function is ready, and how much of the package it loads.
 
-Each handler is imported in processes of its own that see nothing but the package, as it is shipped; then its clients
-are made. Lambda's own work before that (fetching the package, starting the interpreter) is not in it.
+Each handler is imported in new processes that can import only the standard library and the package; then its clients
+are created. Lambda's own work before that (fetching the package, starting the interpreter) is not included.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ HANDLERS = ("intake", "transform", "deliver", "finalize", "publish")
 PROBE = Path(__file__).with_name("start_probe.py")
 REPEATS = 7
 LARGEST = 5
-"""Parts of the zip that are shown."""
+"""Number of parts of the zip that are shown."""
 STATES = ("shipped", "sources")
-"""The package as it is, and without its bytecode."""
+"""The package as shipped, and without its bytecode."""
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Import every handler again and again, in turn with bare boto3 and the same clients."""
+    """Import every handler repeatedly, alternating with bare boto3 and the same clients."""
     say("packaging")
     built = package.build(LOCAL, quiet=True)
     SCRATCH.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def probe(folder: Path, module: str, *services: str, options: Sequence[str] = ()
 
 
 def _run(folder: Path, *arguments: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    # -I and -S: of this machine's Python only the standard library is seen; -B: what is compiled is not kept.
+    # -I and -S hide installed packages; -B prevents that compiled bytecode is stored.
     return subprocess.run(
         [sys.executable, "-I", "-S", "-B", *options, str(PROBE), f"{folder}{os.sep}", *arguments],
         env={
@@ -99,7 +99,7 @@ def _run(folder: Path, *arguments: str, options: Sequence[str] = ()) -> subproce
 
 
 def sizes(file: Path) -> dict[str, Any]:
-    """Tell the sizes of a package and of its largest parts, and whether it brings bytecode."""
+    """Return the sizes of a package and of its largest parts, and the number of its bytecode files."""
     zipped: Counter[str] = Counter()
     unzipped: Counter[str] = Counter()
     with zipfile.ZipFile(file) as archive:
@@ -117,7 +117,7 @@ def sizes(file: Path) -> dict[str, Any]:
 
 
 def render(result: Result) -> str:
-    """Show what each handler takes, beside bare boto3, and what is in the package."""
+    """Return the times of each handler and of bare boto3, and the content of the package, as Markdown."""
     data = result.data
     size, transform = data["zip"], data["handlers"]["transform"]
     headings = [

@@ -1,6 +1,6 @@
-"""Run in a fresh interpreter that has only an unpacked package: import a module, make clients, tell what it took.
+"""Run in a new interpreter with only an unpacked package: import a module, create clients, print the measurements.
 
-Nothing but the standard library is imported here, and that as late as can be: what is there already costs no time.
+Only the standard library is imported here, and as late as possible: a module that is loaded already costs no time.
 
 Example:
     python -I -S -B start_probe.py FOLDER MODULE [SERVICE...]
@@ -14,7 +14,7 @@ _SERVICES = {"s3": "s3", "dynamodb": "dynamodb", "sqs": "sqs", "workflow": "step
 
 
 def main(folder: str, module: str, *services: str) -> None:
-    """Measure, and print it as JSON; without services, those of the handler are meant."""
+    """Measure, and print the result as JSON; without `services`, the handler's own clients are created."""
     opened = []
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
@@ -65,7 +65,7 @@ def main(folder: str, module: str, *services: str) -> None:
 
 
 def _bytes(folder: str, opened: list[str]) -> int:
-    """Add up the files that were opened or, as shared objects, loaded by the linker."""
+    """Return the total size of files that were opened or (shared objects) loaded by the linker."""
     from pathlib import Path
 
     modules = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]

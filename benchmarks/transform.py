@@ -1,7 +1,7 @@
-"""The transform against other ways to do its work, on the same generated files, from small days to large ones.
+"""The transform compared with other implementations, on the same generated files, from small days to large ones.
 
-Every run is a process of its own, the contenders take turns, and the best of the repeats counts. The ratios are the
-result; the seconds hang on the machine.
+Every run is a separate process, the contenders alternate, and the best repeat counts. Compare the ratios; the seconds
+depend on the machine.
 
 Example:
     python -m benchmarks.transform --customers 500000 --memory 500
@@ -42,9 +42,9 @@ PLOT = ROOT / "docs" / "performance.svg"
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 3_000_000)
 QUICK_SIZES = (1_000, 10_000)
 NESTED_CUSTOMERS = 1_000
-"""More of them take the nested filters minutes."""
+"""Largest day for the nested filters, which would take minutes for more customers."""
 LARGE = 1_000_000
-"""Customers from which on a run is too long to be repeated three times."""
+"""Largest day that is repeated three times."""
 LIMITS = Limits(memory_mb=1_000, threads=2)
 TIGHT_MB = 512
 AMPLE_MB = 4_000
@@ -56,7 +56,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of one contender; `peak_mb` is its memory, `disk_mb` the most that it kept in its folder."""
+    """One run of one contender; `peak_mb` is its peak memory, `disk_mb` the peak size of its folder."""
 
     seconds: float
     cpu_seconds: float
@@ -97,7 +97,7 @@ def _compare_all(customers: int, quick: bool, say: Say) -> dict[str, Any]:
 
 
 def _entry(day: Day, limits: Limits, names: Iterable[str], repeats: int, say: Say) -> dict[str, Any]:
-    """Measure some contenders on one day and return it as plain values."""
+    """Measure some contenders on one day and return the results as plain values."""
     say(f"generating {day.customers:,} customers")
     folder = SCRATCH / f"{day.customers}-{day.orders_per_customer}-{day.items_per_order}-{day.bad_items}-{day.quoting}"
     files = generate(day, folder)
@@ -116,7 +116,7 @@ def _entry(day: Day, limits: Limits, names: Iterable[str], repeats: int, say: Sa
 
 
 def compare(files: Files, limits: Limits, names: Iterable[str], repeats: int, say: Say) -> dict[str, Measurement]:
-    """Run the contenders in turn and return the best run of each; of one whose memory was not enough, none."""
+    """Run the contenders alternately and return the best run of each; one that runs out of memory is left out."""
     runs: dict[str, list[Measurement]] = {name: [] for name in names}
     for number in range(repeats):
         for name in list(runs):
@@ -131,14 +131,14 @@ def compare(files: Files, limits: Limits, names: Iterable[str], repeats: int, sa
 
 
 def _check(runs: dict[str, Measurement]) -> None:
-    """Fail where the contenders differ in what they found; pandas' floats may differ a little."""
+    """Fail if the contenders have different results; amounts are rounded because of pandas' floats."""
     answers = {name: (run.customers, round(Decimal(run.total), 2)) for name, run in runs.items()}
     if len(set(answers.values())) != 1:
         raise RuntimeError(f"the contenders came to different results: {answers}")
 
 
 def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
-    """Run a contender in a process of its own, so that its peak memory is its own, and watch its folder grow."""
+    """Run a contender in its own process, to measure its peak memory, and watch the size of its folder."""
     workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[Kind.ITEMS].parent))
     command = [sys.executable, "-m", "benchmarks.transform", "--run", name, "--workdir", str(workdir)]
     command += ["--memory", str(limits.memory_mb), "--threads", str(limits.threads)]
@@ -155,7 +155,7 @@ def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
 
 
 class _Watch:
-    """Notes the most that a folder held, in MB."""
+    """Measures the peak size of a folder in MB."""
 
     def __init__(self, folder: Path) -> None:
         self.peak_mb = 0.0
@@ -173,7 +173,7 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.1):
-            # os.walk passes over folders that are gone since they were listed, as DuckDB's soon are.
+            # os.walk ignores folders that are deleted meanwhile, as DuckDB's temporary folders are.
             files = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
             self.peak_mb = max(self.peak_mb, sum(map(_size, files)) / 1e6)
 
@@ -190,13 +190,13 @@ def run_here(name: str, files: Files, limits: Limits, workdir: Path) -> Measurem
     start, cpu = time.perf_counter(), time.process_time()
     customers, total = CONTENDERS[name](files, limits, workdir)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    # Linux counts it in kilobytes, macOS in bytes.
+    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
     return Measurement(seconds, cpu_seconds, peak, 0.0, customers, total if isinstance(total, str) else total())
 
 
 def _measure_chunks(records: int, say: Say) -> dict[str, Any]:
-    """Time how results become chunk files."""
+    """Measure how fast results are written to chunk files."""
     say(f"writing {records:,} records into chunk files")
     best = math.inf
     with duckdb.connect(config={"threads": str(LIMITS.threads)}) as connection:
@@ -218,7 +218,7 @@ def _measure_chunks(records: int, say: Say) -> dict[str, Any]:
 
 
 def growth(sizes: Sequence[dict[str, Any]], name: str, number: int) -> float | None:
-    """Return the exponent with which a contender's time grew from the size before; 1 is linear."""
+    """Return the exponent of the growth of a contender's time from the previous size; 1 is linear."""
     if number == 0 or any(name not in sizes[at]["sides"] for at in (number - 1, number)):
         return None
     before, after = sizes[number - 1], sizes[number]
@@ -227,7 +227,7 @@ def growth(sizes: Sequence[dict[str, Any]], name: str, number: int) -> float | N
 
 
 def render(result: Result) -> str:
-    """Show the tables."""
+    """Return the tables as Markdown."""
     data = result.data
     sizes = data["sizes"]
     return "\n\n".join(
@@ -334,7 +334,7 @@ def draw(result: Result, target: Path = PLOT) -> None:
 
 
 def fingerprint(result: Result) -> str:
-    """Return a digest of what a plot shows, which the plot carries: it tells a stale one."""
+    """Return a digest of the plotted data, which is stored in the plot, so that an outdated plot is detected."""
     return hashlib.sha256(json.dumps(result.data["sizes"]).encode()).hexdigest()
 
 
