@@ -15,7 +15,7 @@ import pytest
 from pipeline_cli.deploy.target import ROOT
 from setuptools import find_packages
 
-LOCKS = ["requirements.lock", "requirements-local.lock", "lambda/requirements.lock"]
+LOCKS = ["requirements.lock", "requirements-local.lock", "requirements-large.lock", "lambda/requirements.lock"]
 MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
 messages consume errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] dead-letters redrive release BATCH=YYYYMMDD
 replay BATCH=YYYYMMDD republish BATCH=YYYYMMDD logs doctor purge bench clean"""
@@ -46,6 +46,8 @@ def test_every_dependency_is_pinned_and_in_its_lock() -> None:
 
     assert runtime <= locked("lambda/requirements.lock")
     assert runtime | pins(extras["cli"]) | pins(extras["local"]) <= locked("requirements-local.lock")
+    # Spark is installed on top of the rest, and only where it is used.
+    assert pins(extras.pop("large")) <= locked("requirements-large.lock")
     assert runtime.union(*map(pins, extras.values())) <= locked("requirements.lock")
     assert pins(project()["build-system"]["requires"]) <= locked("requirements-local.lock")
 
