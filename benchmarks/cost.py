@@ -315,7 +315,7 @@ def render(result: Result) -> str:
     received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
     sizes = [[name, *(f"{number / MILLION:.1f} million" for number in numbers)] for name, *numbers in data["limits"]]
     return f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
-**${total:.2f}** at list prices in eu-west-1, before any free tier. Whoever takes the messages pays ${received:.2f}
+**${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs ${received:.2f}
 more.
 
 {table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total))}
@@ -324,12 +324,12 @@ A month of such days. What is stored grows, as only work files and logs expire:
 
 {table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months)}
 
-The quantities follow from days of {small:,} and {large:,} customers that went through the functions in memory, each
-request counted; durations from the processor times above and {NEW_TABLE_WRITES:,} writes a second, which a new table
-takes. No bill of AWS was compared. Prices with date and source: [prices.toml](../benchmarks/prices.toml); those of
-{foreign} are another region's.
+The quantities are extrapolated from days of {small:,} and {large:,} customers that were processed in memory with each
+request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,} writes per second, the rate of
+a new table. They were not compared with a bill from AWS. Prices with date and source:
+[prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region.
 
-The most customers of a day by what the transform takes, a tenth to spare:
+The largest day by the limits of the transform function, with a reserve of a tenth, in customers:
 
 {table(["transform", "by time", "by /tmp"], sizes)}"""
 

@@ -132,10 +132,10 @@ def render(result: Result) -> str:
         "memory",
     ]
     parts = ", ".join(f"`{name}` {_mb(zipped)} ({_mb(plain)})" for name, zipped, plain in size["parts"])
-    return f"""Milliseconds until a function can work, best of {data["repeats"]} processes that see the package alone.
-"Bare boto3" imports boto3 and makes the same clients. "Without bytecode" is the time until ready where another Python
-than the runtime's built the package, so that every cold start compiles what it imports. This one has
-{size["bytecode"]:,} files of bytecode.
+    return f"""Milliseconds until a function is ready, best of {data["repeats"]} processes that have only the package.
+"Bare boto3" imports boto3 and creates the same clients. "Without bytecode" is the time until ready if the package was
+built with another Python version than that of the runtime, so that every cold start compiles its imports. This package
+has {size["bytecode"]:,} files of bytecode.
 
 {table(headings, _rows(data))}
 

@@ -235,7 +235,7 @@ def render(result: Result) -> str:
             f"All with a limit of {sizes[0]['memory_mb']:,} MB and {sizes[0]['threads']} threads for DuckDB; 4 orders a"
             " customer, 3 items an order. Growth is the exponent from the size before: 1 is linear.",
             _ours_table(sizes),
-            "The same days done otherwise, as multiples of our time; only ours validates and writes the chunk files:",
+            "Other implementations, as multiples of our time; only ours validates and writes the chunk files:",
             _others_table(sizes),
             "![Time and memory by size of the day](performance.svg)",
             "The largest day under other limits, and a day of a million customers in functions of other sizes"
