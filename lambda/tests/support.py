@@ -47,6 +47,18 @@ def queued(*bodies: dict[str, Any] | str) -> dict[str, Any]:
     }
 
 
+def result_item(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:
+    """A customer's result as the table holds it, in DynamoDB JSON."""
+    return {
+        "pk": {"S": f"customer#{reference}"},
+        "sk": {"S": "batch#20220131"},
+        "customer_reference": {"S": reference},
+        "number_of_orders": {"N": "1"},
+        "total_amount_spent": {"N": amount},
+        **more,
+    }
+
+
 @dataclass
 class Context:
     """What Lambda tells a function about its invocation."""

@@ -12,18 +12,7 @@ import pytest
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
 from pipeline_cli.operations.republish import Republished, Republisher
-from support import REGION, TABLE, Cloud, Context
-
-
-def item(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:
-    return {
-        "pk": {"S": f"customer#{reference}"},
-        "sk": {"S": "batch#20220131"},
-        "customer_reference": {"S": reference},
-        "number_of_orders": {"N": "1"},
-        "total_amount_spent": {"N": amount},
-        **more,
-    }
+from support import REGION, TABLE, Cloud, Context, result_item
 
 
 def put(cloud: Cloud, *items: dict[str, Any]) -> None:
@@ -71,9 +60,9 @@ def bodies(cloud: Cloud) -> list[str]:
 
 
 def test_each_item_is_sent_once_as_it_stands_now(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a", "1"), item("b", "2"), item("a", "3"))
+    put(cloud, result_item("a", "1"), result_item("b", "2"), result_item("a", "3"))
     give_up(cloud, dead)
-    put(cloud, item("b", "4"))
+    put(cloud, result_item("b", "4"))
 
     assert republisher(cloud).republish(dead) == Republished(letters=1, records=2)
 
@@ -82,9 +71,9 @@ def test_each_item_is_sent_once_as_it_stands_now(cloud: Cloud, dead: str) -> Non
 
 
 def test_a_removal_is_announced_where_the_customer_is_still_gone(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a"), item("a", removed={"BOOL": True}))
+    put(cloud, result_item("a"), result_item("a", removed={"BOOL": True}))
     give_up(cloud, dead)
-    cloud.dynamodb.delete_item(TableName=TABLE, Key={name: item("a")[name] for name in ("pk", "sk")})
+    cloud.dynamodb.delete_item(TableName=TABLE, Key={name: result_item("a")[name] for name in ("pk", "sk")})
 
     republisher(cloud).republish(dead)
 
@@ -92,7 +81,7 @@ def test_a_removal_is_announced_where_the_customer_is_still_gone(cloud: Cloud, d
 
 
 def test_doing_it_again_sends_nothing(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a"))
+    put(cloud, result_item("a"))
     give_up(cloud, dead)
     republisher(cloud).republish(dead)
     assert republisher(cloud).republish(dead) == Republished()
@@ -100,7 +89,7 @@ def test_doing_it_again_sends_nothing(cloud: Cloud, dead: str) -> None:
 
 
 def test_a_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a"))
+    put(cloud, result_item("a"))
     give_up(cloud, dead)
     failing = Republisher(
         cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, lambda _: {"batchItemFailures": [{}]}
@@ -115,7 +104,7 @@ def test_a_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> No
 def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dead: str) -> None:
     place = {"shardId": "x", "startSequenceNumber": 1, "endSequenceNumber": 1, "streamArn": "too short"}
     cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
-    put(cloud, item("a"))
+    put(cloud, result_item("a"))
     give_up(cloud, dead)
 
     done = republisher(cloud).republish(dead)
@@ -128,14 +117,14 @@ def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dea
 def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) -> None:
     error = notice_item("20220131", "items", "not_an_amount", "items_20220131.csv: wrong", "items_20220131.csv")
     cloud.table.put(error)
-    put(cloud, item("a", "1.5"), item("b"))
+    put(cloud, result_item("a", "1.5"), result_item("b"))
     streams = boto3.client("dynamodbstreams", region_name=REGION)
     arn = cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
     records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
     publish.handler(json.loads(json.dumps({"Records": records}, default=str)), Context())
-    put(cloud, {**item("c"), "sk": {"S": "batch#20220201"}})
+    put(cloud, {**result_item("c"), "sk": {"S": "batch#20220201"}})
     first = ids(cloud)
 
     assert republisher(cloud).republish_batch("20220131") == 3
@@ -146,16 +135,16 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
 
 def set_aside(cloud: Cloud, dead: str, reference: str, sequence_number: str = "7") -> None:
     """Put the letter that publish writes when SQS refuses a customer's message."""
-    record = {"Keys": {name: item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
+    record = {"Keys": {name: result_item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
     letter = {
         "cause": {"code": "InvalidMessageContents", "message": "no"},
-        "record": record | {"NewImage": item(reference)},
+        "record": record | {"NewImage": result_item(reference)},
     }
     cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(letter))
 
 
 def test_what_publish_set_aside_is_sent_as_it_stands_now(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a", "5"))
+    put(cloud, result_item("a", "5"))
     set_aside(cloud, dead, "a")
 
     assert republisher(cloud).republish(dead) == Republished(letters=1, records=1)
@@ -164,7 +153,7 @@ def test_what_publish_set_aside_is_sent_as_it_stands_now(cloud: Cloud, dead: str
 
 
 def test_what_is_refused_once_more_stays_and_is_tried_once(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a"))
+    put(cloud, result_item("a"))
     set_aside(cloud, dead, "a")
 
     def refuse(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -192,7 +181,7 @@ class Forgetful:
 
 
 def test_a_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, dead: str) -> None:
-    put(cloud, item("a"))
+    put(cloud, result_item("a"))
     give_up(cloud, dead)
     forgetful: Any = Forgetful(boto3.client("dynamodbstreams"))
     assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1)

@@ -14,7 +14,7 @@ from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.messages import Message, message_for
-from support import Cloud, Context, load_event
+from support import Cloud, Context, load_event, result_item
 
 CUSTOMER_BODY = (
     '{"type":"customer_message","customer_reference":"ade3-11ed","number_of_orders":2,"total_amount_spent":87.5}'
@@ -31,17 +31,6 @@ def record(number: int = 1, name: str = "INSERT", **images: dict[str, Any] | Non
         if value is not None:
             base["dynamodb"][f"{image.title()}Image"] = value
     return base
-
-
-def result(reference: str, amount: str = "1", **more: Any) -> dict[str, Any]:
-    return {
-        "pk": {"S": f"customer#{reference}"},
-        "sk": {"S": "batch#20220131"},
-        "customer_reference": {"S": reference},
-        "number_of_orders": {"N": "1"},
-        "total_amount_spent": {"N": amount},
-        **more,
-    }
 
 
 def send(context: Context, *records: dict[str, Any]) -> Any:
@@ -98,10 +87,10 @@ def test_an_error_becomes_an_error_message_with_all_agreed_fields(cloud: Cloud, 
 
 
 def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) -> None:
-    marker = {**result("c1"), "removed": {"BOOL": True}}
+    marker = {**result_item("c1"), "removed": {"BOOL": True}}
     send(
         context,
-        record(1, "MODIFY", old=result("c1"), new=marker),
+        record(1, "MODIFY", old=result_item("c1"), new=marker),
         record(2, "REMOVE", old=marker, new=None),
         record(3, "INSERT", old=None, new=marker),
         record(4, "REMOVE", old=marker, new=None),
@@ -113,19 +102,19 @@ def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) ->
 
 def test_the_ledger_and_the_end_of_an_item_are_nobodys_business(cloud: Cloud, context: Context) -> None:
     entry = {"pk": {"S": "batch#20220131"}, "sk": {"S": "ledger"}, "state": {"S": "RUNNING"}}
-    reply = send(context, record(1, new=entry), record(2, "REMOVE", old=result("c1"), new=None))
+    reply = send(context, record(1, new=entry), record(2, "REMOVE", old=result_item("c1"), new=None))
     assert reply == {"batchItemFailures": []}
     assert cloud.received() == []
 
 
 def test_a_repeated_delivery_is_dropped_by_the_queue(cloud: Cloud, context: Context) -> None:
     for _ in range(3):
-        send(context, record(1), record(2, new=result("c2")))
+        send(context, record(1), record(2, new=result_item("c2")))
     assert len(cloud.received()) == 2
 
 
 def test_two_changes_of_a_customer_keep_their_order(cloud: Cloud, context: Context) -> None:
-    changes = [record(number, "MODIFY", new=result("c1", str(number))) for number in range(1, 6)]
+    changes = [record(number, "MODIFY", new=result_item("c1", str(number))) for number in range(1, 6)]
     send(context, *changes)
     bodies = [json.loads(message["Body"])["total_amount_spent"] for message in cloud.received()]
     assert bodies == [1, 2, 3, 4, 5]
@@ -133,7 +122,7 @@ def test_two_changes_of_a_customer_keep_their_order(cloud: Cloud, context: Conte
 
 def test_a_reference_of_any_characters_gives_a_valid_message(cloud: Cloud, context: Context) -> None:
     references = ["a b", "ä€😀", 'q"uote', "tab\there", "x" * 1024, "\x01"]
-    send(context, *(record(number, new=result(text)) for number, text in enumerate(references)))
+    send(context, *(record(number, new=result_item(text)) for number, text in enumerate(references)))
     assert [json.loads(message["Body"])["customer_reference"] for message in cloud.received()] == references
 
 
@@ -213,7 +202,7 @@ def refuse(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Refuse:
     return start
 
 
-RECORDS = [record(number, new=result(f"c{number}")) for number in (1, 2, 3)]
+RECORDS = [record(number, new=result_item(f"c{number}")) for number in (1, 2, 3)]
 
 
 def customers(cloud: Cloud) -> list[str]:
@@ -229,12 +218,12 @@ def test_a_poison_record_is_set_aside_with_its_cause_and_the_others_are_sent(ref
     body = json.loads(letter["Body"])
     assert body["cause"] == {"code": "InternalError", "message": "no"}
     assert body["record"]["SequenceNumber"] == "2"
-    assert body["record"]["NewImage"] == result("c2")
+    assert body["record"]["NewImage"] == result_item("c2")
 
 
 def test_a_later_change_of_the_customer_whose_message_was_refused_is_sent(refuse: Refuse, context: Context) -> None:
     cloud = refuse(sender_fault=True)
-    bad, good = result("c", customer_reference={"S": "c2"}), result("c")
+    bad, good = result_item("c", customer_reference={"S": "c2"}), result_item("c")
     assert send(context, record(1, new=bad), record(2, "MODIFY", new=good)) == {"batchItemFailures": []}
     assert customers(cloud) == ["c"]
 
@@ -289,8 +278,8 @@ def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
 def test_the_log_names_the_batches_whose_messages_went(
     cloud: Cloud, context: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
-    other = result("b") | {"sk": {"S": "batch#20220201"}}
-    send(context, record(1, new=result("a")), record(2, new=other), record(3, new=result("c")))
+    other = result_item("b") | {"sk": {"S": "batch#20220201"}}
+    send(context, record(1, new=result_item("a")), record(2, new=other), record(3, new=result_item("c")))
     (logged,) = [entry for entry in caplog.records if entry.message == "messages sent"]
     assert logged.__dict__["batches"] == ["20220131", "20220201"]
 
