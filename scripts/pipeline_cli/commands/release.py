@@ -8,8 +8,7 @@ import typer
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations.batches import headline
-from pipeline_cli.operations.follow import follow
+from pipeline_cli.operations.follow import follow_run
 from pipeline_cli.operations.release import find_held, release
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
@@ -43,12 +42,7 @@ def command(
         terminal.confirm(target.name, delivers)
     entry = release(target.table, target.workflow, held)
     terminal.err().print(f"Run {entry.execution} is started.")
-    state = entry.state
-    if not no_wait:
-        result = follow(target, [batch])[0]
-        state = result.state
-        if result.ledger and not as_json:
-            terminal.out().print(headline(result.ledger))
+    state = entry.state if no_wait else follow_run(target, batch, show=not as_json)
     if as_json:
         terminal.print_json({"batch": batch, "execution": entry.execution, "state": state.value})
     if state is BatchState.FAILED:

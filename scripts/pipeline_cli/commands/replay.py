@@ -8,8 +8,8 @@ import typer
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations.batches import headline, waiting_text
-from pipeline_cli.operations.follow import follow
+from pipeline_cli.operations.batches import waiting_text
+from pipeline_cli.operations.follow import follow_run
 from pipeline_cli.operations.replay import replay
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
@@ -34,12 +34,7 @@ def command(
     word = "is started" if started else "is on its way already"
     waiting = waiting_text(entry)
     terminal.err().print(f"Run {entry.execution} {word}{f'; it {waiting}' if waiting else ''}.", soft_wrap=True)
-    state = entry.state
-    if not no_wait:
-        result = follow(target, [batch])[0]
-        state = result.state
-        if result.ledger and not as_json:
-            terminal.out().print(headline(result.ledger))
+    state = entry.state if no_wait else follow_run(target, batch, show=not as_json)
     if as_json:
         terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
     if state in (BatchState.FAILED, BatchState.HELD):

@@ -12,7 +12,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.ledger import CLOSED, BatchState, Ledger, set_version
 from pipeline.model.data_model import Kind
 
-from pipeline_cli.operations.batches import waiting_text
+from pipeline_cli.operations.batches import headline, waiting_text
 from pipeline_cli.operations.runs import Chunks, Runs
 from pipeline_cli.operations.runs import of as runs_of
 from pipeline_cli.output import hints, terminal
@@ -137,3 +137,11 @@ def follow(target: Target, batches: Sequence[str], timeout: float = 3600.0) -> l
             )
             display.update(task, completed=1)
     return results
+
+
+def follow_run(target: Target, batch: str, *, show: bool) -> BatchState:
+    """Follow the run of one batch until it is over and return its state; with `show`, print how it ended."""
+    (result,) = follow(target, [batch])
+    if show and result.ledger:
+        terminal.out().print(headline(result.ledger))
+    return result.state
