@@ -146,7 +146,7 @@ class Stubborn:
     def receive_message(self, **_: Any) -> dict[str, Any]:
         return {"Messages": list(self.messages)}
 
-    def delete_message_batch(self, Entries: list[dict[str, str]], **_: Any) -> dict[str, Any]:  # noqa: N803
+    def delete_message_batch(self, Entries: list[dict[str, str]], **_: Any) -> dict[str, Any]:  # noqa: N803 (boto3's name)
         failed = []
         for entry in Entries:
             if self.refusals:
