@@ -16,7 +16,7 @@ import pytest
 from hcl2 import SerializationOptions
 from pipeline import settings
 from pipeline.model.data_model import KINDS
-from pipeline.stages.transform import Run
+from pipeline.stages.run import Run
 from pipeline_cli.deploy.target import ROOT
 
 from scripts.tests import command_docs

@@ -11,7 +11,8 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.observability import instrument
 from pipeline.settings import TransformSettings, read_settings
-from pipeline.stages.transform import Run, transform
+from pipeline.stages.run import Run
+from pipeline.stages.transform import transform
 
 
 @instrument

@@ -6,7 +6,6 @@ import functools
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +16,12 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.errors import PreviousVersionLostError, SettingsError
-from pipeline.ledger import Ledger, SourceObject
-from pipeline.model.data_model import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, Kind
+from pipeline.ledger import Ledger
+from pipeline.model.data_model import DELIVERED_PREFIX
 from pipeline.observability import Metric, count, logger
 from pipeline.settings import TransformSettings
+from pipeline.stages.run import Run
+from pipeline.stages.store import store
 
 if TYPE_CHECKING:
     from pipeline.joining.customer_data_processor import Outcome, Previous
@@ -28,39 +29,8 @@ if TYPE_CHECKING:
 MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
 
-_EXAMPLES = "examples.json"
-"""Name of the work file with the first errors of each code, for the verdict."""
-
 _DUCKDB_SHARE = 0.6
 """DuckDB's share of the memory; the rest is for Python, the SDK and what DuckDB's limit does not cover."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One execution of the state machine: its name, the batch and the files."""
-
-    batch: str
-    version: str
-    execution: str
-    files: Mapping[Kind, SourceObject]
-
-    @classmethod
-    def from_event(cls, event: Mapping[str, Any]) -> Run:
-        """Read the state machine's input."""
-        files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
-        return cls(event["batch"], event["version"], event["execution"], files)
-
-    def work_key(self, name: str) -> str:
-        """Return the key of a work file of this run."""
-        return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
-
-    def delivered_key(self, version: str) -> str:
-        """Return the key of the list of customers that a version delivered; a correction months later needs it."""
-        return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
-
-    def rejects_prefix(self) -> str:
-        """Return the key prefix of the refused records of this run."""
-        return f"{FEEDBACK_PREFIX}{self.batch}/{self.version}/"
 
 
 def transform(
@@ -88,17 +58,9 @@ def transform(
         previous = _previous(run, entry, bucket, table, Path(directory))
         max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
         outcome = _process(run, bucket, previous, settings, Path(directory), max_refused_percent)
-        manifest = _store(run, bucket, outcome)
-    chunks, results = len(outcome.chunks), outcome.customers is not None
-    table.update_ledger(
-        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=chunks, results=results)
-    )
-    return {
-        "state": outcome.state,
-        "manifest": manifest,
-        "chunks": len(outcome.chunks),
-        "summary": _report(run, outcome),
-    }
+        reply = store(run, bucket, outcome)
+    _deliver(run, table, reply, results=outcome.customers is not None)
+    return reply
 
 
 def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledger:
@@ -170,23 +132,12 @@ def duckdb_room(function_mb: int) -> tuple[int, int]:
     return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / MB_PER_CPU)
 
 
-def _store(run: Run, bucket: Bucket, outcome: Outcome) -> str:
-    """Upload the files for delivery and return the manifest's key; the manifest is last, so it never lacks a file."""
-    chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
-    rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
-    # Without results (held or refused), the list that this version may have stored in an earlier run stays.
-    delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
-    bucket.upload_all([*((path, key) for path, key, _ in chunks), *rejects, *delivered])
-    bucket.put_json(run.work_key(_EXAMPLES), outcome.examples)
-    manifest = run.work_key("manifest.json")
-    bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
-    return manifest
-
-
-def _report(run: Run, outcome: Outcome) -> dict[str, Any]:
-    """Emit metrics and a log line, and return the summary for the ledger, with the key of the first errors."""
-    summary = {**outcome.summary.as_dict(), "examples": run.work_key(_EXAMPLES)}
-    count(Metric.RECORDS_READ, sum(file["read"] for file in summary["files"].values()))
-    count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in summary["files"].values()))
-    logger().info("set transformed", execution=run.execution, state=outcome.state, chunks=len(outcome.chunks))
-    return summary
+def _deliver(run: Run, table: Table, reply: Mapping[str, Any], *, results: bool) -> None:
+    """Record in the ledger what is about to be delivered, and emit metrics and a log line."""
+    chunks, files = reply["chunks"], reply["summary"]["files"].values()
+    table.update_ledger(
+        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=chunks, results=results)
+    )
+    count(Metric.RECORDS_READ, sum(file["read"] for file in files))
+    count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in files))
+    logger().info("set transformed", execution=run.execution, state=reply["state"], chunks=chunks)

@@ -38,7 +38,7 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
         "aws": {"aws", "ledger", *MODEL},
         "stages": {"stages", "aws", *JOINING, *CORE},
         "handlers": {"stages", "aws", *CORE},
-        "large": {"large", "aws", *JOINING, *CORE},
+        "large": {"large", "stages", "aws", *JOINING, *CORE},
     },
     "pipeline_cli": {
         "app": {"commands", "output"},

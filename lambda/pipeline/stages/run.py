@@ -1,0 +1,43 @@
+"""One run of a batch, and the keys of the objects that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.ledger import SourceObject
+from pipeline.model.data_model import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of the state machine: its name, the batch and the files."""
+
+    batch: str
+    version: str
+    execution: str
+    files: Mapping[Kind, SourceObject]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, as in the state machine's input."""
+        files = {kind.value: source.as_dict() for kind, source in self.files.items()}
+        return {"batch": self.batch, "version": self.version, "execution": self.execution, "files": files}
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Run:
+        """Read the state machine's input."""
+        files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
+        return cls(event["batch"], event["version"], event["execution"], files)
+
+    def work_key(self, name: str) -> str:
+        """Return the key of a work file of this run."""
+        return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
+
+    def delivered_key(self, version: str) -> str:
+        """Return the key of the list of customers that a version delivered; a correction months later needs it."""
+        return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
+
+    def rejects_prefix(self) -> str:
+        """Return the key prefix of the refused records of this run."""
+        return f"{FEEDBACK_PREFIX}{self.batch}/{self.version}/"

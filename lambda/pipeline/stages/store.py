@@ -1,0 +1,42 @@
+"""Store what a run will deliver; the function and the job for large days write the same objects."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.aws.s3 import Bucket
+from pipeline.stages.run import Run
+
+if TYPE_CHECKING:
+    from pipeline.joining.customer_data_processor import Outcome
+
+MANIFEST = "manifest.json"
+"""Name of the work file with the keys of the chunk files."""
+
+_EXAMPLES = "examples.json"
+"""Name of the work file with the first errors of each code, for the verdict."""
+
+
+def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] = ()) -> dict[str, Any]:
+    """Upload the files for delivery, the manifest last, so that it never names a file that is not there.
+
+    Returns what the state machine gets from transform: `state`, `manifest` (its key), `chunks` (their number) and
+    `summary`.
+
+    Parameters
+    ----------
+    stored
+        The paths of chunk files that are in the bucket already.
+    """
+    chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
+    rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
+    # Without results (held or refused), the list that this version may have stored in an earlier run stays.
+    delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
+    bucket.upload_all([*((path, key) for path, key, _ in chunks if path not in stored), *rejects, *delivered])
+    examples, manifest = run.work_key(_EXAMPLES), run.work_key(MANIFEST)
+    bucket.put_json(examples, outcome.examples)
+    bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
+    summary = {**outcome.summary.as_dict(), "examples": examples}
+    return {"state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
