@@ -55,6 +55,21 @@ class PreviousVersionLostError(PermanentError):
     """The list of customers that an earlier version of the batch has delivered is missing."""
 
 
+class DayTooLargeError(PermanentError):
+    """The files of a day do not fit into the function; they may be valid."""
+
+
+class LargeDayError(PermanentError):
+    """The day does not fit into the function, so the job for large days must process it.
+
+    The state machine catches this error by name and starts the job. The request for the job is stored before.
+    """
+
+
+class LargeDayOutcomeError(PermanentError):
+    """The job for large days has left no result of this run."""
+
+
 class ResourceLimitError(PermanentError):
     """The files need more memory or disk than the function has; the files may be valid."""
 

@@ -88,7 +88,9 @@ class Ledger:
 
     `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
     `released` the version that an operator released in spite of its refused records. After `quiet_until` no writer of a
-    failed run can still be running. `revision` is the number of changes, for optimistic locking.
+    failed run can still be running. `large_day` is None if the function processes the files; otherwise it is what is
+    known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`, all missing until the job has ended. `revision`
+    is the number of changes, for optimistic locking.
 
     Older and newer releases read and write the same entry. Every field except `batch` has a default, for entries that
     an older release wrote. `unknown` holds attributes that a newer release wrote, so that they are written back.
@@ -108,6 +110,7 @@ class Ledger:
     started_at: str | None = None
     finished_at: str | None = None
     chunks: int = 0
+    large_day: Mapping[str, Any] | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
     cause: str | None = None
     history: tuple[Mapping[str, Any], ...] = ()
@@ -137,6 +140,7 @@ class Ledger:
             "started_at": self.started_at,
             "finished_at": self.finished_at,
             "chunks": self.chunks,
+            "large_day": None if self.large_day is None else dict(self.large_day),
             "summary": dict(self.summary),
             "cause": self.cause,
             "history": [dict(run) for run in self.history],
@@ -252,6 +256,7 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
         started_at=None,
         finished_at=None,
         chunks=0,
+        large_day=None,
         summary={},
         cause=None,
     )
@@ -291,8 +296,23 @@ def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
     return replace(ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now))
 
 
-def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True) -> Ledger:
+def hand_over(ledger: Ledger, execution: str) -> Ledger:
+    """Record that the job for large days processes the files of the current run.
+
+    Raises
+    ------
+    SupersededError
+        The run is not the current one.
+    """
+    return replace(ensure_current(ledger, execution), large_day={})
+
+
+def deliver(
+    ledger: Ledger, execution: str, chunks: int, *, results: bool = True, large_day: Mapping[str, Any] | None = None
+) -> Ledger:
     """Record that the run is about to write `chunks` chunks into the table, with `results` or with errors only.
+
+    `large_day` is what is known of the Spark job, if that processed the files.
 
     Raises
     ------
@@ -301,7 +321,7 @@ def deliver(ledger: Ledger, execution: str, chunks: int, *, results: bool = True
     """
     current = ensure_current(ledger, execution)
     delivered = dict.fromkeys((*ledger.delivered, *([str(current.version)] if results else [])))
-    return replace(ledger, delivered=tuple(delivered), chunks=chunks)
+    return replace(ledger, delivered=tuple(delivered), chunks=chunks, large_day=large_day)
 
 
 def release(ledger: Ledger, version: str, now: datetime) -> Ledger:

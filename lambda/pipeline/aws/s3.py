@@ -152,6 +152,15 @@ class Bucket:
         """Read an object that holds one JSON value."""
         return json.load(self._s3.get_object(Bucket=self.name, Key=key)["Body"])
 
+    def find_json(self, key: str) -> Any | None:
+        """Read an object that holds one JSON value; None if it is not there, or may not be read."""
+        try:
+            return self.get_json(key)
+        except ClientError as error:
+            if error_code(error) in _GONE | _FORBIDDEN:
+                return None
+            raise
+
     def lines(self, key: str) -> list[bytes]:
         """Read the lines of an object without line ends; empty lines are skipped."""
         body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]

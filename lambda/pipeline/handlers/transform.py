@@ -11,13 +11,19 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.observability import instrument
 from pipeline.settings import TransformSettings, read_settings
+from pipeline.stages.large_day import collect
 from pipeline.stages.run import Run
 from pipeline.stages.transform import transform
 
 
 @instrument
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 (Lambda's signature)
-    """Turn the files that the state machine names into chunks of table writes, and return the manifest's key."""
+    """Turn the files that the state machine names into chunks of table writes, and return the manifest's key.
+
+    For a large day, the state machine calls the function again after the job: with `job_run`, Glue's description of it.
+    """
     settings = read_settings(TransformSettings)
     bucket, table = Bucket(settings.bucket_name), Table(settings.table_name)
+    if "job_run" in event:
+        return collect(Run.from_event(event), event["job_run"], bucket, table)
     return transform(Run.from_event(event), bucket, table, Workflow(settings.state_machine_arn), settings)

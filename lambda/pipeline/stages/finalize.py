@@ -133,12 +133,14 @@ def _cause(error: Mapping[str, Any]) -> str:
 
 
 def error_text(cause: str) -> str:
-    """Return the message in an error's Cause, which is JSON if a Lambda function raised the error."""
+    """Return the message in an error's Cause, which is JSON if a Lambda function or a Glue job failed."""
     try:
         raised = json.loads(cause)
     except ValueError:
         return cause
-    return str(raised.get("errorMessage", cause)) if isinstance(raised, dict) else cause
+    if not isinstance(raised, dict):
+        return cause
+    return str(raised.get("errorMessage") or raised.get("ErrorMessage") or cause)
 
 
 def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:

@@ -1,12 +1,19 @@
-"""The objects by which `transform` hands a day over to the job for large days, and gets the result back."""
+"""Large days: hand the files of a run over to the Spark job, and take its result."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.errors import LargeDayOutcomeError
+from pipeline.observability import logger
 from pipeline.stages.run import Run
+from pipeline.stages.store import report_counts
 
 REQUEST = "large_day/request.json"
 """Name of the work file that tells the job what to do."""
@@ -16,6 +23,9 @@ OUTCOME = "large_day/outcome.json"
 
 PROGRESS = "large_day/progress.json"
 """Name of the work file in which the job says how far it is, for people."""
+
+DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
+"""Data processing units of a worker (AWS Glue API, "JobRun structure", WorkerType)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,3 +98,76 @@ class LargeDayOutcome:
             results=bool(values["results"]),
             seconds=float(values["seconds"]),
         )
+
+
+def hand_over(request: LargeDayRequest, bucket: Bucket, table: Table) -> None:
+    """Store the request for the job, and record in the ledger that the job processes the files.
+
+    Raises
+    ------
+    SupersededError
+        A newer set of files has taken over.
+    """
+    run = request.run
+    bucket.put_json(run.work_key(REQUEST), request.as_dict())
+    table.update_ledger(run.batch, functools.partial(ledger.hand_over, execution=run.execution))
+    logger().info("day handed over to the job for large days", execution=run.execution)
+
+
+def collect(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Table) -> dict[str, Any]:
+    """Take the job's result, and return what `transform` returns for a small day.
+
+    Parameters
+    ----------
+    job_run
+        AWS Glue's description of the job run, as the state machine gets it.
+
+    Raises
+    ------
+    LargeDayOutcomeError
+        There is no result of this run, or its manifest does not name all chunk files.
+    SupersededError
+        A newer set of files has taken over.
+    """
+    stored = bucket.find_json(run.work_key(OUTCOME))
+    if stored is None:
+        raise LargeDayOutcomeError(f"the job for large days has ended, but {run.work_key(OUTCOME)} is not there")
+    found = LargeDayOutcome.from_dict(stored)
+    if found.execution != run.execution:
+        raise LargeDayOutcomeError(
+            f"{run.work_key(OUTCOME)} is the result of run {found.execution}, not of {run.execution}"
+        )
+    reply = dict(found.outcome)
+    manifest = bucket.find_json(reply["manifest"])
+    if manifest is None or len(manifest) != reply["chunks"]:
+        listed = "is not there" if manifest is None else f"names {len(manifest)}"
+        raise LargeDayOutcomeError(
+            f"the job has written {reply['chunks']} chunk files, but {reply['manifest']} {listed}"
+        )
+    table.update_ledger(
+        run.batch,
+        functools.partial(
+            ledger.deliver,
+            execution=run.execution,
+            chunks=reply["chunks"],
+            results=found.results,
+            large_day=job_facts(job_run),
+        ),
+    )
+    report_counts(run, reply)
+    return reply
+
+
+def job_facts(job_run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the ledger keeps of a job run: `run` (its id), `seconds` and `dpu_seconds`, both whole numbers.
+
+    Glue reports DPU-seconds only for jobs with auto scaling or flexible execution. For others they are the seconds of
+    all workers.
+    """
+    seconds = int(job_run.get("ExecutionTime", 0))
+    dpus = int(job_run.get("NumberOfWorkers", 0)) * DPUS.get(str(job_run.get("WorkerType")), 1)
+    return {
+        "run": str(job_run.get("Id", "")),
+        "seconds": seconds,
+        "dpu_seconds": round(job_run.get("DPUSeconds") or seconds * dpus),
+    }

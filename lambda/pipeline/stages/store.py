@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.aws.s3 import Bucket
+from pipeline.observability import Metric, count, logger
 from pipeline.stages.run import Run
 
 if TYPE_CHECKING:
@@ -40,3 +41,11 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     summary = {**outcome.summary.as_dict(), "examples": examples}
     return {"state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
+
+
+def report_counts(run: Run, reply: Mapping[str, Any]) -> None:
+    """Emit metrics and a log line about what a run will deliver; `reply` is what `store` returned."""
+    files = reply["summary"]["files"].values()
+    count(Metric.RECORDS_READ, sum(file["read"] for file in files))
+    count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in files))
+    logger().info("set transformed", execution=run.execution, state=reply["state"], chunks=reply["chunks"])

@@ -15,16 +15,17 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.errors import PreviousVersionLostError, SettingsError
+from pipeline.errors import DayTooLargeError, LargeDayError, PreviousVersionLostError, ResourceLimitError
 from pipeline.ledger import Ledger
 from pipeline.model.data_model import DELIVERED_PREFIX
-from pipeline.observability import Metric, count, logger
+from pipeline.model.error_codes import ErrorCode
 from pipeline.settings import TransformSettings
+from pipeline.stages.large_day import LargeDayRequest, hand_over
 from pipeline.stages.run import Run
-from pipeline.stages.store import store
+from pipeline.stages.store import report_counts, store
 
 if TYPE_CHECKING:
-    from pipeline.joining.customer_data_processor import Outcome, Previous
+    from pipeline.joining.customer_data_processor import Outcome
 
 MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
@@ -50,16 +51,41 @@ def transform(
         A file of the set is gone.
     PreviousVersionLostError
         The list of customers of an earlier version is gone.
-    SettingsError
-        The files do not fit into `/tmp`.
+    DayTooLargeError
+        The files do not fit into the function, and large days are switched off.
+    LargeDayError
+        The files do not fit into the function, and the request for the job is stored.
     """
     entry = _begin(run, table, workflow, timedelta(seconds=settings.quiet_seconds))
-    with TemporaryDirectory(prefix="transform-") as directory:
-        previous = _previous(run, entry, bucket, table, Path(directory))
-        max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
-        outcome = _process(run, bucket, previous, settings, Path(directory), max_refused_percent)
-        reply = store(run, bucket, outcome)
-    _deliver(run, table, reply, results=outcome.customers is not None)
+    delivered = _delivered(run, entry, bucket)
+    max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
+    try:
+        with TemporaryDirectory(prefix="transform-") as directory:
+            outcome = _process(run, bucket, table, delivered, settings, Path(directory), max_refused_percent)
+            reply = store(run, bucket, outcome)
+    except (DayTooLargeError, ResourceLimitError) as error:
+        if not settings.large_days:
+            raise DayTooLargeError(f"{error}; or set large_days, so that a Spark job processes such days") from error
+        request = LargeDayRequest(
+            run=run,
+            delivered=delivered,
+            previous_errors=table.error_sort_keys(run.batch),
+            max_refused_percent=max_refused_percent,
+            max_error_messages=settings.max_error_messages,
+            chunk_records=settings.chunk_records,
+        )
+        hand_over(request, bucket, table)
+        raise LargeDayError(str(error)) from error
+    table.update_ledger(
+        run.batch,
+        functools.partial(
+            ledger.deliver,
+            execution=run.execution,
+            chunks=reply["chunks"],
+            results=outcome.customers is not None,
+        ),
+    )
+    report_counts(run, reply)
     return reply
 
 
@@ -76,10 +102,8 @@ def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledg
     )
 
 
-def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: Path) -> Previous:
-    """Return what earlier versions of the batch left in the table."""
-    from pipeline.joining.customer_data_processor import Previous
-
+def _delivered(run: Run, entry: Ledger, bucket: Bucket) -> dict[str, str]:
+    """Return the keys of the lists of customers that earlier versions of the batch delivered, by version."""
     keys = {version: run.delivered_key(version) for version in entry.delivered}
     stored = set(bucket.keys(f"{DELIVERED_PREFIX}{run.batch}/"))
     lost = [version for version, key in keys.items() if key not in stored]
@@ -88,31 +112,47 @@ def _previous(run: Run, entry: Ledger, bucket: Bucket, table: Table, directory: 
             f"batch {run.batch}: the list of customers that version {', '.join(lost)} delivered is gone from "
             f"{DELIVERED_PREFIX}, so what a correction must remove is unknown"
         )
-    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in keys.items()]
-    return Previous(error_sort_keys=table.error_sort_keys(run.batch), customers=lists)
+    return keys
 
 
 def _process(
     run: Run,
     bucket: Bucket,
-    previous: Previous,
+    table: Table,
+    delivered: Mapping[str, str],
     settings: TransformSettings,
     directory: Path,
     max_refused_percent: int | None,
 ) -> Outcome:
-    """Download the files and process them; with `max_refused_percent` None the batch is never held."""
+    """Download the files and process them; with `max_refused_percent` None the batch is never held.
+
+    Raises
+    ------
+    DayTooLargeError
+        The files do not fit into the function, or they have at least `large_day_bytes` bytes.
+    ResourceLimitError
+        Processing the files needs more memory or disk than there is.
+    """
     # Importing DuckDB takes long, and only this step needs it.
-    from pipeline.joining.customer_data_processor import Options, SourceFile, process
+    from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process
 
     room, needed = shutil.disk_usage(directory).free, sum(source.size for source in run.files.values())
     if needed > room:
-        raise SettingsError(
+        raise DayTooLargeError(
             f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
             "raise transform_storage_mb"
         )
+    if settings.large_days and 0 < settings.large_day_bytes <= needed:
+        raise DayTooLargeError(
+            f"the files of batch {run.batch} take {needed:,} bytes, and days from {settings.large_day_bytes:,} bytes "
+            "count as large"
+        )
     paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
+    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
     memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
+    # If one file took more than half of the free space in /tmp, the others and the join would not fit.
+    max_unpacked = (room - needed) // 2
     options = Options(
         memory_mb=memory_mb,
         threads=threads,
@@ -120,24 +160,19 @@ def _process(
         max_error_messages=settings.max_error_messages,
         max_refused_percent=max_refused_percent,
         rejects_location=run.rejects_prefix,
-        # If one file took more than half of the free space in /tmp, the others and the join would not fit.
-        max_unpacked=(room - needed) // 2,
+        max_unpacked=max_unpacked,
         keep_files=False,
     )
-    return process(run.batch, files, directory, options, previous)
+    outcome = process(run.batch, files, directory, options, Previous(table.error_sort_keys(run.batch), lists))
+    for file in outcome.summary.files.values():
+        if file.file_error == ErrorCode.FILE_TOO_LARGE:
+            raise DayTooLargeError(
+                f"{file.file} holds more than the {max_unpacked:,} bytes that one file may have in /tmp: "
+                "raise transform_storage_mb"
+            )
+    return outcome
 
 
 def duckdb_room(function_mb: int) -> tuple[int, int]:
     """Return the memory in MB and the threads that DuckDB may use in a function of `function_mb`."""
     return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / MB_PER_CPU)
-
-
-def _deliver(run: Run, table: Table, reply: Mapping[str, Any], *, results: bool) -> None:
-    """Record in the ledger what is about to be delivered, and emit metrics and a log line."""
-    chunks, files = reply["chunks"], reply["summary"]["files"].values()
-    table.update_ledger(
-        run.batch, functools.partial(ledger.deliver, execution=run.execution, chunks=chunks, results=results)
-    )
-    count(Metric.RECORDS_READ, sum(file["read"] for file in files))
-    count(Metric.RECORDS_REFUSED, sum(file["refused"] for file in files))
-    logger().info("set transformed", execution=run.execution, state=reply["state"], chunks=chunks)

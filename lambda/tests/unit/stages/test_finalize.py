@@ -216,3 +216,9 @@ def test_what_was_held_stays_so_whatever_breaks_afterwards(running: Cloud, conte
     before = running.items()
     assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "HELD"}
     assert running.items() == before
+
+
+def test_a_failed_glue_job_names_its_own_error(running: Cloud, context: Context) -> None:
+    cause = json.dumps({"JobName": "large-days", "JobRunState": "FAILED", "ErrorMessage": "SourceChangedError: gone"})
+    assert close(context, error={"Error": "States.TaskFailed", "Cause": cause}) == {"state": "FAILED"}
+    assert entry_of(running).cause == "States.TaskFailed: SourceChangedError: gone"

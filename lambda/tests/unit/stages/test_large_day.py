@@ -2,22 +2,71 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
-from pipeline.ledger import SourceObject
+import pytest
+from pipeline import ledger
+from pipeline.errors import LargeDayError, LargeDayOutcomeError, MemoryLimitError, SupersededError
+from pipeline.handlers import intake, transform
+from pipeline.ledger import BatchState, Ledger, SourceObject
 from pipeline.model.data_model import Kind
-from pipeline.stages.large_day import LargeDayOutcome, LargeDayRequest
+from pipeline.stages.large_day import OUTCOME, REQUEST, LargeDayOutcome, LargeDayRequest, job_facts
 from pipeline.stages.run import Run
+from support import Cloud, Context, queued, s3_event
+from unit.stages.test_transform import DAY, ITEMS, start
 
 RUN = Run(
     "20220131",
     "0123456789abcdef",
     "20220131-0123456789abcdef",
-    {
-        kind: SourceObject(f"incoming/{kind}_20220131.csv", "etag", 7, "2022-02-01T06:00:00+00:00", "v1")
-        for kind in Kind
-    },
+    {kind: SourceObject(f"incoming/{kind}_20220131.csv", "etag", 7, "2022-02-01T06:00:00+00:00") for kind in Kind},
 )
+JOB_RUN = {"Id": "jr_1", "ExecutionTime": 90, "NumberOfWorkers": 10, "WorkerType": "G.2X", "JobRunState": "SUCCEEDED"}
+
+
+@pytest.fixture
+def large(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Large days are switched on, from one byte."""
+    environment.setenv("LARGE_DAYS", "true")
+    environment.setenv("LARGE_DAY_BYTES", "1")
+    return environment
+
+
+def handed_over(cloud: Cloud, context: Context, files: dict[str, bytes] = DAY) -> dict[str, Any]:
+    """Let transform hand a day over, and return the state machine's input."""
+    event = start(cloud, context, files)
+    with pytest.raises(LargeDayError):
+        transform.handler(event, context)
+    return event
+
+
+def entry_of(cloud: Cloud) -> Ledger:
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    return entry
+
+
+def request_of(cloud: Cloud, event: dict[str, Any]) -> LargeDayRequest:
+    return LargeDayRequest.from_dict(cloud.bucket.get_json(Run.from_event(event).work_key(REQUEST)))
+
+
+def do_the_job(cloud: Cloud, context: Context, large: pytest.MonkeyPatch, event: dict[str, Any]) -> dict[str, Any]:
+    """Store what the job stores: the function's own result, as the contract says that they are equal."""
+    with large.context() as only_here:
+        only_here.setenv("LARGE_DAYS", "false")
+        reply: dict[str, Any] = transform.handler(event, context)
+    cloud.table.update_ledger("20220131", lambda entry: ledger.hand_over(entry, event["execution"]))
+    outcome = LargeDayOutcome(execution=event["execution"], outcome=reply, results=True, seconds=1.5)
+    cloud.bucket.put_json(Run.from_event(event).work_key(OUTCOME), outcome.as_dict())
+    return reply
+
+
+def collect(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    return transform.handler({**event, "job_run": JOB_RUN}, context)
 
 
 def test_a_request_is_read_as_it_was_written() -> None:
@@ -35,3 +84,141 @@ def test_a_request_is_read_as_it_was_written() -> None:
 def test_an_outcome_is_read_as_it_was_written() -> None:
     outcome = LargeDayOutcome(execution=RUN.execution, outcome={"state": "READY"}, results=True, seconds=1.5)
     assert LargeDayOutcome.from_dict(json.loads(json.dumps(outcome.as_dict()))) == outcome
+
+
+def test_a_day_from_the_threshold_on_is_handed_over_before_it_is_downloaded(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    large.setattr(cloud.bucket.__class__, "download_all", None)
+    event = handed_over(cloud, context)
+
+    request = request_of(cloud, event)
+    assert request.run == Run.from_event(event)
+    assert (request.max_refused_percent, request.max_error_messages, request.chunk_records) == (20, 1000, 5000)
+    assert (entry_of(cloud).holder, entry_of(cloud).large_day) == (event["execution"], {})
+
+
+def test_a_day_below_the_threshold_is_not(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
+    large.setenv("LARGE_DAY_BYTES", str(sum(map(len, DAY.values())) + 1))
+    event = start(cloud, context, DAY)
+    assert transform.handler(event, context)["state"] == "READY"
+    assert entry_of(cloud).large_day is None
+
+
+@pytest.mark.parametrize("free", [sum(map(len, DAY.values())) - 1, 1000], ids=["plain files", "gzip"])
+def test_a_day_that_does_not_fit_on_the_disk_is_handed_over_without_a_threshold(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch, free: int
+) -> None:
+    large.setenv("LARGE_DAY_BYTES", "0")
+    large.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    packed = {"items_20220131.csv.gz": gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)} if free == 1000 else {}
+    event = handed_over(cloud, context, {**DAY, **packed})
+    assert request_of(cloud, event).run == Run.from_event(event)
+
+
+def test_a_day_whose_join_does_not_fit_into_memory_is_handed_over(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    def run_out(*_: Any) -> None:
+        raise MemoryLimitError("batch 20220131 needs more memory")
+
+    large.setenv("LARGE_DAY_BYTES", "0")
+    large.setattr("pipeline.joining.customer_data_processor.process", run_out)
+    handed_over(cloud, context)
+
+
+def test_a_correction_tells_the_job_what_earlier_versions_left(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    large.setenv("LARGE_DAYS", "false")
+    first = start(cloud, context, DAY)
+    reply = transform.handler(first, context)
+    for chunk in cloud.bucket.get_json(reply["manifest"]):
+        for line in cloud.bucket.json_lines(chunk["key"]):
+            cloud.dynamodb.put_item(TableName=cloud.table.name, Item=line["PutRequest"]["Item"])
+    now = datetime.now(UTC)
+    cloud.table.update_ledger(
+        "20220131", lambda entry: ledger.finish(entry, first["execution"], BatchState.COMPLETED, now)
+    )
+    large.setenv("LARGE_DAYS", "true")
+
+    request = request_of(cloud, handed_over(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"}))
+
+    assert request.delivered == {first["version"]: f"delivered/20220131/{first['version']}.parquet"}
+    assert request.previous_errors == {
+        "error#items#0000000004#unknown_order",
+        "error#items#0000000005#not_an_integer",
+    }
+
+
+def test_a_released_day_is_not_held_by_the_job(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
+    event = start(cloud, context, DAY)
+    cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, released=event["version"]))
+    with pytest.raises(LargeDayError):
+        transform.handler(event, context)
+    assert request_of(cloud, event).max_refused_percent is None
+
+
+def test_the_jobs_result_goes_on_as_the_functions_own(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    event = handed_over(cloud, context)
+    reply = do_the_job(cloud, context, large, event)
+
+    assert collect(event, context) == reply
+    entry = entry_of(cloud)
+    assert (entry.chunks, entry.delivered) == (reply["chunks"], (event["version"],))
+    assert entry.large_day == {"run": "jr_1", "seconds": 90, "dpu_seconds": 1800}
+
+
+def test_a_job_that_left_no_result_fails_the_run(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
+    event = handed_over(cloud, context)
+    with pytest.raises(LargeDayOutcomeError, match=r"outcome\.json is not there"):
+        collect(event, context)
+
+
+def test_the_result_of_an_earlier_run_is_not_taken(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
+    event = handed_over(cloud, context)
+    do_the_job(cloud, context, large, event)
+    again = f"{event['execution']}-2"
+    cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, execution=again, holder=again))
+    with pytest.raises(LargeDayOutcomeError, match=f"is the result of run {event['execution']}, not of {again}"):
+        collect({**event, "execution": again}, context)
+
+
+@pytest.mark.parametrize("content", [None, []], ids=["missing", "incomplete"])
+def test_a_manifest_that_does_not_name_every_chunk_fails_the_run(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch, content: list[Any] | None
+) -> None:
+    event = handed_over(cloud, context)
+    reply = do_the_job(cloud, context, large, event)
+    if content is None:
+        cloud.s3.delete_object(Bucket=cloud.bucket.name, Key=reply["manifest"])
+    else:
+        cloud.bucket.put_json(reply["manifest"], content)
+    with pytest.raises(LargeDayOutcomeError, match="1 chunk files, but"):
+        collect(event, context)
+
+
+def test_the_result_of_a_superseded_run_is_not_delivered(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    event = handed_over(cloud, context)
+    do_the_job(cloud, context, large, event)
+    cloud.upload("items_20220131.csv", ITEMS + b"5,o-1,Cap,1,1.00\n")
+    intake.handler(queued(s3_event("incoming/items_20220131.csv")), context)
+    with pytest.raises(SupersededError):
+        collect(event, context)
+
+
+@pytest.mark.parametrize(
+    ("job_run", "dpu_seconds"),
+    [
+        ({"ExecutionTime": 60, "NumberOfWorkers": 10, "WorkerType": "G.1X"}, 600),
+        ({"ExecutionTime": 60, "NumberOfWorkers": 10, "WorkerType": "G.8X"}, 4800),
+        ({"ExecutionTime": 60, "NumberOfWorkers": 10, "WorkerType": "G.1X", "DPUSeconds": 411.5}, 412),
+        ({}, 0),
+    ],
+)
+def test_dpu_seconds_are_glues_own_or_those_of_all_workers(job_run: dict[str, Any], dpu_seconds: int) -> None:
+    assert job_facts(job_run)["dpu_seconds"] == dpu_seconds

@@ -12,8 +12,8 @@ import pytest
 from pipeline import ledger
 from pipeline.errors import (
     BatchBusyError,
+    DayTooLargeError,
     PreviousVersionLostError,
-    SettingsError,
     SourceChangedError,
     SupersededError,
 )
@@ -137,14 +137,15 @@ def test_a_refused_file_refuses_the_batch_and_says_why(cloud: Cloud, context: Co
     assert error["file"]["S"] == "orders_20220131.csv"
 
 
-def test_a_file_that_would_fill_the_disk_is_refused(
+def test_a_file_that_would_fill_the_disk_fails_the_run_and_says_what_to_change(
     cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     packed = gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)
     event = start(cloud, context, {**DAY, "items_20220131.csv.gz": packed})
-    reply = transform.handler(event, context)
-    assert reply["summary"]["files"]["items"]["file_error"] == "file_too_large"
+    with pytest.raises(DayTooLargeError, match=r"items_20220131\.csv\.gz .*transform_storage_mb; or set large_days"):
+        transform.handler(event, context)
+    assert list(cloud.bucket.keys("work/")) == []
 
 
 def test_plain_files_may_fill_the_disk_nearly_to_the_last_byte(
@@ -158,7 +159,7 @@ def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
     cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(map(len, DAY.values())) - 1))
-    with pytest.raises(SettingsError, match="raise transform_storage_mb"):
+    with pytest.raises(DayTooLargeError, match="raise transform_storage_mb; or set large_days"):
         transform.handler(start(cloud, context, DAY), context)
 
 
