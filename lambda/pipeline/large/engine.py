@@ -11,12 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark import StorageLevel
 
 from pipeline.joining import results
-from pipeline.joining.chunks import ChunkWriter
+from pipeline.joining.chunks import Chunk, ChunkWriter
 from pipeline.joining.engine import Counts, Totals
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.joining.refusals import Refusal, create_judged, write_rejects
@@ -26,7 +24,7 @@ from pipeline.large import tasks
 from pipeline.large.places import Source, Store
 from pipeline.large.plan import FilePlan, Room
 from pipeline.large.planner import Planner, of_splits
-from pipeline.large.sorted_rows import SortedRows, sort, unpack
+from pipeline.large.sorted_rows import SortedRows, sort
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.sql import open_database
@@ -109,6 +107,8 @@ class SparkEngine:
         self._plans: dict[Kind, FilePlan] = {}
         self._kept: list[DataFrame] = []
         self._results: SortedRows | None = None
+        self.stored: set[Path] = set()
+        """Paths in the working folder of the files that are not there, but in the store under the same name."""
         self._refused: dict[Kind, int] = {}
         self._read_amount = self._refused_amount = Decimal(0)
         self._refused_without_amount = 0
@@ -242,13 +242,17 @@ class SparkEngine:
         size, found = chunks.chunk_records, self._need_results()
         full = found.count // size
         task = tasks.result_chunks(self._batch, self._store, size, _CHUNKS_PER_GROUP, self._room)
-        chunks.take_over(
-            found.write_chunks(task, chunks.directory, size, full, _CHUNKS_PER_GROUP, 4 * self._partitions)
+        self._take_over(
+            chunks, found.write_chunks(task, chunks.directory, size, full, _CHUNKS_PER_GROUP, 4 * self._partitions)
         )
         rest = found.after(full, size)
         with open_database(self._workdir, self._room.memory_mb, 1) as connection:
             connection.register("results", rest)
             results.write_results(connection, self._batch, chunks)
+
+    def _take_over(self, chunks: ChunkWriter, written: list[Chunk]) -> None:
+        chunks.take_over(written)
+        self.stored.update(chunk.path for chunk in written)
 
     def remove_customers(self, chunks: ChunkWriter) -> int:
         """Compare the lists of earlier versions with the results."""
@@ -268,7 +272,9 @@ class SparkEngine:
             # The driver writes the last removals, as further requests may follow in the same chunk.
             full = (removed.count - 1) // per_chunk
             task = tasks.removal_chunks(self._batch, self._store, chunks.chunk_records, len(chunks.chunks), self._room)
-            chunks.take_over(removed.write_chunks(task, chunks.directory, per_chunk, full, 1, 4 * self._partitions))
+            self._take_over(
+                chunks, removed.write_chunks(task, chunks.directory, per_chunk, full, 1, 4 * self._partitions)
+            )
             rest = removed.after(full, per_chunk)
             results.add_removals(self._batch, rest.column("customer_reference").to_pylist(), chunks)
         return removed.count
@@ -298,27 +304,30 @@ class SparkEngine:
         return iter([Refusal(*row) for row in rows.collect()])
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
-        """Write parts of the file in tasks, and concatenate them."""
-        parts = max(1, -(-self._refused[file.kind] // _ROWS_PER_PARTITION))
+        """Write parts of the file in tasks; the driver only concatenates them."""
+        parts, folder = -(-self._refused[file.kind] // _ROWS_PER_PARTITION), f"parts/{file.kind}-rejects-"
         refused = self._spark.sql(f"SELECT {', '.join(JUDGED_COLUMNS)} FROM {file.kind}_refused")
-        texts = sort(refused, "line_number", parts).mapInArrow(
-            tasks.rejects(self._plans[file.kind], self._room), "text BINARY"
-        )
-        with open_database(self._workdir, self._room.memory_mb, 1) as connection:
+        task = tasks.rejects(self._plans[file.kind], self._store, folder, self._room)
+        written = sort(refused, "line_number", max(parts, 1)).mapInArrow(task, "part INT, name STRING").collect()
+        with self._room.database(file.name) as (connection, workdir):
             create_sentences(connection)
             create_judged(connection, file.kind)
-            write_rejects(connection, file, target)  # writes only the header line
-        with target.open("ab") as rejects:
-            for row in texts.toLocalIterator():
-                rejects.write(row.text)
+            write_rejects(connection, file, workdir / "header.csv")  # writes only the header line
+            self._store.put(workdir / "header.csv", f"{folder}header.csv")
+        self._store.concatenate([f"{folder}header.csv", *(row.name for row in sorted(written))], self._name(target))
+        self.stored.add(target)
 
     def write_references(self, target: Path) -> None:
-        """Fetch the references partition by partition."""
-        schema = pa.schema([("customer_reference", pa.string())])
-        with pq.ParquetWriter(target, schema) as writer:
-            references = self._need_results().rows.select("customer_reference")
-            for table in unpack(references.mapInArrow(tasks.packed, "rows BINARY").toLocalIterator()):
-                writer.write_table(table)
+        """Write the references in one task."""
+        references = self._need_results().rows.select("customer_reference").coalesce(1)
+        (_,) = references.mapInArrow(
+            tasks.reference_list(self._store, self._name(target), self._room), "name STRING"
+        ).collect()
+        self.stored.add(target)
+
+    def _name(self, target: Path) -> str:
+        """Return the name in the store of a file that would otherwise be in the working folder."""
+        return target.relative_to(self._workdir).as_posix()
 
     def _need_results(self) -> SortedRows:
         if self._results is None:

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, process_with
 from pipeline.large.engine import MB, SparkEngine
+from pipeline.large.failures import failures_of_tasks
 from pipeline.large.places import LocalSource, LocalStore
 from pipeline.large.plan import Room
 from pipeline.model.data_model import Kind
@@ -86,6 +87,7 @@ def process(
         Room(options.memory_mb, workdir),
     )
     try:
-        return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
+        with failures_of_tasks(f"batch {batch}"):
+            return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
     finally:
         engine.close()

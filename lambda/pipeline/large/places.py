@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pipeline.aws.s3 import Bucket
     from pipeline.ledger import SourceObject
 
 READ_BYTES = 256 << 10
@@ -34,6 +35,9 @@ class Store(Protocol):
 
     def source(self, name: str) -> Source:
         """Return a file that was stored here."""
+
+    def concatenate(self, names: Sequence[str], name: str) -> None:
+        """Store the contents of several stored files, in this order, as one file; idempotent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,17 @@ class LocalStore:
         """Return a file in the folder."""
         return LocalSource(self.folder / name)
 
+    def concatenate(self, names: Sequence[str], name: str) -> None:
+        """Append files of the folder to a new one atomically."""
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f"{target.name}.unfinished")
+        with unfinished.open("wb") as file:
+            for part in names:
+                with (self.folder / part).open("rb") as content:
+                    shutil.copyfileobj(content, file)
+        unfinished.replace(target)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectSource:
@@ -102,16 +117,20 @@ class ObjectSource:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """The objects of the bucket under one prefix."""
+    """Objects of the bucket."""
 
     bucket_name: str
-    prefix: str
+    prefixes: Mapping[str, str]
+    """Key prefixes by how a name begins; the entry for `""` is for all other names."""
+
+    def key(self, name: str) -> str:
+        """Return the key for a name, by the longest entry of `prefixes` that it begins with."""
+        beginning = max((one for one in self.prefixes if name.startswith(one)), key=len)
+        return self.prefixes[beginning] + name.removeprefix(beginning)
 
     def put(self, path: Path, name: str) -> None:
         """Upload a file."""
-        from pipeline.aws.s3 import Bucket
-
-        Bucket(self.bucket_name).upload_all([(path, self.prefix + name)])
+        self._bucket().upload_all([(path, self.key(name))])
 
     def source(self, name: str) -> ObjectSource:
         """Return an object that was stored here.
@@ -121,12 +140,21 @@ class ObjectStore:
         FileNotFoundError
             It does not exist.
         """
+        found = self._bucket().head(self.key(name))
+        if found is None:
+            raise FileNotFoundError(f"s3://{self.bucket_name}/{self.key(name)}")
+        return ObjectSource(self.bucket_name, found)
+
+    def concatenate(self, names: Sequence[str], name: str) -> None:
+        """Copy objects one after another into a new one, a few megabytes at a time."""
+        sources = (self.source(part) for part in names)
+        self._bucket().upload_blocks((block for one in sources for block in one.read(0, one.size)), self.key(name))
+
+    def _bucket(self) -> Bucket:
+        # It is made where it is used, as a client can't be sent to the tasks.
         from pipeline.aws.s3 import Bucket
 
-        found = Bucket(self.bucket_name).head(self.prefix + name)
-        if found is None:
-            raise FileNotFoundError(f"s3://{self.bucket_name}/{self.prefix}{name}")
-        return ObjectSource(self.bucket_name, found)
+        return Bucket(self.bucket_name)
 
 
 def copy(source: Source, target: Path) -> Path:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline.joining.resource_limits import resource_limits
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write_lines
 from pipeline.model.data_model import Kind
@@ -16,6 +17,9 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import BLOCK, Header, RefusedFileError, header_name, read_header, refuse_foreign_formats
 from pipeline.reading.sql import open_database
+
+if TYPE_CHECKING:
+    import duckdb
 
 GZIP = b"\x1f\x8b"
 
@@ -34,6 +38,22 @@ class Room:
         """Provide a temporary folder for a task."""
         with TemporaryDirectory(prefix="task-", dir=self.folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
+
+    @contextmanager
+    def database(self, what: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+        """Provide a database and a temporary folder for a task that processes `what`, a file or a day.
+
+        Raises
+        ------
+        ResourceLimitError
+            Memory or disk space is not sufficient.
+        """
+        with (
+            self.workdir() as workdir,
+            open_database(workdir, self.memory_mb, 1) as connection,
+            resource_limits(connection, workdir, what),
+        ):
+            yield connection, workdir
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +134,12 @@ def read_in_order(
     kind: Kind, name: str, source: Source, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
 ) -> FilePlan | RefusedFileError:
     """Read a whole file in one task, and store it normalized, so that many tasks can read it."""
-    with room.workdir() as workdir:
+    with room.database(name) as (connection, workdir):
         path = copy(source, workdir / "source")
-        with open_database(workdir, room.memory_mb, 1) as connection:
-            try:
-                file = read_file(connection, kind, SourceFile(name, path), workdir, max_unpacked)
-            except RefusedFileError as error:
-                return error
+        try:
+            file = read_file(connection, kind, SourceFile(name, path), workdir, max_unpacked)
+        except RefusedFileError as error:
+            return error
         local = file.records.path
         start = _start_of_records(local, file.header.skip)
         if local != path:

@@ -6,6 +6,7 @@ others. Its docstring ends with the columns of its output.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,7 +25,6 @@ from pipeline.joining.sentences import create_sentences
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.plan import FilePlan, Room
 from pipeline.model.data_model import KINDS, ROW_ID
-from pipeline.reading.sql import open_database
 from pipeline.reading.steps import records_sql
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ ROWS = 20_000
 """Rows per batch that a task returns to Spark."""
 LINE_ROWS = 500
 """The same for rows that contain whole lines, which may be long."""
+
+_ROW_GROUP = 100_000
 
 FIRST_READING = {
     "part": "STRING",
@@ -116,7 +118,7 @@ def first_reading(plan: FilePlan, room: Room) -> Task:
         ]
         yield from connection.sql(" UNION ALL ".join(parts)).to_arrow_reader(ROWS)
 
-    return _splits(read, room)
+    return _splits(read, plan, room)
 
 
 def row_ids(plan: FilePlan, room: Room) -> Task:
@@ -129,7 +131,7 @@ def row_ids(plan: FilePlan, room: Room) -> Task:
             WHERE is_good AND {ROW_ID} <> ''"""
         ).to_arrow_reader(ROWS)
 
-    return _splits(read, room)
+    return _splits(read, plan, room)
 
 
 def answers(plan: FilePlan, question: Callable[[Any], str], room: Room) -> Task:
@@ -140,16 +142,17 @@ def answers(plan: FilePlan, question: Callable[[Any], str], room: Room) -> Task:
         (answer,) = connection.execute(question(file)).fetchone() or (None,)
         yield pa.RecordBatch.from_pydict({"answer": pa.array([answer], pa.bool_())})
 
-    return _splits(read, room)
+    return _splits(read, plan, room)
 
 
-def _splits(read: Callable[[duckdb.DuckDBPyConnection, int, Path], Batches], room: Room) -> Task:
+def _splits(read: Callable[[duckdb.DuckDBPyConnection, int, Path], Batches], plan: FilePlan, room: Room) -> Task:
     """Return a task that calls `read` for each split whose number is in the first column."""
+    name = plan.file.name
 
     def task(batches: Batches) -> Batches:
         for batch in batches:
             for split_number in batch.column(0).to_pylist():
-                with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+                with room.database(name) as (connection, workdir):
                     yield from read(connection, int(split_number), workdir)
 
     return task
@@ -166,7 +169,7 @@ def candidates(plan: FilePlan, room: Room) -> Task:
 
     def read(split_number: int, keys: pa.Table) -> Batches:
         parts = set(pc.unique(keys.column("part")).to_pylist())
-        with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+        with room.database(plan.file.name) as (connection, workdir):
             connection.register("keys_of_split", keys)
             connection.execute("CREATE TABLE keys AS SELECT part, key FROM keys_of_split")
             file = plan.load(plan.splits[split_number], workdir)
@@ -202,7 +205,7 @@ def reasons(plan: FilePlan, room: Room) -> Task:
     """Create the sentences about the refused records of a partition: the fields of a Refusal."""
 
     def task(batches: Batches) -> Batches:
-        with room.workdir() as workdir, open_database(workdir, room.memory_mb, 1) as connection:
+        with room.database(plan.file.name) as (connection, _):
             _take_judged(connection, plan, batches)
             found = list(refusals(connection, plan.file, sys.maxsize))
         names = ("line", "code", "reason", "customer_reference", "order_reference")
@@ -215,19 +218,25 @@ def reasons(plan: FilePlan, room: Room) -> Task:
     return task
 
 
-def rejects(plan: FilePlan, room: Room) -> Task:
-    """Write each partition of the refused records as CSV without a header line: text, in blocks."""
+def rejects(plan: FilePlan, store: Store, folder: str, room: Room) -> Task:
+    """Write each partition of the refused records as CSV without a header line into the store: part, name."""
 
     def task(batches: Batches) -> Batches:
-        with room.workdir() as workdir:
-            target = workdir / "rejects.csv"
-            with open_database(workdir, room.memory_mb, 1) as connection:
-                _take_judged(connection, plan, batches)
-                write_rejects(connection, plan.file, target)
-            with target.open("rb") as file:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        part = context.partitionId() if context else 0
+        with room.database(plan.file.name) as (connection, workdir):
+            written, body = workdir / "rejects.csv", workdir / "body.csv"
+            _take_judged(connection, plan, batches)
+            write_rejects(connection, plan.file, written)
+            with written.open("rb") as file, body.open("wb") as target:
                 file.readline()
-                while block := file.read(1 << 20):
-                    yield pa.RecordBatch.from_pydict({"text": pa.array([block], pa.binary())})
+                shutil.copyfileobj(file, target)
+            store.put(body, f"{folder}{part:05}.csv")
+        yield pa.RecordBatch.from_pydict(
+            {"part": pa.array([part], pa.int32()), "name": pa.array([f"{folder}{part:05}.csv"], pa.string())}
+        )
 
     return task
 
@@ -262,12 +271,11 @@ def result_chunks(batch: str, store: Store, chunk_records: int, chunks_per_group
     """Write the chunk files of sorted results, one group of chunks at a time: name, records."""
 
     def write(group: int, rows: pa.Table) -> Batches:
-        with room.workdir() as workdir:
-            with open_database(workdir, room.memory_mb, 1) as connection:
-                connection.register("results", rows)
-                writer = ChunkWriter(workdir / "chunks", chunk_records, group * chunks_per_group)
-                results.write_results(connection, batch, writer)
-                writer.flush()
+        with room.database(f"batch {batch}") as (connection, workdir):
+            connection.register("results", rows)
+            writer = ChunkWriter(workdir / "chunks", chunk_records, group * chunks_per_group)
+            results.write_results(connection, batch, writer)
+            writer.flush()
             yield _stored(writer.chunks, store)
 
     return _groups_of_chunks(write)
@@ -329,6 +337,36 @@ def references(lists: list[Source], room: Room) -> Task:
                         yield from file.iter_batches(ROWS, columns=["customer_reference"])
 
     return task
+
+
+def reference_list(store: Store, name: str, room: Room) -> Task:
+    """Write the references of a partition as a Parquet file into the store: name."""
+    schema = pa.schema([("customer_reference", pa.string())])
+
+    def task(batches: Batches) -> Batches:
+        with room.workdir() as workdir:
+            path = workdir / "customers.parquet"
+            with pq.ParquetWriter(path, schema) as writer:
+                for rows in _larger(batches):
+                    writer.write_table(rows)
+            store.put(path, name)
+        yield pa.RecordBatch.from_pydict({"name": pa.array([name], pa.string())})
+
+    return task
+
+
+def _larger(batches: Batches) -> Iterator[pa.Table]:
+    """Join batches, as each becomes a row group of the Parquet file."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= _ROW_GROUP:
+            yield pa.Table.from_batches(held)
+            held, rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def packed(batches: Batches) -> Batches:

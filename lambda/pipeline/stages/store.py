@@ -29,13 +29,14 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     Parameters
     ----------
     stored
-        The paths of chunk files that are in the bucket already.
+        The paths of files that are in the bucket already.
     """
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
     # Without results (held or refused), the list that this version may have stored in an earlier run stays.
     delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
-    bucket.upload_all([*((path, key) for path, key, _ in chunks if path not in stored), *rejects, *delivered])
+    files = [*((path, key) for path, key, _ in chunks), *rejects, *delivered]
+    bucket.upload_all((path, key) for path, key in files if path not in stored)
     examples, manifest = run.work_key(_EXAMPLES), run.work_key(MANIFEST)
     bucket.put_json(examples, outcome.examples)
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])

@@ -46,7 +46,7 @@ def test_a_version_that_is_gone_is_an_error_of_its_own(cloud: Cloud) -> None:
 
 def test_what_is_put_twice_is_there_once(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a chunk")
-    for store in (ObjectStore(BUCKET, "work/20220131/v/"), LocalStore(tmp_path / "store")):
+    for store in (ObjectStore(BUCKET, {"": "work/20220131/v/"}), LocalStore(tmp_path / "store")):
         for _ in range(2):
             store.put(tmp_path / "file", "chunks/00000.jsonl")
         assert copy(store.source("chunks/00000.jsonl"), tmp_path / "copy").read_bytes() == b"a chunk"
@@ -57,4 +57,4 @@ def test_what_is_put_twice_is_there_once(cloud: Cloud, tmp_path: Path) -> None:
 
 def test_an_object_that_is_not_there_is_named(cloud: Cloud) -> None:
     with pytest.raises(FileNotFoundError, match="work/none"):
-        ObjectStore(BUCKET, "work/").source("none")
+        ObjectStore(BUCKET, {"": "work/"}).source("none")

@@ -1,0 +1,157 @@
+"""A bucket and a table on a local emulator, and a day in them by the function and by the job."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+from batches import BATCH, file_name
+from pipeline import observability
+from pipeline.aws import clients
+from pipeline.aws.dynamodb import Table
+from pipeline.aws.s3 import Bucket
+from pipeline.aws.workflow import Workflow
+from pipeline.ledger import Ledger, SourceObject, set_version
+from pipeline.model.data_model import Kind
+from pipeline.settings import TransformSettings
+from pipeline.stages.large_day import LargeDayRequest
+from pipeline.stages.run import Run
+from pipeline.stages.transform import transform
+from pipeline_cli.local.emulator import ACCESS_KEY, REGION, SECRET_KEY, endpoint, temporary_emulator
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+NAME = "pipeline-large"
+REQUEST = "work/request.json"
+Objects = dict[str, Any]
+
+
+@dataclass
+class Deployed:
+    """The resources, and the session on which the job runs."""
+
+    bucket: Bucket
+    table: Table
+    s3: Any
+    dynamodb: Any
+    spark: SparkSession
+    settings: TransformSettings
+
+    def upload(self, files: Mapping[Kind, bytes], names: Mapping[Kind, str] | None = None) -> Run:
+        """Store a day's files and make their run the current one of the batch."""
+        found: dict[Kind, SourceObject] = {}
+        for kind, content in files.items():
+            key = f"incoming/{(names or {}).get(kind, file_name(kind))}"
+            self.s3.put_object(Bucket=NAME, Key=key, Body=content)
+            source = self.bucket.head(key)
+            assert source is not None
+            found[kind] = source
+        version = set_version(found)
+        run = Run(BATCH, version, f"{BATCH}-{version}", found)
+
+        def queued(entry: Ledger) -> Ledger:
+            return replace(
+                Ledger(BATCH), files=found, version=version, execution=run.execution, revision=entry.revision
+            )
+
+        self.table.update_ledger(BATCH, queued)
+        return run
+
+    def by_function(self, run: Run) -> tuple[dict[str, Any], Objects]:
+        """Run transform; return its reply and the objects that it left, and delete them."""
+        reply = transform(run, self.bucket, self.table, Workflow("arn:aws:states:none"), self.settings)
+        found = self.objects()
+        self.delete(found)
+        return reply, found
+
+    def request(self, run: Run, **more: Any) -> LargeDayRequest:
+        """The request that transform would write for a run."""
+        return LargeDayRequest(
+            run=run,
+            delivered={},
+            previous_errors=frozenset(),
+            max_refused_percent=self.settings.max_refused_percent,
+            max_error_messages=self.settings.max_error_messages,
+            chunk_records=self.settings.chunk_records,
+            **more,
+        )
+
+    def by_job(self, request: LargeDayRequest, split_bytes: int = 1000, task_memory_mb: int = 128) -> None:
+        """Run the job in this process."""
+        from pipeline.large.job import Sizes, process_day
+
+        process_day(self.spark, self.bucket, self.table, request, Sizes(split_bytes, task_memory_mb))
+
+    def outcome(self, run: Run) -> dict[str, Any]:
+        """What the job tells the function that collects it."""
+        found = self.bucket.get_json(run.work_key("large_day/outcome.json"))
+        assert found["execution"] == run.execution
+        return dict(found)
+
+    def objects(self) -> Objects:
+        """The objects that a run leaves for others, by key; of lists of customers only their content."""
+        found: Objects = {}
+        for prefix in ("work/", "feedback/", "delivered/"):
+            for key in self.bucket.keys(prefix):
+                if "/large_day/" not in key:
+                    content = self.s3.get_object(Bucket=NAME, Key=key)["Body"].read()
+                    found[key] = references(content) if key.endswith(".parquet") else content
+        return found
+
+    def delete(self, keys: Mapping[str, Any]) -> None:
+        for key in keys:
+            self.s3.delete_object(Bucket=NAME, Key=key)
+
+    def clear(self) -> None:
+        """Delete what earlier tests left."""
+        for prefix in ("work/", "feedback/", "delivered/"):
+            self.delete(dict.fromkeys(self.bucket.keys(prefix)))
+
+
+def references(parquet: bytes) -> list[str]:
+    column: list[str] = pq.read_table(io.BytesIO(parquet)).column("customer_reference").to_pylist()
+    return sorted(column)
+
+
+@contextmanager
+def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
+    """Start an emulator with a versioned bucket and a table, and let this process and Spark's workers use it."""
+    with temporary_emulator(folder) as emulator, pytest.MonkeyPatch.context() as environment:
+        variables = {
+            "AWS_ENDPOINT_URL": endpoint(emulator.port),
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+            "POWERTOOLS_METRICS_NAMESPACE": "test",
+            "POWERTOOLS_SERVICE_NAME": "test",
+        }
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+            environment.delenv(name, raising=False)
+        spark.sparkContext.environment.update(variables)
+        for cached in (clients.client, observability.logger, observability.metrics):
+            cached.cache_clear()
+        s3, dynamodb = clients.client("s3"), clients.client("dynamodb")
+        s3.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
+        s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
+        dynamodb.create_table(
+            TableName=NAME,
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        settings = TransformSettings(
+            bucket_name=NAME, table_name=NAME, state_machine_arn="none", chunk_records=7, max_error_messages=20
+        )
+        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings)
+        for name in variables:
+            spark.sparkContext.environment.pop(name)
+    clients.client.cache_clear()
