@@ -27,10 +27,10 @@ from pipeline.aws.parallel import CALLERS
 from pipeline.aws.sqs import BATCH_ENTRIES, Outgoing, Queue
 from pipeline.model.items import put_line
 from pipeline.model.messages import Message, message_for
+from sink import Sink
 
 from benchmarks.document import table
 from benchmarks.results import ROOT, Result
-from benchmarks.sink import Sink
 
 ENTRIES = {"dynamodb": BATCH_ITEMS, "sqs": BATCH_ENTRIES}
 """Items per call, by service."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from pipeline.aws import clients
+from sink import Sink
 
 from benchmarks import delivery
 from benchmarks.results import Result
-from benchmarks.sink import Sink
 
 
 @pytest.mark.parametrize("way", delivery.WAYS)

@@ -15,9 +15,8 @@ from pipeline.aws.sqs import Delivery, Outgoing, Queue
 from pipeline.errors import ThrottledError
 from pipeline.model.items import delete_line, put_line
 from pipeline.model.messages import message_for
+from sink import FAULTS, Sink
 from support import set_credentials
-
-from benchmarks.sink import FAULTS, Sink
 
 QUEUE = "http://sqs.test/000000000000/output.fifo"
 

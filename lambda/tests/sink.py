@@ -5,15 +5,15 @@ It implements the JSON protocols of BatchWriteItem and SendMessageBatch and enfo
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 FAULTS = ("throttled", "error", "unavailable", "partial", "dropped before", "dropped after")
@@ -26,6 +26,9 @@ _THROTTLES = {
 }
 _LIMITS = {"BatchWriteItem": (25, 16 << 20), "SendMessageBatch": (10, 2 << 20)}
 """Entries and bytes per request; the limit for SQS is larger than 1 MiB, as messages are escaped as JSON."""
+
+Reply = tuple[int, Mapping[str, Any]]
+"""The status and the content of a response."""
 
 
 @dataclass
@@ -57,80 +60,54 @@ class Sink:
     busiest: int = 0
     """Maximum number of concurrent requests."""
 
-    def __post_init__(self) -> None:
-        """Create the internal state."""
+    def __enter__(self) -> Sink:
+        """Start listening on a free port."""
         self._random = random.Random(self.seed)
         self._next_fault = itertools.cycle(FAULTS)
         self._ids: set[str] = set()
         self._groups: Counter[str] = Counter()
         self._now = 0
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._lock = threading.Lock()
+        sink = self
 
-    def __enter__(self) -> Sink:
-        """Start listening on a free port."""
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20), self._loop
-        ).result()
+        class Handler(_Handler):
+            answer = sink._answer
+
+            def setup(self) -> None:
+                sink.connections += 1
+                super().setup()
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close all connections and stop."""
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    def __exit__(self, *_: object) -> None:
+        """Stop listening; a connection ends when the client closes it."""
+        self._server.shutdown()
+        self._server.server_close()
 
     @property
     def url(self) -> str:
         """The address of the server."""
-        host, port = self._server.sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        return f"http://127.0.0.1:{self._server.server_port}"
 
-    async def _close(self) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
-        self.connections += 1
-        self._writers.add(writer)
-        try:
-            while request := await _read(reader):
-                answer = await self._answer(*request)
-                if answer is None:
-                    break
-                writer.write(answer)
-                await writer.drain()
-        except ConnectionError:
-            pass  # the caller has gone away
-        finally:
-            self._writers.discard(writer)
-            writer.close()
-
-    async def _answer(self, operation: str, body: bytes) -> bytes | None:
-        self.requests[operation] += 1
-        self.body_bytes[operation] += len(body)
+    def _answer(self, operation: str, body: bytes) -> Reply | None:
         params = json.loads(body)
         groups = {entry.get("MessageGroupId") for entry in params.get("Entries", ())}
-        self.overlaps += any(self._groups[group] for group in groups)
-        self._groups.update(groups)
-        self._now += 1
-        self.busiest = max(self.busiest, self._now)
-        try:
-            await asyncio.sleep(self.latency_ms / 1000)
-            return self._carry_out(operation, params, len(body))
-        finally:
+        with self._lock:
+            self.requests[operation] += 1
+            self.body_bytes[operation] += len(body)
+            self.overlaps += any(self._groups[group] for group in groups)
+            self._groups.update(groups)
+            self._now += 1
+            self.busiest = max(self.busiest, self._now)
+        time.sleep(self.latency_ms / 1000)
+        with self._lock:
             self._now -= 1
             self._groups.subtract(groups)
+            return self._carry_out(operation, params, len(body))
 
-    def _carry_out(self, operation: str, params: dict[str, Any], size: int) -> bytes | None:
+    def _carry_out(self, operation: str, params: dict[str, Any], size: int) -> Reply | None:
         fault = next(self._next_fault) if self._random.random() < self.fault_rate else None
         if fault:
             self.faults[fault] += 1
@@ -143,16 +120,16 @@ class Sink:
                 return _refusal(503, "ServiceUnavailable")
             case "dropped before":
                 return None
-        take = self._write if operation == "BatchWriteItem" else self._send
-        entries = _entries(operation, params)
+        write = operation == "BatchWriteItem"
+        (entries,) = params["RequestItems"].values() if write else (params["Entries"],)
         most, most_bytes = _LIMITS[operation]
         if not 0 < len(entries) <= most or size > most_bytes:
             return _refusal(400, "ValidationException")
         taken = self._random.randrange(len(entries)) if fault == "partial" else len(entries)
-        answer = take(params, entries[:taken], entries[taken:])
-        return None if fault == "dropped after" else answer
+        reply = (self._write if write else self._send)(params, entries[:taken], entries[taken:])
+        return None if fault == "dropped after" else reply
 
-    def _write(self, params: dict[str, Any], taken: list[Any], left: list[Any]) -> bytes:
+    def _write(self, params: dict[str, Any], taken: list[Any], left: list[Any]) -> Reply:
         keys = [_key(request) for request in taken + left]
         if len(set(keys)) < len(keys):
             return _refusal(400, "ValidationException")
@@ -162,9 +139,9 @@ class Sink:
             else:
                 self.items.pop(key, None)
         (table,) = params["RequestItems"]
-        return _reply(200, {"UnprocessedItems": {table: left} if left else {}})
+        return 200, {"UnprocessedItems": {table: left} if left else {}}
 
-    def _send(self, _: dict[str, Any], taken: list[Any], left: list[Any]) -> bytes:
+    def _send(self, _: dict[str, Any], taken: list[Any], left: list[Any]) -> Reply:
         refused = [entry for entry in taken if entry["MessageGroupId"] == self.refused_group]
         taken = [entry for entry in taken if entry not in refused]
         for entry in taken:
@@ -175,10 +152,32 @@ class Sink:
             self.sent.append((entry["MessageGroupId"], entry["MessageDeduplicationId"], entry["MessageBody"]))
         failed = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in left]
         failed += [{"Id": entry["Id"], "SenderFault": self.sender_fault, "Code": "Refused"} for entry in refused]
-        return _reply(200, {"Successful": [sent_entry(entry["Id"]) for entry in taken], "Failed": failed})
+        return 200, {"Successful": [_sent_entry(entry["Id"]) for entry in taken], "Failed": failed}
 
 
-def sent_entry(number: str) -> dict[str, str]:
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def answer(self, operation: str, body: bytes) -> Reply | None:
+        raise NotImplementedError
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        reply = self.answer(self.headers["X-Amz-Target"].rpartition(".")[2], body)
+        if reply is None:
+            self.close_connection = True
+            return
+        status, content = reply
+        text = json.dumps(content).encode()
+        self.send_response_only(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+
+def _sent_entry(number: str) -> dict[str, str]:
     """Return SQS's response for an accepted entry."""
     return {
         "Id": number,
@@ -189,37 +188,11 @@ def sent_entry(number: str) -> dict[str, str]:
     }
 
 
-async def _read(reader: asyncio.StreamReader) -> tuple[str, bytes] | None:
-    """Read a request's operation and body; None if the client has closed the connection."""
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])
-        }
-        body = await reader.readexactly(int(headers["content-length"]))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
-    return headers["x-amz-target"].rpartition(".")[2], body
-
-
-def _entries(operation: str, params: Mapping[str, Any]) -> list[Any]:
-    if operation == "SendMessageBatch":
-        return list(params["Entries"])
-    ((_, requests),) = params["RequestItems"].items()
-    return list(requests)
-
-
 def _key(request: Mapping[str, Any]) -> tuple[str, str]:
     ((_, content),) = request.items()
     item = content.get("Item") or content["Key"]
     return item["pk"]["S"], item["sk"]["S"]
 
 
-def _refusal(status: int, code: str) -> bytes:
-    return _reply(status, {"__type": code, "message": f"the sink says {code}"})
-
-
-def _reply(status: int, content: Mapping[str, Any]) -> bytes:
-    body = json.dumps(content).encode()
-    head = f"HTTP/1.1 {status} -\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _refusal(status: int, code: str) -> Reply:
+    return status, {"__type": code, "message": f"the sink says {code}"}
