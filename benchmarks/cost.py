@@ -8,12 +8,10 @@ times that other benchmarks measured, and from the rate at which a new table acc
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import re
-import sys
 import tomllib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,16 +19,23 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import counting
 from pipeline.stages.transform import MB_PER_CPU
+from pipeline_cli.deploy.target import declared_variables
 
-from benchmarks.document import table
+from benchmarks.document import paragraph, table
 from benchmarks.generate import Day, generate
-from benchmarks.results import ROOT, SCRATCH, Result, load
+from benchmarks.results import SCRATCH, Result, load
 
 MILLION = 1_000_000
 MONTH = 30
+Usage = Mapping[str, float]
+"""Quantities by the name of their price."""
+
 NEW_TABLE_WRITES = 4_000
 """Writes per second that a new on-demand table accepts (DynamoDB Developer Guide, on-demand capacity mode)."""
+S3_MB_A_SECOND = 75
+"""Assumed throughput between S3 and one function."""
 RUN_STATES = ("Begin", "Transform", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
 """The states that a run enters; AWS's examples count the start as an additional transition."""
 CHILD_TRANSITIONS = 2
@@ -38,11 +43,9 @@ CHILD_TRANSITIONS = 2
 STANDING = {"alarm_month": 35, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
 """The usage of a month without any file: alarms (infra/tests/test_monitoring.py lists them), the dashboard, a dozen
 metrics in two of 24 hours, and five connections with which Lambda polls the ingest queue every 20 seconds."""
-LARGEST = {"memory_mb": 10_240, "storage_mb": 10_240, "seconds": 900}
-"""Limits of a function (Lambda Developer Guide, quotas)."""
-
-S3_MB_A_SECOND = 75
-"""Assumed throughput between S3 and one function."""
+LARGEST_MB = LARGEST_STORAGE_MB = 10_240
+LARGEST_SECONDS = 900
+"""Limits of a function: memory, /tmp and time (Lambda Developer Guide, quotas)."""
 
 _PUTS = {"ListObjectsV2", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
 _GETS = {"GetObject", "HeadObject"}
@@ -68,44 +71,64 @@ class Price:
 @cache
 def prices() -> Mapping[str, Price]:
     """Read prices.toml, which has a table for each service."""
-    services = tomllib.loads((Path(__file__).parent / "prices.toml").read_text())
+    services = tomllib.loads(Path(__file__).with_name("prices.toml").read_text())
+    del services["looked_up"]
     return {
-        name: Price(**entry, service=service, page=entries["page"])
+        name: Price(**price, service=service, page=entries["page"])
         for service, entries in services.items()
-        if isinstance(entries, dict)
-        for name, entry in entries.items()
+        for name, price in entries.items()
         if name != "page"
     }
 
 
-def dollars(usage: Mapping[str, float]) -> float:
-    """Return the cost of `usage`, which maps names of prices to quantities."""
+def dollars(usage: Usage) -> float:
+    """Return the cost of `usage`."""
     return sum(number * prices()[name].usd for name, number in usage.items())
 
 
+def by_service(usage: Usage) -> dict[str, float]:
+    """Return the cost by service, largest first."""
+    services = {prices()[name].service: 0.0 for name in usage}
+    for name, number in usage.items():
+        services[prices()[name].service] += number * prices()[name].usd
+    return dict(sorted(services.items(), key=lambda item: -item[1]))
+
+
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """The defaults in infra/variables.tf that affect the cost of a day."""
+class Basis:
+    """What the durations follow from: default settings of infra/variables.tf, and measurements of other benchmarks.
+
+    Measurements of the transform are per customer of the largest day that was measured.
+    """
 
     memory_mb: Mapping[str, int]
     storage_mb: int
     chunk_records: int
     deliver_concurrency: int
+    transform_seconds: float
+    transform_storage_mb: float
+    files_mb: float
+    send_seconds: float
+    """Processor time per message."""
 
 
-def read_settings() -> Settings:
-    """Read the defaults from infra/variables.tf."""
-    import hcl2
-    from hcl2 import SerializationOptions
-
-    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
-    declared = hcl2.loads((ROOT / "infra" / "variables.tf").read_text(), serialization_options=plain)["variable"]
-    variables = {name: body for entry in declared for name, body in entry.items()}
-    return Settings(
+def basis() -> Basis:
+    """Read the settings and the stored results."""
+    transform, delivery = load("transform"), load("delivery")
+    if not (transform and delivery):
+        raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
+    variables = declared_variables()
+    largest = max(transform.data["sizes"], key=lambda size: size["customers"])
+    ours, sent = largest["sides"]["ours"], delivery.data["ways"]["sqs"]["the product"]
+    return Basis(
         {name: int(mb) for name, mb in optional_defaults(variables["memory_mb"]["type"]).items()},
         variables["transform_storage_mb"]["default"],
         variables["chunk_records"]["default"],
         variables["deliver_concurrency"]["default"],
+        ours["cpu_seconds"] / largest["customers"],
+        ours["disk_mb"] / largest["customers"],
+        largest["csv_mb"] / largest["customers"],
+        sent["cpu_seconds"] / sent["items"],
     )
 
 
@@ -115,54 +138,48 @@ def optional_defaults(object_type: str) -> dict[str, float]:
     return {name: float(number) for name, number in found}
 
 
-def count(customers: int, chunk_records: int) -> Counter[str]:
-    """Process a generated day in memory and return its usage, by name of the price.
-
-    The result also has the stored `bytes of …`, `messages`, `chunks` and `calls of publish`.
-    """
-    # The in-memory AWS is part of the tests.
-    sys.path.append(str(ROOT / "lambda" / "tests"))
-    counting = importlib.import_module("counting")
-    day = Day(customers, bad_items=max(customers // 1_000, 1))
-    files = generate(day, SCRATCH / f"cost-{customers}")
-    log, before = _log(), len(_log().getvalue())
-    with contextlib.redirect_stdout(log), counting.counted_platform(CHUNK_RECORDS=chunk_records) as platform:
-        wire = platform.day({path.name: path.read_bytes() for path in files.values()})
-        items = list(platform.cloud.items().values())
-        objects = {found["Key"]: found["Size"] for found in platform.objects()}
-        calls: Counter[str] = platform.invocations
-        sent = Counter(request.operation for request in wire.requests)
-        batches = [request.size for request in wire.requests if request.operation == "SendMessageBatch"]
-    sizes = [(item["sk"]["S"], item_bytes(item)) for item in items]
-    ledger = max(size for key, size in sizes if key == "ledger")
-    written = sum(ceil(size / 1024) for key, size in sizes if key != "ledger")
-    files_bytes = sum(size for key, size in objects.items() if key.startswith("incoming/"))
-    logs = len(log.getvalue()[before:].encode()) + _PLATFORM_LOG_BYTES * calls.total()
-    return Counter(
-        {
-            "write_unit": written + sent["PutItem"] * ceil(ledger / 1024),
-            "read_unit": sent["GetItem"] * ceil(ledger / 4096) + sent["Query"],
-            "fifo_request": sum(ceil(size / (64 << 10)) for size in batches),
-            "queue_request": 3 * len(files),
-            "state_transition": 1 + len(RUN_STATES) + CHILD_TRANSITIONS * calls["deliver"],
-            "s3_put": sum(sent[name] for name in _PUTS) + len(files) + files_bytes / _PART,
-            "s3_get": sum(sent[name] for name in _GETS),
-            "function_call": calls.total(),
-            "log_gb": logs / 2**30,
-            "calls of publish": calls["publish"],
-            "chunks": calls["deliver"],
-            "messages": len(platform.bodies),
-            "bytes of files": files_bytes,
-            "bytes of work": sum(size for key, size in objects.items() if key.startswith("work/")),
-            "bytes of items": sum(size + _STORED_BYTES for _, size in sizes),
-        }
-    )
-
-
 @cache
 def _log() -> io.StringIO:
     """Return the log stream of the functions; cached, as a logger keeps its first stream."""
     return io.StringIO()
+
+
+def count(customers: int, chunk_records: int) -> dict[str, float]:
+    """Process a generated day in memory and return its usage.
+
+    The result also has the stored `bytes of …`, `messages`, `chunks` and `calls of publish`.
+    """
+    files = generate(Day(customers, bad_items=max(customers // 1_000, 1)), SCRATCH / f"cost-{customers}")
+    log_start = len(_log().getvalue())
+    with contextlib.redirect_stdout(_log()), counting.counted_platform(CHUNK_RECORDS=chunk_records) as platform:
+        requests = platform.day({path.name: path.read_bytes() for path in files.values()}).requests
+        items = platform.cloud.items()
+        objects = {found["Key"]: found["Size"] for found in platform.objects()}
+        calls: Counter[str] = platform.invocations
+    sent = Counter(request.operation for request in requests)
+    sizes = {key: item_bytes(item) for key, item in items.items()}
+    (ledger,) = (key for key in sizes if key[1] == "ledger")
+    written = sum(ceil(size / 1024) for key, size in sizes.items() if key != ledger)
+    files_bytes, work_bytes = (
+        sum(size for key, size in objects.items() if key.startswith(prefix)) for prefix in ("incoming/", "work/")
+    )
+    return {
+        "write_unit": written + sent["PutItem"] * ceil(sizes[ledger] / 1024),
+        "read_unit": sent["GetItem"] * ceil(sizes[ledger] / 4096) + sent["Query"],
+        "fifo_request": sum(ceil(one.size / (64 << 10)) for one in requests if one.operation == "SendMessageBatch"),
+        "queue_request": 3 * len(files),
+        "state_transition": 1 + len(RUN_STATES) + CHILD_TRANSITIONS * calls["deliver"],
+        "s3_put": sum(sent[name] for name in _PUTS) + len(files) + files_bytes / _PART,
+        "s3_get": sum(sent[name] for name in _GETS),
+        "function_call": calls.total(),
+        "log_gb": (len(_log().getvalue()[log_start:].encode()) + _PLATFORM_LOG_BYTES * calls.total()) / 2**30,
+        "calls of publish": calls["publish"],
+        "chunks": calls["deliver"],
+        "messages": len(platform.bodies),
+        "bytes of files": files_bytes,
+        "bytes of work": work_bytes,
+        "bytes of items": sum(sizes.values()) + _STORED_BYTES * len(sizes),
+    }
 
 
 def item_bytes(value: Any) -> int:
@@ -181,129 +198,78 @@ def item_bytes(value: Any) -> int:
     return sum(len(name.encode()) + item_bytes(part) for name, part in value.items())
 
 
-def day_of(customers: int, counted: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+def day_of(customers: int, counted: Mapping[int, Usage]) -> dict[str, float]:
     """Return the usage of a day of any size, by linear extrapolation from the two counted days."""
     (small, first), (large, second) = sorted(counted.items())
     share = (customers - small) / (large - small)
     return {name: max(number + (second[name] - number) * share, 0) for name, number in first.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """Processor times in seconds that other benchmarks measured."""
-
-    transform: float
-    """Seconds per customer."""
-    send: float
-    """Seconds per message."""
-
-
-def measured_speed() -> Speed:
-    """Read the processor times from the stored results."""
-    transform, delivery = load("transform"), load("delivery")
-    if not (transform and delivery):
-        raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
-    largest = max(transform.data["sizes"], key=lambda size: size["customers"])
-    ours = delivery.data["ways"]["sqs"]["the product"]
-    return Speed(largest["sides"]["ours"]["cpu_seconds"] / largest["customers"], ours["cpu_seconds"] / ours["items"])
-
-
-def function_seconds(customers: int, usage: Mapping[str, float], settings: Settings, speed: Speed) -> dict[str, float]:
-    """Return the billed seconds of each function; the table's write rate limits deliver."""
-    at_once = min(settings.deliver_concurrency, usage["chunks"])
-    share = {name: memory / MB_PER_CPU for name, memory in settings.memory_mb.items()}
-    return {
+def bill(customers: int, counted: Mapping[int, Usage], given: Basis) -> dict[str, float]:
+    """Return the billed quantities of a run. The table's write rate limits how fast `deliver` is."""
+    usage = day_of(customers, counted)
+    cpus = {name: memory / MB_PER_CPU for name, memory in given.memory_mb.items()}
+    copied = usage["bytes of files"] / 1e6 / S3_MB_A_SECOND
+    at_once = min(given.deliver_concurrency, usage["chunks"])
+    seconds = {
         "intake": 4.0,
-        "transform": 3
-        + customers * speed.transform / share["transform"]
-        + usage["bytes of files"] / 1e6 / S3_MB_A_SECOND,
+        "transform": 3 + customers * given.transform_seconds / cpus["transform"] + copied,
         "deliver": at_once * (1.5 + usage["write_unit"] / NEW_TABLE_WRITES),
-        "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * speed.send / share["publish"],
+        "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * given.send_seconds / cpus["publish"],
         "finalize": 2.0,
     }
-
-
-def bill(
-    customers: int, counted: Mapping[int, Mapping[str, float]], settings: Settings, speed: Speed
-) -> dict[str, float]:
-    """Return the billed quantities of a run, by name of the price."""
-    usage = day_of(customers, counted)
-    seconds = function_seconds(customers, usage, settings, speed)
-    billed = {name: number for name, number in usage.items() if name in prices()}
-    return billed | {
-        "gb_second": sum(time * settings.memory_mb[name] / 1024 for name, time in seconds.items()),
-        "storage_gb_second": seconds["transform"] * (settings.storage_mb - 512) / 1024,
+    return {name: number for name, number in usage.items() if name in prices()} | {
+        "gb_second": sum(time * given.memory_mb[name] / 1024 for name, time in seconds.items()),
+        "storage_gb_second": seconds["transform"] * (given.storage_mb - 512) / 1024,
         # One call a second of each function is traced, and a twentieth of the others (Lambda Developer Guide, X-Ray).
         "trace": usage["function_call"] / 20 + 2 * usage["write_unit"] / NEW_TABLE_WRITES,
     }
 
 
-def stored(customers: int, counted: Mapping[int, Mapping[str, float]], days: int) -> dict[str, float]:
+def stored(customers: int, counted: Mapping[int, Usage], days: int) -> dict[str, float]:
     """Return a month's storage after a number of days; only work files and logs expire, after a month."""
     usage = day_of(customers, counted)
-    gb = {name: usage[f"bytes of {name}"] / 2**30 for name in ("items", "files", "work")}
+    items, files, work = (usage[f"bytes of {name}"] / 2**30 for name in ("items", "files", "work"))
     return {
-        "table_gb_month": gb["items"] * days,
-        "backup_gb_month": gb["items"] * days,
-        "s3_gb_month": gb["files"] * days + gb["work"] * min(days, MONTH),
+        "table_gb_month": items * days,
+        "backup_gb_month": items * days,
+        "s3_gb_month": files * days + work * min(days, MONTH),
         "log_gb_month": usage["log_gb"] * min(days, MONTH),
     }
 
 
-def limits(settings: Settings) -> list[list[Any]]:
+def largest_day(given: Basis, name: str, memory_mb: int, storage_mb: int) -> list[Any]:
     """Return how many customers fit into a function's time and /tmp, with a reserve of a tenth."""
-    kept = load("transform")
-    if not kept:
-        return []
-    largest = max(kept.data["sizes"], key=lambda size: size["customers"])
-    ours, customers = largest["sides"]["ours"], largest["customers"]
-    cpu, copied = ours["cpu_seconds"] / customers, largest["csv_mb"] / customers / S3_MB_A_SECOND
-    functions = [
-        ("default", settings.memory_mb["transform"], settings.storage_mb),
-        ("largest", LARGEST["memory_mb"], LARGEST["storage_mb"]),
-    ]
+    seconds = given.transform_seconds * MB_PER_CPU / memory_mb + given.files_mb / S3_MB_A_SECOND
     return [
-        [
-            f"{name}: {memory:,} MB, {storage:,} MB of /tmp",
-            0.9 * LARGEST["seconds"] / (cpu * MB_PER_CPU / memory + copied),
-            0.9 * storage / ours["disk_mb"] * customers,
-        ]
-        for name, memory, storage in functions
+        f"{name}: {memory_mb:,} MB, {storage_mb:,} MB of /tmp",
+        0.9 * LARGEST_SECONDS / seconds,
+        0.9 * storage_mb / given.transform_storage_mb,
     ]
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Count the usage of two days and compute the bill of a million customers."""
-    settings = read_settings()
-    chunk = 100 if quick else settings.chunk_records
+    given = basis()
+    chunk = 100 if quick else given.chunk_records
     counted = {}
     for customers in (chunk, 2 * chunk):
         say(f"counting a day of {customers:,} customers")
         counted[customers] = count(customers, chunk)
-    speed = measured_speed()
+    months = []
+    for customers in (10_000, MILLION):
+        storage = [dollars(stored(customers, counted, days)) for days in (MONTH, 365)]
+        months.append([customers, MONTH * dollars(bill(customers, counted, given)), dollars(STANDING), *storage])
     return {
         "counted": sorted(counted),
-        "lines": bill(MILLION, counted, settings, speed),
+        "lines": bill(MILLION, counted, given),
         "messages": day_of(MILLION, counted)["messages"],
-        "months": [
-            [
-                customers,
-                MONTH * dollars(bill(customers, counted, settings, speed)),
-                dollars(STANDING),
-                *(dollars(stored(customers, counted, days)) for days in (MONTH, 365)),
-            ]
-            for customers in (10_000, MILLION)
+        "months": months,
+        "limits": [
+            largest_day(given, "default", given.memory_mb["transform"], given.storage_mb),
+            largest_day(given, "largest", LARGEST_MB, LARGEST_STORAGE_MB),
         ],
-        "limits": limits(settings),
     }
-
-
-def by_service(usage: Mapping[str, float]) -> dict[str, float]:
-    """Return the cost by service, largest first."""
-    sums: dict[str, float] = defaultdict(float)
-    for name, number in usage.items():
-        sums[prices()[name].service] += number * prices()[name].usd
-    return dict(sorted(sums.items(), key=lambda item: -item[1]))
 
 
 def render(result: Result) -> str:
@@ -314,24 +280,24 @@ def render(result: Result) -> str:
     months = [[f"{customers:,}", *(f"${amount:.2f}" for amount in amounts)] for customers, *amounts in data["months"]]
     received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
     sizes = [[name, *(f"{number / MILLION:.1f} million" for number in numbers)] for name, *numbers in data["limits"]]
-    return f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
-**${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs ${received:.2f}
-more.
-
-{table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total))}
-
-A month of such days. What is stored grows, as only work files and logs expire:
-
-{table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months)}
-
-The quantities are extrapolated from days of {small:,} and {large:,} customers that were processed in memory with each
-request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,} writes per second, the rate of
-a new table. They were not compared with a bill from AWS. Prices with date and source:
-[prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region.
-
-The largest day by the limits of the transform function, with a reserve of a tenth, in customers:
-
-{table(["transform", "by time", "by /tmp"], sizes)}"""
+    first = f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
+        **${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs ${received:.2f}
+        more."""
+    source = f"""The quantities are extrapolated from days of {small:,} and {large:,} customers that were processed in
+        memory with each request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,}
+        writes per second, the rate of a new table. They were not compared with a bill from AWS. Prices with date and
+        source: [prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region."""
+    return "\n\n".join(
+        [
+            paragraph(first),
+            table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total)),
+            "A month of such days. What is stored grows, as only work files and logs expire:",
+            table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months),
+            paragraph(source),
+            "The largest day by the limits of the transform function, with a reserve of a tenth, in customers:",
+            table(["transform", "by time", "by /tmp"], sizes),
+        ]
+    )
 
 
 def _service_rows(usage: Mapping[str, float], total: float) -> Iterator[list[str]]:

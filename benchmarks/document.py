@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmarks.results import ROOT, Result
@@ -15,6 +16,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Write a Markdown table; the first column is text, all others are numbers."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
     return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def paragraph(text: str) -> str:
+    """Wrap a text."""
+    return textwrap.fill(" ".join(text.split()), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def fill(text: str, results: Iterable[Result], renders: Mapping[str, Render]) -> str:

@@ -1,4 +1,4 @@
-"""Prices have a source, the bill follows from what was counted, and the README says what was reckoned."""
+"""Each price has a source, the bill follows from the counted usage, and the README shows the computed cost."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import itertools
 import json
 import re
 
-import hcl2
 import pytest
-from hcl2 import SerializationOptions
+from pipeline_cli.deploy.target import declared_variables
 
 from benchmarks import cost
-from benchmarks.cost import MILLION, RUN_STATES, Speed, bill, day_of, dollars, prices, read_settings
+from benchmarks.cost import MILLION, RUN_STATES, basis, bill, day_of, dollars, prices
 from benchmarks.results import ROOT, Result, load
 
-SETTINGS = read_settings()
-SPEED = Speed(transform=15e-6, send=80e-6)
 CHUNK = 60
 
 
 @pytest.fixture(scope="module")
 def counted() -> dict[int, dict[str, float]]:
-    """Two days that went through the functions in memory."""
-    return {customers: dict(cost.count(customers, CHUNK)) for customers in (CHUNK, 2 * CHUNK)}
+    """The usage of two days that the functions processed in memory."""
+    return {customers: cost.count(customers, CHUNK) for customers in (CHUNK, 2 * CHUNK)}
 
 
 @pytest.mark.parametrize("name", prices())
@@ -35,13 +32,10 @@ def test_a_price_says_where_it_was_found(name: str) -> None:
     assert ("EU-" in price.source or "Ireland" in price.source) == (price.region == "eu-west-1")
 
 
-def test_the_dashboard_reckons_with_the_same_prices() -> None:
-    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
-    declared = hcl2.loads((ROOT / "infra/variables.tf").read_text(), serialization_options=plain)["variable"]
-    (variable,) = (entry["prices"] for entry in declared if "prices" in entry)
-    dashboard = cost.optional_defaults(variable["type"])
+def test_the_dashboard_uses_the_same_prices() -> None:
+    dashboard = cost.optional_defaults(declared_variables()["prices"]["type"])
 
-    # The dashboard can't tell the queues apart and takes the dearer request for all.
+    # The dashboard can't tell the queues apart and uses the higher price for all.
     expected = {name: prices()[name].usd for name in dashboard}
     assert dashboard == {**expected, "queue_request": prices()["fifo_request"].usd}
 
@@ -82,7 +76,7 @@ def test_a_third_day_uses_what_follows_from_two(counted: dict[int, dict[str, flo
 
 @pytest.mark.slow
 def test_a_bill_grows_with_the_day(counted: dict[int, dict[str, float]]) -> None:
-    amounts = [dollars(bill(n, counted, SETTINGS, SPEED)) for n in (1, 10_000, MILLION, 2 * MILLION)]
+    amounts = [dollars(bill(n, counted, basis())) for n in (1, 10_000, MILLION, 2 * MILLION)]
 
     assert amounts == sorted(amounts)
     assert amounts[3] == pytest.approx(2 * amounts[2], rel=0.02)

@@ -9,15 +9,12 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-import hcl2
 import pytest
-from hcl2 import SerializationOptions
 from pipeline import settings
 from pipeline.model.data_model import KINDS
 from pipeline.stages.run import Run
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.deploy.target import ROOT, declared_variables
 
 from scripts.tests import command_docs
 
@@ -162,12 +159,6 @@ def states() -> set[str]:
     return {state.value for state in BatchState}
 
 
-def terraform_variables() -> dict[str, Any]:
-    plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
-    document = hcl2.loads((ROOT / "infra" / "variables.tf").read_text(), serialization_options=plain)
-    return {name: body.get("default") for entry in document["variable"] for name, body in entry.items()}
-
-
 def test_the_readme_fits_a_screen_to_the_result_and_links_what_moved() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.partition("\n## What comes out")[0].splitlines()) <= 30
@@ -206,7 +197,7 @@ def test_the_partners_guide_names_every_required_column() -> None:
 
 def test_the_table_of_variables_names_them_and_their_defaults() -> None:
     section = (ROOT / "docs" / "configuration.md").read_text()
-    known = terraform_variables()
+    known = {name: body.get("default") for name, body in declared_variables().items()}
     rows = re.findall(r"^\| (`[a-z][^|]*) \| ([^|]+) \|", section, re.MULTILINE)
     assert rows
     for names, defaults in rows:

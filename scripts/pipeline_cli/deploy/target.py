@@ -182,24 +182,26 @@ def check_name(name: str, root: Path = ROOT) -> None:
 
 def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
     """Return the values of the environment's variable file, with the defaults of `infra/variables.tf` for the rest."""
+    defaults = {key: body.get("default") for key, body in declared_variables(root).items()}
+    return defaults | _read_hcl(root / "infra" / "env" / f"{name}.tfvars")
+
+
+def declared_variables(root: Path = ROOT) -> dict[str, dict[str, Any]]:
+    """Return the arguments of each variable in `infra/variables.tf`, by its name."""
+    blocks = _read_hcl(root / "infra" / "variables.tf").get("variable", [])
+    return {name: body for block in blocks for name, body in block.items()}
+
+
+def _read_hcl(file: Path) -> dict[str, Any]:
+    """Read a Terraform file; a file that does not exist is empty."""
     import hcl2
     from hcl2 import SerializationOptions
 
     plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
-
-    def read(file: Path) -> dict[str, Any]:
-        try:
-            return hcl2.loads(file.read_text(), serialization_options=plain)
-        except FileNotFoundError:
-            return {}
-
-    infra = root / "infra"
-    declared = {
-        key: body.get("default")
-        for entry in read(infra / "variables.tf").get("variable", [])
-        for key, body in entry.items()
-    }
-    return declared | read(infra / "env" / f"{name}.tfvars")
+    try:
+        return hcl2.loads(file.read_text(), serialization_options=plain)
+    except FileNotFoundError:
+        return {}
 
 
 def read_outputs(file: Path) -> dict[str, Any]:
