@@ -6,17 +6,26 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import duckdb
+import typer
 from pipeline.model.data_model import Kind
 
 BATCH = "20220131"
-QUOTING = ("none", "names", "all")
+
+
+class Quoting(StrEnum):
+    """Which cells are quoted: none, the customers' names, or all."""
+
+    NONE = "none"
+    NAMES = "names"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +37,7 @@ class Day:
     items_per_order: int = 3
     bad_items: int = 0
     """Number of items with an invalid price, evenly spread over the file."""
-    quoting: str = "none"
-    """Which cells are quoted: none, the customers' names, or all."""
+    quoting: Quoting = Quoting.NONE
 
     @property
     def orders(self) -> int:
@@ -50,7 +58,7 @@ def generate(day: Day, directory: Path) -> dict[Kind, Path]:
         for kind, query in _queries(day).items():
             if not paths[kind].exists():
                 partial = paths[kind].with_suffix(".part")
-                quoted = ", FORCE_QUOTE *" if day.quoting == "all" else ""
+                quoted = ", FORCE_QUOTE *" if day.quoting is Quoting.ALL else ""
                 connection.execute(f"COPY ({query}) TO '{partial}' (FORMAT csv, HEADER true{quoted})")
                 partial.rename(paths[kind])
     return paths
@@ -66,7 +74,7 @@ def _queries(day: Day) -> dict[Kind, str]:
     # References are scrambled by a multiplication modulo 2^32, so that no file is sorted by them.
     customer = "printf('%08x-11ed-cust', ({} * 2654435761) % 4294967296)"
     order = "printf('%08x-ord', ({} * 2246822519) % 4294967296)"
-    name = "'\"Last, Jr\" ' || i" if day.quoting == "names" else "'Last' || i % 5000"
+    name = "'\"Last, Jr\" ' || i" if day.quoting is Quoting.NAMES else "'Last' || i % 5000"
     bad = f"i % {day.items // day.bad_items} = 0" if day.bad_items else "false"
     return {
         Kind.CUSTOMERS: f"""SELECT i AS id, 'First' || i % 1000 AS first_name, {name} AS last_name,
@@ -83,36 +91,18 @@ def _queries(day: Day) -> dict[Kind, str]:
     }
 
 
-def day_from(arguments: argparse.Namespace) -> Day:
-    """Return the shape of the day from parsed arguments."""
-    return Day(
-        arguments.customers,
-        arguments.orders_per_customer,
-        arguments.items_per_order,
-        arguments.bad_items,
-        arguments.quoting,
-    )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that define the shape of a day."""
-    default = Day()
-    parser.add_argument("--customers", type=int, default=default.customers)
-    parser.add_argument("--orders-per-customer", type=int, default=default.orders_per_customer)
-    parser.add_argument("--items-per-order", type=int, default=default.items_per_order)
-    parser.add_argument("--bad-items", type=int, default=default.bad_items, help="items without a valid price")
-    parser.add_argument("--quoting", choices=QUOTING, default=default.quoting)
-
-
-def main() -> None:
+def main(
+    directory: Path,
+    customers: int = 500_000,
+    orders_per_customer: int = 4,
+    items_per_order: int = 3,
+    bad_items: Annotated[int, typer.Option(help="Items without a valid price.")] = 0,
+    quoting: Quoting = Quoting.NONE,
+) -> None:
     """Write a day's files."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("directory", type=Path)
-    add_arguments(parser)
-    arguments = parser.parse_args()
-    for path in generate(day_from(arguments), arguments.directory).values():
+    for path in generate(Day(customers, orders_per_customer, items_per_order, bad_items, quoting), directory).values():
         print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -9,34 +9,29 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
 import os
-import resource
-import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
+import typer
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.results import write_results
-from pipeline.model.data_model import Kind
 from pipeline.stages.transform import duckdb_room
 
 from benchmarks.contenders import CONTENDERS, NAMES, Files, Limits
-from benchmarks.document import table
-from benchmarks.generate import BATCH, Day, add_arguments, day_from, generate
+from benchmarks.document import paragraph, table
+from benchmarks.generate import BATCH, Day, Quoting, generate
 from benchmarks.results import ROOT, SCRATCH, Result
+from benchmarks.run import Measurement, OutOfMemoryError, run_apart
 
 PLOT = ROOT / "docs" / "performance.svg"
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 3_000_000)
@@ -52,22 +47,6 @@ FUNCTIONS_MB = (1_769, 3_008, 6_144)
 BAD_ITEMS = 1_000_000
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One run of one contender; `peak_mb` is its peak memory, `disk_mb` the peak size of its folder."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    disk_mb: float
-    customers: int
-    total: str
-
-
-class OutOfMemoryError(RuntimeError):
-    """DuckDB needed more memory than its limit."""
 
 
 def measure(quick: bool, say: Say) -> dict[str, Any]:
@@ -137,64 +116,6 @@ def _check(runs: dict[str, Measurement]) -> None:
         raise RuntimeError(f"the contenders came to different results: {answers}")
 
 
-def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
-    """Run a contender in its own process, to measure its peak memory, and watch the size of its folder."""
-    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[Kind.ITEMS].parent))
-    command = [sys.executable, "-m", "benchmarks.transform", "--run", name, "--workdir", str(workdir)]
-    command += ["--memory", str(limits.memory_mb), "--threads", str(limits.threads)]
-    command += [str(files[kind]) for kind in Kind]
-    try:
-        with _Watch(workdir) as watch:
-            reply = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    finally:
-        shutil.rmtree(workdir)
-    if reply.returncode:
-        error = OutOfMemoryError if "OutOfMemoryException" in reply.stderr else RuntimeError
-        raise error(f"{name} failed: {reply.stderr[-2000:]}")
-    return Measurement(**json.loads(reply.stdout) | {"disk_mb": watch.peak_mb})
-
-
-class _Watch:
-    """Measures the peak size of a folder in MB."""
-
-    def __init__(self, folder: Path) -> None:
-        self.peak_mb = 0.0
-        self._folder = folder
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.1):
-            # os.walk ignores folders that are deleted meanwhile, as DuckDB's temporary folders are.
-            files = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
-            self.peak_mb = max(self.peak_mb, sum(map(_size, files)) / 1e6)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_blocks * 512
-    except FileNotFoundError:  # likewise
-        return 0
-
-
-def run_here(name: str, files: Files, limits: Limits, workdir: Path) -> Measurement:
-    """Run a contender in this process."""
-    start, cpu = time.perf_counter(), time.process_time()
-    customers, total = CONTENDERS[name](files, limits, workdir)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
-    return Measurement(seconds, cpu_seconds, peak, 0.0, customers, total if isinstance(total, str) else total())
-
-
 def _measure_chunks(records: int, say: Say) -> dict[str, Any]:
     """Measure how fast results are written to chunk files."""
     say(f"writing {records:,} records into chunk files")
@@ -242,8 +163,10 @@ def render(result: Result) -> str:
             if sizes[-1]["customers"] > LARGE
             else "Under other limits, and in functions of other sizes",
             _limits_table([*data["limits"], *data["functions"]]),
-            _bad_sentence(data["bad"]),
-            f"Chunk files: {data['chunks']['records_per_second'] / 1e6:.2f} million records a second, sorted.",
+            paragraph(
+                f"{_bad_sentence(data['bad'])} Chunk files: {data['chunks']['records_per_second'] / 1e6:.2f} million"
+                " records a second, sorted."
+            ),
         ]
     )
 
@@ -338,24 +261,20 @@ def fingerprint(result: Result) -> str:
     return hashlib.sha256(json.dumps(result.data["sizes"]).encode()).hexdigest()
 
 
-def main() -> None:
+def main(
+    customers: int = 500_000,
+    orders_per_customer: int = 4,
+    items_per_order: int = 3,
+    bad_items: Annotated[int, typer.Option(help="Items without a valid price.")] = 0,
+    quoting: Quoting = Quoting.NONE,
+    memory: Annotated[int, typer.Option(help="DuckDB's memory limit in MB, for both.")] = 500,
+    threads: int = os.cpu_count() or 1,
+    repeats: int = 3,
+) -> None:
     """Compare the transform with the bare query on one day of any shape and print the ratios."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    add_arguments(parser)
-    parser.add_argument("--memory", type=int, default=500, help="DuckDB's memory limit in MB, for both")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--run", choices=CONTENDERS, help=argparse.SUPPRESS)
-    parser.add_argument("--workdir", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("files", nargs="*", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    limits = Limits(arguments.memory, arguments.threads)
-    if arguments.run:
-        files = dict(zip(Kind, arguments.files, strict=True))
-        print(json.dumps(asdict(run_here(arguments.run, files, limits, arguments.workdir))))
-        return
-    entry = _entry(day_from(arguments), limits, ["ours", "bare"], arguments.repeats, lambda _: None)
-    print(f"{entry['customers']:,} customers, {entry['csv_mb']:,.0f} MB, limit {limits.memory_mb} MB")
+    day = Day(customers, orders_per_customer, items_per_order, bad_items, quoting)
+    entry = _entry(day, Limits(memory, threads), ["ours", "bare"], repeats, lambda _: None)
+    print(f"{entry['customers']:,} customers, {entry['csv_mb']:,.0f} MB, limit {memory} MB")
     for name, run in entry["sides"].items():
         print(
             f"{name:5} {run['seconds']:7.2f} s  {run['cpu_seconds']:7.2f} s CPU  peak {run['peak_mb']:5.0f} MB"
@@ -366,4 +285,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
