@@ -12,12 +12,9 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -26,7 +23,7 @@ from pipeline.aws.dynamodb import BATCH_ITEMS, Table
 from pipeline.aws.parallel import CALLERS
 from pipeline.aws.sqs import BATCH_ENTRIES, Outgoing, Queue
 from pipeline.model.items import put_line
-from pipeline.model.messages import Message, message_for
+from pipeline.model.messages import message_for
 from sink import Sink
 
 from benchmarks.document import table
@@ -39,14 +36,14 @@ TABLE_NAME = "results"
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/output.fifo"
 SECONDS = 600
 
-Way = Callable[[str, Path], Callable[[], object]]
-"""Prepares the delivery of a file to a service, and returns the function that delivers it, which is measured."""
+Way = Callable[[str, int], Callable[[], object]]
+"""Prepares the delivery of a number of items to a service, and returns the function that delivers them."""
 
 
 def with_boto3(threads: int) -> Way:
     """Deliver with plain boto3: default configuration, dictionaries, and retries of unprocessed entries."""
 
-    def prepare(service: str, path: Path) -> Callable[[], object]:
+    def prepare(service: str, count: int) -> Callable[[], object]:
         client = boto3.client(service)  # type: ignore[call-overload]  # any service
 
         def write(requests: Sequence[Any]) -> None:
@@ -62,8 +59,8 @@ def with_boto3(threads: int) -> Way:
                 todo = [entry for entry in todo if entry["Id"] in failed]
 
         if service == "dynamodb":
-            return lambda: _each(write, [json.loads(line) for line in path.read_text().splitlines()], service, threads)
-        messages = read_messages(path)
+            return lambda: _each(write, [json.loads(line) for line in lines(count)], service, threads)
+        messages = outgoing(count)
         return lambda: _each(send, messages, service, threads)
 
     return prepare
@@ -91,12 +88,12 @@ def _entry(number: int, outgoing: Outgoing) -> Any:
     }
 
 
-def product(service: str, path: Path) -> Callable[[], object]:
-    """Deliver as `deliver` does with a chunk file, and `publish` with messages."""
+def product(service: str, count: int) -> Callable[[], object]:
+    """Deliver as `deliver` does with the lines of a chunk file, and `publish` with messages."""
     if service == "dynamodb":
-        target = Table(TABLE_NAME)
-        return lambda: target.write(path.read_bytes().splitlines(), within(SECONDS))
-    queue, messages = Queue(QUEUE_URL), read_messages(path)
+        target, chunk = Table(TABLE_NAME), lines(count)
+        return lambda: target.write(chunk, within(SECONDS))
+    queue, messages = Queue(QUEUE_URL), outgoing(count)
     return lambda: queue.send(messages, within(SECONDS))
 
 
@@ -107,9 +104,9 @@ WAYS: dict[str, Way] = {
 }
 
 
-def run_way(way: str, service: str, path: Path) -> tuple[float, float]:
+def run_way(way: str, service: str, count: int) -> tuple[float, float]:
     """Deliver twice, and return the CPU and wall-clock seconds of the second time."""
-    run = WAYS[way](service, path)
+    run = WAYS[way](service, count)
     run()
     start, cpu = time.perf_counter(), time.process_time()
     run()
@@ -129,45 +126,37 @@ def results(count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_chunk(service: str, path: Path, count: int) -> None:
-    """Write the items or messages to deliver, one per line."""
-    if service == "dynamodb":
-        lines = [put_line(item) for item in results(count)]
-    else:
-        messages = [message for item in results(count) if (message := message_for(item))]
-        lines = [json.dumps(asdict(Outgoing(one, f"{number:032x}", "0" * 16))) for number, one in enumerate(messages)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def lines(count: int) -> list[bytes]:
+    """Return the items as the lines of a chunk file."""
+    return [put_line(item).encode() for item in results(count)]
 
 
-def read_messages(path: Path) -> list[Outgoing]:
-    """Read messages that `write_chunk` has written."""
-    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    return [Outgoing(Message(**line["message"]), line["deduplication_id"], line["version"]) for line in lines]
+def outgoing(count: int) -> list[Outgoing]:
+    """Return the messages about the items."""
+    messages = [message for item in results(count) if (message := message_for(item))]
+    return [Outgoing(message, f"{number:032x}", "0" * 16) for number, message in enumerate(messages)]
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure all ways for both services."""
     calls, repeats = (40, 1) if quick else (400, 5)
     found: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(prefix="delivery-") as folder:
-        for service, size in ENTRIES.items():
-            say(service)
-            path = Path(folder) / service
-            write_chunk(service, path, calls * size)
-            runs: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
-            for _, way in itertools.product(range(repeats), WAYS):
-                with Sink(latency_ms=LATENCY_MS) as sink:
-                    runs[way].append(_run(way, service, path, sink))
-            found[service] = {
-                way: {"items": calls * size, "cpu_seconds": min(taken)[0], "seconds": min(taken)[1]}
-                for way, taken in runs.items()
-            }
+    for service, size in ENTRIES.items():
+        say(service)
+        count = calls * size
+        runs: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+        for _, way in itertools.product(range(repeats), WAYS):
+            with Sink(latency_ms=LATENCY_MS) as sink:
+                runs[way].append(_run(way, service, count, sink))
+        found[service] = {
+            way: {"items": count, "cpu_seconds": min(taken)[0], "seconds": min(taken)[1]} for way, taken in runs.items()
+        }
     return {"ways": found, "latency_ms": LATENCY_MS}
 
 
-def _run(way: str, service: str, path: Path, sink: Sink) -> tuple[float, float]:
+def _run(way: str, service: str, count: int, sink: Sink) -> tuple[float, float]:
     """Run a way in its own process."""
-    command = [sys.executable, "-m", "benchmarks.delivery", way, service, str(path)]
+    command = [sys.executable, "-m", "benchmarks.delivery", way, service, str(count)]
     reply = subprocess.run(command, check=True, capture_output=True, text=True, env=environment(sink.url))
     cpu_seconds, seconds = json.loads(reply.stdout)
     return cpu_seconds, seconds
@@ -206,4 +195,4 @@ def render(result: Result) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_way(sys.argv[1], sys.argv[2], Path(sys.argv[3]))))
+    print(json.dumps(run_way(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -13,14 +13,14 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline_cli.deploy import package
 from pipeline_cli.deploy.target import LOCAL
 
-from benchmarks.document import table
+from benchmarks.document import paragraph, table
 from benchmarks.results import SCRATCH, Result
 
 HANDLERS = ("intake", "transform", "deliver", "finalize", "publish")
@@ -59,7 +59,11 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
         "zip": sizes(built.file),
         "handlers": {
             name: {
-                state: {side: best[state, name, side] for side in ("ours", "bare")} | {"join": _join(runs, state, name)}
+                state: {
+                    "ours": best[state, name, "ours"],
+                    "bare": best[state, name, "bare"],
+                    "join": min(run["join"] for run in runs[state, name, "ours"]),
+                }
                 for state in STATES
             }
             for name in HANDLERS
@@ -71,20 +75,11 @@ def _ready(run: Mapping[str, Any]) -> float:
     return float(run["import"] + run["clients"])
 
 
-def _join(runs: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]], state: str, name: str) -> float:
-    return min(float(run["join"]) for run in runs[state, name, "ours"])
-
-
-def probe(folder: Path, module: str, *services: str, options: Sequence[str] = ()) -> dict[str, Any]:
-    """Measure one start."""
-    found: dict[str, Any] = json.loads(_run(folder, module, *services, options=options).stdout)
-    return found
-
-
-def _run(folder: Path, *arguments: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def probe(folder: Path, module: str, *services: str) -> dict[str, Any]:
+    """Measure one start in a new process."""
     # -I and -S hide installed packages; -B prevents that compiled bytecode is stored.
-    return subprocess.run(
-        [sys.executable, "-I", "-S", "-B", *options, str(PROBE), f"{folder}{os.sep}", *arguments],
+    reply = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(PROBE), f"{folder}{os.sep}", module, *services],
         env={
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ACCESS_KEY_ID": "none",
@@ -96,6 +91,8 @@ def _run(folder: Path, *arguments: str, options: Sequence[str] = ()) -> subproce
         capture_output=True,
         text=True,
     )
+    found: dict[str, Any] = json.loads(reply.stdout)
+    return found
 
 
 def sizes(file: Path) -> dict[str, Any]:
@@ -120,29 +117,16 @@ def render(result: Result) -> str:
     """Return the times of each handler and of bare boto3, and the content of the package, as Markdown."""
     data = result.data
     size, transform = data["zip"], data["handlers"]["transform"]
-    headings = [
-        "handler",
-        "import",
-        "clients",
-        "ready",
-        "bare boto3",
-        "ratio",
-        "without bytecode",
-        "MB loaded",
-        "memory",
-    ]
+    headings = ("handler", "import", "clients", "ready", "bare boto3", "ratio", "no bytecode", "MB loaded", "memory")
     parts = ", ".join(f"`{name}` {_mb(zipped)} ({_mb(plain)})" for name, zipped, plain in size["parts"])
-    return f"""Milliseconds until a function is ready, best of {data["repeats"]} processes that have only the package.
-"Bare boto3" imports boto3 and creates the same clients. "Without bytecode" is the time until ready if the package was
-built with another Python version than that of the runtime, so that every cold start compiles its imports. This package
-has {size["bytecode"]:,} files of bytecode.
-
-{table(headings, _rows(data))}
-
-DuckDB comes with the join, when `transform` gets to it, and takes {_ms(transform["shipped"]["join"])} ms and
-{_mb(transform["shipped"]["ours"]["join_bytes"])} MB more.
-All five share one zip: {_mb(size["zipped"])} MB, unzipped {_mb(size["unzipped"])} MB.
-Its largest parts, zipped (unzipped): {parts}."""
+    text = f"""Milliseconds until a function is ready, best of {data["repeats"]} processes that have only the package.
+        "Bare boto3" imports boto3 and creates the same clients. "No bytecode" is the time until ready if the package
+        was built with another Python version than that of the runtime, so that every cold start compiles its imports;
+        this package has {size["bytecode"]:,} files of bytecode."""
+    notes = f"""DuckDB comes with the join, when `transform` gets to it, and takes {_ms(transform["shipped"]["join"])}
+        ms and {_mb(transform["shipped"]["ours"]["join_bytes"])} MB more. All five share one zip:
+        {_mb(size["zipped"])} MB, unzipped {_mb(size["unzipped"])} MB. Its largest parts, zipped (unzipped): {parts}."""
+    return f"{paragraph(text)}\n\n{table(headings, _rows(data))}\n\n{paragraph(notes)}"
 
 
 def _ms(seconds: float) -> str:

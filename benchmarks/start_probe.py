@@ -23,11 +23,11 @@ def main(folder: str, module: str, *services: str) -> None:
 
     sys.addaudithook(watch)
     sys.path.insert(0, folder)
-    clock, cpu = time.perf_counter(), time.process_time()
+    clock = time.perf_counter()
     __import__(module)
-    imported, imported_cpu = time.perf_counter() - clock, time.process_time() - cpu
+    imported = time.perf_counter() - clock
     names = services or tuple(name for part, name in _SERVICES.items() if f"pipeline.aws.{part}" in sys.modules)
-    clock, cpu = time.perf_counter(), time.process_time()
+    clock = time.perf_counter()
     if services:
         import boto3
 
@@ -38,8 +38,7 @@ def main(folder: str, module: str, *services: str) -> None:
 
         for name in names:
             client(name)
-    made, made_cpu = time.perf_counter() - clock, time.process_time() - cpu
-    duckdb = "duckdb" in sys.modules
+    made = time.perf_counter() - clock
     loaded = _bytes(folder, opened)
     clock = time.perf_counter()
     if module == "pipeline.handlers.transform":
@@ -51,11 +50,8 @@ def main(folder: str, module: str, *services: str) -> None:
 
     found = {
         "import": imported,
-        "import_cpu": imported_cpu,
         "clients": made,
-        "clients_cpu": made_cpu,
         "services": names,
-        "duckdb": duckdb,
         "loaded_bytes": loaded,
         "join": joined,
         "join_bytes": _bytes(folder, opened) - loaded,

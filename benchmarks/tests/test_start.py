@@ -27,10 +27,7 @@ def test_the_sizes_of_the_zip_are_those_of_its_parts(tmp_path: Path) -> None:
 def run(seconds: float, **more: Any) -> dict[str, Any]:
     return {
         "import": seconds,
-        "import_cpu": seconds,
         "clients": 0.05,
-        "clients_cpu": 0.05,
-        "duckdb": False,
         "loaded_bytes": 4_500_000,
         "join": 0.0,
         "join_bytes": 0,
@@ -58,4 +55,4 @@ def test_each_handler_is_shown_beside_bare_boto3() -> None:
     text = start.render(Result("start", "2022-01-31", "a machine", data))
 
     assert "| publish | 350 | 50 | 400 | 350 | 1.14 | 880 | 4.5 | 52 |" in text
-    assert "takes 100 ms and\n68.0 MB more" in text
+    assert "takes 100 ms and 68.0 MB more" in " ".join(text.split())
