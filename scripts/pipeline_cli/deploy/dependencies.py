@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -147,7 +147,7 @@ def add_files(archive: zipfile.ZipFile, files: Iterable[tuple[str, Path]]) -> No
         archive.writestr(entry, file.read_bytes())
 
 
-def digest(parts: Sequence[bytes]) -> str:
+def digest(parts: Iterable[bytes]) -> str:
     """Return the SHA-256 of several parts, each with its length, in hexadecimal digits."""
     made = hashlib.sha256()
     for part in parts:

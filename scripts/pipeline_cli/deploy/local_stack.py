@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline_cli.deploy.dependencies import digest
 from pipeline_cli.deploy.target import LOCAL, ROOT, Target, read_outputs
 from pipeline_cli.deploy.terraform_command import Terraform
 from pipeline_cli.local import emulator, offline_provider, provider_compat
@@ -67,9 +67,8 @@ class LocalStack:
         """Adapt the configuration and initialise Terraform, if anything has changed since the last call."""
         self.folder.mkdir(parents=True, exist_ok=True)
         offline_provider.prepare_provider(self.shared)
-        inputs = _digest(
-            [*_files(self.source), Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
-        )
+        code = [Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
+        inputs = digest(part for file in (*_files(self.source), *code) for part in (bytes(file), file.read_bytes()))
         stamp = self.folder / "fitted.json"
         with suppress(OSError, ValueError, KeyError):
             done = json.loads(stamp.read_text())
@@ -273,12 +272,3 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         file for file in folder.rglob("*") if file.is_file() and not ignored & set(file.relative_to(folder).parts)
     )
-
-
-def _digest(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        content = file.read_bytes()
-        digest.update(f"{file}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws.clients import error_code
 
 from pipeline_cli.operations import doctor_account, doctor_deployment
-from pipeline_cli.operations.findings import Finding, Level
+from pipeline_cli.operations.findings import Finding, Level, ok, problem, warning
 from pipeline_cli.output.errors import CommandError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def examine(target: Target) -> Iterator[Finding]:
     try:
         target.outputs  # noqa: B018 (reads what Terraform made)
     except CommandError as error:
-        yield Finding(Level.WARNING, "deployment", error.message, error.hint)
+        yield warning("deployment", error.message, error.hint)
         return
     for subject, check in DEPLOYED.items():
         yield from _made(subject, check, target)
@@ -57,10 +57,10 @@ def _made(subject: str, check: Check, target: Target) -> Iterator[Finding]:
         yield from check(target)
     except ClientError as error:
         if target.is_local and error_code(error) in NOT_HERE:
-            yield Finding(Level.OK, subject, "the local AWS does not have this")
+            yield ok(subject, "the local AWS does not have this")
         else:
-            yield Finding(Level.WARNING, subject, f"could not be read: {error}", "Sign in with more permissions.")
+            yield warning(subject, f"could not be read: {error}", "Sign in with more permissions.")
     except BotoCoreError as error:
-        yield Finding(Level.PROBLEM, subject, f"could not be read: {error}", "Check the network and the region.")
+        yield problem(subject, f"could not be read: {error}", "Check the network and the region.")
     except CommandError as error:
-        yield Finding(Level.PROBLEM, subject, error.message, error.hint)
+        yield problem(subject, error.message, error.hint)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from pipeline_cli.deploy.target import variables
 from pipeline_cli.deploy.terraform_command import OLDEST, find_terraform, version_of
-from pipeline_cli.operations.findings import Finding, Level
+from pipeline_cli.operations.findings import Finding, Level, ok, problem, warning
 
 if TYPE_CHECKING:
     from pipeline_cli.deploy.target import Target
@@ -27,11 +27,11 @@ def credentials(target: Target) -> Iterator[Finding]:
         caller = target.client("sts").get_caller_identity()
     except NoCredentialsError:
         advice = "Sign in (aws sso login) or set AWS_PROFILE."
-        yield Finding(Level.PROBLEM, "credentials", "there are no AWS credentials", advice)
+        yield problem("credentials", "there are no AWS credentials", advice)
     except ClientError as error:
-        yield Finding(Level.PROBLEM, "credentials", f"not accepted: {error}", "Sign in again (aws sso login).")
+        yield problem("credentials", f"not accepted: {error}", "Sign in again (aws sso login).")
     else:
-        yield Finding(Level.OK, "credentials", f"account {caller['Account']}, region {target.region}")
+        yield ok("credentials", f"account {caller['Account']}, region {target.region}")
 
 
 def tools(target: Target) -> Iterator[Finding]:
@@ -49,15 +49,11 @@ def tools(target: Target) -> Iterator[Finding]:
     versions = sorted((path.name for path in folder.glob("*")), key=_numbers) if folder.exists() else []
     if not versions:
         advice = f"make tf-init{'' if target.is_local else f' ENV={target.name}'}"
-        yield Finding(
-            Level.WARNING, "provider", "Terraform is not initialised here, so its AWS provider is unknown", advice
-        )
+        yield warning("provider", "Terraform is not initialised here, so its AWS provider is unknown", advice)
     elif target.is_local or _numbers(versions[-1]) >= (6,):
-        yield Finding(Level.OK, "provider", f"hashicorp/aws {versions[-1]}")
+        yield ok("provider", f"hashicorp/aws {versions[-1]}")
     else:
-        yield Finding(
-            Level.PROBLEM, "provider", f"hashicorp/aws {versions[-1]}, but infra/ is written for 6", "make tf-init"
-        )
+        yield problem("provider", f"hashicorp/aws {versions[-1]}, but infra/ is written for 6", "make tf-init")
 
 
 def lambda_quotas(target: Target) -> Iterator[Finding]:
@@ -67,7 +63,7 @@ def lambda_quotas(target: Target) -> Iterator[Finding]:
     concurrency, deliver = int(limit["ConcurrentExecutions"]), int(settings.get("deliver_concurrency") or 10)
     needed = deliver + OTHER_CALLS
     if concurrency >= needed:
-        yield Finding(Level.OK, "lambda quotas", f"{concurrency:,} concurrent calls, {needed} needed at most")
+        yield ok("lambda quotas", f"{concurrency:,} concurrent calls, {needed} needed at most")
     else:
         yield Finding(
             Level.PROBLEM if concurrency < OTHER_CALLS else Level.WARNING,
@@ -83,9 +79,9 @@ def table_quotas(target: Target) -> Iterator[Finding]:
     writes = int(limits["TableMaxWriteCapacityUnits"])
     text = f"{writes:,} writes a second for one table, {int(limits['AccountMaxWriteCapacityUnits']):,} for the account"
     if writes >= TABLE_WRITES:
-        yield Finding(Level.OK, "table quotas", text)
+        yield ok("table quotas", text)
     else:
-        yield Finding(Level.WARNING, "table quotas", text, "Ask for DynamoDB's default of 40,000 (Service Quotas).")
+        yield warning("table quotas", text, "Ask for DynamoDB's default of 40,000 (Service Quotas).")
 
 
 def _numbers(version: str) -> tuple[int, ...]:

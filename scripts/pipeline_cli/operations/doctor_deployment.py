@@ -15,7 +15,7 @@ from pipeline_cli.deploy import package as packages
 from pipeline_cli.deploy.target import variables
 from pipeline_cli.operations.batches import BatchStatus, find_batches, read, waiting_text
 from pipeline_cli.operations.dead_letters import QUEUES
-from pipeline_cli.operations.findings import Finding, Level
+from pipeline_cli.operations.findings import Finding, ok, problem, warning
 from pipeline_cli.operations.queues import name as queue_name
 from pipeline_cli.operations.queues import waiting
 from pipeline_cli.output import hints, terminal
@@ -42,16 +42,16 @@ def largest_day(target: Target) -> Iterator[Finding]:
         if status.ledger and (numbers := Numbers.of(status.ledger.summary)).read
     ]
     if not sizes:
-        yield Finding(Level.OK, "largest day", "no batch was processed yet")
+        yield ok("largest day", "no batch was processed yet")
         return
     items, batch = max(sizes)
     rate = int(target.client("dynamodb").describe_limits()["TableMaxWriteCapacityUnits"])
     seconds = items / rate
     text = f"{batch} wrote {terminal.counted(items, 'item')}, {terminal.duration(seconds)} of the table's write quota"
     if seconds > LONG_DAY_SECONDS:
-        yield Finding(Level.WARNING, "largest day", text, "Ask for a larger quota (Service Quotas, DynamoDB).")
+        yield warning("largest day", text, "Ask for a larger quota (Service Quotas, DynamoDB).")
     else:
-        yield Finding(Level.OK, "largest day", text)
+        yield ok("largest day", text)
 
 
 def alarms(target: Target) -> Iterator[Finding]:
@@ -61,24 +61,24 @@ def alarms(target: Target) -> Iterator[Finding]:
     arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
     confirmed = [arn for arn in arns if arn.startswith("arn:")]
     if confirmed:
-        yield Finding(Level.OK, "alarms", terminal.counted(len(confirmed), "confirmed subscriber"))
+        yield ok("alarms", terminal.counted(len(confirmed), "confirmed subscriber"))
     elif target.is_local:
-        yield Finding(Level.OK, "alarms", "nobody subscribes, as on a machine of one's own nobody need")
+        yield ok("alarms", "no subscriber, and the local AWS needs none")
     else:
         waits = f"; {terminal.counted(len(arns), 'subscriber')} not confirmed yet" if arns else ""
         advice = "Set alarm_emails and confirm the message from AWS, or subscribe to the topic."
-        yield Finding(Level.PROBLEM, "alarms", f"nobody gets the alarms{waits}", advice)
+        yield problem("alarms", f"nobody gets the alarms{waits}", advice)
     prefix = f"{target.output('dashboard_name')}-"
     pages = (
         target.client("cloudwatch")
         .get_paginator("describe_alarms")
         .paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
     )
-    ringing = sorted(
+    in_alarm = sorted(
         alarm["AlarmName"].removeprefix(prefix) for page in pages for alarm in page.get("MetricAlarms", ())
     )
-    if ringing:
-        yield Finding(Level.PROBLEM, "alarms", f"in alarm: {', '.join(ringing)}", "See docs/runbook.md.")
+    if in_alarm:
+        yield problem("alarms", f"in alarm: {', '.join(in_alarm)}", "See docs/runbook.md.")
 
 
 def partner(target: Target) -> Iterator[Finding]:
@@ -87,9 +87,9 @@ def partner(target: Target) -> Iterator[Finding]:
     arn, account = target.outputs.get("partner_role_arn"), variables(target.name).get("partner_account_id")
     if not arn:
         if account:
-            yield Finding(Level.PROBLEM, "partner", f"account {account} is named but has no role", _apply(target))
+            yield problem("partner", f"account {account} is named but has no role", _apply(target))
         else:
-            yield Finding(Level.OK, "partner", "no account is named that may take a role")
+            yield ok("partner", "no account is named that may take a role")
         return
     role = target.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
     trusted = [
@@ -99,11 +99,11 @@ def partner(target: Target) -> Iterator[Finding]:
     ]
     if not account or not trusted:
         text = f"the role does not trust account {account}" if account else "there is a role, but no account is named"
-        yield Finding(Level.PROBLEM, "partner", text, _apply(target))
+        yield problem("partner", text, _apply(target))
     elif not any("sts:ExternalId" in str(statement.get("Condition", {})) for statement in trusted):
-        yield Finding(Level.WARNING, "partner", "the role wants no external id", "Set partner_external_id.")
+        yield warning("partner", "the role requires no external ID", "Set partner_external_id.")
     else:
-        yield Finding(Level.OK, "partner", f"account {account} may take the role with the external id")
+        yield ok("partner", f"account {account} may take the role with the external id")
 
 
 def functions(target: Target) -> Iterator[Finding]:
@@ -118,18 +118,16 @@ def functions(target: Target) -> Iterator[Finding]:
         built = base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
         other = sorted(part for part, function in found.items() if function["CodeSha256"] != built)
         if other:
-            yield Finding(Level.WARNING, "package", f"{', '.join(other)} run another than build/ has", _apply(target))
+            yield warning("package", f"{', '.join(other)} run another than build/ has", _apply(target))
         else:
-            yield Finding(Level.OK, "package", "every function runs the one that is built here")
+            yield ok("package", "every function runs the one that is built here")
     else:
-        yield Finding(
-            Level.WARNING, "package", "none is built here to compare with", f"Run {_make('package', target)}."
-        )
+        yield warning("package", "none is built here to compare with", f"Run {_make('package', target)}.")
     large = sorted(part for part, function in found.items() if function["MemorySize"] > NEW_ACCOUNT_MEMORY)
     if large:
         text = f"{', '.join(large)} have more than {NEW_ACCOUNT_MEMORY:,} MB, which new accounts may be refused"
         advice = "Where the next tf-apply is refused, ask AWS support for more, or lower memory_mb."
-        yield Finding(Level.OK, "memory", text, advice)
+        yield ok("memory", text, advice)
 
 
 def dead_letters(target: Target) -> Iterator[Finding]:
@@ -141,9 +139,9 @@ def dead_letters(target: Target) -> Iterator[Finding]:
         advice = (
             f"See {hints.command('dead-letters', env=target.name)}, then {hints.command('redrive', env=target.name)}."
         )
-        yield Finding(Level.PROBLEM, "dead letters", ", ".join(found), advice)
+        yield problem("dead letters", ", ".join(found), advice)
     else:
-        yield Finding(Level.OK, "dead letters", "none")
+        yield ok("dead letters", "none")
 
 
 def batches(target: Target) -> Iterator[Finding]:
@@ -155,9 +153,7 @@ def batches(target: Target) -> Iterator[Finding]:
             count += 1
             yield found
     if not count:
-        yield Finding(
-            Level.OK, "batches", f"of {terminal.counted(len(statuses), 'batch', 'batches')} none needs anybody"
-        )
+        yield ok("batches", f"of {terminal.counted(len(statuses), 'batch', 'batches')} none needs anybody")
 
 
 def _batch(target: Target, status: BatchStatus) -> Finding | None:
@@ -165,25 +161,20 @@ def _batch(target: Target, status: BatchStatus) -> Finding | None:
     replay = f"Run it again: {hints.command('replay', batch, env=env)}."
     if status.unnoticed and _age(status) > NOTICED_WITHIN:
         advice = f"See {hints.command('dead-letters', env=env)}, or send one of its files again."
-        return Finding(Level.PROBLEM, "batches", f"{batch}: all 3 files are there, not noticed", advice)
+        return problem("batches", f"{batch}: all 3 files are there, not noticed", advice)
     if entry is None:
         return None
     if entry.state.value == "HELD":
         advice = (
             f"See {hints.command('errors', batch, env=env)}; {hints.command('release', batch, env=env)} accepts it."
         )
-        return Finding(Level.PROBLEM, "batches", f"{batch} is HELD: {entry.cause}", advice)
+        return problem("batches", f"{batch} is HELD: {entry.cause}", advice)
     if entry.state is BatchState.FAILED and not status.corrected:
-        return Finding(
-            Level.PROBLEM,
-            "batches",
-            f"{batch} FAILED: {entry.cause}",
-            f"See {hints.command('errors', batch, env=env)}.",
-        )
+        return problem("batches", f"{batch} FAILED: {entry.cause}", f"See {hints.command('errors', batch, env=env)}.")
     if _should_have_begun(entry) and target.workflow.stopped_at(str(entry.execution)):
-        return Finding(Level.PROBLEM, "batches", f"{batch} is {entry.state}, but its run is over", replay)
+        return problem("batches", f"{batch} is {entry.state}, but its run is over", replay)
     if text := waiting_text(entry):
-        return Finding(Level.OK, "batches", f"{batch}: the run {text}")
+        return ok("batches", f"{batch}: the run {text}")
     return None
 
 

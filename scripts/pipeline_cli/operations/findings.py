@@ -27,3 +27,18 @@ class Finding:
     def as_plain(self) -> dict[str, Any]:
         """Return the finding as plain values for JSON."""
         return asdict(self)
+
+
+def ok(subject: str, text: str, advice: str = "") -> Finding:
+    """Return the finding that all is well."""
+    return Finding(Level.OK, subject, text, advice)
+
+
+def warning(subject: str, text: str, advice: str = "") -> Finding:
+    """Return the finding that something will need attention."""
+    return Finding(Level.WARNING, subject, text, advice)
+
+
+def problem(subject: str, text: str, advice: str = "") -> Finding:
+    """Return the finding that something does not work."""
+    return Finding(Level.PROBLEM, subject, text, advice)

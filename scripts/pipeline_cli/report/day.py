@@ -19,7 +19,7 @@ from pipeline_cli.report.charts import Bar, BarChart, bar_chart
 from pipeline_cli.report.distribution import SINGLE, Distribution, class_name, classes
 from pipeline_cli.report.gather import DayReport
 from pipeline_cli.report.rendering import render
-from pipeline_cli.report.tables import Cell, Column, Table, table
+from pipeline_cli.report.tables import Cell, Table, table
 
 
 def page(report: DayReport, overview: str = "") -> str:
@@ -114,14 +114,8 @@ def _files(status: BatchStatus, summary: Mapping[str, Any]) -> Table:
                 ", ".join(file.get("ignored_columns") or ()),
             ]
         )
-    columns = [
-        Column("File"),
-        Column("Arrived (UTC)"),
-        Column("Size", number=True),
-        Column("Read as"),
-        Column("Columns ignored"),
-    ]
-    return table("The files of the day", columns, rows)
+    titles = ("File", "Arrived (UTC)", "Size", "Read as", "Columns ignored")
+    return table("The files of the day", *titles, rows=rows, numbers=["Size"])
 
 
 def _totals(summary: Mapping[str, Any], results: Distribution | None) -> Table | None:
@@ -145,14 +139,9 @@ def _totals(summary: Mapping[str, Any], results: Distribution | None) -> Table |
         agrees = results.total == delivered and results.customers == int(summary["customers"])
         what = f"Delivered to {terminal.counted(results.customers, 'customer')}, added up again"
         rows.append([what, "", amount(number_text(results.total)), "", _check(agrees)])
-    columns = [
-        Column("What"),
-        Column("Read", number=True),
-        Column("Counted", number=True),
-        Column("Refused", number=True),
-        Column("Read = counted + refused"),
-    ]
-    return table("Records and amounts: read, counted and refused", columns, rows)
+    numbers = ("Read", "Counted", "Refused")
+    titles = ("What", *numbers, "Read = counted + refused")
+    return table("Records and amounts: read, counted and refused", *titles, rows=rows, numbers=numbers)
 
 
 def _check(holds: bool) -> Cell:
@@ -218,5 +207,5 @@ def _versions(entry: Ledger | None) -> Table | None:
                 cause or "",
             ]
         )
-    columns = [Column("Run"), Column("State"), Column("Started (UTC)"), Column("Finished (UTC)"), Column("Cause")]
-    return table("Every run of the day", columns, rows)
+    titles = ("Run", "State", "Started (UTC)", "Finished (UTC)", "Cause")
+    return table("Every run of the day", *titles, rows=rows)

@@ -13,7 +13,7 @@ from pipeline_cli.report import wording
 from pipeline_cli.report.charts import Point, Trend, trend
 from pipeline_cli.report.gather import Overview
 from pipeline_cli.report.rendering import render
-from pipeline_cli.report.tables import Cell, Column, Table, table
+from pipeline_cli.report.tables import Cell, Table, table
 from pipeline_cli.report.wording import Advice
 
 TREND_DAYS = 60
@@ -136,21 +136,10 @@ def _percent(numbers: Numbers) -> str:
 
 
 def _days(overview: Overview) -> Table:
-    columns = [
-        Column("Day"),
-        Column("State"),
-        Column("Files"),
-        Column("Customers", number=True),
-        Column("Orders", number=True),
-        Column("Items", number=True),
-        Column("Amount", number=True),
-        Column("Records refused", number=True),
-        Column("Incomplete totals", number=True),
-        Column("Errors", number=True),
-        Column("Took", number=True),
-        Column("Finished (UTC)"),
-    ]
-    return table("Every day, the newest first", columns, [_row(status, overview) for status in overview.days])
+    counts = ("Customers", "Orders", "Items", "Amount", "Records refused", "Incomplete totals", "Errors", "Took")
+    titles = ("Day", "State", "Files", *counts, "Finished (UTC)")
+    rows = [_row(status, overview) for status in overview.days]
+    return table("Every day, the newest first", *titles, rows=rows, numbers=counts)
 
 
 def _row(status: BatchStatus, overview: Overview) -> list[Cell | str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -33,8 +33,13 @@ class Table:
     rows: Sequence[Sequence[Cell]]
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]]) -> Table:
-    """Make a table without the columns that are empty in every row; `caption` is its name for screen readers."""
+def table(caption: str, *titles: str, rows: Sequence[Sequence[Cell | str]], numbers: Iterable[str] = ()) -> Table:
+    """Make a table without the columns that are empty in every row.
+
+    `caption` is its name for screen readers. The columns in `numbers` are aligned to the right.
+    """
+    right = set(numbers)
+    columns = [Column(title, title in right) for title in titles]
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     kept = [number for number in range(len(columns)) if any(row[number].text for row in cells)]
     return Table(
