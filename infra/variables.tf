@@ -127,7 +127,7 @@ variable "timeout_seconds" {
 
   validation {
     condition     = alltrue([for seconds in values(var.timeout_seconds) : seconds >= 10 && seconds <= 900 && floor(seconds) == seconds])
-    error_message = "timeout_seconds must be a whole number from 10 to 900 for each function: Lambda ends every call after 15 minutes, and below 10 seconds a slow start alone can use the time up."
+    error_message = "timeout_seconds must be a whole number from 10 to 900 for each function: Lambda ends every call after 15 minutes, and a cold start alone takes seconds."
   }
 }
 
@@ -157,7 +157,7 @@ variable "reserved_concurrency" {
 
   validation {
     condition     = alltrue([for calls in values(var.reserved_concurrency) : calls == -1 || (calls >= 1 && calls <= 1000 && floor(calls) == calls)])
-    error_message = "reserved_concurrency must be -1 (none reserved) or a whole number from 1 to 1000 for each function: 0 would stop the function altogether."
+    error_message = "reserved_concurrency must be -1 (none reserved) or a whole number from 1 to 1000 for each function: with 0 the function would never run."
   }
 }
 
@@ -214,7 +214,7 @@ variable "max_error_messages" {
 
   validation {
     condition     = var.max_error_messages >= 1 && var.max_error_messages <= 100000 && floor(var.max_error_messages) == var.max_error_messages
-    error_message = "max_error_messages must be a whole number from 1 to 100000: with none the partner would not hear of a refused record."
+    error_message = "max_error_messages must be a whole number from 1 to 100000: with 0 the partner would get no message about refused records."
   }
 }
 
@@ -238,7 +238,7 @@ variable "batch_timeout_hours" {
 
   validation {
     condition     = var.batch_timeout_hours >= 1 && var.batch_timeout_hours <= 336
-    error_message = "batch_timeout_hours must be from 1 to 336: after 14 days the dead letters and work files of a run are gone."
+    error_message = "batch_timeout_hours must be from 1 to 336: after 14 days the work files of a run and its messages in dead-letter queues are deleted."
   }
 }
 
@@ -250,7 +250,7 @@ variable "due_days" {
 
   validation {
     condition     = var.due_days >= 0 && var.due_days <= 30 && floor(var.due_days) == var.due_days
-    error_message = "due_days must be a whole number from 0 (due on the batch's own day) to 30: whoever learns of a missing file later than that can do nothing about it."
+    error_message = "due_days must be a whole number from 0 (due on the batch's own day) to 30: a report of a missing file that comes later than that is of no use."
   }
 }
 
@@ -275,7 +275,7 @@ variable "max_receive_count" {
 
   validation {
     condition     = var.max_receive_count >= 2 && var.max_receive_count <= 1000 && floor(var.max_receive_count) == var.max_receive_count
-    error_message = "max_receive_count must be a whole number from 2 to 1000: with 1 a single interrupted call would set a good message aside."
+    error_message = "max_receive_count must be a whole number from 2 to 1000: with 1 a single interrupted call would move a good message to the dead-letter queue."
   }
 }
 
@@ -308,7 +308,7 @@ variable "alarm_emails" {
 
   validation {
     condition     = length(var.alarm_emails) <= 20 && alltrue([for address in var.alarm_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
-    error_message = "alarm_emails must be at most 20 e-mail addresses such as night@example.com: more belong into a mailing list."
+    error_message = "alarm_emails must be at most 20 e-mail addresses such as night@example.com: use a mailing list for more."
   }
 }
 
@@ -343,7 +343,7 @@ variable "output_age_alarm_hours" {
 
   validation {
     condition     = var.output_age_alarm_hours >= 1 && var.output_age_alarm_hours <= 300
-    error_message = "output_age_alarm_hours must be from 1 to 300: after 336 hours (14 days) SQS forgets the message, and somebody must have time to act before."
+    error_message = "output_age_alarm_hours must be from 1 to 300: SQS deletes a message after 336 hours (14 days), and somebody needs time to act before that."
   }
 }
 
@@ -376,7 +376,7 @@ variable "require_tls" {
 
   validation {
     condition     = var.require_tls || can(regex("^local(-|$)", var.environment))
-    error_message = "require_tls must be true in every environment but local or local-...: what travels to AWS is the partner's data."
+    error_message = "require_tls must be true in every environment but local or local-...: requests to AWS carry the partner's data."
   }
 }
 
@@ -446,7 +446,7 @@ variable "partner_external_id" {
 
   validation {
     condition     = (var.partner_account_id == null) == (var.partner_external_id == null)
-    error_message = "partner_external_id must be given with partner_account_id, and only then: without it, whoever can make the partner's account act could take the role."
+    error_message = "partner_external_id must be given with partner_account_id, and only then: without it, anyone who can act through the partner's account could assume the role (the confused deputy problem)."
   }
 }
 
@@ -540,6 +540,6 @@ variable "aborted_upload_retention_days" {
 
   validation {
     condition     = var.aborted_upload_retention_days >= 1 && var.aborted_upload_retention_days <= 365 && floor(var.aborted_upload_retention_days) == var.aborted_upload_retention_days
-    error_message = "aborted_upload_retention_days must be a whole number from 1 to 365: S3 counts whole days, and the parts cost money unseen."
+    error_message = "aborted_upload_retention_days must be a whole number from 1 to 365: S3 counts whole days, and the parts of aborted uploads cost money."
   }
 }

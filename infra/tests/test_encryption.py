@@ -62,7 +62,7 @@ def test_the_key_encrypts_files_too() -> None:
     assert default["kms_master_key_id"] == "${one(var.kms_key[*].arn)}"
 
 
-def test_whoever_reads_or_writes_may_use_the_key_as_far_as_that(given: Plan) -> None:
+def test_each_role_may_use_the_key_as_far_as_it_reads_or_writes(given: Plan) -> None:
     roles = {name: f'module.function["{name}"].aws_iam_role_policy.further["key"]' for name in FUNCTIONS}
     roles["workflow"] = 'module.workflow.aws_iam_role_policy.further["key"]'
 

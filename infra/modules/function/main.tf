@@ -41,7 +41,7 @@ resource "aws_cloudwatch_log_group" "this" {
 
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:the queue, the stream and the state machine that call it set aside what fails; EventBridge's rules have alarms
-  #checkov:skip=CKV_AWS_272:the package is built from this repository by whoever deploys; a signing profile would be theirs to keep
+  #checkov:skip=CKV_AWS_272:the package is built from this repository by the person who deploys, who would have to keep a signing profile
   function_name                  = var.name
   description                    = var.description
   role                           = aws_iam_role.this.arn

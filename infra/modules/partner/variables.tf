@@ -28,7 +28,7 @@ variable "external_id" {
 
   validation {
     condition     = var.account_id == null || var.external_id != null
-    error_message = "external_id must be given with account_id: without it whoever can make the partner's account act could take the role."
+    error_message = "external_id must be given with account_id: without it, anyone who can act through the partner's account could assume the role (the confused deputy problem)."
   }
 }
 

@@ -54,7 +54,7 @@ variable "visibility_timeout_seconds" {
 }
 
 variable "message_retention_seconds" {
-  description = "Seconds for which an unread message is kept, 60 to 1209600. Dead letters always stay 14 days."
+  description = "Seconds for which an unread message is kept, 60 to 1209600. Messages in the dead-letter queue are always kept for 14 days."
   type        = number
   default     = 1209600
   nullable    = false
