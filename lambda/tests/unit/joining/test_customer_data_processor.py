@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
 from decimal import Decimal
@@ -12,10 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
-from pipeline.errors import DiskFullError, MemoryLimitError, ReconciliationError
+from pipeline.errors import ReconciliationError
 from pipeline.joining import duckdb_engine
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
-from pipeline.joining.resource_limits import resource_limits
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_sort_key
 from pipeline.reading.sql import literal
@@ -330,34 +328,3 @@ def test_files_that_need_not_stay_go_when_they_were_read(tmp_path: Path, keep_fi
     assert outcome.state == "READY"
     left = {path.name for path in tmp_path.rglob("*.csv")}
     assert left == ({f"{kind}_{BATCH}.csv" for kind in Kind} if keep_files else set())
-
-
-def test_too_many_cells_take_no_memory_and_are_counted(tmp_path: Path) -> None:
-    lines = (b"1,O1" + b"," * 990_000 + b"\n") * 20
-    outcome = run(day(items=ITEMS + lines), tmp_path, memory_mb=150)
-    observed = read(outcome)
-    assert outcome.summary.files[Kind.ITEMS].refused_by_code == {"wrong_cell_count": 20}
-    assert "has 990002 cells where the header has 4" in observed.errors[0]["message"]
-
-
-def test_too_little_memory_is_told_with_the_file_and_the_limit(tmp_path: Path) -> None:
-    customers = CUSTOMERS + b"".join(b"%032d%01000d,a,b,c\n" % (number, 0) for number in range(40_000))
-    with pytest.raises(MemoryLimitError, match=r"customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
-        run(day(customers=customers), tmp_path, memory_mb=10)
-
-
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), DiskFullError),
-        (duckdb.IOException("Could not write file: No space left on device"), DiskFullError),
-        (duckdb.OutOfMemoryException("limit was set by the 'max_temp_directory_size' setting"), DiskFullError),
-        (duckdb.IOException("Could not read"), duckdb.IOException),
-        (PermissionError("no"), PermissionError),
-    ],
-)
-def test_a_full_disk_is_told_and_nothing_else_is_taken_for_one(
-    tmp_path: Path, error: Exception, told: type[Exception]
-) -> None:
-    with duckdb.connect() as connection, pytest.raises(told), resource_limits(connection, tmp_path, "items.csv"):
-        raise error
