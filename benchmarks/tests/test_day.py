@@ -1,4 +1,4 @@
-"""The checker of the day's benchmark finds what it is there for, and the benchmark shows all stages."""
+"""The check of the day's benchmark finds lost, doubled and wrong results, and the benchmark shows all stages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.model.data_model import Kind
 
 from benchmarks import day
 from benchmarks.generate import generate
-from benchmarks.outcome import NotExactError, Result, compare, expected
+from benchmarks.outcome import NotExactError, Result, compare, expected, sent, stored
 from benchmarks.results import Result as Kept
 
 BATCH = "20220131"
@@ -24,7 +24,7 @@ def test_results_that_are_all_there_once_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "message"),
     [
         (FACTS - Counter([ONE]), "of 3 messages there are 1 lost"),
         (FACTS + Counter([ONE]), "there are 1 doubled"),
@@ -34,16 +34,16 @@ def test_results_that_are_all_there_once_pass() -> None:
         (FACTS - Counter([ONE]) + Counter([ONE._replace(total_amount_spent=Decimal(87))]), "1 lost, .*; 1 wrong"),
     ],
 )
-def test_a_lost_a_doubled_and_a_wrong_result_are_told(found: Counter[Result], told: str) -> None:
-    with pytest.raises(NotExactError, match=told):
+def test_a_lost_a_doubled_and_a_wrong_result_are_reported(found: Counter[Result], message: str) -> None:
+    with pytest.raises(NotExactError, match=message):
         compare("messages", FACTS, found)
 
 
-def test_a_day_is_added_up_from_its_files(tmp_path: Path) -> None:
+def test_the_expected_results_are_those_of_the_files(tmp_path: Path) -> None:
     contents = {
-        Kind.CUSTOMERS: "customer_reference\nc-1\nc-2\n",
-        Kind.ORDERS: "order_reference,customer_reference\no-1,c-1\no-2,c-1\n",
-        Kind.ITEMS: "order_reference,total_price\no-1,0.10\no-1,0.20\no-2,-0.1\n",
+        Kind.CUSTOMERS: "customer_reference,first_name,last_name,status\nc-1,Ada,Byron,\nc-2,Max,Born,\n",
+        Kind.ORDERS: "order_reference,customer_reference,order_status,order_timestamp\no-1,c-1,,1\no-2,c-1,,1\n",
+        Kind.ITEMS: "order_reference,item_name,quantity,total_price\no-1,Pen,1,0.10\no-1,Ink,1,0.20\no-2,Ink,1,-0.1\n",
     }
     files = {kind: tmp_path / kind for kind in contents}
     for kind, path in files.items():
@@ -52,6 +52,18 @@ def test_a_day_is_added_up_from_its_files(tmp_path: Path) -> None:
     assert expected(BATCH, files) == Counter(
         [Result(BATCH, "c-1", Decimal(2), Decimal("0.2")), Result(BATCH, "c-2", Decimal(0), Decimal(0))]
     )
+
+
+def test_messages_and_items_are_read_as_results() -> None:
+    message = {"batch": BATCH, "body": '{"customer_reference":"c-1","number_of_orders":2,"total_amount_spent":87.5}'}
+    item = {"customer_reference": {"S": "c-1"}, "number_of_orders": {"N": "2"}, "total_amount_spent": {"N": "87.50"}}
+    other = item | {"customer_reference": {"S": "c-2"}}
+    items = {(f"customer#c-{number}", f"batch#{BATCH}"): one for number, one in ((1, item), (2, other))}
+    marker: dict = {("batch#marker", "error#marker#0#m"): {}}
+
+    assert sent([message, message]) == Counter({Result(BATCH, "c-1", 2, Decimal("87.5")): 2})
+    assert stored(items | marker) == Counter(Result(BATCH, name, 2, Decimal("87.5")) for name in ("c-1", "c-2"))
+    assert sent([{"batch": BATCH, "body": '{"type":"error_message"}'}]) == Counter([Result(BATCH, None, None, None)])
 
 
 def test_no_two_of_the_days_that_come_at_once_have_the_same_results(tmp_path: Path) -> None:
@@ -91,13 +103,14 @@ def test_the_stages_are_shown_with_their_times() -> None:
     }
 
     text = day.render(Kept("day", "2022-01-31", "a machine", data))
+    sentences = " ".join(text.split())
 
-    assert "**11.0 seconds from the last upload to the last message**, after 0.2 seconds" in text
+    assert "**11.0 seconds from the last upload to the last message**, after 0.2 seconds" in sentences
     assert "| transform | 0.50 | 2.25 | 1.75 | 1 | 1.70 |" in text
     assert "| all | 0.00 | 11.00 | 11.00 | 105 | 11.40 |" in text
-    assert "| most events seen in the ingest queue | 52 |" in text
-
-    assert "61 cold starts" in text
+    assert "The ingest queue held at most 52 events, 5 of them in the hands of intake." in sentences
+    assert "the first day was COMPLETED at 4.4, the last at 38.2, and the last of 10,000 messages was sent" in sentences
+    assert "busy for 40 of the 49 seconds, all functions together for 33, with 61 cold starts" in sentences
 
     data["one"]["processor_seconds"] = data["many"]["processor_seconds"] = {}
-    assert "processor time" not in day.render(Kept("day", "2022-01-31", "a machine", data))
+    assert "busy" not in day.render(Kept("day", "2022-01-31", "a machine", data))

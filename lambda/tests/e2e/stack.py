@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts import check_message
 from pipeline.aws.dynamodb import Table
@@ -17,10 +17,16 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import CLOSED, Ledger, set_version
 from pipeline.model.data_model import Kind
+from pipeline.model.items import notice_item
 from pipeline_cli.deploy.target import Target
+from pipeline_cli.operations.queues import in_tens, waiting
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.05
+MARKER = "marker"
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
@@ -38,6 +44,8 @@ class Stack:
 
     target: Target
     received: list[dict[str, Any]] = field(default_factory=list)
+    """Messages that consumers have seen: body, batch, refused records, and the time sent in Unix seconds."""
+    _markers: set[str] = field(default_factory=set)
     _consumer: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -70,8 +78,8 @@ class Stack:
         entry: Ledger = eventually(look, f"the end of batch {batch}")
         return entry
 
-    def items(self, batch: str) -> dict[tuple[str, str], dict[str, Any]]:
-        """Everything that the table holds of a batch but the ledger, by key, in DynamoDB JSON."""
+    def items(self, batch: str = "") -> dict[tuple[str, str], dict[str, Any]]:
+        """Everything that the table holds of a batch, or of all, but the ledger, by key, in DynamoDB JSON."""
         pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.table.name, ConsistentRead=True)
         return {
             (item["pk"]["S"], item["sk"]["S"]): item
@@ -80,20 +88,24 @@ class Stack:
             if batch in item["pk"]["S"] + item["sk"]["S"] and item["sk"]["S"] != "ledger"
         }
 
-    def messages(self, batch: str) -> list[dict[str, Any]]:
-        """Return the bodies of all messages of a batch that consumers have seen, after everything is sent.
+    def receive_all(self) -> None:
+        """Receive messages until those of all changes so far have come.
 
         A marker item goes the way of every change; when its message is there, so are those of all changes before it.
         """
         marker = f"m{uuid.uuid4().hex}"
-        self.table.put(_marker(marker))
+        self.table.put(notice_item(None, "marker", marker, MARKER) | {"pk": "batch#marker"})
 
         def marked() -> bool:
             with self._consumer:
                 self._drain()
-                return marker in self._codes()
+                return marker in self._markers
 
         eventually(marked, "the marker's message")
+
+    def messages(self, batch: str) -> list[dict[str, Any]]:
+        """Return the bodies of all messages of a batch that consumers have seen, after everything is sent."""
+        self.receive_all()
         return [json.loads(message["body"]) for message in self.received if message["batch"] == batch]
 
     def incomplete_totals(self, batch: str) -> dict[str, str | None]:
@@ -113,17 +125,33 @@ class Stack:
         """Consume what can be received now, as a consumer does."""
         url = self.target.output("output_queue_url")
         while found := self.sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0, MessageAttributeNames=["All"]
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=0,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["SentTimestamp"],
         ).get("Messages"):
             for message in found:
-                check_message(message)
-                batch = message["MessageAttributes"]["batch"]["StringValue"]
-                refused = message["MessageAttributes"].get("refused_records", {}).get("StringValue")
-                self.received.append({"body": message["Body"], "batch": batch, "refused_records": refused})
-                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                self._take(message)
+            receipts = [message["ReceiptHandle"] for message in found]
+            kept = in_tens(receipts, lambda entries: self.sqs.delete_message_batch(QueueUrl=url, Entries=entries))
+            assert not kept, f"{kept} messages could not be deleted"
 
-    def _codes(self) -> set[str | None]:
-        return {json.loads(message["body"]).get("code") for message in self.received}
+    def _take(self, message: MessageTypeDef) -> None:
+        check_message(message)
+        body = json.loads(message["Body"])
+        if body.get("message") == MARKER:
+            self._markers.add(body["code"])
+            return
+        attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        self.received.append(
+            {
+                "body": message["Body"],
+                "batch": attributes["batch"],
+                "refused_records": attributes.get("refused_records"),
+                "sent": int(message["Attributes"]["SentTimestamp"]) / 1000,
+            }
+        )
 
     def invoke(self, part: str, event: dict[str, Any]) -> Any:
         """Call one of the functions and return its reply."""
@@ -137,11 +165,7 @@ class Stack:
     def dead_letters(self) -> dict[str, int]:
         """Count what waits in each dead-letter queue."""
         names = [name for name in self.target.outputs if name.endswith("dead_letter_queue_url")]
-        return {name: self._waiting(self.target.output(name)) for name in names}
-
-    def _waiting(self, url: str) -> int:
-        reply = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(reply["Attributes"]["ApproximateNumberOfMessages"])
+        return {name: waiting(self.sqs, self.target.output(name)).total for name in names}
 
     def executions(self, batch: str) -> dict[str, str]:
         """Return the state of each run of a batch, by name."""
@@ -149,8 +173,3 @@ class Stack:
         return {
             run["name"]: run["status"] for page in pages for run in page["executions"] if run["name"].startswith(batch)
         }
-
-
-def _marker(code: str) -> dict[str, Any]:
-    fields = dict.fromkeys(("customer_reference", "order_reference", "batch", "file", "line"))
-    return {"pk": "batch#marker", "sk": f"error#marker#0000000000#{code}", "message": "marker", "code": code, **fields}
