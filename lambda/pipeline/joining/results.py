@@ -40,17 +40,28 @@ def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> Non
     connection.execute(f"COPY (SELECT customer_reference FROM results) TO {literal(str(target))} (FORMAT parquet)")
 
 
+def listed_customers(paths: Sequence[Path]) -> str:
+    """Return the relation of the customers that are in any of these Parquet files."""
+    return f"read_parquet([{', '.join(file_literal(path) for path in paths)}])"
+
+
+def dropped_customers(
+    connection: duckdb.DuckDBPyConnection, previous: Sequence[Path], present: str
+) -> duckdb.DuckDBPyConnection:
+    """Select the customers in the lists of earlier versions whom the relation `present` lacks, sorted by reference."""
+    return connection.execute(
+        f"""SELECT DISTINCT customer_reference FROM {listed_customers(previous)}
+        WHERE customer_reference NOT IN (SELECT customer_reference FROM {present}) ORDER BY customer_reference"""
+    )
+
+
 def remove_customers(
     connection: duckdb.DuckDBPyConnection, batch: str, previous: Sequence[Path], chunks: ChunkWriter
 ) -> int:
     """Write a removal for every customer that an earlier version delivered and this one does not."""
     if not previous:
         return 0
-    paths = ", ".join(file_literal(path) for path in previous)
-    rows = connection.execute(
-        f"""SELECT DISTINCT customer_reference FROM read_parquet([{paths}])
-        WHERE customer_reference NOT IN (SELECT customer_reference FROM results) ORDER BY customer_reference"""
-    )
+    rows = dropped_customers(connection, previous, "results")
     removed = 0
     while found := rows.fetchmany(removals_per_chunk(chunks.chunk_records)):
         add_removals(batch, [row[0] for row in found], chunks)

@@ -18,7 +18,7 @@ from pipeline.aws.sqs import Outgoing, Queue, Refusal
 from pipeline.model.messages import Message, message_for
 from pipeline.observability import logger
 
-_IN_A_LETTER = ("Keys", "SequenceNumber", "NewImage", "OldImage")
+_RECORD_FIELDS = ("Keys", "SequenceNumber", "NewImage", "OldImage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,16 @@ def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_lett
             code=refusal.code,
             reason=refusal.reason,
         )
-    letters = dead_letters.send([_letter(changes[refusal.place], refusal) for refusal in refused], left)
-    return min([letters.taken, *(refusal.place for refusal in letters.refused)])
+    stored = dead_letters.send([_dead_letter(changes[refusal.place], refusal) for refusal in refused], left)
+    return min([stored.taken, *(refusal.place for refusal in stored.refused)])
 
 
-def _letter(change: _Change, refusal: Refusal) -> Outgoing:
-    """Return a dead letter: the cause, and the fields of the record that `pipeline redrive` needs to send it."""
+def _dead_letter(change: _Change, refusal: Refusal) -> Outgoing:
+    """Return a message for the dead-letter queue: the cause, and the fields of the record that `redrive` needs."""
     fields = change.record.raw_event["dynamodb"]
     body = {
         "cause": {"code": refusal.code, "message": refusal.reason},
-        "record": {name: fields[name] for name in _IN_A_LETTER if name in fields},
+        "record": {name: fields[name] for name in _RECORD_FIELDS if name in fields},
     }
     sent = change.outgoing
     message = Message(json.dumps(body), change.sequence_number, sent.message.id, sent.message.batch)

@@ -9,8 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
+from faults.test_faults_in_memory import DAY, FILES, fresh_platform
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
+from pipeline_cli.operations.removed_customers import removed_customers
 from pipeline_cli.operations.republish import Republished, Republisher
 from support import REGION, TABLE, Cloud, Context, result_item
 
@@ -28,7 +30,7 @@ def dead(cloud: Cloud) -> str:
 
 
 def give_up(cloud: Cloud, dead: str) -> None:
-    """Put the letter that Lambda writes when publish could not send anything of the stream."""
+    """Write the message that Lambda puts into the dead-letter queue when publish could send nothing of the stream."""
     streams = boto3.client("dynamodbstreams", region_name=REGION)
     arn = cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -64,7 +66,7 @@ def test_each_item_is_sent_once_as_it_stands_now(cloud: Cloud, dead: str) -> Non
     give_up(cloud, dead)
     put(cloud, result_item("b", "4"))
 
-    assert republisher(cloud).republish(dead) == Republished(letters=1, records=2)
+    assert republisher(cloud).republish(dead) == Republished(messages=1, records=2)
 
     sent = [json.loads(body) for body in bodies(cloud)]
     assert [(one["customer_reference"], one["total_amount_spent"]) for one in sent] == [("a", 3), ("b", 4)]
@@ -88,20 +90,20 @@ def test_doing_it_again_sends_nothing(cloud: Cloud, dead: str) -> None:
     assert len(bodies(cloud)) == 1
 
 
-def test_a_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> None:
     put(cloud, result_item("a"))
     give_up(cloud, dead)
     failing = Republisher(
         cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, lambda _: {"batchItemFailures": [{}]}
     )
     done = failing.republish(dead)
-    assert (done.letters, done.expired) == (0, 0)
+    assert (done.messages, done.expired) == (0, 0)
     assert "publish could not send everything" in done.failed[0]
     waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
     assert waiting["Attributes"]["ApproximateNumberOfMessages"] == "1", "it is visible again at once"
 
 
-def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dead: str) -> None:
     place = {"shardId": "x", "startSequenceNumber": 1, "endSequenceNumber": 1, "streamArn": "too short"}
     cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
     put(cloud, result_item("a"))
@@ -109,7 +111,7 @@ def test_a_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dea
 
     done = republisher(cloud).republish(dead)
 
-    assert (done.letters, done.records, len(done.failed)) == (1, 1, 1)
+    assert (done.messages, done.records, len(done.failed)) == (1, 1, 1)
     assert "Invalid" in done.failed[0]
     assert len(bodies(cloud)) == 1
 
@@ -133,21 +135,41 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
     assert len(first) == 3
 
 
+@pytest.mark.usefixtures("moto_active")
+def test_customers_whom_corrections_dropped_are_removed_again(environment: pytest.MonkeyPatch) -> None:
+    name, content = f"customers_{DAY}.csv", FILES[f"customers_{DAY}.csv"]
+    without_one = content.replace(b"c-5,A,B,ok\n", b"")
+    without_two = without_one.replace(b"c-4,A,B,ok\n", b"")
+    with fresh_platform(environment) as platform:
+        for files in (FILES, {name: without_one}, {name: without_two}):
+            platform.upload(files)
+            platform.settle()
+        announced = [body for body in platform.bodies if "customer_removed" in body]
+        entry = platform.cloud.table.get_ledger(DAY)
+        assert entry is not None
+
+        count = republisher(platform.cloud).republish_batch(DAY, removed_customers(platform.cloud.bucket, entry))
+
+        sent = bodies(platform.cloud)
+        assert [body for body in sent if "customer_removed" in body] == sorted(announced)
+        assert (count, len(announced)) == (len(sent), 2)
+
+
 def set_aside(cloud: Cloud, dead: str, reference: str, sequence_number: str = "7") -> None:
-    """Put the letter that publish writes when SQS refuses a customer's message."""
+    """Put the message that publish writes into its dead-letter queue when SQS refuses a customer's message."""
     record = {"Keys": {name: result_item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
-    letter = {
+    message = {
         "cause": {"code": "InvalidMessageContents", "message": "no"},
         "record": record | {"NewImage": result_item(reference)},
     }
-    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(letter))
+    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(message))
 
 
 def test_what_publish_set_aside_is_sent_as_it_stands_now(cloud: Cloud, dead: str) -> None:
     put(cloud, result_item("a", "5"))
     set_aside(cloud, dead, "a")
 
-    assert republisher(cloud).republish(dead) == Republished(letters=1, records=1)
+    assert republisher(cloud).republish(dead) == Republished(messages=1, records=1)
 
     assert [json.loads(body)["total_amount_spent"] for body in bodies(cloud)] == [5]
 
@@ -163,7 +185,7 @@ def test_what_is_refused_once_more_stays_and_is_tried_once(cloud: Cloud, dead: s
 
     done = replace(republisher(cloud), invoke=refuse).republish(dead)
 
-    assert (done.letters, done.records) == (1, 1)
+    assert (done.messages, done.records) == (1, 1)
     (failed,) = done.failed
     assert "SQS refuses it once more: InvalidMessageContents no" in failed
 
@@ -180,7 +202,7 @@ class Forgetful:
         )
 
 
-def test_a_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, dead: str) -> None:
     put(cloud, result_item("a"))
     give_up(cloud, dead)
     forgetful: Any = Forgetful(boto3.client("dynamodbstreams"))

@@ -32,25 +32,25 @@ def command(
     Exit codes: 0 shown or deleted, 1 no message has that id, several have, or the answer was no.
     """
     target = targets.chosen(env)
-    with dead_letters.letters(target) as found:
-        known = [letter for mine in found.values() for letter in mine]
+    with dead_letters.received(target) as found:
+        known = [message for mine in found.values() for message in mine]
     if delete:
-        _delete(target, [letter for letter in known if letter.id.startswith(delete)], delete, yes=yes)
+        _delete(target, [message for message in known if message.id.startswith(delete)], delete, yes=yes)
         return
     if as_json:
-        terminal.print_json([letter.as_plain() for letter in known])
+        terminal.print_json([message.as_plain() for message in known])
         return
     if not known:
         terminal.err().print("The dead-letter queues are empty.")
         return
     now, shown = datetime.now(UTC), terminal.table("Id", "Queue", "Age", "Cause", numbers=("Age",))
-    for letter in known:
-        age = terminal.duration((now - letter.sent_at).total_seconds())
-        shown.add_row(letter.id[:8], letter.queue, age, terminal.shown(letter.cause))
+    for message in known:
+        age = terminal.duration((now - message.sent_at).total_seconds())
+        shown.add_row(message.id[:8], message.queue, age, terminal.shown(message.cause))
     terminal.out().print(shown)
     if body:
-        for letter in known:
-            terminal.out().print(f"{letter.id[:8]}  {terminal.shown(letter.body)}", soft_wrap=True)
+        for message in known:
+            terminal.out().print(f"{message.id[:8]}  {terminal.shown(message.body)}", soft_wrap=True)
     terminal.err().print(f"To try all of them again: {hints.command('redrive', env=env)}", soft_wrap=True)
 
 
@@ -58,10 +58,10 @@ def _delete(target: targets.Target, chosen: list[dead_letters.DeadLetter], start
     if len(chosen) != 1:
         several = f"{len(chosen)} messages have an id that begins with {start}." if chosen else ""
         raise CommandError(several or f"No message has the id {start}.", "Nothing was deleted.")
-    (letter,) = chosen
-    terminal.out().print(f"{letter.id}  {letter.queue}: {terminal.shown(letter.body)}", soft_wrap=True)
+    (message,) = chosen
+    terminal.out().print(f"{message.id}  {message.queue}: {terminal.shown(message.body)}", soft_wrap=True)
     if not (yes or terminal.agreed("Delete this message? Its content is lost.")):
         raise CommandError("Nothing was deleted.")
-    if not dead_letters.delete(target, letter.id):
+    if not dead_letters.delete(target, message.id):
         raise CommandError("The message is hidden: another receiver has it.", "Look again in a minute.")
     terminal.err().print("Deleted.")

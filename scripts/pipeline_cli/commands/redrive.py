@@ -38,16 +38,16 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
         for result in results:
             table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
         records = terminal.counted(republished.records, "record")
-        table.add_row(queue_name(queue), f"{republished.letters:,}", f"{left:,}", f"the output queue ({records})")
+        table.add_row(queue_name(queue), f"{republished.messages:,}", f"{left:,}", f"the output queue ({records})")
         terminal.out().print(table)
     problems = [problem for result in results for problem in _problems(result.queue, result.left, result.failed, env)]
     problems += _problems(queue_name(queue), left - republished.expired, republished.failed, env)
     if republished.expired:
         again = hints.command("republish", "BATCH", env=env)
         problems.append(
-            f"{terminal.counted(republished.expired, 'letter')} of {queue_name(queue)} expired: the table's stream no "
+            f"{terminal.counted(republished.expired, 'message')} in {queue_name(queue)} expired: the table's stream no "
             f"longer keeps those changes (24 hours). The table is right; {again} sends its results of a day again, "
-            f"then delete the letters ({hints.command('dead-letters', '--delete', 'ID', env=env)})"
+            f"then delete these messages ({hints.command('dead-letters', '--delete', 'ID', env=env)})"
         )
     if problems:
         raise CommandError(". ".join(problems) + ".")
@@ -56,8 +56,9 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
 def _problems(queue: str, left: int, failed: Sequence[str], env: str) -> Iterator[str]:
     """Yield sentences that say how many messages are left in a queue and why."""
     if failed:
-        letters = hints.command("dead-letters", env=env)
-        yield f"{terminal.counted(len(failed), 'letter')} of {queue} can't be sent ({failed[0]}): see {letters}"
+        see = hints.command("dead-letters", env=env)
+        yield f"{terminal.counted(len(failed), 'message')} in {queue} can't be sent ({failed[0]}): see {see}"
     if hidden := left - len(failed):
         # SQS counts are approximate: messages that were just moved may still count as hidden until the next run.
-        yield f"{terminal.counted(hidden, 'letter')} of {queue} hidden, as somebody has received it: run again in 60 s"
+        hidden_ones = terminal.counted(hidden, "message")
+        yield f"{hidden_ones} in {queue} hidden, as another client has received it: run again in 60 s"

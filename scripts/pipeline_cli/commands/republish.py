@@ -1,10 +1,11 @@
-"""`pipeline republish`: send the current results and errors of a batch again, for consumers that lost them."""
+"""`pipeline republish`: send the messages of a batch again, for consumers that lost them."""
 
 from __future__ import annotations
 
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations.removed_customers import removed_customers
 from pipeline_cli.operations.republish import republisher
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
@@ -16,11 +17,11 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Send the messages of a batch again, from its current results and errors in the table.
+    """Send the messages of a batch again: its current results and errors, and removals of customers.
 
-    Each message keeps its first message_id, so a consumer that stores these ids ignores what it has already. Removals
-    of customers are not sent again. The command reads the whole table. It asks for the environment's name first, except
-    on local.
+    Each message keeps its first message_id, so a consumer that stores these ids ignores what it has already. A removal
+    is sent for every customer whom the batch has lost by a correction. The command reads the whole table. It asks for
+    the environment's name first, except on local.
 
     Example: pipeline republish 20220131
 
@@ -38,8 +39,8 @@ def command(
         )
     if not (yes or target.is_local):
         terminal.confirm(target.name, f"This sends all messages of batch {batch} to the consumers once more.")
-    count = republisher(target).republish_batch(batch)
+    count = republisher(target).republish_batch(batch, removed_customers(target.bucket, entry))
     if as_json:
-        terminal.print_json({"batch": batch, "items": count})
+        terminal.print_json({"batch": batch, "messages": count})
     else:
-        terminal.out().print(f"{terminal.counted(count, 'item')} of batch {batch} sent again.")
+        terminal.out().print(f"{terminal.counted(count, 'message')} of batch {batch} sent again.")

@@ -64,7 +64,7 @@ class DeadLetter:
 
 
 @contextmanager
-def letters(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
+def received(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
     """Receive the messages of each dead-letter queue, by its URL; they become visible again at the end of the block.
 
     A dead-letter queue has no dead-letter queue itself, so receiving never moves a message.
@@ -76,11 +76,11 @@ def letters(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
             url = target.output(output)
             mine = found[url] = []
             for message in receive_all(sqs, url):
-                mine.append(_letter(name(url), meaning, message))
+                mine.append(_dead_letter(name(url), meaning, message))
         yield found
     finally:
         for url, mine in found.items():
-            put_back(sqs, url, [letter.receipt for letter in mine])
+            put_back(sqs, url, [message.receipt for message in mine])
 
 
 def receive_all(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
@@ -101,19 +101,19 @@ def receive_all(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) 
             return
 
 
-def delete(target: Target, letter_id: str) -> bool:
+def delete(target: Target, message_id: str) -> bool:
     """Delete the message with this id; return False if it can't be received now."""
-    with letters(target) as found:
+    with received(target) as found:
         for url, mine in found.items():
-            for letter in mine:
-                if letter.id == letter_id:
-                    target.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
-                    mine.remove(letter)
+            for message in mine:
+                if message.id == message_id:
+                    target.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
+                    mine.remove(message)
                     return True
     return False
 
 
-def _letter(queue: str, meaning: str, message: MessageTypeDef) -> DeadLetter:
+def _dead_letter(queue: str, meaning: str, message: MessageTypeDef) -> DeadLetter:
     sent = int(message["Attributes"]["SentTimestamp"]) / 1000
     return DeadLetter(
         queue,

@@ -30,7 +30,7 @@ DEPLOYED: dict[str, Check] = {
     "alarms": doctor_deployment.alarms,
     "partner": doctor_deployment.partner,
     "functions": doctor_deployment.functions,
-    "dead letters": doctor_deployment.dead_letters,
+    "dead-letter queues": doctor_deployment.dead_letters,
     "batches": doctor_deployment.batches,
 }
 

@@ -139,9 +139,9 @@ def dead_letters(target: Target) -> Iterator[Finding]:
         advice = (
             f"See {hints.command('dead-letters', env=target.name)}, then {hints.command('redrive', env=target.name)}."
         )
-        yield problem("dead letters", ", ".join(found), advice)
+        yield problem("dead-letter queues", ", ".join(found), advice)
     else:
-        yield ok("dead letters", "none")
+        yield ok("dead-letter queues", "empty")
 
 
 def batches(target: Target) -> Iterator[Finding]:

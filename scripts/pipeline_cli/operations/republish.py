@@ -6,13 +6,13 @@ import hashlib
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
-from pipeline.model.items import batch_key, customer_key, customer_sort_key
+from pipeline.model.items import REMOVED, batch_key, customer_key, customer_sort_key, put_line, removed_item
 
 from pipeline_cli.operations.dead_letters import receive_all
 from pipeline_cli.operations.queues import put_back
@@ -43,7 +43,7 @@ class Republished:
 
     Attributes
     ----------
-    letters, records
+    messages, records
         How many dead-letter messages were processed, and how many items were sent for them.
     expired
         How many dead-letter messages name changes that the table's stream no longer keeps.
@@ -51,7 +51,7 @@ class Republished:
         Why other dead-letter messages could not be processed, a sentence for each.
     """
 
-    letters: int = 0
+    messages: int = 0
     records: int = 0
     expired: int = 0
     failed: tuple[str, ...] = ()
@@ -80,39 +80,39 @@ class Republisher:
         done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
         sent = set[str]()
         try:
-            for letter in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
+            for message in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
                 try:
-                    body = json.loads(letter["Body"])
+                    body = json.loads(message["Body"])
                     _refuse_what_was_refused_just_now(body, sent)
                     present = self._present(self._records(body))
                     sent |= {_key(record["dynamodb"]) for record in present}
                     self.send(present)
                 except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
-                    stays.append(letter["ReceiptHandle"])
+                    stays.append(message["ReceiptHandle"])
                     if isinstance(error, ClientError) and error_code(error) in GONE:
                         expired += 1
                     else:
-                        failed.append(f"{letter['MessageId']}: {_sentence(error)}")
+                        failed.append(f"{message['MessageId']}: {_sentence(error)}")
                     continue
-                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=letter["ReceiptHandle"])
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
                 done, records = done + 1, records + len(present)
         finally:
             put_back(self.sqs, queue_url, stays)
         return Republished(done, records, expired, tuple(failed))
 
-    def republish_batch(self, batch: str) -> int:
-        """Send every result and error of a batch in the table; return their number.
+    def republish_batch(self, batch: str, removed: Iterable[str] = ()) -> int:
+        """Send every result and error of a batch in the table, and removals of customers; return the number of all.
 
         This scans the whole table, as the partition key of results is their customer.
         """
-        occasion, count, records = uuid.uuid4().hex, 0, list[dict[str, Any]]()
-        for item in self._items(batch):
-            records.append(_record(item, {"NewImage": item}, occasion))
-            if len(records) == BATCH_RECORDS:
-                self.send(records)
-                count, records = count + len(records), []
-        self.send(records)
-        return count + len(records)
+        occasion, count = uuid.uuid4().hex, 0
+        present = (_record(item, {"NewImage": item}, occasion) for item in self._items(batch))
+        gone = (_removal(reference, batch, occasion) for reference in removed)
+        records = itertools.chain(present, gone)
+        while some := list(itertools.islice(records, BATCH_RECORDS)):
+            self.send(some)
+            count += len(some)
+        return count
 
     def _items(self, batch: str) -> Iterator[dict[str, Any]]:
         errors = self.dynamodb.get_paginator("query").paginate(
@@ -188,6 +188,13 @@ def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, n
     }
 
 
+def _removal(customer_reference: str, batch: str, occasion: str) -> dict[str, Any]:
+    """Make the stream record with which a correction drops a customer's result."""
+    item = json.loads(put_line(removed_item(customer_reference, batch)))["PutRequest"]["Item"]
+    before = {name: value for name, value in item.items() if name != REMOVED}
+    return _record(item, {"NewImage": item, "OldImage": before}, occasion, "MODIFY")
+
+
 def _key(change: Mapping[str, Any]) -> str:
     return json.dumps({name: change["Keys"][name] for name in ("pk", "sk")})
 
@@ -201,7 +208,7 @@ def _refuse_what_was_refused_just_now(body: Mapping[str, Any], sent: set[str]) -
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, KeyError | TypeError | ValueError):
-        return "it is neither Lambda's notice about the table's stream nor a letter of publish"
+        return "it was written neither by Lambda, which names records of the table's stream, nor by publish"
     return str(error)
 
 

@@ -21,13 +21,13 @@ NOTICE = {
 
 
 @pytest.fixture
-def letters(stack: Stack) -> Stack:
+def dead_letters(stack: Stack) -> Stack:
     stack.send({"Records": ["[bold]event"]}, queue="ingest_dead_letter")
     stack.send(NOTICE, queue="publish_dead_letter")
     return stack
 
 
-def test_each_letter_is_shown_with_its_queue_and_cause_and_stays(letters: Stack, run: Run) -> None:
+def test_each_dead_letter_is_shown_with_its_queue_and_cause_and_stays(dead_letters: Stack, run: Run) -> None:
     for _ in range(2):
         result = run("dead-letters", "--body")
         assert result.exit_code == 0
@@ -35,36 +35,36 @@ def test_each_letter_is_shown_with_its_queue_and_cause_and_stays(letters: Stack,
         assert "intake failed on this event" in result.stdout
         assert "publish could not send these changes; RetryAttemptsExhausted after 100 tries" in result.stdout
         assert '{"Records": ["[bold]event"]}' in result.stdout
-    assert letters.visible("ingest_dead_letter") == 1
-    assert letters.visible("publish_dead_letter") == 1
+    assert dead_letters.visible("ingest_dead_letter") == 1
+    assert dead_letters.visible("publish_dead_letter") == 1
 
 
-def test_letter_of_publish_says_why_sqs_refused_the_message(stack: Stack, run: Run) -> None:
+def test_dead_letter_of_publish_says_why_sqs_refused_the_message(stack: Stack, run: Run) -> None:
     cause = {"code": "InvalidMessageContents", "message": "a character that is not allowed"}
     stack.send({"cause": cause, "record": {"Keys": {}, "SequenceNumber": "7"}}, queue="publish_dead_letter")
 
-    (letter,) = json.loads(run("dead-letters", "--json").stdout)
+    (message,) = json.loads(run("dead-letters", "--json").stdout)
 
-    assert letter["cause"].endswith("InvalidMessageContents a character that is not allowed")
+    assert message["cause"].endswith("InvalidMessageContents a character that is not allowed")
 
 
-def test_no_letters_are_said_to_be_none(stack: Stack, run: Run) -> None:
+def test_no_dead_letters_are_said_to_be_none(stack: Stack, run: Run) -> None:
     assert "The dead-letter queues are empty." in run("dead-letters").stderr
     assert json.loads(run("dead-letters", "--json").stdout) == []
 
 
-def test_one_letter_is_deleted_after_a_yes(letters: Stack, run: Run) -> None:
+def test_one_dead_letter_is_deleted_after_a_yes(dead_letters: Stack, run: Run) -> None:
     found = json.loads(run("dead-letters", "--json").stdout)
-    letter = next(one for one in found if one["queue"] == "ingest-dead-letter")
+    message = next(one for one in found if one["queue"] == "ingest-dead-letter")
 
-    assert run("dead-letters", "--delete", letter["id"], answers="n\n").exit_code == 1
+    assert run("dead-letters", "--delete", message["id"], answers="n\n").exit_code == 1
     assert run("dead-letters", "--delete", "nothing").exit_code == 1
-    assert letters.visible("ingest_dead_letter") == 1
+    assert dead_letters.visible("ingest_dead_letter") == 1
 
-    result = run("dead-letters", "--delete", letter["id"][:8], answers="y\n")
+    result = run("dead-letters", "--delete", message["id"][:8], answers="y\n")
 
     assert result.exit_code == 0
-    assert letter["body"] in result.stdout
+    assert message["body"] in result.stdout
     assert [one["queue"] for one in json.loads(run("dead-letters", "--json").stdout)] == ["publish-dead-letter"]
 
 

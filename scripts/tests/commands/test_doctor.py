@@ -136,7 +136,7 @@ def test_functions_that_run_another_package_are_found(
 
 
 def test_dead_letters_are_a_problem(stack: Stack) -> None:
-    assert levels(doctor_deployment.dead_letters(stack.target)) == ["ok dead letters"]
+    assert levels(doctor_deployment.dead_letters(stack.target)) == ["ok dead-letter queues"]
     stack.send({}, queue="ingest_dead_letter")
     (found,) = doctor_deployment.dead_letters(stack.target)
     assert (found.level, found.text) == ("problem", "1 in ingest-dead-letter")

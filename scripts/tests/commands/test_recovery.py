@@ -104,17 +104,19 @@ def test_empty_dead_letter_queues_are_all_right_and_stream_failures_are_named(st
     stack.send({"DDBStreamBatchInfo": {}}, queue="publish_dead_letter")
     result = run("redrive")
     assert result.exit_code == 1
-    assert "1 letter of publish-dead-letter can't be sent" in result.stderr
-    assert "neither Lambda's notice about the table's stream nor a letter of publish" in result.stderr
+    assert "1 message in publish-dead-letter can't be sent" in result.stderr
+    assert "written neither by Lambda, which names records of the table's stream, nor by publish" in result.stderr
     assert stack.waiting("publish_dead_letter") == 1
 
 
-def test_letters_that_others_have_received_are_hidden_not_expired(stack: Stack, run: Run) -> None:
+def test_dead_letters_that_others_have_received_are_hidden_not_expired(stack: Stack, run: Run) -> None:
     stack.send({"DDBStreamBatchInfo": {}}, queue="publish_dead_letter")
     stack.client("sqs").receive_message(QueueUrl=stack.url("publish_dead_letter"), VisibilityTimeout=30)
     result = run("redrive")
     assert result.exit_code == 1
-    assert "1 letter of publish-dead-letter hidden, as somebody has received it: run again in 60 s" in result.stderr
+    assert (
+        "1 message in publish-dead-letter hidden, as another client has received it: run again in 60 s" in result.stderr
+    )
     assert "expired" not in result.stderr
 
 

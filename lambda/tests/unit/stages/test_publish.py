@@ -214,8 +214,8 @@ def test_a_poison_record_is_set_aside_with_its_cause_and_the_others_are_sent(ref
     assert send(context, *RECORDS) == {"batchItemFailures": []}
 
     assert customers(cloud) == ["c1", "c3"]
-    (letter,) = cloud.received(cloud.dead_letter_url)
-    body = json.loads(letter["Body"])
+    (dead_letter,) = cloud.received(cloud.dead_letter_url)
+    body = json.loads(dead_letter["Body"])
     assert body["cause"] == {"code": "InternalError", "message": "no"}
     assert body["record"]["SequenceNumber"] == "2"
     assert body["record"]["NewImage"] == result_item("c2")
