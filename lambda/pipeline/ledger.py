@@ -57,26 +57,14 @@ class SourceObject:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as in the state machine's input."""
-        return {
-            "key": self.key,
-            "etag": self.etag,
-            "size": self.size,
-            "last_modified": self.last_modified,
-            "version_id": self.version_id,
-        }
+        return {name: getattr(self, name) for name in _names(type(self))}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
         """Create the object from the values that `as_dict` returns."""
-        unknown = dict(fields)
-        return cls(
-            unknown.pop("key"),
-            unknown.pop("etag"),
-            int(unknown.pop("size")),
-            unknown.pop("last_modified"),
-            unknown.pop("version_id", None),
-            unknown,
-        )
+        known = {name: fields[name] for name in _names(cls) if name in fields}
+        unknown = {name: fields[name] for name in fields if name not in known}
+        return cls(**known | {"size": int(known["size"])}, unknown=unknown)
 
 
 FileSet = Mapping[Kind, SourceObject]
@@ -124,28 +112,10 @@ class Ledger:
 
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item as plain values, without the table's keys."""
-        return {
-            **self.unknown,
-            "batch": self.batch,
-            "state": self.state.value,
-            "files": {kind.value: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()},
-            "version": self.version,
-            "execution": self.execution,
-            "holder": self.holder,
-            "quiet_until": self.quiet_until,
-            "attempts": dict(self.attempts),
-            "delivered": list(self.delivered),
-            "released": self.released,
-            "queued_at": self.queued_at,
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
-            "chunks": self.chunks,
-            "large_day": None if self.large_day is None else dict(self.large_day),
-            "summary": dict(self.summary),
-            "cause": self.cause,
-            "history": [dict(run) for run in self.history],
-            "revision": self.revision,
-        }
+        values = {name: getattr(self, name) for name in _names(type(self))}
+        files = {kind.value: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
+        plain = {"state": self.state.value, "files": files, "delivered": list(self.delivered)}
+        return {**self.unknown, **values, **plain, "history": list(self.history)}
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Ledger:
@@ -156,7 +126,7 @@ class Ledger:
         RetryableError
             The entry has a state or kind of file that only a newer release knows, so this release must not change it.
         """
-        known = {field.name for field in fields(cls)} - {"unknown"}
+        known = set(_names(cls))
         try:
             values = {name: _READERS.get(name, _as_it_is)(item[name]) for name in known & item.keys()}
         except ValueError as error:
@@ -164,6 +134,11 @@ class Ledger:
                 f"the ledger entry of batch {item['batch']} was written by a newer release: {error}"
             ) from error
         return cls(**values, unknown={name: item[name] for name in item.keys() - known - _TABLE_KEYS})
+
+
+def _names(entry: type[SourceObject | Ledger]) -> list[str]:
+    """Return the names of the fields that this release knows."""
+    return [known.name for known in fields(entry) if known.name != "unknown"]
 
 
 def _as_it_is(value: Any) -> Any:
