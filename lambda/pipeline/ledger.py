@@ -7,7 +7,6 @@ is no longer current stops. All functions are pure; `Table.update_ledger` applie
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from typing import Any
 
 from pipeline.errors import BatchBusyError, RetryableError, SupersededError
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set_time, set_version
 
 HISTORY_LENGTH = 50
 
@@ -38,36 +38,6 @@ class BatchState(StrEnum):
 
 CLOSED = frozenset({BatchState.COMPLETED, BatchState.HELD, BatchState.FAILED})
 """States of a batch whose newest run is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceObject:
-    """One exact version of a partner's file.
-
-    `version_id` is None in a bucket without versioning; then only the ETag identifies the version. `size` is in bytes,
-    `last_modified` an ISO 8601 time in UTC. `unknown` holds fields that a newer release has written.
-    """
-
-    key: str
-    etag: str
-    size: int
-    last_modified: str
-    version_id: str | None = None
-    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, as in the state machine's input."""
-        return {name: getattr(self, name) for name in _names(type(self))}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> SourceObject:
-        """Create the object from the values that `as_dict` returns."""
-        known = {name: fields[name] for name in _names(cls) if name in fields}
-        unknown = {name: fields[name] for name in fields if name not in known}
-        return cls(**known | {"size": int(known["size"])}, unknown=unknown)
-
-
-FileSet = Mapping[Kind, SourceObject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +82,7 @@ class Ledger:
 
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item as plain values, without the table's keys."""
-        values = {name: getattr(self, name) for name in _names(type(self))}
+        values = {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
         files = {kind.value: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
         plain = {"state": self.state.value, "files": files, "delivered": list(self.delivered)}
         return {**self.unknown, **values, **plain, "history": list(self.history)}
@@ -126,7 +96,7 @@ class Ledger:
         RetryableError
             The entry has a state or kind of file that only a newer release knows, so this release must not change it.
         """
-        known = set(_names(cls))
+        known = {field.name for field in fields(cls)} - {"unknown"}
         try:
             values = {name: _READERS.get(name, _as_it_is)(item[name]) for name in known & item.keys()}
         except ValueError as error:
@@ -134,11 +104,6 @@ class Ledger:
                 f"the ledger entry of batch {item['batch']} was written by a newer release: {error}"
             ) from error
         return cls(**values, unknown={name: item[name] for name in item.keys() - known - _TABLE_KEYS})
-
-
-def _names(entry: type[SourceObject | Ledger]) -> list[str]:
-    """Return the names of the fields that this release knows."""
-    return [known.name for known in fields(entry) if known.name != "unknown"]
 
 
 def _as_it_is(value: Any) -> Any:
@@ -156,24 +121,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "revision": int,
 }
 """Converts fields of a table item, which has numbers as Decimal; all other fields are used as they are."""
-
-
-def set_version(files: FileSet) -> str:
-    """Return the version of a complete set: a digest of the three ETags, 16 hexadecimal digits."""
-    etags = "\n".join(files[kind].etag for kind in Kind)
-    return hashlib.sha256(etags.encode()).hexdigest()[:16]
-
-
-def set_time(files: FileSet) -> str:
-    """Return when the newest file of a set was stored."""
-    return max((source.last_modified for source in files.values()), default="")
-
-
-def has_same_content(files: FileSet, others: FileSet) -> bool:
-    """Return whether two sets have the same content, by their ETags."""
-    return {kind: source.etag for kind, source in files.items()} == {
-        kind: source.etag for kind, source in others.items()
-    }
 
 
 def observe(ledger: Ledger, files: FileSet) -> Ledger:

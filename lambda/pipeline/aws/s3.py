@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
 from pipeline.errors import SourceChangedError
-from pipeline.ledger import FileSet, SourceObject
 from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
+from pipeline.model.file_set import FileSet, SourceObject
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pipeline.aws.s3 import Bucket
-    from pipeline.ledger import SourceObject
+    from pipeline.model.file_set import SourceObject
 
 READ_BYTES = 256 << 10
 """Bytes that are read at a time."""

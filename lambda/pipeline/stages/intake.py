@@ -22,6 +22,7 @@ from pipeline.events import (
     parse_body,
 )
 from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
+from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_missing
 
@@ -106,12 +107,12 @@ class Intake:
         for _ in attempts(self._left):
             entry = self._table.update_ledger(batch, functools.partial(_note, files=seen), self._left)
             before, seen = seen, self._bucket.find_set(batch)
-            if ledger.has_same_content(seen, before):
+            if has_same_content(seen, before):
                 return entry
         raise LedgerConflictError(f"the files of batch {batch} kept changing")
 
 
-def _note(known: ledger.Ledger, files: ledger.FileSet) -> ledger.Ledger:
+def _note(known: ledger.Ledger, files: FileSet) -> ledger.Ledger:
     if len(files) < len(Kind):
         return ledger.observe(known, files)
     return ledger.claim(known, files, datetime.now(UTC))

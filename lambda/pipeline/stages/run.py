@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.ledger import SourceObject
 from pipeline.model.data_model import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, Kind
+from pipeline.model.file_set import SourceObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from contracts import check_message
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import CLOSED, Ledger, set_version
+from pipeline.ledger import CLOSED, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import set_version
 from pipeline.model.items import notice_item
 from pipeline_cli.deploy.target import Target
 from pipeline_cli.operations.queues import in_tens, waiting

@@ -12,8 +12,9 @@ from e2e.privileges import Privileges
 from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
 from pipeline import ledger
-from pipeline.ledger import BatchState, Ledger, SourceObject
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import SourceObject
 from pipeline.stages.intake import start_run
 
 pytestmark = pytest.mark.e2e

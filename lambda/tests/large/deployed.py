@@ -17,8 +17,9 @@ from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import Ledger, SourceObject, set_version
+from pipeline.ledger import Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import SourceObject, set_version
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest
 from pipeline.stages.run import Run

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pipeline import ledger
 from pipeline.errors import BatchBusyError, SupersededError
-from pipeline.ledger import BatchState, FileSet, Ledger, SourceObject
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import FileSet, SourceObject
 
 NOW = datetime(2022, 2, 1, 1, 0, tzinfo=UTC)
 QUIET = timedelta(minutes=5)

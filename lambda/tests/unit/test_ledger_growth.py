@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.errors import RetryableError
-from pipeline.ledger import BatchState, Ledger, SourceObject
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import SourceObject, set_version
 from support import TABLE, Cloud
 
 STORED = Path(__file__).parents[1] / "data" / "ledger"
@@ -61,7 +62,7 @@ def test_a_stored_entry_means_what_it_meant(cloud: Cloud) -> None:
     assert entry.files[Kind.ITEMS] == SourceObject(
         "incoming/items_20220131.csv", "3" + "b" * 31, 122, "2022-02-01T01:20:00+00:00", "v2-b"
     )
-    assert ledger.set_version(entry.files) == entry.version == "cbb6171e30e0cbc2"
+    assert set_version(entry.files) == entry.version == "cbb6171e30e0cbc2"
     assert entry.execution == f"{DAY}-{entry.version}"
     assert entry.delivered == (entry.version,)
     assert (entry.holder, entry.quiet_until, entry.chunks, entry.revision) == (None, None, 1, 9)

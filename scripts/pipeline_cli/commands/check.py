@@ -23,8 +23,8 @@ import typer
 from pipeline.errors import PipelineError, ResourceLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
-from pipeline.ledger import SourceObject, set_version
 from pipeline.model.data_model import FEEDBACK_PREFIX, Kind
+from pipeline.model.file_set import SourceObject, set_version
 
 from pipeline_cli.operations.batch_errors import group, show
 from pipeline_cli.operations.day_folder import DayFolder, look

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.ledger import CLOSED, BatchState, FileSet, Ledger, set_version
+from pipeline.ledger import CLOSED, BatchState, Ledger
 from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
+from pipeline.model.file_set import FileSet, set_version
 
 from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.ledger import CLOSED, BatchState, Ledger, set_version
+from pipeline.ledger import CLOSED, BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import set_version
 
 from pipeline_cli.operations.batches import headline, waiting_text
 from pipeline_cli.operations.runs import Chunks, Runs

@@ -8,8 +8,9 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import BatchState, Ledger, set_version
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import set_version
 from pipeline.stages.intake import start_run
 
 from pipeline_cli.output.errors import CommandError

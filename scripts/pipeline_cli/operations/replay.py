@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
-from pipeline.ledger import BatchState, FileSet, Ledger
+from pipeline.ledger import BatchState, Ledger
+from pipeline.model.file_set import FileSet
 from pipeline.stages.intake import start_run
 
 from pipeline_cli.operations.batches import not_noticed, read

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
-from pipeline.ledger import SourceObject, set_version
 from pipeline.model.data_model import KINDS, Kind
+from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
 from pipeline_cli.commands import check
 from pipeline_cli.operations.day_folder import look

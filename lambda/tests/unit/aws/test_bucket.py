@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import SourceChangedError
-from pipeline.ledger import SourceObject
+from pipeline.model.file_set import SourceObject
 
 MEGABYTE = 1 << 20
 

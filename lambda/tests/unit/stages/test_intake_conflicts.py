@@ -10,7 +10,8 @@ import pytest
 from pipeline.aws import backoff, dynamodb
 from pipeline.aws.workflow import LONG_AGO, Workflow
 from pipeline.errors import LedgerConflictError
-from pipeline.ledger import BatchState, set_version
+from pipeline.ledger import BatchState
+from pipeline.model.file_set import set_version
 from pipeline.stages import intake as intake_stage
 from pipeline.stages.intake import Intake, start_run
 from support import BUCKET, Cloud, Context, s3_event

@@ -12,8 +12,9 @@ import pytest
 from pipeline import ledger
 from pipeline.errors import LargeDayError, LargeDayOutcomeError, MemoryLimitError, SupersededError
 from pipeline.handlers import intake, transform
-from pipeline.ledger import BatchState, Ledger, SourceObject
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
+from pipeline.model.file_set import SourceObject
 from pipeline.stages.large_day import OUTCOME, REQUEST, LargeDayOutcome, LargeDayRequest, job_facts
 from pipeline.stages.run import Run
 from support import Cloud, Context, queued, s3_event
