@@ -30,8 +30,9 @@ def command(
 
     Looking hides the messages from consumers for a moment and counts as a receive. The command therefore refuses to
     look once a message has nearly reached the queue's limit of receives. It remembers that in this checkout, so look
-    from one checkout only. It shows only the first 10 messages of a message group, as a FIFO queue holds back the rest; --drain shows all. --drain takes the messages away from the
-    consumers, so it asks for the environment's name first, except on local.
+    from one checkout only. It shows only the first 10 messages of a message group, as a FIFO queue holds back the rest;
+    --drain shows all. --drain takes the messages away from the consumers, so it asks for the environment's name first,
+    except on local.
 
     Example: pipeline messages --drain --json > messages.jsonl
 
