@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
 from pipeline_cli.commands import (
@@ -38,10 +39,9 @@ from pipeline_cli.commands import (
     status,
     upload,
 )
-from pipeline_cli.output import hints
+from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import explain
-from pipeline_cli.output.terminal import err, show_error
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.command,
@@ -70,12 +70,20 @@ GROUPS: dict[str, typer.Typer] = {"deploy": deploy.app, "local": local.app}
 class ExpectedFailures(TyperGroup):
     """The group of all commands: reports an expected failure in one line and exits with its code."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line. --version and --help print while it is parsed."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            _read_no_more()
+            raise typer.Exit from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            err().print("Stopped.")
+            terminal.err().print("Stopped.")
             raise typer.Exit(130) from None
         except BrokenPipeError:
             _read_no_more()
@@ -84,7 +92,7 @@ class ExpectedFailures(TyperGroup):
             explained = _missing_variable(error) or explain(error, str(ctx.params.get("env") or ""))
             if explained is None:
                 raise
-            show_error(explained)
+            terminal.show_error(explained)
             raise typer.Exit(explained.exit_code) from error
 
 
@@ -139,6 +147,8 @@ for _name, _group in GROUPS.items():
 
 def main() -> None:
     """Run the command line. If the reader of a pipe closes early (`pipeline status | head`), exit quietly."""
+    # Typer prints help on a console of its own, and rich exits with 1 if its pipe is closed.
+    setattr(Console, "on_broken_pipe", terminal.SafeConsole.on_broken_pipe)  # noqa: B010 (mypy refuses the assignment)
     try:
         try:
             app(prog_name="pipeline")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from pipeline.errors import ThrottledError
 from pipeline_cli.app import app, explain
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
+from pipeline_cli.operations.sample import generate
 from pipeline_cli.output.errors import CommandError, UsageError
 
 from scripts.tests.support import Run, Stack
@@ -171,3 +175,20 @@ def test_sample_files_are_not_overwritten_unasked(run: Run, tmp_path: Path) -> N
     assert run(*arguments, "--force", "--gzip").exit_code == 0
     assert {path.suffix for path in tmp_path.iterdir()} == {".gz"}
     assert run("sample", str(tmp_path), "--date", "20220231").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["check", "DAY"]])
+def test_a_reader_that_closes_early_ends_a_command_quietly(arguments: list[str], tmp_path: Path) -> None:
+    """As in `pipeline --help | head`, but with a pipe that is closed before anything is written."""
+    generate(tmp_path, "20220131", customers=3)
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [str(tmp_path) if word == "DAY" else word for word in arguments]
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pipeline_cli.app", *words],
+            stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (0, "")

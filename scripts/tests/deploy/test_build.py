@@ -8,10 +8,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline_cli.commands.report import OVERVIEW, page_name
 from pipeline_cli.deploy.target import ROOT
 from setuptools import find_packages
 
@@ -135,6 +137,29 @@ def test_a_file_keeps_its_name_on_the_way_through_make(name: str) -> None:
     shown = ["PIPELINE=printf '<%s>'", "--old-file=.venv/.ready"]
     assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><{name}>"
     assert make("report", "BATCH=20220131", "OUT=" + name.replace("$", "$$"), *shown).endswith(f"<--out><{name}>")
+
+
+def test_tests_that_are_chosen_are_not_measured_against_the_whole_codes_coverage() -> None:
+    assert "--cov" in make("--dry-run", "test")
+    chosen = make("--dry-run", "test", "ARGS=-k name")
+    assert "-k name" in chosen
+    assert "--cov" not in chosen
+
+
+def test_clean_deletes_everything_that_make_created_and_that_git_ignores(tmp_path: Path) -> None:
+    ignored = (ROOT / ".gitignore").read_text()
+    sections = [section for section in ignored.split("\n\n") if "make" in section.partition("\n")[0]]
+    names = [name for section in sections for name in re.findall(r"^/?([\w.*-]+)/?$", section, re.MULTILINE)]
+    for name in names:
+        (tmp_path / name.replace("*", "20220201")).mkdir()
+    (tmp_path / "lambda" / "__pycache__").mkdir(parents=True)
+    for kept in ("Makefile", "README.md"):
+        shutil.copy(ROOT / kept, tmp_path)
+
+    assert {".venv", "build", ".coverage", OVERVIEW.name, "report_*.html"} <= set(names)
+    assert fnmatchcase(page_name("20220201"), "report_*.html")
+    assert subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True).stderr == b""
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["Makefile", "README.md", "lambda"]
 
 
 def fake_python(folder: Path, answer: str) -> dict[str, str]:

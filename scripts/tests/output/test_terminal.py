@@ -7,15 +7,18 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pipeline import ledger
 from pipeline.events import ObjectCreated, foreign_file_error
+from pipeline.ledger import Ledger, SourceObject
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_item
 from pipeline.model.text import ESCAPES, escape_controls
+from pipeline_cli.operations.batches import duration_of
 from pipeline_cli.output import terminal
 from rich.progress import Progress
 
@@ -147,3 +150,23 @@ def test_text_is_shown_in_one_place_only() -> None:
 
 def test_what_is_escaped_is_what_is_escaped_in_sentences() -> None:
     assert terminal.shown("a\nb") == escape_controls("a\nb")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 ms"), (0.0304, "30 ms"), (0.34, "340 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (4.24, "4.2 s"),
+     (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)  # fmt: skip
+def test_a_duration_below_a_second_is_shown_in_milliseconds(seconds: float, text: str) -> None:
+    assert terminal.duration(seconds) == text
+
+
+def test_the_ledger_keeps_the_milliseconds_of_a_run() -> None:
+    start = datetime(2022, 2, 1, 6, tzinfo=UTC)
+    files = {kind: SourceObject(f"{kind}.csv", "e", 1, "2022-02-01T05:59:00+00:00") for kind in Kind}
+    claimed = ledger.claim(Ledger(DAY), files, start)
+    begun = ledger.begin(claimed, str(claimed.execution), start + timedelta(milliseconds=120))
+    ended = start + timedelta(milliseconds=347)
+    entry = ledger.finish(begun, str(begun.execution), ledger.BatchState.COMPLETED, ended)
+
+    assert terminal.duration(duration_of(Ledger.from_item(entry.as_item())) or 0) == "347 ms"
