@@ -4,7 +4,7 @@
 ENV ?= local
 export ENV MINISTACK_PORT VERBOSE YES FILE OUT
 # Settings for other Python projects must not affect this project's virtual environment.
-unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules

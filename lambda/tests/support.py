@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto import mock_aws
 from moto.core.model_instances import reset_model_data
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline.aws.sqs import Queue
 from pipeline.aws.workflow import Workflow
 
 EVENTS = Path(__file__).parent / "events"
@@ -135,10 +137,42 @@ def set_credentials(environment: pytest.MonkeyPatch) -> None:
         environment.delenv(name, raising=False)
 
 
+_make_client = boto3.client
+_OWNERS: dict[str, Callable[[str, Any], Any]] = {"dynamodb": Table, "sqs": Queue}
+"""They register handlers of their own at a client, once."""
+_shared_clients: dict[tuple[str, Config | None], tuple[Any, tuple[Any, ...]]] = {}
+
+
+def shared_client(service: str, region_name: str = REGION, config: Config | None = None, **others: Any) -> Any:
+    """Stand for `boto3.client`: one client per process, as making one takes longer than most tests.
+
+    A client that a test has changed (a handler registered, a method replaced) is not used again.
+    """
+    if others or region_name != REGION:
+        return _make_client(service, region_name, config=config, **others)  # type: ignore[call-overload]
+    client, unchanged = _shared_clients.get((service, config), (None, ()))
+    if client is None or _state(client) != unchanged:
+        client = _make_client(service, region_name, config=config)  # type: ignore[call-overload]
+        if service in _OWNERS:
+            _OWNERS[service](service, client)
+        _shared_clients[service, config] = client, _state(client)
+    return client
+
+
+def _state(client: Any) -> tuple[Any, ...]:
+    """What a test may change of a client: its attributes, and its handlers.
+
+    The emitter starts a new look-up cache whenever a handler is registered or unregistered.
+    """
+    attributes = {name: id(value) for name, value in vars(client).items()}
+    return attributes, id(client.meta.events._emitter._lookup_cache)
+
+
 @contextmanager
 def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """An empty AWS with the resources that the functions use, the functions' settings, and fresh clients."""
+    """An empty AWS with the resources that the functions use, the functions' settings, and clients as if fresh."""
     set_credentials(environment)
+    environment.setattr(boto3, "client", shared_client)
     for cached in (clients.client, observability.logger, observability.metrics):
         cached.cache_clear()
     with mock_aws() as aws:
