@@ -39,7 +39,7 @@ demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show 
 	@$(PIPELINE) demo
 
 test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges and test-spark, with the coverage gate; with ARGS only those
-	@$(PYTHON) -m pytest -m "not privileges and not spark" -n 2 --dist loadgroup $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
+	@$(PYTHON) -m pytest -m "not privileges and not spark" -n 2 $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
@@ -128,7 +128,8 @@ lint-terraform: $(DEV_READY) $(CHECKOV_READY) $(ASL_READY) ## | Only the Terrafo
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tests: no Terraform, no emulator
-	@$(PYTHON) -m pytest -m "not terraform and not e2e and not slow and not spark" -n 2 --dist loadgroup $(ARGS)
+	@PROPERTY_EXAMPLES=$${PROPERTY_EXAMPLES:-10} \
+		$(PYTHON) -m pytest -m "not terraform and not e2e and not slow and not spark" -n 2 $(ARGS)
 
 test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)

@@ -63,6 +63,7 @@ def test_events_twice_late_and_in_any_order_are_one_run(
         assert len(platform.runs) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["transform", "deliver", "finalize", "publish"])
 def test_a_correction_while_the_first_version_runs_wins_and_nothing_of_the_first_stays(
     environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]], stage: str
@@ -84,6 +85,7 @@ def test_a_correction_while_the_first_version_runs_wins_and_nothing_of_the_first
         assert not [body for body, count in Counter(platform.bodies).items() if count > 1]
 
 
+@pytest.mark.slow
 def test_a_set_that_is_corrected_back_and_forth_ends_as_its_last_files_say(
     environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]]
 ) -> None:

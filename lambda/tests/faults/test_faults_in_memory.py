@@ -79,7 +79,6 @@ def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
 
 
 @pytest.mark.slow
-@pytest.mark.spread
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.usefixtures("moto_active")
 def test_no_single_fault_loses_or_doubles_anything(

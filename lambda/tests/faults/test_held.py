@@ -149,7 +149,6 @@ def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
             yield Fault(stage, number, "after")
 
 
-@pytest.mark.spread
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "then"),

@@ -216,7 +216,9 @@ def test_an_unfinished_upload_of_such_a_key_is_aborted(stack: Stack) -> None:
 
 
 @pytest.fixture
-def bucket_on_the_emulator(tmp_path: Path) -> Iterator[Any]:
+def bucket_on_the_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    # The SDK tries again each time that the emulator fails: here without pauses.
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with temporary_emulator(tmp_path / "local") as record:
         s3 = Target("local", REGION, endpoint(record.port)).client("s3")
         s3.create_bucket(Bucket="files", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -224,6 +226,7 @@ def bucket_on_the_emulator(tmp_path: Path) -> Iterator[Any]:
         yield s3
 
 
+@pytest.mark.slow
 def test_a_key_that_the_local_aws_cannot_list_is_no_obstacle(bucket_on_the_emulator: Any) -> None:
     s3 = bucket_on_the_emulator
     for _ in range(2):
@@ -239,6 +242,7 @@ def test_a_key_that_the_local_aws_cannot_list_is_no_obstacle(bucket_on_the_emula
     assert not s3.list_object_versions(Bucket="files").get("Versions")
 
 
+@pytest.mark.slow
 def test_a_key_that_no_list_shows_is_said_to_be_left_and_the_rest_goes(bucket_on_the_emulator: Any) -> None:
     s3 = bucket_on_the_emulator
     s3.put_object(Bucket="files", Key="incoming/\x02hidden", Body=b"x")

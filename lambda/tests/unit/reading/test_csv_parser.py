@@ -151,6 +151,7 @@ def test_a_carriage_return_at_the_end_of_a_block_is_one_line_end_with_what_follo
     assert ("items", 4, "not_an_integer") in assert_agrees_with_reference(day(items=content)).codes()
 
 
+@pytest.mark.slow
 def test_a_character_across_two_blocks_is_no_damage() -> None:
     content = CUSTOMER_HEADER + b"".join(b"c%d,a,b,c\n" % number for number in range(70_000)) + b"c0,a,b,"
     content += b"y" * (BLOCK - len(content) - 1) + "é".encode() + b"\nc3,a,b,c\n"

@@ -50,6 +50,7 @@ def test_a_header_over_several_lines_is_never_doubtful() -> None:
     assert observed.summary["files"]["items"]["header_lines"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "code"), [(b'o2,"cap",1,3\n', "bad_quoting"), (b'o2,cap",1,3\n', "doubtful_quoting")]
 )
@@ -141,6 +142,7 @@ def test_commas_that_may_group_thousands_refuse_the_file(prices: list[str], code
     assert observed.codes() == ([("items", None, code)] if code else [])
 
 
+@pytest.mark.slow
 def test_many_records_of_several_lines_keep_their_line_numbers_across_blocks() -> None:
     record = b'o1,"pen, 5 "" wide\nand\nred",1,1\n'
     items = ITEMS + record * (3 * BLOCK // len(record)) + b'o1,"last\none",1,x\n' + record * 3 + b"o1,pen,y,1\n"
@@ -149,6 +151,7 @@ def test_many_records_of_several_lines_keep_their_line_numbers_across_blocks() -
     assert observed.codes() == [("items", last - 11, "not_an_amount"), ("items", last, "not_an_integer")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stray", "errors"), [(b'o1,"pen,1,1\n', 3), (b'o1,5" pen,1,1\n', 0), (b'o1, "pen",1,1\n', 1)])
 def test_a_stray_quote_among_many_quoted_records_is_found_in_its_block(stray: bytes, errors: int) -> None:
     record = b'o1,"two\nlines",1,1\n'

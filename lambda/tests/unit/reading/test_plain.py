@@ -112,6 +112,7 @@ def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
     assert_agrees_with_reference(day(items=items.replace(b"\n", new_line)))
 
 
+@pytest.mark.slow
 def test_lines_of_very_many_cells_are_refused_and_crash_nothing() -> None:
     """DuckDB's reader crashes on them where it is told to ignore errors and several threads meet some."""
     wide = b"o1,pen" + b"," * 9000 + b"\n"

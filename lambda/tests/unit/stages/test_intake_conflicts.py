@@ -33,6 +33,7 @@ def test_a_run_that_ended_while_we_looked_is_not_started_again(cloud: Cloud, con
     assert set(cloud.executions()) == {name}
 
 
+@pytest.mark.slow
 def test_a_storm_of_the_same_file_changes_nothing_in_the_ledger(cloud: Cloud, context: Context) -> None:
     """Each upload is another version of the object, with the same bytes."""
     cloud.upload_day()
@@ -71,6 +72,7 @@ class Storm:
         return self._cloud.bucket.find_set(batch)
 
 
+@pytest.mark.slow
 def test_files_that_change_at_every_look_are_waited_for_in_the_same_invocation(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
