@@ -1,4 +1,4 @@
-"""The operator's command line: collects the commands, each of which has a module in `commands/`.
+"""The operator's command line: finds the commands, each of which has a module in `commands/`.
 
 Every command says which target it acts on, prints its result on standard output and everything else on standard error.
 Expected failures end in one line and an exit code, not in a traceback.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -16,59 +16,53 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from pipeline_cli.commands import (
-    check,
-    consume,
-    dead_letters,
-    demo,
-    deploy,
-    doctor,
-    errors,
-    feedback,
-    local,
-    logs,
-    messages,
-    package,
-    purge,
-    redrive,
-    release,
-    replay,
-    report,
-    republish,
-    sample,
-    status,
-    upload,
-)
 from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import explain
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo.command,
-    "upload": upload.command,
-    "status": status.command,
-    "messages": messages.command,
-    "consume": consume.command,
-    "errors": errors.command,
-    "feedback": feedback.command,
-    "report": report.command,
-    "check": check.command,
-    "logs": logs.command,
-    "dead-letters": dead_letters.command,
-    "redrive": redrive.command,
-    "republish": republish.command,
-    "release": release.command,
-    "replay": replay.command,
-    "doctor": doctor.command,
-    "purge": purge.command,
-    "sample": sample.command,
-    "package": package.command,
-}
-GROUPS: dict[str, typer.Typer] = {"deploy": deploy.app, "local": local.app}
+COMMANDS = (
+    "demo",
+    "upload",
+    "status",
+    "messages",
+    "consume",
+    "errors",
+    "feedback",
+    "report",
+    "check",
+    "logs",
+    "dead-letters",
+    "redrive",
+    "republish",
+    "release",
+    "replay",
+    "doctor",
+    "purge",
+    "sample",
+    "package",
+    "deploy",
+    "local",
+)
+"""In the order of the help text; each is a module of `commands/` with a `command` or, for a group, an `app`."""
 
 
-class ExpectedFailures(TyperGroup):
-    """The group of all commands: reports an expected failure in one line and exits with its code."""
+class Commands(TyperGroup):
+    """The group of all commands: reports an expected failure in one line and exits with its code.
+
+    A command's module is imported when the command is needed: all of them together take most of a second.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 (the base class sets the signature)
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, or None if there is none of this name."""
+        # For an unknown name all are loaded, so that the error can suggest a similar one.
+        for name in [cmd_name] if cmd_name in COMMANDS else COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _load(name)
+        return super().get_command(ctx, cmd_name)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line. --version and --help print while it is parsed."""
@@ -96,6 +90,18 @@ class ExpectedFailures(TyperGroup):
             raise typer.Exit(explained.exit_code) from error
 
 
+def _load(name: str) -> Any:
+    module = import_module(f"pipeline_cli.commands.{name.replace('-', '_')}")
+    if hasattr(module, "app"):
+        command: Any = typer.main.get_command(module.app)
+    else:
+        single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+        single.command(name)(module.command)
+        command = typer.main.get_command(single)
+    command.name = name
+    return command
+
+
 def _missing_variable(error: Exception) -> CommandError | None:
     """Name the missing make variable when a command that make called lacks an argument."""
     name = getattr(getattr(error, "ctx", None), "info_name", None)
@@ -108,7 +114,7 @@ def _missing_variable(error: Exception) -> CommandError | None:
 
 app = typer.Typer(
     name="pipeline",
-    cls=ExpectedFailures,
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -137,12 +143,6 @@ def pipeline(
 
     Every command has its own --help with an example and its exit codes.
     """
-
-
-for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
-for _name, _group in GROUPS.items():
-    app.add_typer(_group, name=_name)
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ on a target takes `--env NAME`: local, or an environment of `infra/env/`; withou
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command with its full name; those of a group one by one."""
     group: Any = typer.main.get_command(app)
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         for inner, found in getattr(command, "commands", {"": command}).items():
             yield f"{name} {inner}".rstrip(), found
 

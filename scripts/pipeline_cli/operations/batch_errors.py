@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.aws.dynamodb import plain_item
-from pipeline.aws.s3 import Bucket
-from pipeline.ledger import Ledger
 from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX
 from pipeline.model.items import batch_key
 from pipeline.model.messages import ERROR_FIELDS
@@ -19,6 +16,8 @@ from pipeline_cli.output.options import UNKNOWN
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from pipeline.aws.s3 import Bucket
+    from pipeline.ledger import Ledger
 
 Fault = Mapping[str, Any]
 
@@ -44,6 +43,9 @@ def find(dynamodb: DynamoDBClient, table: str, batch: str) -> list[Fault]:
         },
         ConsistentRead=True,
     )
+    # Imported here: it brings boto3, which `pipeline check` does without.
+    from pipeline.aws.dynamodb import plain_item
+
     items = (plain_item(item) for page in pages for item in page["Items"])
     faults = [{name: terminal.plain(item.get(name)) for name in ERROR_FIELDS} for item in items]
     return sorted(faults, key=lambda fault: (fault["file"] or "", fault["line"] or 0))
