@@ -17,7 +17,7 @@ MEGABYTE = 1 << 20
 
 
 class Zeros(io.RawIOBase):
-    """As many zero bytes as are asked for, made while they are read."""
+    """A stream of zero bytes, generated while it is read."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -29,7 +29,7 @@ class Zeros(io.RawIOBase):
 
 
 class Store:
-    """An S3 whose objects come only when `together` requests are there at the same time."""
+    """An S3 that responds only when `together` requests are open at the same time."""
 
     def __init__(self, size: int, together: int = 1) -> None:
         self._size = size
@@ -62,7 +62,7 @@ def test_a_download_never_holds_the_file_in_memory(tmp_path: Path) -> None:
         ("AccessDenied", "is gone, or may not be read: S3 answered AccessDenied"),
     ],
 )
-def test_a_version_that_cannot_be_read_is_named_with_what_that_means(tmp_path: Path, code: str, sentence: str) -> None:
+def test_an_unreadable_version_is_named_with_the_consequence(tmp_path: Path, code: str, sentence: str) -> None:
     class Refusing:
         def get_object(self, **_: Any) -> dict[str, Any]:
             raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")

@@ -1,4 +1,4 @@
-"""Delivery by its requests: what reaches the services, in how many requests, bytes and connections, and what if not."""
+"""Delivery to DynamoDB and SQS: the number of requests, bytes and connections, and the behaviour under faults."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_messages_take_one_request_for_ten_few_bytes_and_few_connections(monkeyp
         assert sink.connections <= parallel.CALLERS
 
 
-def test_connections_are_used_again_by_the_next_chunk_and_the_next_records(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_reused_for_the_next_chunk_and_the_next_records(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=1) as sink:
         use(sink, monkeypatch)
         for _ in range(4):
@@ -111,7 +111,7 @@ def test_calls_run_at_once_but_no_more_than_there_are_threads(monkeypatch: pytes
         assert 1 < sink.busiest <= parallel.CALLERS
 
 
-def test_what_is_one_call_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_call_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "ThreadPoolExecutor", None)
     with Sink() as sink:
         use(sink, monkeypatch)
@@ -120,7 +120,7 @@ def test_what_is_one_call_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> No
         assert sink.requests == {"BatchWriteItem": 1, "SendMessageBatch": 1}
 
 
-def test_a_system_that_lets_no_thread_choose_its_core_is_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delivery_works_where_threads_cannot_be_pinned_to_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbid(*_: object) -> None:
         raise PermissionError
 
@@ -131,7 +131,7 @@ def test_a_system_that_lets_no_thread_choose_its_core_is_no_hindrance(monkeypatc
         assert len(sink.items) == 100
 
 
-def test_two_messages_of_a_group_are_never_under_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_messages_of_a_group_are_never_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(300, groups=37)
     with Sink(latency_ms=5) as sink:
         use(sink, monkeypatch)
@@ -140,7 +140,7 @@ def test_two_messages_of_a_group_are_never_under_way_at_once(monkeypatch: pytest
         assert in_order(sink) == in_order_of(messages)
 
 
-def test_no_group_is_sent_on_after_a_call_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_more_of_a_group_is_sent_after_a_failed_call(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(60, groups=30)
     with Sink(refused_group=messages[5].message.group, sender_fault=False) as sink:
         use(sink, monkeypatch)
@@ -149,7 +149,7 @@ def test_no_group_is_sent_on_after_a_call_that_failed(monkeypatch: pytest.Monkey
         assert not {one.deduplication_id for one in messages[30:]} & {one for _, one, _ in sink.sent}
 
 
-def test_messages_that_are_refused_for_good_are_named_and_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permanently_refused_messages_are_reported_and_do_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(60, groups=30)
     with Sink(refused_group=messages[5].message.group) as sink:
         use(sink, monkeypatch)
@@ -161,9 +161,7 @@ def test_messages_that_are_refused_for_good_are_named_and_hold_up_no_other(monke
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("seed", range(4))
-def test_a_chunk_stands_complete_whatever_the_service_does_to_its_requests(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_a_chunk_is_written_completely_despite_faults(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     gone = [delete_line(f"customer#{number:08x}-11ed-cust", "batch#20220131").encode() for number in range(0, 600, 3)]
     lines = puts(600) + gone
     with Sink(fault_rate=0.4, seed=seed) as sink:
@@ -177,9 +175,7 @@ def test_a_chunk_stands_complete_whatever_the_service_does_to_its_requests(
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("seed", range(4))
-def test_each_message_is_sent_once_and_in_order_whatever_the_service_does_to_its_requests(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_each_message_is_sent_once_and_in_order_despite_faults(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     messages = outgoing(600, groups=150)
     with Sink(latency_ms=1, fault_rate=0.4, seed=seed) as sink:
         use(sink, monkeypatch)
@@ -191,7 +187,7 @@ def test_each_message_is_sent_once_and_in_order_whatever_the_service_does_to_its
 
 
 def deliver(lines: list[bytes]) -> None:
-    """Write a chunk as the state machine does: again until it is done."""
+    """Write a chunk as the state machine does: retry until it succeeds."""
     while True:
         try:
             Table("results").write(lines, within(60))
@@ -201,7 +197,7 @@ def deliver(lines: list[bytes]) -> None:
 
 
 def publish(messages: list[Outgoing]) -> None:
-    """Send as Lambda does for a stream: again from the first that was not surely sent."""
+    """Send as Lambda does for a stream: retry from the first message that may not have been sent."""
     sent = 0
     while sent < len(messages):
         try:
@@ -211,7 +207,7 @@ def publish(messages: list[Outgoing]) -> None:
 
 
 def in_order(sink: Sink) -> dict[str, list[str]]:
-    """Ids of what the queue took, by group."""
+    """Ids of the messages that the queue accepted, by group."""
     assert Counter(one for _, one, _ in sink.sent).most_common(1)[0][1] == 1
     groups: dict[str, list[str]] = {}
     for group, one, _ in sink.sent:

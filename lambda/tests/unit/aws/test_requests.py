@@ -1,4 +1,4 @@
-"""What the way of a day costs in requests and bytes: it may get cheaper, but not dearer unnoticed."""
+"""Requests and bytes that a day takes: an increase fails a test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_BYTES = {
 
 
 def day() -> dict[str, bytes]:
-    """References of the length that real ones have; each customer with two orders of one item, ten prices wrong."""
+    """References as long as real ones; each customer has two orders of one item; ten prices are wrong."""
     customers = [f"{n:08x}-11ed-cust,First,Last,active" for n in range(CUSTOMERS)]
     orders = [f"{n // 2:08x}-11ed-cust,sent,{n:08x}-ord,1643646722" for n in range(2 * CUSTOMERS)]
     items = [f"{n:08x}-ord,pen,1,{'n/a' if n < BAD else f'{n}.25'}" for n in range(2 * CUSTOMERS)]
@@ -50,7 +50,7 @@ def after_a_day() -> Iterator[CountedPlatform]:
 @pytest.mark.parametrize(
     ("stage", "allowed"),
     [
-        # Each of the three events looks at the three kinds twice, and at the files that lie there by then.
+        # Each of the three events lists the three kinds twice, and reads the files that are there by then.
         (
             "intake",
             {
@@ -74,7 +74,7 @@ def after_a_day() -> Iterator[CountedPlatform]:
         ("finalize", {"GetItem": 3, "PutItem": 1, "GetObject": 1, "PutObject": 2}),
     ],
 )
-def test_a_stage_sends_no_more_requests_than_it_must(
+def test_a_stage_sends_no_more_requests_than_needed(
     after_a_day: CountedPlatform, stage: str, allowed: dict[str, int]
 ) -> None:
     sent = {name: number for (where, name), number in after_a_day.wire.counts().items() if where == stage}
@@ -85,14 +85,14 @@ def test_a_stage_sends_no_more_requests_than_it_must(
 
 
 @pytest.mark.parametrize("operation", MOST_BYTES)
-def test_what_is_sent_takes_no_more_bytes_than_it_must(after_a_day: CountedPlatform, operation: str) -> None:
+def test_requests_have_no_more_bytes_than_needed(after_a_day: CountedPlatform, operation: str) -> None:
     number, most, name = MOST_BYTES[operation]
     each = after_a_day.wire.bytes(operation) / number
 
     assert each <= most, f"{operation} takes {each:.0f} bytes for each {name}, and {most} were enough"
 
 
-def test_uploads_take_no_more_bytes_than_they_must(after_a_day: CountedPlatform) -> None:
+def test_uploads_have_no_more_bytes_than_needed(after_a_day: CountedPlatform) -> None:
     each = after_a_day.wire.bytes("PutObject") / WRITES
 
     assert each <= 250, f"transform stores {each:.0f} bytes for each item, and 250 were enough"
