@@ -25,7 +25,7 @@ def requests(outcome: Outcome) -> list[list[dict[str, Any]]]:
 
 
 def references(directory: Path, *customers: str) -> Path:
-    """What an earlier version left as its list of customers."""
+    """Write the list of customers that an earlier version delivered."""
     path = directory / f"{'-'.join(customers)}.parquet"
     values = ", ".join(f"('{customer}')" for customer in customers)
     duckdb.sql(f"COPY (FROM (VALUES {values}) AS t(customer_reference)) TO {literal(str(path))} (FORMAT parquet)")
@@ -58,7 +58,7 @@ def test_a_good_day_gives_each_customer_s_orders_and_amount(tmp_path: Path) -> N
     assert outcome.rejects == {}
 
 
-def test_the_summary_tells_what_was_decided_and_both_sides_of_the_reconciliation() -> None:
+def test_the_summary_has_the_dialect_and_both_sides_of_the_reconciliation() -> None:
     summary = observe(day(items=ITEMS + b"o9,pen,1,3.00\no1,pen,x,0.50\no1,pen,1,free\n")).summary
     assert summary["files"]["items"] == {
         "file": "items_20220131.csv",
@@ -117,7 +117,7 @@ def test_cells_stay_text_until_a_rule_says_otherwise() -> None:
     assert observed.customers == {name: (1, Decimal(1)) for name in names}
 
 
-def test_what_is_refused_takes_its_dependents_with_it() -> None:
+def test_dependents_of_a_refused_record_are_refused_too() -> None:
     observed = assert_agrees_with_reference(
         day(
             b"id,customer_reference,first_name,last_name,status\n1,c1,a,b,c\n1,c2,a,b,c\n3,c1,a,b,c\n",
@@ -137,7 +137,7 @@ def test_what_is_refused_takes_its_dependents_with_it() -> None:
     assert observed.customers == {"c1": (2, Decimal("87.5"))}
 
 
-def test_a_record_is_a_duplicate_only_of_one_that_stands() -> None:
+def test_a_record_is_a_duplicate_only_of_an_accepted_one() -> None:
     observed = assert_agrees_with_reference(
         day(
             orders=ORDERS.splitlines()[0]
@@ -162,7 +162,7 @@ def test_row_ids_must_not_repeat_whatever_they_look_like(ids: list[str]) -> None
 
 
 @pytest.mark.parametrize("row_id", ["a", "x-1", "9" * 30, "1.5"])
-def test_row_ids_repeat_also_where_none_of_the_file_is_a_number(row_id: str) -> None:
+def test_repeated_row_ids_are_found_even_if_no_id_is_a_number(row_id: str) -> None:
     items = f"id,order_reference,item_name,quantity,total_price\n{row_id},o1,pen,1,1\n{row_id},o1,pen,1,1\n".encode()
     assert assert_agrees_with_reference(day(items=items)).codes() == [("items", 3, "duplicate_id")]
 
@@ -172,7 +172,7 @@ def test_row_ids_that_are_the_same_number_but_not_the_same_text_differ() -> None
     assert assert_agrees_with_reference(day(items=items)).errors == []
 
 
-def test_values_are_shown_short_and_with_their_control_characters_visible() -> None:
+def test_sentences_shorten_values_and_escape_control_characters() -> None:
     value = "x\ny\tz\x01" + "é" * 100
     observed = assert_agrees_with_reference(day(items=ITEMS + f'o1,pen,"{value}",1\n'.encode()))
     shown = r"x\ny\tz\x01" + "é" * 73 + "…"
@@ -181,12 +181,12 @@ def test_values_are_shown_short_and_with_their_control_characters_visible() -> N
     )
 
 
-def test_what_a_cell_holds_is_not_taken_for_a_part_of_the_sentence() -> None:
+def test_the_text_of_a_cell_is_not_treated_as_part_of_the_sentence() -> None:
     observed = observe(day(items=ITEMS + b"o1,pen,{column} {hint} '; DROP TABLE x,1\n"))
     assert "quantity '{column} {hint} '; DROP TABLE x' is not" in observed.only_error()["message"]
 
 
-def test_chunks_have_their_size_and_together_every_record(tmp_path: Path) -> None:
+def test_chunks_have_the_set_size_and_contain_every_record(tmp_path: Path) -> None:
     customers = CUSTOMERS.splitlines()[0] + b"".join(b"\nc%d,a,b,c" % number for number in range(25))
     outcome = run(day(customers=customers, items=ITEMS + b"o9,x,1,1\n" * 3), tmp_path, chunk_records=10)
     assert [chunk.records for chunk in outcome.chunks] == [10, 10, 8]
@@ -216,7 +216,7 @@ def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert outcome.summary.removed_customers == 1
 
 
-def test_the_content_and_not_the_name_tells_whether_a_file_is_packed(tmp_path: Path) -> None:
+def test_gzip_is_detected_by_content_and_not_by_name(tmp_path: Path) -> None:
     sources = {}
     for kind, content in day().items():
         path = tmp_path / f"{kind}_{BATCH}.csv.gz"
@@ -225,7 +225,7 @@ def test_the_content_and_not_the_name_tells_whether_a_file_is_packed(tmp_path: P
     assert process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.total_amount == "87.5"
 
 
-def test_a_correction_removes_what_it_no_longer_has(tmp_path: Path) -> None:
+def test_a_correction_removes_what_it_no_longer_contains(tmp_path: Path) -> None:
     stale, standing = error_sort_key("orders", 3, "not_a_timestamp"), error_sort_key("items", 4, "unknown_order")
     previous = Previous(
         frozenset({stale, standing}),
@@ -288,7 +288,7 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("step", "table", "told"),
+    ("step", "table", "sentence"),
     [
         (
             "total",
@@ -309,20 +309,20 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
     ],
 )
 def test_a_run_fails_where_the_control_totals_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, sentence: str
 ) -> None:
-    def wrongly(connection: duckdb.DuckDBPyConnection, *arguments: object) -> None:
-        rightly(connection, *arguments)
+    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object) -> None:
+        original(connection, *arguments)
         connection.execute(table)
 
-    rightly = getattr(duckdb_engine, step)
-    monkeypatch.setattr(duckdb_engine, step, wrongly)
-    with pytest.raises(ReconciliationError, match=told):
+    original = getattr(duckdb_engine, step)
+    monkeypatch.setattr(duckdb_engine, step, with_a_defect)
+    with pytest.raises(ReconciliationError, match=sentence):
         run(day(), tmp_path)
 
 
 @pytest.mark.parametrize("keep_files", [True, False])
-def test_files_that_need_not_stay_go_when_they_were_read(tmp_path: Path, keep_files: bool) -> None:
+def test_files_are_deleted_after_reading_unless_they_are_kept(tmp_path: Path, keep_files: bool) -> None:
     quoted_line_end = ITEMS + b'o1,"pen\nred",1,1.00\n'
     outcome = run(day(items=gzip.compress(quoted_line_end)), tmp_path, keep_files=keep_files)
     assert outcome.state == "READY"

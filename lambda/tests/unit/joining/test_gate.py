@@ -1,4 +1,4 @@
-"""The gate: a day of which too much was refused is held, with its errors and without its results."""
+"""The gate: a day with too many refused records is held; its errors are sent, its results are not."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MANY_BAD = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(TOLERATED_
         (1_000_000, 21, 0, True),
     ],
 )
-def test_a_file_holds_its_batch_above_the_limit_or_where_all_of_it_is_refused(
+def test_a_file_holds_its_batch_above_the_limit_or_if_all_its_records_are_refused(
     read: int, refused: int, percent: int, held: bool
 ) -> None:
     assert holds(read, refused, percent) is held
@@ -60,7 +60,7 @@ def test_a_held_day_has_its_errors_and_one_for_the_file_and_no_results() -> None
     assert len(observed.rejects[Kind.ITEMS]) == 23
 
 
-def test_the_summary_of_a_held_day_tells_what_a_release_would_deliver() -> None:
+def test_the_summary_of_a_held_day_shows_what_a_release_would_deliver() -> None:
     held = held_day().summary
     released = observe(day(items=ITEMS + MANY_BAD)).summary
 
@@ -91,13 +91,13 @@ def test_every_file_that_has_too_many_is_named() -> None:
     ]
 
 
-def test_an_empty_file_holds_nothing() -> None:
+def test_a_file_without_records_does_not_hold_its_batch() -> None:
     header = ITEMS.splitlines(keepends=True)[0]
 
     assert observe(day(items=header), max_refused_percent=0).state == "READY"
 
 
-def test_a_held_day_removes_nobody_and_lists_nobody(tmp_path: Path) -> None:
+def test_a_held_day_removes_no_customer_and_writes_no_list_of_customers(tmp_path: Path) -> None:
     delivered = tmp_path / "delivered.parquet"
     duckdb.sql("SELECT 'c9' AS customer_reference").write_parquet(str(delivered))
     previous = Previous(frozenset({"error#items#0000000009#unknown_order"}), [delivered])

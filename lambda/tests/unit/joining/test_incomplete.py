@@ -1,4 +1,4 @@
-"""A customer who lost records is marked with their number, as far as the records still name whom they belong to."""
+"""A customer's result has the number of refused records, as far as these still name the customer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def incomplete(orders: bytes = b"", items: bytes = b"") -> dict[str, int]:
     return assert_agrees_with_reference(day(orders=ORDERS + orders, items=ITEMS + items)).incomplete
 
 
-def test_without_refused_records_nobody_is_marked() -> None:
+def test_without_refused_records_no_total_is_incomplete() -> None:
     assert incomplete() == {}
 
 
@@ -33,13 +33,13 @@ def test_an_item_counts_for_the_accepted_order_rather_than_for_a_refused_one_of_
     assert incomplete(orders=b"c2,sent,o1,1643646722\n", items=b"o1,pen,1,free\n") == {"c1": 1, "c2": 1}
 
 
-def test_of_refused_orders_of_one_reference_the_first_that_names_an_accepted_customer_has_its_items() -> None:
+def test_of_refused_orders_with_one_reference_the_first_with_an_accepted_customer_owns_the_items() -> None:
     orders = b"c9,sent,o3,1643646722\nc2,sent,o3,x\nc1,sent,o3,x\n"
 
     assert incomplete(orders=orders, items=b"o3,pen,1,1\n") == {"c1": 1, "c2": 2}
 
 
-def test_records_of_unknown_owners_or_cut_up_wrongly_count_for_nobody() -> None:
+def test_records_without_a_known_owner_count_for_no_customer() -> None:
     assert incomplete(orders=b"c9,sent,o9,1643646722\nc1,sent\n", items=b"o9,pen,1,1\no8,pen,1,1\no1,pen,1\n") == {}
 
 

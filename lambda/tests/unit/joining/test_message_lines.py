@@ -1,4 +1,4 @@
-"""Messages in bulk: whatever a chunk holds, the bytes are those of publish's own rendering."""
+"""Messages made from chunk files: the bytes are the same as those that publish sends."""
 
 from __future__ import annotations
 
@@ -83,36 +83,36 @@ requests = st.one_of(
 
 
 @given(lines=st.lists(requests, max_size=12), chunk_records=st.integers(1, 5))
-def test_a_chunk_of_anything_becomes_what_publish_would_send(
+def test_any_chunk_becomes_the_messages_that_publish_would_send(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], chunk_records: int
 ) -> None:
     chunks = write(tmp_path_factory.mktemp("chunks"), lines, chunk_records)
     assert b"".join(message_lines(chunks)) == expected(chunks)
 
 
-def test_a_chunk_of_customers_is_rewritten_as_a_whole_also_where_totals_are_incomplete(
+def test_a_chunk_of_customers_is_rewritten_as_a_whole_even_with_incomplete_totals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = [result(f"c-{number}", number, "12.5", number % 3 or None) for number in range(10)]
     chunks = write(tmp_path, lines, 5)
-    wanted = expected(chunks)
+    all_messages = expected(chunks)
     monkeypatch.setattr("pipeline.joining.message_lines.put_item", lambda line: pytest.fail("a line was parsed"))
 
     blocks = list(message_lines(chunks))
 
-    assert b"".join(blocks) == wanted
+    assert b"".join(blocks) == all_messages
     assert len(blocks) == 2
     assert all(block.startswith(CUSTOMER_MESSAGE) for block in blocks)
 
 
-def test_an_attribute_that_is_not_known_here_is_left_to_publishs_rendering(tmp_path: Path) -> None:
+def test_items_with_an_unknown_attribute_are_rendered_by_publish(tmp_path: Path) -> None:
     line = result("c-1", 1, "2").removesuffix("}}}") + ',"note":{"S":"x"}}}}'
     chunks = write(tmp_path, [line], 1)
     assert b"".join(message_lines(chunks)) == expected(chunks)
 
 
 def test_the_messages_of_a_day_are_publishs_own(tmp_path: Path) -> None:
-    """What DuckDB writes into a chunk is what is rewritten, with cells that CSV and JSON both escape."""
+    """The chunks are those of DuckDB, with cells that both CSV and JSON escape."""
 
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"'

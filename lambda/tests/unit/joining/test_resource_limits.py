@@ -1,4 +1,4 @@
-"""Memory and disk: what takes too much of them is refused or named."""
+"""Limits of memory and disk: records that need too much are refused, and errors name the file and the limit."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def test_too_many_cells_take_no_memory_and_are_counted(tmp_path: Path) -> None:
     assert "has 990002 cells where the header has 4" in observed.errors[0]["message"]
 
 
-def test_too_little_memory_is_told_with_the_file_and_the_limit(tmp_path: Path) -> None:
+def test_too_little_memory_is_reported_with_the_file_and_the_limit(tmp_path: Path) -> None:
     customers = CUSTOMERS + b"".join(b"%032d%01000d,a,b,c\n" % (number, 0) for number in range(40_000))
     with pytest.raises(MemoryLimitError, match=r"customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
         run(day(customers=customers), tmp_path, memory_mb=10)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), DiskFullError),
         (duckdb.IOException("Could not write file: No space left on device"), DiskFullError),
@@ -37,8 +37,8 @@ def test_too_little_memory_is_told_with_the_file_and_the_limit(tmp_path: Path) -
         (PermissionError("no"), PermissionError),
     ],
 )
-def test_a_full_disk_is_told_and_nothing_else_is_taken_for_one(
-    tmp_path: Path, error: Exception, told: type[Exception]
+def test_a_full_disk_is_reported_and_other_errors_are_not_changed(
+    tmp_path: Path, error: Exception, expected: type[Exception]
 ) -> None:
-    with duckdb.connect() as connection, pytest.raises(told), resource_limits(connection, tmp_path, "items.csv"):
+    with duckdb.connect() as connection, pytest.raises(expected), resource_limits(connection, tmp_path, "items.csv"):
         raise error

@@ -1,4 +1,4 @@
-"""The rules between records: one SQL text, in standard SQL that other engines take as well."""
+"""The rules between records: one text in standard SQL, which other engines run as well."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def create(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
         connection.execute(f"CREATE TABLE {parent[0]}_refused ({parent[1]} VARCHAR)")
 
 
-def test_a_record_is_held_against_those_that_stood_before_it() -> None:
+def test_a_record_is_compared_with_the_accepted_ones_before_it() -> None:
     with duckdb.connect() as connection:
         create(connection, Kind.ORDERS)
         connection.execute("INSERT INTO customers_accepted VALUES ('c1')")
