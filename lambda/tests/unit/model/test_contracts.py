@@ -1,4 +1,4 @@
-"""Every message and verdict of every example day, and every example in the documents, keep the contracts."""
+"""Every message and verdict of every example day, and every example in the documents, conforms to the contracts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_contract_is_a_valid_schema(name: str) -> None:
 
 
 @pytest.mark.parametrize("day", days())
-def test_every_message_of_an_example_day_keeps_the_contract(day: str, cloud: Cloud, context: Context) -> None:
+def test_every_message_of_an_example_day_conforms_to_the_contract(day: str, cloud: Cloud, context: Context) -> None:
     items = items_of(day)
 
     publish.handler({"Records": [record(number, item) for number, item in enumerate(items, 1)]}, context)
@@ -67,7 +67,7 @@ def test_every_message_of_an_example_day_keeps_the_contract(day: str, cloud: Clo
         check_message(message)
 
 
-def test_incomplete_totals_removals_and_notices_keep_it_too(cloud: Cloud, context: Context) -> None:
+def test_incomplete_totals_removals_and_notices_conform_too(cloud: Cloud, context: Context) -> None:
     result = json.loads(
         put_line(
             {
@@ -98,7 +98,7 @@ def test_incomplete_totals_removals_and_notices_keep_it_too(cloud: Cloud, contex
     assert "refused_records" not in by_type["customer_removed"]
 
 
-def test_the_same_total_with_other_refused_records_is_another_fact_and_without_any_the_id_is_as_ever() -> None:
+def test_the_message_id_depends_on_the_number_of_refused_records_only_if_there_are_any() -> None:
     item = {
         "pk": "customer#a",
         "sk": "batch#20220131",
@@ -137,7 +137,7 @@ def test_the_fields_of_an_error_are_those_of_the_contract() -> None:
         {"type": "error_message"},
     ],
 )
-def test_a_body_that_breaks_the_contract_is_found(change: dict[str, Any]) -> None:
+def test_a_body_that_violates_the_contract_is_found(change: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         check_body(json.dumps(json.loads(BODY) | change))
 
@@ -152,7 +152,7 @@ def test_a_body_that_breaks_the_contract_is_found(change: dict[str, Any]) -> Non
         {"colour": {"DataType": "String", "StringValue": "red"}},
     ],
 )
-def test_attributes_that_break_the_contract_are_found(attributes: dict[str, Any]) -> None:
+def test_attributes_that_violate_the_contract_are_found(attributes: dict[str, Any]) -> None:
     texts = {"batch": "20220131", "version": "0123456789abcdef", "message_id": "0" * 32}
     good = {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
     check_message({"Body": BODY, "MessageAttributes": good})
@@ -162,12 +162,12 @@ def test_attributes_that_break_the_contract_are_found(attributes: dict[str, Any]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_message_in_the_documents_keeps_the_contract(document: Path) -> None:
+def test_every_message_in_the_documents_conforms_to_the_contract(document: Path) -> None:
     for body in MESSAGE.findall(document.read_text(encoding="utf-8")):
         check_body(body)
 
 
-def test_the_verdict_in_the_documents_keeps_the_contract_and_the_readme_shows_messages() -> None:
+def test_the_verdict_in_the_documents_conforms_to_the_contract_and_the_readme_shows_messages() -> None:
     text = (ROOT / "docs/partner.md").read_text(encoding="utf-8")
     (verdict,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
@@ -202,7 +202,7 @@ def test_a_fault_in_the_asyncapi_file_is_found(part: str, change: dict[str, Any]
     assert asyncapi_faults({**asyncapi(), part: change})
 
 
-def test_the_asyncapi_file_has_each_type_of_message_with_an_example_that_keeps_the_contract() -> None:
+def test_the_asyncapi_file_has_each_type_of_message_with_a_valid_example() -> None:
     messages = asyncapi()["components"]["messages"]
     types = {one["$ref"].rpartition("/")[2] for one in load("messages.schema.json")["oneOf"]}
 
@@ -222,7 +222,7 @@ def test_the_asyncapi_file_has_the_attributes_of_the_contract() -> None:
     assert common["required"] == contract["required"] == list(common["properties"])
 
 
-def test_the_summary_of_a_day_gives_no_state_that_the_verdict_does_not_know() -> None:
+def test_the_verdict_schema_has_every_state_of_a_summary() -> None:
     known = validator("verdict.schema.json").schema["properties"]["state"]["enum"]
 
     assert set(known) == {"WAITING", "COMPLETED", "HELD", "FAILED"}

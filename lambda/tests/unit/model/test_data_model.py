@@ -14,7 +14,7 @@ from pipeline.model.messages import message_for, number_text
 
 
 @pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_20000101.csv"])
-def test_a_batch_file_tells_its_kind_and_day(name: str) -> None:
+def test_the_name_of_a_batch_file_gives_its_kind_and_day(name: str) -> None:
     kind, _, day = name.partition("_")
     assert parse_file_name(name) == parse_key(f"incoming/{name}") == BatchFile(Kind(kind), day[:8], name)
 
@@ -39,7 +39,7 @@ def test_a_batch_file_tells_its_kind_and_day(name: str) -> None:
         "",
     ],
 )
-def test_any_other_name_is_none_of_a_batch_file(name: str) -> None:
+def test_any_other_name_is_not_that_of_a_batch_file(name: str) -> None:
     assert parse_file_name(name) is None
     assert parse_key(f"incoming/{name}") is None
 
@@ -54,7 +54,7 @@ def test_a_batch_is_a_day_that_exists() -> None:
     assert not is_batch("2022-1-1")
 
 
-def test_a_day_is_at_most_as_far_ahead_as_is_set() -> None:
+def test_a_day_may_be_at_most_the_set_number_of_days_ahead() -> None:
     def ahead(days: int) -> str:
         return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y%m%d")
 
@@ -131,11 +131,11 @@ def test_a_removed_customer_is_announced_once() -> None:
     assert message_for(marker) is None
 
 
-def test_the_ledger_is_nobody_s_business() -> None:
+def test_changes_of_the_ledger_cause_no_message() -> None:
     assert message_for({"pk": "batch#20220131", "sk": "ledger"}) is None
 
 
-def test_the_same_fact_has_the_same_id_and_another_one_has_another() -> None:
+def test_the_same_fact_has_the_same_id_and_a_different_one_a_different_id() -> None:
     first, again = message_for(result_item()), message_for(result_item(total_amount_spent=Decimal("87.5")))
     other = message_for(result_item(sk="batch#20220201"))
     assert first is not None
@@ -146,7 +146,7 @@ def test_the_same_fact_has_the_same_id_and_another_one_has_another() -> None:
 
 
 @pytest.mark.parametrize("reference", ["\x01", "\x1f", "\ufffe", "\uffff", "日本", '"\\', "\u2028"])
-def test_a_body_has_only_characters_that_sqs_takes(reference: str) -> None:
+def test_a_body_has_only_characters_that_sqs_accepts(reference: str) -> None:
     message = message_for(result_item(customer_reference=reference, pk=f"customer#{reference}"))
     assert message is not None
     assert not {char for char in message.body if char < " " or char in "\ufffe\uffff"}

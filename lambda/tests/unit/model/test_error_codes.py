@@ -25,7 +25,7 @@ MADE_HERE = {
     ErrorCode.TOO_MANY_ERRORS,
     ErrorCode.TOO_MANY_REFUSED,
 }
-"""Codes whose files would be too large to keep, or that hang on a setting."""
+"""Codes whose files would be too large to store, or that depend on a setting."""
 
 CATALOGUE = sorted(path.name for path in (DATA / "defects").iterdir())
 
@@ -87,7 +87,7 @@ def test_a_file_that_unpacks_to_more_than_the_limit_is_refused() -> None:
     assert documented()[ErrorCode.FILE_TOO_LARGE] in examples(observed, ErrorCode.FILE_TOO_LARGE)
 
 
-def test_above_the_limit_one_message_tells_of_the_rest() -> None:
+def test_above_the_limit_one_message_gives_the_number_of_errors() -> None:
     bad = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(3))
     observed = observe(day(items=ITEMS + bad), max_error_messages=2)
     assert [code for *_, code in observed.codes()] == ["not_an_amount", "not_an_amount", "too_many_errors"]

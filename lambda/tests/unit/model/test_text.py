@@ -1,4 +1,4 @@
-"""Text of others in sentences and on terminals: nothing in it acts."""
+"""Text from partners in sentences and on terminals: control characters are escaped."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from pipeline.model.text import escape_controls
         ("\udcff.csv", r"\udcff.csv"),
     ],
 )
-def test_controls_are_shown_and_everything_else_stays(text: str, shown: str) -> None:
+def test_control_characters_are_escaped_and_other_text_is_unchanged(text: str, shown: str) -> None:
     assert escape_controls(text) == shown
 
 
-def test_every_control_character_and_mark_of_direction_of_unicode_is_escaped() -> None:
+def test_every_control_character_and_bidirectional_mark_of_unicode_is_escaped() -> None:
     """By the categories and bidirectional classes of the Unicode Character Database."""
     left = [
         f"{code:04x}"
