@@ -1,4 +1,4 @@
-"""Reading a file: its bytes, its header, its records; the traps that CSV readers fall into."""
+"""Reading a file: its bytes, its header and its records, with the usual traps of CSV."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def understand(connection: duckdb.DuckDBPyConnection, directory: Path, content: 
     return read_file(connection, kind, SourceFile(f"{kind}_20220131.csv", path), directory)
 
 
-def test_a_real_partner_s_file_comes_out_right() -> None:
+def test_a_typical_european_file_is_read_correctly() -> None:
     # BOM, semicolons, CRLF, decimal comma, a trailing blank, no final newline, an order reference typed twice.
     observed = assert_agrees_with_reference(
         day(
@@ -92,7 +92,7 @@ def test_the_header_decides_the_delimiter_and_what_is_ignored(
         ),
     ],
 )
-def test_what_is_no_csv_is_refused_as_a_whole(
+def test_a_file_that_is_not_csv_is_refused_as_a_whole(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes, code: ErrorCode
 ) -> None:
     with pytest.raises(RefusedFileError) as refused:
@@ -100,7 +100,7 @@ def test_what_is_no_csv_is_refused_as_a_whole(
     assert refused.value.code == code
 
 
-def test_no_cell_of_a_file_without_header_is_told() -> None:
+def test_no_cell_of_a_file_without_header_is_shown() -> None:
     observed = observe(day(customers=b"c1,Ada,Lovelace,active\n"))
     assert "Ada" not in observed.only_error()["message"]
 
@@ -125,13 +125,13 @@ def test_a_header_over_several_lines_keeps_the_line_numbers_right() -> None:
     assert ("customers", 6, "empty_reference") in observed.codes()
 
 
-def test_packed_in_several_members_and_named_otherwise_is_read() -> None:
+def test_gzip_with_several_members_and_any_name_is_read() -> None:
     packed = gzip.compress(CUSTOMERS, mtime=0) + gzip.compress(b"c3,Grace,Hopper,active\n")
     assert list(assert_agrees_with_reference(day(customers=packed)).customers) == ["c1", "c2", "c3"]
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-def test_line_ends_of_all_kinds_give_the_same(newline: bytes) -> None:
+def test_all_kinds_of_line_ends_give_the_same_result(newline: bytes) -> None:
     files = {kind: content.replace(b"\n", newline) for kind, content in day().items()}
     assert assert_agrees_with_reference(files).messages == observe(day()).messages
 
@@ -152,7 +152,7 @@ def test_a_carriage_return_at_the_end_of_a_block_is_one_line_end_with_what_follo
 
 
 @pytest.mark.slow
-def test_a_character_across_two_blocks_is_no_damage() -> None:
+def test_a_character_split_across_two_blocks_is_valid() -> None:
     content = CUSTOMER_HEADER + b"".join(b"c%d,a,b,c\n" % number for number in range(70_000)) + b"c0,a,b,"
     content += b"y" * (BLOCK - len(content) - 1) + "é".encode() + b"\nc3,a,b,c\n"
     assert content[BLOCK - 1 : BLOCK + 1] == "é".encode()
@@ -161,13 +161,13 @@ def test_a_character_across_two_blocks_is_no_damage() -> None:
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"\xc3", b"\xe2\x82", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80"])
-def test_bytes_that_are_no_utf8_refuse_their_record_only(damage: bytes) -> None:
+def test_invalid_utf8_refuses_only_its_record(damage: bytes) -> None:
     observed = assert_agrees_with_reference(day(customers=CUSTOMERS + b"c3," + damage + b",b,c\nc4,a,b,c" + damage))
     assert observed.codes() == [("customers", 4, "not_utf8"), ("customers", 5, "not_utf8")]
     assert list(observed.customers) == ["c1", "c2"]
 
 
-def test_a_quoted_record_may_reach_over_blocks_and_lines() -> None:
+def test_a_quoted_record_may_span_blocks_and_lines() -> None:
     text = b"\n".join([b"x" * 99] * 15_000)
     content = CUSTOMER_HEADER + b'c1,"' + text[:900_000] + b'",b,c\nc2,"' + text[:300_000] + b'",b,c\n,a,b,c\n'
     observed = assert_agrees_with_reference(day(customers=content))
@@ -191,7 +191,7 @@ def test_long_lines_are_refused_one_by_one() -> None:
     assert list(observed.customers) == ["c1", "c2", "c4"]
 
 
-def test_a_line_without_end_is_not_held_in_memory(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_a_line_without_line_end_is_not_kept_in_memory(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(RefusedFileError) as refused:
         understand(connection, tmp_path, CUSTOMERS + b"x" * (MAX_LINE + 2 * BLOCK), Kind.CUSTOMERS)
     assert refused.value.code == ErrorCode.LINE_TOO_LONG

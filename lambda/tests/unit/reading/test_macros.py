@@ -71,7 +71,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.mark.parametrize("call", EXAMPLES)
-def test_a_macro_gives_for_each_example_what_the_rules_say(connection: duckdb.DuckDBPyConnection, call: str) -> None:
+def test_a_macro_gives_the_expected_value_for_each_example(connection: duckdb.DuckDBPyConnection, call: str) -> None:
     examples = EXAMPLES[call]
     connection.execute("CREATE OR REPLACE TABLE examples (position INTEGER, cell VARCHAR)")
     connection.executemany("INSERT INTO examples VALUES (?, ?)", [[i, cell] for i, (cell, _) in enumerate(examples)])

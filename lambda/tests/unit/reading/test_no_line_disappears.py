@@ -1,4 +1,4 @@
-"""Stray quotes and headers that come again: every line of a file is accounted for, whatever its quotes do."""
+"""Stray quotes and repeated headers: every line of a file is accounted for."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_a_stray_quote_refuses_each_line_up_to_the_next_quote() -> None:
     ]
 
 
-def test_two_stray_quotes_around_whole_lines_are_doubtful() -> None:
+def test_two_stray_quotes_around_whole_lines_are_refused_as_doubtful_quoting() -> None:
     observed = assert_agrees_with_reference(day(items=ITEMS + b'o1,"pen,1,1\n' + TWO_ITEMS + b'o2,cap",1,3\n'))
     assert observed.codes() == [("items", line, "doubtful_quoting") for line in (4, 5, 6, 7)]
 
 
-def test_a_name_with_a_line_end_in_it_is_not_doubtful() -> None:
+def test_a_name_with_a_line_end_is_accepted() -> None:
     observed = assert_agrees_with_reference(day(items=ITEMS + b'o1,"two\nlines",1,1\no1,"pen, red\nand, blue",1,2\n'))
     assert observed.errors == []
     assert observed.summary["files"]["items"]["further_lines"] == 2
 
 
-def test_a_header_over_several_lines_is_never_doubtful() -> None:
+def test_a_header_over_several_lines_is_accepted() -> None:
     header = b'order_reference,item_name,quantity,total_price,"a\nb,c,d,e,f"'
     observed = assert_agrees_with_reference(day(items=header + b"\no1,pen,1,1,x\no1,pen,1,x,y\n"))
     assert observed.codes() == [("items", 4, "not_an_amount")]
@@ -61,7 +61,7 @@ def test_more_lines_than_a_record_may_have_are_refused_one_by_one(ending: bytes,
     assert observed.errors[-1]["line"] == 2 * lines + 5
 
 
-def test_lines_between_wrong_quotes_are_also_held_against_the_rules_before() -> None:
+def test_earlier_rules_also_apply_to_lines_between_wrong_quotes() -> None:
     long = b"o1," + b"x" * MAX_RECORD + b",1,1\n"
     as_long_as_may_be = b"o1," + b"x" * (MAX_RECORD - 7) + b",1,1\n"
     observed = assert_agrees_with_reference(
@@ -76,7 +76,7 @@ def test_lines_between_wrong_quotes_are_also_held_against_the_rules_before() -> 
     ]
 
 
-def test_line_numbers_stay_right_after_records_of_several_lines_of_every_sort() -> None:
+def test_line_numbers_are_correct_after_all_kinds_of_records_of_several_lines() -> None:
     some = b'o1,"two\nlines",1,1\n\no1,"pen,1,1\no1,ink",1,2\no1,"nib,1,1\n\no2,"cap",1,3\n'
     content = (ITEMS + some * 3 + b"o1,pen,1,last\n").replace(b"\n", b"\r")
     observed = assert_agrees_with_reference(day(items=content))
@@ -84,7 +84,7 @@ def test_line_numbers_stay_right_after_records_of_several_lines_of_every_sort() 
 
 
 @pytest.mark.parametrize("again", [b"", b" ", b'"'])
-def test_the_header_again_is_refused_as_a_record(again: bytes) -> None:
+def test_a_repeated_header_is_refused_as_a_record(again: bytes) -> None:
     header = CUSTOMERS.splitlines()[0].upper().split(b",")
     cells = b",".join(again + name + again for name in header)
     observed = assert_agrees_with_reference(day(customers=CUSTOMERS + cells + b"\nc3,a,b,c\n"))
@@ -101,7 +101,7 @@ def test_the_header_again_is_refused_as_a_record(again: bytes) -> None:
         b'"ORDER_STATUS ",order_reference,customer_reference, order_timestamp',
     ],
 )
-def test_another_header_refuses_the_file(second: bytes) -> None:
+def test_a_second_header_with_another_order_refuses_the_file(second: bytes) -> None:
     observed = assert_agrees_with_reference(day(orders=ORDERS + b'c1,"a\nb",o3,1\n' + second + b"\n1,x,c1,o9\n"))
     assert observed.codes() == [("orders", None, "second_header")]
     assert "line 6 names" in observed.only_error()["message"]

@@ -1,4 +1,5 @@
-"""The fast way through plain files: the same verdicts as by line, also where it must give way."""
+"""Plain files, which DuckDB's CSV reader splits into cells: the same result as reading by line, and when it falls
+back."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (ITEMS + b"o1," + b"x" * BLOCK + b",1,1\n", False),
     ],
 )
-def test_a_file_is_plain_where_every_line_is_a_record_of_unquoted_cells(
+def test_a_file_is_plain_if_every_line_is_a_record_of_unquoted_cells(
     tmp_path: Path, content: bytes, is_plain: bool
 ) -> None:
     assert understand(content, tmp_path).is_plain == is_plain
@@ -58,14 +59,14 @@ def test_lines_that_are_no_records_are_found_by_line(new_line: bytes, bom: bytes
 
 
 @pytest.mark.parametrize("cell", [" o1", "o1\t", "\u00a0o1 ", "o1", "o9", "", " ", "x" * 1025, "O1"])
-def test_references_to_a_parent_are_trimmed_where_they_need_it(cell: str) -> None:
+def test_references_to_a_parent_are_trimmed_if_needed(cell: str) -> None:
     observed = assert_agrees_with_reference(day(items=ITEMS + f"{cell},pen,1,1\no9,pen,1,1\n".encode()))
     assert observed.customers["c1"][1] == 87.5 + (cell.strip() == "o1")
     orders = ORDERS + f"{cell.replace('o', 'c')},x,o3,1\nc1,x,o3,1\n".encode()
     assert_agrees_with_reference(day(orders=orders, items=ITEMS + b"o3,pen,1,1\n"))
 
 
-def test_numbers_and_own_references_are_trimmed_where_they_need_it() -> None:
+def test_numbers_and_own_references_are_trimmed_if_needed() -> None:
     observed = assert_agrees_with_reference(
         day(
             CUSTOMERS + b" c3 ,a,b,c\n\xc2\xa0,a,b,c\n" + b"y" * 1024 + b",a,b,c\n" + b"y" * 1025 + b",a,b,c\n",
@@ -78,7 +79,7 @@ def test_numbers_and_own_references_are_trimmed_where_they_need_it() -> None:
 
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n\n"])
-def test_blank_lines_at_the_end_are_counted_without_a_reading_by_line(
+def test_blank_lines_at_the_end_are_counted_without_reading_by_line(
     tmp_path: Path, new_line: bytes, end: bytes
 ) -> None:
     content = (ITEMS + end).replace(b"\n", new_line)
@@ -87,7 +88,7 @@ def test_blank_lines_at_the_end_are_counted_without_a_reading_by_line(
     assert observed.summary["files"]["items"]["blank_lines"] == len(end)
 
 
-def test_a_file_of_which_a_line_is_missing_is_read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_a_missing_row_is_read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     forgotten = []
     forget = control_totals._forget
     monkeypatch.setattr(control_totals, "_forget", lambda *them: (forgotten.append(them[1].kind), forget(*them)))
@@ -96,7 +97,7 @@ def test_a_file_of_which_a_line_is_missing_is_read_by_line(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("blocks", [100, 1000, 4000])
-def test_no_line_is_lost_or_doubled_where_a_read_buffer_ends(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+def test_no_line_is_lost_or_doubled_at_the_end_of_a_read_buffer(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     monkeypatch.setattr(plain, "BLOCK", blocks)
     monkeypatch.delattr(control_totals, "_forget")
     items = ITEMS + b"".join(b"o1,%s,1,0.%d\n" % (b"x" * (number % 50), number) for number in range(9000))
@@ -113,8 +114,8 @@ def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
 
 
 @pytest.mark.slow
-def test_lines_of_very_many_cells_are_refused_and_crash_nothing() -> None:
-    """DuckDB's reader crashes on them where it is told to ignore errors and several threads meet some."""
+def test_lines_of_very_many_cells_are_refused_without_a_crash() -> None:
+    """DuckDB's reader crashes on them if it ignores errors and several threads read such lines."""
     wide = b"o1,pen" + b"," * 9000 + b"\n"
     observed = assert_agrees_with_reference(day(items=ITEMS + wide * 1200 + b"o1,pen,1,0.5\n"), threads=2)
     assert observed.summary["files"]["items"]["refused_by_code"] == {"wrong_cell_count": 1200}
