@@ -1,4 +1,4 @@
-"""The ledger: one wanted run a batch, one holder at a time, the newest set wins."""
+"""The ledger: one current run per batch, one holder at a time, the newest set wins."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_name_of_a_run_fits_step_functions() -> None:
     assert name.replace("-", "").isalnum()
 
 
-def test_a_newer_set_is_wanted_instead_and_an_older_one_is_not() -> None:
+def test_a_newer_set_becomes_current_and_an_older_one_does_not() -> None:
     first = claimed("a", 1)
     assert claimed("b", 2, onto=first).version != first.version
     assert claimed("b", 0, onto=first) == first
@@ -52,7 +52,7 @@ def test_the_same_set_is_claimed_once() -> None:
     assert replace(again, files=first.files) == first
 
 
-def test_the_same_set_sent_again_is_no_change_and_is_read_where_it_lies_now() -> None:
+def test_the_same_set_sent_again_is_no_change_and_is_read_in_its_new_object_versions() -> None:
     done = replace(claimed(), state=BatchState.COMPLETED)
     assert claimed(minute=5, onto=done) == done
     located = ledger.locate(done, files(minute=5))
@@ -60,13 +60,13 @@ def test_the_same_set_sent_again_is_no_change_and_is_read_where_it_lies_now() ->
     assert ledger.replay(located, NOW).files == files(minute=5)
 
 
-def test_another_set_is_not_where_the_current_one_lies() -> None:
+def test_the_object_versions_of_another_set_are_not_recorded() -> None:
     done = replace(claimed(), state=BatchState.COMPLETED)
     assert ledger.locate(done, files("b", minute=5)) == done
     assert ledger.locate(done, {}) == done
 
 
-def test_the_holder_works_alone_until_it_lets_go() -> None:
+def test_there_is_one_holder_until_its_run_is_closed() -> None:
     old = running(claimed("a", 1))
     new = claimed("b", 2, onto=old)
     with pytest.raises(BatchBusyError):
@@ -76,7 +76,7 @@ def test_the_holder_works_alone_until_it_lets_go() -> None:
     assert running(free).holder == new.execution
 
 
-def test_a_run_that_is_no_longer_wanted_can_neither_begin_nor_deliver() -> None:
+def test_a_superseded_run_can_neither_begin_nor_deliver() -> None:
     old = claimed("a", 1)
     new = claimed("b", 2, onto=old)
     with pytest.raises(SupersededError):
@@ -92,7 +92,7 @@ def test_beginning_again_is_the_same_run() -> None:
     assert ledger.begin(entry, str(entry.execution), NOW + QUIET) == entry
 
 
-def test_after_a_broken_run_the_batch_rests_until_no_writer_is_left() -> None:
+def test_after_a_failed_run_the_next_one_waits_until_no_writer_is_left() -> None:
     entry = running(claimed())
     broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", quiet=QUIET)
     again = ledger.replay(broken, NOW)
@@ -101,7 +101,7 @@ def test_after_a_broken_run_the_batch_rests_until_no_writer_is_left() -> None:
     assert ledger.begin(again, str(again.execution), NOW + QUIET).state is BatchState.RUNNING
 
 
-def test_a_batch_is_taken_from_a_run_that_ended_without_letting_go() -> None:
+def test_a_run_that_ended_without_being_closed_is_removed_as_holder() -> None:
     entry = running(claimed())
     free = ledger.revoke(entry, str(entry.execution), NOW)
     assert free.holder is None
@@ -118,7 +118,7 @@ def test_a_replay_is_a_new_attempt_of_the_same_set_and_not_while_one_is_on_its_w
     assert again.version == entry.version
 
 
-def test_what_may_stand_in_the_table_is_known_until_a_run_completes() -> None:
+def test_the_versions_that_may_be_in_the_table_are_known_until_a_run_completes() -> None:
     first = running(claimed("a", 1))
     first = ledger.deliver(first, str(first.execution), 3)
     second = claimed("b", 2, onto=first)
@@ -130,7 +130,7 @@ def test_what_may_stand_in_the_table_is_known_until_a_run_completes() -> None:
     assert done.delivered == (second.version,)
 
 
-def test_history_tells_each_run_once_and_stays_bounded() -> None:
+def test_the_history_has_each_run_once_and_a_limited_length() -> None:
     entry = claimed()
     for minute in range(ledger.HISTORY_LENGTH + 5):
         entry = running(entry)
@@ -176,7 +176,7 @@ def test_a_release_is_a_new_attempt_of_the_held_set_and_stays_for_its_replays() 
     assert ledger.replay(done, NOW).released == entry.version
 
 
-def test_a_release_twice_is_one() -> None:
+def test_a_second_release_changes_nothing() -> None:
     entry = held(claimed())
     released = ledger.release(entry, str(entry.version), NOW)
     assert ledger.release(released, str(entry.version), NOW) == released
@@ -190,7 +190,7 @@ def test_what_is_not_held_or_was_corrected_meanwhile_is_not_released() -> None:
     assert ledger.release(Ledger("20220131"), "x", NOW) == Ledger("20220131")
 
 
-def test_a_correction_of_a_released_set_is_judged_by_the_gate_again() -> None:
+def test_a_correction_of_a_released_set_goes_through_the_gate_again() -> None:
     entry = held(claimed("a", 1))
     corrected = claimed("b", 2, onto=ledger.release(entry, str(entry.version), NOW))
     assert corrected.released != corrected.version

@@ -23,7 +23,7 @@ NOW = datetime(2022, 2, 1, 9, 0, tzinfo=UTC)
 
 
 def store(cloud: Cloud, state: str, /, **changes: Any) -> dict[str, Any]:
-    """Put an entry into the table as the earlier release left it; a change to None takes the attribute away."""
+    """Put an entry into the table as the earlier release left it; a change to None removes the attribute."""
     stored = json.loads((STORED / f"{state}.json").read_text()) | changes
     item = {name: value for name, value in stored.items() if value is not None}
     cloud.dynamodb.put_item(TableName=TABLE, Item=item)
@@ -75,7 +75,7 @@ def test_a_stored_entry_means_what_it_meant(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(Ledger("20220131").as_item().keys() - {"batch"}))
-def test_a_field_that_an_older_release_did_not_have_takes_its_default_and_can_be_written(
+def test_a_field_that_an_older_release_did_not_have_gets_its_default_and_can_be_written(
     cloud: Cloud, name: str
 ) -> None:
     store(cloud, "completed", **{name: None})
@@ -116,7 +116,7 @@ def test_what_a_newer_release_added_survives_the_whole_life_of_an_entry(cloud: C
     ],
     ids=["state", "kind of file"],
 )
-def test_an_entry_that_only_a_newer_release_understands_is_left_as_it_is(
+def test_an_entry_that_only_a_newer_release_understands_is_not_changed(
     cloud: Cloud, changes: dict[str, Any], named: str
 ) -> None:
     before = store(cloud, "completed", **changes)

@@ -1,4 +1,4 @@
-"""What a function logs of itself: the batch in every line, also of what ends it before anything else was logged."""
+"""Logs of a function: every line has the batch, also if an exception is the first thing that it logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def own_logger(
 @pytest.mark.parametrize(
     ("error", "level"), [(SettingsError("no TABLE_NAME"), "ERROR"), (BatchBusyError("still held"), "WARNING")]
 )
-def test_what_ends_a_function_is_logged_with_the_batch(
+def test_the_exception_that_ends_a_function_is_logged_with_the_batch(
     error: Exception, level: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @instrument

@@ -1,4 +1,4 @@
-"""Settings: everything that is wrong is told at once."""
+"""Settings: all errors are reported together."""
 
 from __future__ import annotations
 

@@ -39,6 +39,6 @@ def test_every_control_character_and_bidirectional_mark_of_unicode_is_escaped() 
     assert left == []
 
 
-def test_an_escaped_text_is_ascii_where_it_was_escaped_and_stays_as_it_is() -> None:
+def test_escaping_a_text_again_changes_nothing() -> None:
     once = escape_controls("".join(map(chr, range(0x3000))))
     assert escape_controls(once) == once

@@ -51,7 +51,7 @@ def test_a_file_is_plain_if_every_line_is_a_record_of_unquoted_cells(
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("end", [b"", b"o1,pen,1,1"])
-def test_lines_that_are_no_records_are_found_by_line(new_line: bytes, bom: bytes, end: bytes) -> None:
+def test_malformed_lines_are_found_by_reading_by_line(new_line: bytes, bom: bytes, end: bytes) -> None:
     content = bom + (ITEMS + ODD + b"o1,pen,1,0.5\n" + ODD + end).replace(b"\n", new_line)
     observed = assert_agrees_with_reference(day(items=content))
     assert observed.summary["files"]["items"]["blank_lines"] == 4

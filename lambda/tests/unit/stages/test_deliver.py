@@ -1,4 +1,4 @@
-"""Deliver: one chunk into the table, completely or with a failure that says so, and never for a superseded run."""
+"""deliver: writes one chunk completely or fails, and writes nothing for a superseded run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def delete(number: int) -> bytes:
 
 
 def event(cloud: Cloud, *lines: bytes, execution: str = RUN) -> dict[str, Any]:
-    """Store a chunk, make its run the wanted one, and return what the state machine would pass."""
+    """Store a chunk, make its run the current one, and return the state machine's input."""
     cloud.upload("chunk.jsonl", b"\n".join(lines), prefix="work/")
     cloud.table.update_ledger("20220131", lambda _: Ledger("20220131", execution=RUN))
     return {"batch": "20220131", "execution": execution, "chunk": {"key": "work/chunk.jsonl", "records": len(lines)}}
@@ -35,7 +35,7 @@ def results(cloud: Cloud) -> dict[str, Any]:
     return {pk: item for (pk, sk), item in cloud.items().items() if sk != "ledger"}
 
 
-def test_every_record_of_a_chunk_stands_in_the_table_afterwards(cloud: Cloud, context: Context) -> None:
+def test_every_record_of_a_chunk_is_in_the_table_afterwards(cloud: Cloud, context: Context) -> None:
     chunk = event(cloud, *(put(number) for number in range(60)))
     assert deliver.handler(chunk, context) == {"written": 60}
     assert results(cloud).keys() == {f"customer#{number}" for number in range(60)}
@@ -54,13 +54,13 @@ def test_deletes_come_after_all_puts(cloud: Cloud, context: Context) -> None:
     assert results(cloud).keys() == {"customer#2"}
 
 
-def test_an_item_stands_in_the_table_character_by_character(cloud: Cloud, context: Context) -> None:
+def test_an_item_is_stored_character_by_character(cloud: Cloud, context: Context) -> None:
     text = 'a "quoted" \\ back\\slash, ä€😀\u2028\x01\n\t end'
     deliver.handler(event(cloud, put(1, text)), context)
     assert results(cloud)["customer#1"]["message"] == {"S": text}
 
 
-def test_an_empty_chunk_is_fine(cloud: Cloud, context: Context) -> None:
+def test_an_empty_chunk_writes_nothing(cloud: Cloud, context: Context) -> None:
     assert deliver.handler(event(cloud), context) == {"written": 0}
 
 
@@ -98,7 +98,7 @@ class Reluctant:
         return {"UnprocessedItems": {table: rest} if rest else {}}
 
 
-def test_what_dynamodb_leaves_unprocessed_or_throttles_is_tried_again(
+def test_what_dynamodb_leaves_unprocessed_or_throttles_is_retried(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
@@ -107,7 +107,7 @@ def test_what_dynamodb_leaves_unprocessed_or_throttles_is_tried_again(
     assert len(results(cloud)) == 40
 
 
-def test_a_call_with_requests_that_are_no_lines_is_left_to_the_sdk(cloud: Cloud) -> None:
+def test_requests_that_are_not_lines_are_serialised_by_the_sdk(cloud: Cloud) -> None:
     item = {"pk": {"S": "customer#1"}, "sk": {"S": "x"}}
     deliver.Table(cloud.table.name, cloud.dynamodb)
     cloud.dynamodb.batch_write_item(RequestItems={cloud.table.name: [{"PutRequest": {"Item": item}}]})
@@ -120,7 +120,7 @@ def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) 
         table.write([put(number) for number in range(5)], lambda: -1)
 
 
-def test_a_fault_of_ours_is_not_taken_for_a_throttle(cloud: Cloud) -> None:
+def test_an_invalid_request_is_not_retried_like_a_throttled_one(cloud: Cloud) -> None:
     with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
         cloud.table.write([put_line({"pk": "no sort key"}).encode()], lambda: 60)
 

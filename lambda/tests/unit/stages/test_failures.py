@@ -1,4 +1,4 @@
-"""What only Step Functions knows: runs whose end no event told, and the error of the chunk that broke a run."""
+"""What is read from Step Functions: runs whose end event was lost, and the error of the chunk that failed a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Start = Callable[..., Cloud]
 
 @pytest.fixture
 def stopped(cloud: Cloud) -> Start:
-    """A run was stopped, and the ledger knows it as given here."""
+    """A stopped run, with the given ledger entry."""
 
     def start(**entry: Any) -> Cloud:
         cloud.workflow.start(RUN, {"batch": "20220131"})
@@ -48,7 +48,7 @@ def entry_of(cloud: Cloud) -> Ledger:
     return entry
 
 
-def test_a_run_whose_end_no_event_told_is_failed_with_its_cause_and_an_error(stopped: Start) -> None:
+def test_a_run_whose_end_event_was_lost_is_failed_with_its_cause_and_an_error(stopped: Start) -> None:
     cloud = stopped()
 
     assert check(cloud) == [RUN]
@@ -83,7 +83,7 @@ def test_a_closed_entry_stays_as_it_is(stopped: Start, state: BatchState) -> Non
     assert entry_of(cloud).state is state
 
 
-def test_a_superseded_run_that_still_holds_the_batch_lets_go_of_it(stopped: Start) -> None:
+def test_a_superseded_run_that_still_holds_the_batch_is_removed_as_holder(stopped: Start) -> None:
     newer = f"20220131-{'f' * 16}"
     cloud = stopped(state=BatchState.QUEUED, execution=newer)
 
@@ -93,7 +93,7 @@ def test_a_superseded_run_that_still_holds_the_batch_lets_go_of_it(stopped: Star
     assert (entry.state, entry.execution, entry.holder) == (BatchState.QUEUED, newer, None)
 
 
-def test_runs_of_purged_batches_and_foreign_names_are_left_alone(cloud: Cloud) -> None:
+def test_runs_of_purged_batches_and_with_other_names_are_ignored(cloud: Cloud) -> None:
     for name in (RUN, "by-hand", "20220231-x"):
         cloud.workflow.start(name, {})
         arn = cloud.workflow.arn.replace(":stateMachine:", ":execution:")
@@ -159,19 +159,19 @@ def test_a_map_without_a_failed_child_keeps_its_own_error() -> None:
 
 
 @pytest.mark.parametrize("event", [{"outcome": {}}, {"error": {"Error": "States.Timeout", "Cause": ""}}])
-def test_other_ends_are_not_looked_into(event: dict[str, Any]) -> None:
+def test_other_errors_are_not_explained(event: dict[str, Any]) -> None:
     child = {"error": "ThrottledError", "cause": "", "input": "{}"}
     assert explained(child, **event) == {"batch": "20220131", "execution": RUN, **event}
 
 
-def test_only_runs_that_stopped_within_the_time_are_looked_at(cloud: Cloud, stopped: Start) -> None:
+def test_only_runs_that_stopped_within_the_time_are_examined(cloud: Cloud, stopped: Start) -> None:
     stopped()
     assert list(cloud.workflow.broken_runs(NOW - timedelta(days=1), NOW + timedelta(days=1))) == [RUN]
     assert list(cloud.workflow.broken_runs(NOW - timedelta(days=2), NOW - timedelta(days=1))) == []
     assert list(cloud.workflow.broken_runs(NOW + timedelta(days=1), NOW + timedelta(days=2))) == []
 
 
-def test_a_failure_tells_status_error_cause_and_input(cloud: Cloud, stopped: Start) -> None:
+def test_a_failure_has_status_error_cause_and_input(cloud: Cloud, stopped: Start) -> None:
     stopped()
     failure = cloud.workflow.failure(RUN)
     assert replace(failure, error=None, cause=None) == Failure("ABORTED", None, None, '{"batch":"20220131"}')

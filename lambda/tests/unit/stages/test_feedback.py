@@ -1,4 +1,4 @@
-"""The verdict: what the partner reads about each run, written when it is closed, whoever writes last."""
+"""The verdict for the partner about each run, written when the run is closed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verdict(cloud: Cloud, version: str | None = None) -> dict[str, Any]:
 
 
 def run(cloud: Cloud, context: Context, files: dict[str, bytes], error: dict[str, str] | None = None) -> Ledger:
-    """Take a day as far as the state machine does, but for its writes into the table."""
+    """Run all stages of a day except the writes into the table."""
     event = start(cloud, context, files)
     end = {"error": error} if error else {"outcome": transform.handler(event, context)}
     finalize.handler({**event, **end}, context)
@@ -63,7 +63,7 @@ def test_a_completed_day_says_what_counts_what_was_wrong_and_where_the_refused_r
     assert b"4,o-2,Ink,x,1.00" in cloud.s3.get_object(Bucket=BUCKET, Key=items["rejects"])["Body"].read()
 
 
-def test_a_perfect_day_asks_for_nothing(cloud: Cloud, context: Context) -> None:
+def test_a_day_without_errors_requires_no_action(cloud: Cloud, context: Context) -> None:
     good = {**DAY, "items_20220131.csv": b"".join(ITEMS.splitlines(keepends=True)[:3])}
     run(cloud, context, good)
 
@@ -96,7 +96,7 @@ def test_a_refused_file_is_named_and_what_was_not_read_has_no_counts(cloud: Clou
     assert found["errors"][0]["examples"][0]["message"].startswith("orders_20220131.csv: the file is empty")
 
 
-def test_a_run_that_broke_asks_for_nothing_and_tells_nothing_of_us(cloud: Cloud, context: Context) -> None:
+def test_a_failed_run_requires_no_action_and_shows_no_internal_cause(cloud: Cloud, context: Context) -> None:
     run(cloud, context, DAY, error={"Error": "States.Timeout", "Cause": "secret"})
     found = verdict(cloud)
 
@@ -106,7 +106,7 @@ def test_a_run_that_broke_asks_for_nothing_and_tells_nothing_of_us(cloud: Cloud,
     assert found["files"]["items"]["file"] == "items_20220131.csv"
 
 
-def test_missing_files_are_named_until_the_run_of_the_complete_set_says_more(cloud: Cloud, context: Context) -> None:
+def test_missing_files_are_named_until_the_complete_set_has_a_verdict(cloud: Cloud, context: Context) -> None:
     cloud.upload("orders_20220131.csv", DAY["orders_20220131.csv"])
     event = {**load_event("scheduled"), "time": "2022-02-01T12:00:00Z"}
     intake.handler(event, context)
@@ -131,7 +131,7 @@ def test_a_late_report_of_missing_files_does_not_replace_a_verdict(cloud: Cloud,
     assert verdict(cloud)["state"] == "COMPLETED"
 
 
-def test_writing_it_again_gives_the_same_bytes(cloud: Cloud, context: Context) -> None:
+def test_writing_a_verdict_again_gives_the_same_bytes(cloud: Cloud, context: Context) -> None:
     run(cloud, context, DAY)
     before = cloud.s3.get_object(Bucket=BUCKET, Key=f"feedback/{BATCH}/verdict.json")["Body"].read()
     publish_verdict(cloud.bucket, cloud.table, BATCH)
@@ -158,7 +158,7 @@ def test_a_run_that_writes_late_leaves_the_verdict_of_the_newer_run(
     assert verdict(cloud)["version"] == overtaken[0].version
 
 
-def test_while_a_newer_run_is_on_its_way_nothing_is_written(cloud: Cloud, context: Context) -> None:
+def test_while_a_newer_run_is_in_progress_nothing_is_written(cloud: Cloud, context: Context) -> None:
     run(cloud, context, DAY)
     before = verdict(cloud)
     start(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"})
@@ -187,7 +187,7 @@ def test_a_released_day_is_delivered_and_a_correction_is_compared_with_what_was_
     assert verdict(cloud, held.version)["state"] == "COMPLETED"
 
 
-def test_the_verdict_takes_the_entry_of_an_older_release(cloud: Cloud) -> None:
+def test_a_verdict_is_written_from_the_entry_of_an_older_release(cloud: Cloud) -> None:
     entry = Ledger(BATCH, state=BatchState.COMPLETED, version="v1", summary={"state": "READY", "files": {}})
 
     assert verdict_on(replace(entry, finished_at="x"), ())["incomplete_customers"] == 0

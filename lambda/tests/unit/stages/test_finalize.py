@@ -1,4 +1,4 @@
-"""Finalize: each run ends in the ledger, a broken one with its cause and an error message."""
+"""finalize: closes each run in the ledger, a failed one with its cause and an error message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROKEN = {"Error": "ReconciliationError", "Cause": json.dumps({"errorMessage": "
 
 @pytest.fixture
 def running(cloud: Cloud) -> Cloud:
-    """A batch whose run is under way."""
+    """A batch whose run is in progress."""
     entry = Ledger(
         "20220131",
         state=BatchState.RUNNING,
@@ -60,7 +60,7 @@ def test_a_run_that_delivered_everything_is_completed_with_its_counts(running: C
     assert entry.finished_at is not None
 
 
-def test_a_refused_set_is_failed_without_a_wait_for_the_next(running: Cloud, context: Context) -> None:
+def test_after_a_refused_set_the_next_one_need_not_wait(running: Cloud, context: Context) -> None:
     assert close(context, outcome=REFUSED) == {"state": "FAILED"}
     entry = entry_of(running)
     assert (entry.state, entry.cause, entry.quiet_until) == (
@@ -70,7 +70,7 @@ def test_a_refused_set_is_failed_without_a_wait_for_the_next(running: Cloud, con
     )
 
 
-def test_a_run_that_broke_is_failed_with_its_cause_an_error_and_a_rest(running: Cloud, context: Context) -> None:
+def test_a_failed_run_has_its_cause_and_an_error_and_the_next_one_waits(running: Cloud, context: Context) -> None:
     assert close(context, outcome=READY, error=BROKEN) == {"state": "FAILED"}
     entry = entry_of(running)
     assert entry.cause == "ReconciliationError: 3 read, 2 counted"
@@ -81,7 +81,7 @@ def test_a_run_that_broke_is_failed_with_its_cause_an_error_and_a_rest(running: 
     assert RUN in error["message"]["S"]
 
 
-def test_a_cause_that_is_no_json_is_kept_as_it_is(running: Cloud, context: Context) -> None:
+def test_a_cause_that_is_not_json_is_kept_unchanged(running: Cloud, context: Context) -> None:
     close(context, error={"Error": "States.Timeout", "Cause": "took too long"})
     assert entry_of(running).cause == "States.Timeout: took too long"
 
@@ -94,7 +94,7 @@ def test_closing_a_run_again_changes_nothing(running: Cloud, context: Context, h
     assert running.items() == before
 
 
-def test_a_superseded_run_lets_go_of_the_batch_and_leaves_the_newer_ones_state(
+def test_a_superseded_run_is_removed_as_holder_and_leaves_the_newer_ones_state(
     running: Cloud, context: Context
 ) -> None:
     newer = "20220131-v2"
@@ -108,7 +108,7 @@ def test_a_superseded_run_lets_go_of_the_batch_and_leaves_the_newer_ones_state(
     assert not any("run_failed" in sk for _, sk in running.items())
 
 
-def test_the_metrics_tell_how_the_run_ended(
+def test_the_metrics_show_how_the_run_ended(
     running: Cloud, context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     close(context, outcome=READY)
@@ -147,7 +147,7 @@ def test_a_run_that_step_functions_ended_is_failed_with_an_error_and_a_rest(
     assert cause in running.items()["batch#20220131", "error#batch#0000000000#run_failed"]["message"]["S"]
 
 
-def test_the_same_notice_again_changes_nothing_and_completes_what_its_first_try_left(
+def test_the_same_notice_again_changes_nothing_and_completes_an_interrupted_first_try(
     running: Cloud, context: Context
 ) -> None:
     finalize.handler(notice(), context)
@@ -187,14 +187,12 @@ def test_a_notice_about_a_purged_batch_leaves_no_entry_behind(cloud: Cloud, cont
 
 
 @pytest.mark.parametrize("detail", [{"input": None}, {"input": "{"}, {"input": "{}"}, {"input": "[]"}])
-def test_a_notice_that_does_not_tell_the_batch_is_refused(
-    running: Cloud, context: Context, detail: dict[str, Any]
-) -> None:
+def test_a_notice_without_a_batch_is_refused(running: Cloud, context: Context, detail: dict[str, Any]) -> None:
     with pytest.raises(EventError, match="without its name, status or input"):
         finalize.handler(notice(**detail), context)
 
 
-def test_what_was_completed_stays_so_whatever_breaks_afterwards(running: Cloud, context: Context) -> None:
+def test_a_completed_batch_stays_completed_if_something_fails_afterwards(running: Cloud, context: Context) -> None:
     close(context, outcome=READY)
     before = running.items()
     assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "COMPLETED"}
@@ -211,7 +209,7 @@ def test_a_set_with_too_many_refused_records_is_held_and_counted(
     assert '"BatchesHeld":[1.0]' in capsys.readouterr().out
 
 
-def test_what_was_held_stays_so_whatever_breaks_afterwards(running: Cloud, context: Context) -> None:
+def test_a_held_batch_stays_held_if_something_fails_afterwards(running: Cloud, context: Context) -> None:
     close(context, outcome=HELD)
     before = running.items()
     assert close(context, error={"Error": "States.Timeout", "Cause": ""}) == {"state": "HELD"}

@@ -1,4 +1,4 @@
-"""Intake: files in any order, wrapping and number start exactly one run for exactly their set."""
+"""intake: files in any order and events of any form and number start exactly one run for their set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arrive(context: Context, kind: str, batch: str = "20220131") -> Any:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(KINDS)))
-def test_the_last_file_of_a_day_starts_one_run_in_whatever_order_they_come(
+def test_the_last_file_of_a_day_starts_one_run_in_any_order_of_arrival(
     cloud: Cloud, context: Context, order: tuple[str, ...]
 ) -> None:
     for kind in order:
@@ -35,7 +35,7 @@ def test_the_last_file_of_a_day_starts_one_run_in_whatever_order_they_come(
     assert list(cloud.executions()) == [f"20220131-{entry.version}"] == [entry.execution]
 
 
-def test_an_incomplete_set_waits_and_the_ledger_says_what_is_missing(cloud: Cloud, context: Context) -> None:
+def test_an_incomplete_set_waits_and_the_ledger_shows_what_is_missing(cloud: Cloud, context: Context) -> None:
     cloud.upload("customers_20220131.csv")
     cloud.upload("items_20220131.csv")
     arrive(context, "customers")
@@ -101,7 +101,7 @@ def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, conte
     old = cloud.bucket.find_set("20220131")
     cloud.upload_day(suffix=" corrected")
     arrive(context, "items")
-    wanted = cloud.table.get_ledger("20220131")
+    newer = cloud.table.get_ledger("20220131")
 
     looks = iter([old, old])
 
@@ -118,11 +118,11 @@ def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, conte
 
     entry = cloud.table.get_ledger("20220131")
     assert entry is not None
-    assert wanted is not None
-    assert entry.version == wanted.version
+    assert newer is not None
+    assert entry.version == newer.version
 
 
-def test_a_crash_between_claim_and_start_is_made_good_by_the_next_delivery(
+def test_after_a_crash_between_claim_and_start_the_next_delivery_starts_the_run(
     cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.upload_day()
@@ -138,7 +138,7 @@ def test_a_crash_between_claim_and_start_is_made_good_by_the_next_delivery(
 
 
 @pytest.mark.parametrize("name", ["s3_put", "event_bridge_object_created"])
-def test_events_straight_from_s3_or_event_bridge_are_taken_too(cloud: Cloud, context: Context, name: str) -> None:
+def test_events_directly_from_s3_or_event_bridge_are_accepted(cloud: Cloud, context: Context, name: str) -> None:
     cloud.upload_day()
     assert intake.handler(load_event(name), context) == {}
     assert len(cloud.executions()) == 1
@@ -156,7 +156,7 @@ def test_events_straight_from_s3_or_event_bridge_are_taken_too(cloud: Cloud, con
     ],
     ids=["test event", "folder", "subfolder", "own work file", "EventBridge deletion", "S3 deletion"],
 )
-def test_what_is_no_arriving_file_is_ignored(cloud: Cloud, context: Context, event: dict[str, Any]) -> None:
+def test_events_other_than_a_stored_file_are_ignored(cloud: Cloud, context: Context, event: dict[str, Any]) -> None:
     assert intake.handler(queued(event), context) == {"batchItemFailures": []}
     assert cloud.items() == {}
     assert cloud.executions() == {}
@@ -185,7 +185,7 @@ def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
     assert item["batch"] == {"NULL": True}
 
 
-def test_event_bridge_keys_are_taken_as_they_are(cloud: Cloud, context: Context) -> None:
+def test_event_bridge_keys_are_not_url_decoded(cloud: Cloud, context: Context) -> None:
     event = load_event("event_bridge_object_created")
     event["detail"]["object"]["key"] = "incoming/a+b%20c.csv"
     intake.handler(event, context)
@@ -193,7 +193,7 @@ def test_event_bridge_keys_are_taken_as_they_are(cloud: Cloud, context: Context)
     assert item["file"]["S"] == "a+b%20c.csv"
 
 
-def test_a_file_deleted_before_it_is_looked_at_leaves_the_set_incomplete(cloud: Cloud, context: Context) -> None:
+def test_a_file_deleted_before_it_is_listed_leaves_the_set_incomplete(cloud: Cloud, context: Context) -> None:
     assert arrive(context, "items") == {"batchItemFailures": []}
     entry = cloud.table.get_ledger("20220131")
     assert entry is not None
@@ -213,14 +213,14 @@ def test_a_file_deleted_before_it_is_looked_at_leaves_the_set_incomplete(cloud: 
         '{"source": "aws.s3"}',
     ],
 )
-def test_a_message_that_is_no_event_of_ours_fails_so_that_it_ends_in_the_dead_letter_queue(
+def test_an_unknown_message_fails_so_that_it_ends_in_the_dead_letter_queue(
     cloud: Cloud, context: Context, body: str
 ) -> None:
     with pytest.raises(BatchProcessingError):
         intake.handler(queued(body), context)
 
 
-def test_one_bad_message_does_not_hold_up_the_others_of_its_batch(cloud: Cloud, context: Context) -> None:
+def test_one_bad_message_does_not_block_the_others_of_its_batch(cloud: Cloud, context: Context) -> None:
     cloud.upload_day()
     reply = intake.handler(queued("hello", s3_event("incoming/items_20220131.csv")), context)
     assert reply == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}

@@ -18,7 +18,7 @@ from support import BUCKET, Cloud, Context, s3_event
 from unit.stages.test_intake import arrive
 
 
-def test_a_run_that_ended_while_we_looked_is_not_started_again(cloud: Cloud, context: Context) -> None:
+def test_a_run_that_ended_meanwhile_is_not_started_again(cloud: Cloud, context: Context) -> None:
     """Between our reading of the ledger and our start the run began and completed."""
     cloud.upload_day()
     arrive(context, "items")
@@ -73,7 +73,7 @@ class Storm:
 
 
 @pytest.mark.slow
-def test_files_that_change_at_every_look_are_waited_for_in_the_same_invocation(
+def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -91,14 +91,14 @@ def test_files_that_change_at_every_look_are_waited_for_in_the_same_invocation(
     assert max(pauses) <= backoff.CAP_SECONDS
 
 
-def test_files_that_hold_the_same_at_every_look_are_not_waited_for(cloud: Cloud) -> None:
+def test_files_with_the_same_content_are_not_waited_for(cloud: Cloud) -> None:
     cloud.upload_day()
     storm = Storm(cloud, looks=1_000, same=True)
     Intake(storm, cloud.table, cloud.workflow, lambda: 0.0).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
     assert len(cloud.executions()) == 1
 
 
-def test_a_ledger_entry_that_others_keep_changing_is_tried_as_long_as_the_invocation_lasts(
+def test_a_ledger_entry_that_others_keep_changing_is_retried_until_the_invocation_ends(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a storm of events, each in an invocation of its own, all for one entry: 40 writes come too late."""
@@ -113,7 +113,7 @@ def test_a_ledger_entry_that_others_keep_changing_is_tried_as_long_as_the_invoca
     assert len(cloud.executions()) == 1
 
 
-def test_what_is_still_in_the_way_when_the_time_is_up_fails_and_comes_again(
+def test_a_conflict_that_outlasts_the_invocation_fails_it_so_that_the_event_is_retried(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud.table, "_put_ledger", lambda *arguments: False)

@@ -1,4 +1,4 @@
-"""Publish: each change becomes one message, in order, with ids that let everyone drop repetitions."""
+"""publish: each change becomes one message, in order, with ids by which duplicates are dropped."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) ->
     ]
 
 
-def test_the_ledger_and_the_end_of_an_item_are_nobodys_business(cloud: Cloud, context: Context) -> None:
+def test_changes_of_the_ledger_and_deletions_cause_no_message(cloud: Cloud, context: Context) -> None:
     entry = {"pk": {"S": "batch#20220131"}, "sk": {"S": "ledger"}, "state": {"S": "RUNNING"}}
     reply = send(context, record(1, new=entry), record(2, "REMOVE", old=result_item("c1"), new=None))
     assert reply == {"batchItemFailures": []}
@@ -180,7 +180,7 @@ def test_entries_that_fail_are_sent_again(cloud: Cloud, monkeypatch: pytest.Monk
     assert len(cloud.received()) == 25
 
 
-def test_an_entry_that_is_refused_for_good_holds_up_no_other(cloud: Cloud) -> None:
+def test_a_permanently_refused_entry_does_not_block_the_others(cloud: Cloud) -> None:
     queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "13", sender_fault=True))  # type: ignore[arg-type]
     assert queue.send(outgoing(25), lambda: 60) == Delivery(25, (Refusal(13, "InternalError", "no"),))
     assert len(cloud.received()) == 24
@@ -191,7 +191,7 @@ Refuse = Callable[..., Cloud]
 
 @pytest.fixture
 def refuse(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Refuse:
-    """The output queue refuses customer c2; the dead-letter queue refuses it, too, where that is asked for."""
+    """The output queue refuses customer c2; the dead-letter queue refuses it too if the test sets this."""
 
     def start(*, sender_fault: bool, for_ever: bool = False, dead_letters: bool = False) -> Cloud:
         stubborn: Any = Unwilling(cloud.sqs, "c2", sender_fault, for_ever=for_ever)
@@ -209,7 +209,9 @@ def customers(cloud: Cloud) -> list[str]:
     return sorted(json.loads(message["Body"])["customer_reference"] for message in cloud.received())
 
 
-def test_a_poison_record_is_set_aside_with_its_cause_and_the_others_are_sent(refuse: Refuse, context: Context) -> None:
+def test_a_poison_record_goes_to_the_dead_letter_queue_with_its_cause_and_the_others_are_sent(
+    refuse: Refuse, context: Context
+) -> None:
     cloud = refuse(sender_fault=True)
     assert send(context, *RECORDS) == {"batchItemFailures": []}
 
@@ -228,20 +230,22 @@ def test_a_later_change_of_the_customer_whose_message_was_refused_is_sent(refuse
     assert customers(cloud) == ["c"]
 
 
-def test_what_cannot_be_set_aside_comes_again_and_so_does_all_behind_it(refuse: Refuse, context: Context) -> None:
+def test_a_record_that_the_dead_letter_queue_refuses_is_retried_with_all_after_it(
+    refuse: Refuse, context: Context
+) -> None:
     cloud = refuse(sender_fault=True, dead_letters=True)
     assert send(context, *RECORDS) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert cloud.received(cloud.dead_letter_url) == []
 
 
-def test_lambda_is_told_where_to_go_on(refuse: Refuse, context: Context) -> None:
+def test_lambda_gets_the_first_record_to_retry(refuse: Refuse, context: Context) -> None:
     cloud = refuse(sender_fault=False, for_ever=True)
     context.remaining_millis = 0
     assert send(context, *RECORDS) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert cloud.received(cloud.dead_letter_url) == []
 
 
-def test_where_lambda_does_not_ask_for_it_the_function_fails_instead(
+def test_without_partial_batch_responses_the_function_fails_instead(
     refuse: Refuse, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
     refuse(sender_fault=False, for_ever=True)
@@ -264,7 +268,7 @@ def test_a_standard_queue_gets_no_fifo_fields(cloud: Cloud) -> None:
     assert Queue(url, cloud.sqs).send(outgoing(1), lambda: 60) == Delivery(1)
 
 
-def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
+def test_the_same_fact_has_the_same_id_and_a_different_fact_a_different_id() -> None:
     def message_id(reference: str, amount: int) -> str:
         item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
         message = message_for({**item, "number_of_orders": Decimal(1), "total_amount_spent": Decimal(amount)})
@@ -275,7 +279,7 @@ def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:
     assert len({message_id("a", 1), message_id("a", 2), message_id("b", 1)}) == 3
 
 
-def test_the_log_names_the_batches_whose_messages_went(
+def test_the_log_names_the_batches_whose_messages_were_sent(
     cloud: Cloud, context: Context, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = result_item("b") | {"sk": {"S": "batch#20220201"}}
@@ -284,7 +288,7 @@ def test_the_log_names_the_batches_whose_messages_went(
     assert logged.__dict__["batches"] == ["20220131", "20220201"]
 
 
-def test_many_errors_of_a_batch_travel_ten_a_call(
+def test_errors_of_a_batch_are_sent_ten_per_call(
     cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []

@@ -1,4 +1,4 @@
-"""Transform: the very files of the set become chunks, what earlier versions left is taken away."""
+"""transform: the exact files of the set become chunks, and what earlier versions delivered is deleted."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_running_it_again_gives_the_same_bytes(cloud: Cloud, context: Context) -
     assert requests(cloud, transform.handler(event, context)) == first
 
 
-def test_a_file_replaced_in_mid_run_is_read_as_it_was(cloud: Cloud, context: Context) -> None:
+def test_a_file_replaced_during_the_run_is_read_in_its_old_version(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
     cloud.upload("items_20220131.csv", b"rubbish")
     reply = transform.handler(event, context)
@@ -163,7 +163,7 @@ def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
         transform.handler(start(cloud, context, DAY), context)
 
 
-def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: Context) -> None:
+def test_a_correction_deletes_what_it_no_longer_contains(cloud: Cloud, context: Context) -> None:
     first = start(cloud, context, DAY)
     for line in requests(cloud, transform.handler(first, context)):
         cloud.dynamodb.put_item(TableName=cloud.table.name, Item=line["PutRequest"]["Item"])
@@ -183,7 +183,9 @@ def test_a_correction_takes_away_what_it_no_longer_holds(cloud: Cloud, context: 
     }
 
 
-def test_a_correction_finds_what_was_delivered_after_the_work_files_are_gone(cloud: Cloud, context: Context) -> None:
+def test_a_correction_finds_what_was_delivered_after_the_work_files_have_expired(
+    cloud: Cloud, context: Context
+) -> None:
     first = start(cloud, context, DAY)
     transform.handler(first, context)
     finish(cloud, first["execution"])
@@ -212,7 +214,7 @@ def test_a_newer_version_waits_for_the_older_run(cloud: Cloud, context: Context)
     assert transform.handler(newer, context)["summary"]["total_amount"] == "88.5"
 
 
-def test_a_run_that_ended_without_letting_go_is_waited_for_until_its_writers_are_gone(
+def test_a_run_that_ended_without_being_closed_is_waited_for_until_its_writers_have_ended(
     cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
     older = start(cloud, context, DAY)
@@ -233,7 +235,7 @@ def test_a_superseded_run_does_not_begin(cloud: Cloud, context: Context) -> None
         transform.handler(older, context)
 
 
-def test_a_holder_that_step_functions_no_longer_knows_is_gone(cloud: Cloud, context: Context) -> None:
+def test_a_holder_that_step_functions_no_longer_knows_is_removed(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
 
     def hold(entry: Ledger) -> Ledger:
