@@ -48,7 +48,7 @@ def _resource_types(service: str) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def complaints(statement: Mapping[str, Any]) -> Iterator[str]:
+def console_errors(statement: Mapping[str, Any]) -> Iterator[str]:
     """What the reference has against a statement: unknown actions, wrong resource levels, foreign condition keys."""
     resources = as_list(statement.get("Resource", []))
     keys = {key for test in statement.get("Condition", {}).values() for key in test}

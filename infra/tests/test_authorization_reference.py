@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.tests.authorization_reference import complaints
+from infra.tests.authorization_reference import console_errors
 from infra.tests.support import ACCOUNT, INFRA, REGION, render
 
 NAME = "csv-pipeline-dev"
@@ -51,7 +51,7 @@ TEMPLATES = sorted(
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: str(file.relative_to(INFRA)))
 def test_policy_is_what_aws_can_check(template: Path) -> None:
-    found = [said for statement in render(template, **VALUES)["Statement"] for said in complaints(statement)]
+    found = [said for statement in render(template, **VALUES)["Statement"] for said in console_errors(statement)]
 
     assert found == []
 
@@ -78,6 +78,6 @@ def allow(action: str, resource: str, **more: Any) -> Mapping[str, Any]:
     ids=lambda value: value if isinstance(value, str) else json.dumps(value["Action"]),
 )
 def test_what_aws_cannot_check_is_found(statement: Mapping[str, Any], complaint: str) -> None:
-    (said,) = complaints(statement)
+    (said,) = console_errors(statement)
 
     assert complaint in said

@@ -39,7 +39,7 @@ def _section(name: str, command: Any) -> str:
     paragraphs = [" ".join(part.split()) for part in command.help.split("\n\n")]
     example = next(part for part in paragraphs if part.startswith("Example: "))
     codes = next(part for part in paragraphs if part.startswith("Exit codes: "))
-    told = "\n\n".join(part for part in paragraphs if part not in (example, codes))
+    description = "\n\n".join(part for part in paragraphs if part not in (example, codes))
     rows = [
         f"| {_names(found)} | {_plain(found.help)} |" for found in command.params if found.name not in ("help", "env")
     ]
@@ -48,7 +48,7 @@ def _section(name: str, command: Any) -> str:
         [
             f"## {name}",
             "",
-            told,
+            description,
             "",
             "```sh",
             example.removeprefix("Example: "),

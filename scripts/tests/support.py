@@ -1,4 +1,4 @@
-"""What the tests of the commands share: a deployed stack, and how to look behind a command."""
+"""What the tests of the commands share: a deployed stack, and access to its resources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Run = Callable[..., Result]
 
 @dataclass
 class Stack:
-    """The deployed stack, with what a test needs to look behind the commands."""
+    """The deployed stack, with access to its resources."""
 
     target: Target
     bucket: Bucket
@@ -57,7 +57,7 @@ class Stack:
         return int(attributes["ApproximateNumberOfMessages"]) + int(attributes["ApproximateNumberOfMessagesNotVisible"])
 
     def visible(self, queue: str) -> int:
-        """Messages that anybody could receive now."""
+        """The number of messages that can be received now."""
         counts = self.client("sqs").get_queue_attributes(
             QueueUrl=self.url(queue), AttributeNames=["ApproximateNumberOfMessages"]
         )["Attributes"]

@@ -1,4 +1,4 @@
-"""The workflow that deploys: what it runs, who may run it, and whether the roles trust exactly that."""
+"""The workflow that deploys: what it runs, who may run it, and that the roles trust exactly these jobs."""
 
 from __future__ import annotations
 

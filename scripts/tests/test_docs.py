@@ -1,4 +1,4 @@
-"""What the documents name exists: targets, commands, flags, paths, variables, links."""
+"""Everything that the documents name exists: targets, commands, flags, paths, variables, links."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAIN_TARGETS = set(
 )
 COMMANDS = dict(command_docs.commands())
 ELSEWHERE = {"AWS_PROFILE", "YYYYMMDD", "PIP_INDEX_URL"}
-"""Capitals that are another program's, or stand for something."""
+"""Names in capitals that belong to another program, or are placeholders."""
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -204,8 +204,10 @@ def test_the_table_of_variables_names_them_and_their_defaults() -> None:
         variables, values = re.findall(r"`([^`]+)`", names), re.findall(r"`([^`]+)`", defaults)
         assert set(variables) <= set(known), set(variables) - set(known)
         if len(variables) == len(values):
-            told = {name: str(known[name]).lower() for name in variables if known[name] is not None}
-            assert {name: value for name, value in zip(variables, values, strict=True) if name in told} == told
+            documented = {name: str(known[name]).lower() for name in variables if known[name] is not None}
+            assert {
+                name: value for name, value in zip(variables, values, strict=True) if name in documented
+            } == documented
 
 
 def test_continuous_integration_runs_what_anybody_can_run() -> None:

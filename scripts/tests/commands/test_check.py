@@ -92,7 +92,7 @@ def test_compressed_files_are_checked_as_well(tmp_path: Path, run: Run) -> None:
     assert run("check", str(folder)).stdout.splitlines() == MESSAGES
 
 
-def test_a_machine_gets_the_summary(tmp_path: Path, run: Run) -> None:
+def test_json_has_the_summary(tmp_path: Path, run: Run) -> None:
     result = run("check", str(write(tmp_path / "day")), "--json", "--out", str(tmp_path / "out.jsonl"))
     summary: dict[str, Any] = json.loads(result.stdout)
     assert (summary["batch"], summary["customers"], summary["total_amount"]) == (DAY, 2, "87.5")
@@ -190,11 +190,11 @@ def test_a_foreign_file_beside_a_good_day_is_reported_among_its_messages_by_file
     assert [json.loads(line)["file"] for line in lines[2:]] == [f"items_{DAY}.csv", "list.csv", f"orders_{DAY}.csv"]
     assert "list.csv is not a batch file's name." in result.stderr
     again = run("check", str(folder), "--out", str(folder / "messages.jsonl"))
-    assert "messages.jsonl" not in again.stderr  # the command's own file is none of the partner's
+    assert "messages.jsonl" not in again.stderr  # the command's own output is not a file of the partner
 
 
 @pytest.mark.parametrize("younger", ["csv", "csv.gz"])
-def test_of_a_file_that_is_there_twice_the_younger_is_checked_and_the_exit_code_is_2(
+def test_if_a_file_is_there_twice_the_newer_one_is_checked_and_the_exit_code_is_2(
     tmp_path: Path, run: Run, younger: str
 ) -> None:
     folder = write(tmp_path / "day")
@@ -213,7 +213,7 @@ def test_of_a_file_that_is_there_twice_the_younger_is_checked_and_the_exit_code_
     assert machine["replaced_files"] == [plain.name if younger == "csv.gz" else packed.name]
 
 
-def test_a_machine_is_told_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
+def test_json_names_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
     (tmp_path / f"orders_{DAY}.csv").write_text("x")
     (tmp_path / "x.txt").write_text("x")
     found = json.loads(run("check", str(tmp_path), "--json").stdout)
@@ -226,7 +226,7 @@ def test_a_machine_is_told_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
     }
 
 
-def test_a_day_that_memory_does_not_suffice_for_is_exit_code_4_with_one_sentence(
+def test_too_little_memory_is_exit_code_4_with_one_sentence(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(tmp_path / "day", DAY, customers=20_000)
@@ -250,7 +250,7 @@ def with_options(process: Any, **changes: Any) -> Any:
 
 @pytest.mark.parametrize("place", ["work", "out"])
 def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
-    """A limit on the size of files stands for a full disk: the kernel refuses the write in the same place."""
+    """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""
     generate(tmp_path / "day", DAY, customers=5_000)
     limit = 100_000 if place == "work" else 1_000_000
     code = f"""
@@ -298,7 +298,7 @@ def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
     assert run("check", str(folder), "--batch", DAY).stdout.splitlines() == MESSAGES
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a folder"):
         look(tmp_path / "none")
 

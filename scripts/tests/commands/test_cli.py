@@ -1,4 +1,4 @@
-"""The command line as a whole: help, targets, and what becomes of expected failures."""
+"""The command line as a whole: help, targets, and how expected failures are shown."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_without_a_deployed_stack_each_command_says_what_to_do(
     assert len([line for line in result.stderr.splitlines() if "Error:" in line]) == 1
 
 
-def test_an_environment_that_does_not_exist_is_a_wrong_usage(run: Run) -> None:
+def test_an_environment_that_does_not_exist_is_a_usage_error(run: Run) -> None:
     result = run("status", "--env", "nowhere")
     assert result.exit_code == 2
     assert "There is no environment 'nowhere'" in result.stderr
@@ -137,7 +137,7 @@ def test_the_local_aws_that_is_down_is_started_by_a_command() -> None:
     assert "make tf-apply starts what is missing" in str(explain(aws.EndpointConnectionError(endpoint_url="http://x")))
 
 
-def test_a_fault_of_ours_is_not_hidden(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_not_hidden(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert explain(KeyError("x")) is None
     monkeypatch.setattr("pipeline_cli.commands.status.find_batches", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -156,7 +156,9 @@ def test_a_failure_in_a_command_is_one_line_with_its_text_as_it_is(
     assert result.stderr.splitlines()[-1] == "Error: a [bold]strange[/] name. Do [x]."
 
 
-def test_the_local_aws_is_asked_for_its_state(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_local_status_shows_whether_the_local_aws_runs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("pipeline_cli.commands.local.ROOT", tmp_path)
     result = run("local", "status", "--json")
     assert result.exit_code == 1
@@ -165,7 +167,7 @@ def test_the_local_aws_is_asked_for_its_state(run: Run, monkeypatch: pytest.Monk
     assert "was not running" in run("local", "down").stdout
 
 
-def test_sample_files_are_not_overwritten_unasked(run: Run, tmp_path: Path) -> None:
+def test_sample_files_are_overwritten_only_with_force(run: Run, tmp_path: Path) -> None:
     arguments = ("sample", str(tmp_path), "--date", "20220131", "--customers", "2", "--defects", "0")
     first = run(*arguments, "--json")
     assert first.exit_code == 0
@@ -179,7 +181,7 @@ def test_sample_files_are_not_overwritten_unasked(run: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["check", "DAY"]])
-def test_a_reader_that_closes_early_ends_a_command_quietly(arguments: list[str], tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_a_command_without_an_error(arguments: list[str], tmp_path: Path) -> None:
     """As in `pipeline --help | head`, but with a pipe that is closed before anything is written."""
     generate(tmp_path, "20220131", customers=3)
     reading, writing = os.pipe()

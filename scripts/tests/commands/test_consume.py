@@ -1,4 +1,4 @@
-"""What `make consume` shows of the example consumer's state, and where it does not run."""
+"""`make consume` shows the example consumer's state, and runs on the local AWS only."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def test_a_state_that_is_not_there_yet_has_no_changes(tmp_path: Path) -> None:
     assert consume.changes_in(tmp_path / "empty.sqlite") == 0
 
 
-def test_a_consumer_that_fails_is_said_to_have_failed(
-    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_consumer_is_reported(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = tmp_path / "failing.py"
     failing.write_text("raise SystemExit(3)")
     monkeypatch.setattr(consume, "EXAMPLE", failing)

@@ -1,4 +1,4 @@
-"""What the demo does after the stack is there; the stack itself is the end-to-end tests' business."""
+"""The demo after the deployment of the stack, which the end-to-end tests cover."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_second_demo_shows_the_same(pipeline: Stack, run: Run) -> None:
     assert results(second.stdout) == results(first.stdout)
 
 
-def test_a_demo_leaves_other_peoples_batches_alone(pipeline: Stack, run: Run) -> None:
+def test_a_demo_does_not_touch_other_batches(pipeline: Stack, run: Run) -> None:
     run("demo")
     pipeline.put("incoming/customers_20220201.csv")
     result = run("demo")

@@ -1,4 +1,4 @@
-"""The examination of an environment: each line is ok, a warning or a problem, and says what to do."""
+"""`pipeline doctor`: each line is ok, a warning or a problem, and says what to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from scripts.tests.support import REGION, Run, Stack
 
 
 class StubbedTarget(Target):
-    """A target whose clients give prepared answers, in shapes that the service models allow."""
+    """A target whose clients return prepared responses, which botocore validates against the service models."""
 
     def client(self, service: str) -> Any:
         return self.__dict__.setdefault("clients", {})[service]
@@ -79,14 +79,16 @@ def test_a_small_quota_of_table_writes_is_found(prod: StubbedTarget, writes: int
         ([], "problem", "nobody gets the alarms"),
     ],
 )
-def test_alarms_that_nobody_hears_are_a_problem(prod: StubbedTarget, arns: list[str], level: str, words: str) -> None:
+def test_alarms_without_a_confirmed_subscriber_are_a_problem(
+    prod: StubbedTarget, arns: list[str], level: str, words: str
+) -> None:
     subscriptions = [{"SubscriptionArn": arn} for arn in arns]
     answer(prod, "sns", list_subscriptions_by_topic={"Subscriptions": subscriptions})
     answer(prod, "cloudwatch", describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]})
-    heard, ringing = doctor_deployment.alarms(prod)
-    assert heard.level == level
-    assert words in heard.text
-    assert (ringing.level, ringing.text) == ("problem", "in alarm: runs-failed")
+    subscribers, in_alarm = doctor_deployment.alarms(prod)
+    assert subscribers.level == level
+    assert words in subscribers.text
+    assert (in_alarm.level, in_alarm.text) == ("problem", "in alarm: runs-failed")
 
 
 def trust(account: str, **condition: Any) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def test_a_batch_that_waits_for_a_person_is_a_problem(
     assert bool(found.advice) is bool(words)
 
 
-def test_without_credentials_nothing_else_is_asked(prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_nothing_else_is_checked(prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch) -> None:
     class Nobody:
         def get_caller_identity(self) -> None:
             raise NoCredentialsError
@@ -193,7 +195,7 @@ def test_before_the_first_deployment_the_account_is_examined(
     assert "make tf-apply ENV=prod" in found[-1].advice
 
 
-def test_the_command_ends_with_1_where_there_is_a_problem(
+def test_the_command_exits_with_1_if_there_is_a_problem(
     stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     findings = [Finding(Level.OK, "a", "fine"), Finding(Level.WARNING, "b", "soon.", "Do x.")]

@@ -38,7 +38,7 @@ def test_errors_are_grouped_by_code_with_the_first_examples_by_line(faulty: Stac
     assert f"s3://pipeline-test/feedback/{DAY}/" in lines[6]
 
 
-def test_a_machine_gets_all_of_them(faulty: Stack, run: Run) -> None:
+def test_json_has_all_errors(faulty: Stack, run: Run) -> None:
     found = json.loads(run("errors", DAY, "--json").stdout)
     assert [fault["line"] for fault in found["errors"]] == [2, 3, 7, 10, 5]
     assert found["by_code"][0] == {"code": "not_an_amount", "file": f"items_{DAY}.csv", "count": 4}

@@ -59,24 +59,24 @@ def test_one_batch_is_followed_across_functions(stack: Stack, run: Run) -> None:
     assert [json.loads(row)["message"] for row in result.stdout.splitlines()] == ["a", "c"]
 
 
-def test_functions_that_never_ran_have_nothing_to_say(stack: Stack, run: Run) -> None:
+def test_functions_without_a_log_group_are_left_out(stack: Stack, run: Run) -> None:
     result = run("logs", "20220131", "--since", "5m")
     assert result.exit_code == 0
     assert "Nothing was logged in the last 5m about 20220131." in result.stderr
 
 
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("15m", 900), ("2h", 7200), ("3d", 259200)])
-def test_a_length_of_time_is_read(text: str, value: int) -> None:
+def test_a_duration_is_parsed(text: str, value: int) -> None:
     assert seconds(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1.5h", "-1h"])
-def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="90s, 15m, 2h or 3d"):
         seconds(text)
 
 
-def test_a_line_that_is_no_json_is_shown_as_it_is() -> None:
+def test_a_line_that_is_not_json_is_shown_unchanged() -> None:
     assert "plain text" in line(Event(0, "intake", "plain text"))
     assert "[1, 2]" in line(Event(0, "intake", "[1, 2]")).replace("\\", "")
 

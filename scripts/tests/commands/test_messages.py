@@ -23,7 +23,7 @@ def body(**changes: Any) -> str:
     return json.dumps({**CUSTOMER, **changes})
 
 
-def test_a_look_leaves_every_message_where_it_is(stack: Stack) -> None:
+def test_a_look_leaves_every_message_in_the_queue(stack: Stack) -> None:
     for number in range(25):
         stack.send({**CUSTOMER, "number_of_orders": number}, group=f"g{number}")
     sqs, url = stack.client("sqs"), stack.url("output")
@@ -124,7 +124,7 @@ def test_the_command_says_when_more_messages_wait_than_a_look_shows(stack: Stack
 
 
 @pytest.mark.parametrize(("answers", "code"), [("staging\n", 0), ("yes\n", 1), ("", 1)])
-def test_elsewhere_than_on_local_a_drain_needs_the_environments_name(
+def test_a_drain_on_another_target_needs_the_environments_name(
     stack: Stack, run: Callable[..., Any], answers: str, code: int
 ) -> None:
     stack.send(CUSTOMER)

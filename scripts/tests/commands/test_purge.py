@@ -35,7 +35,7 @@ def items(stack: Stack) -> int:
     return int(stack.client("dynamodb").scan(TableName=stack.table.name, Select="COUNT")["Count"])
 
 
-def test_everything_goes_all_versions_all_queues_all_items(stack: Stack, run: Run) -> None:
+def test_all_versions_queues_and_items_are_deleted(stack: Stack, run: Run) -> None:
     fill(stack)
     stack.client("s3").create_multipart_upload(Bucket=stack.bucket.name, Key="incoming/half")
 
@@ -56,14 +56,16 @@ def test_an_empty_stack_is_purged_as_well(stack: Stack, run: Run) -> None:
     assert {part["removed"] for part in json.loads(result.stdout)} == {0}
 
 
-def test_more_versions_than_one_call_takes_go_in_several(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_versions_than_one_call_accepts_are_deleted_in_several(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline_cli.operations.purge.PAGE", 10)
     for number in range(35):
         stack.put("incoming/a", str(number).encode())
-    told: list[int] = []
-    result = empty_bucket(stack.client("s3"), stack.bucket.name, told.append)
+    reported: list[int] = []
+    result = empty_bucket(stack.client("s3"), stack.bucket.name, reported.append)
     assert (result.removed, result.left, result.problems) == (35, 0, [])
-    assert told == [10, 20, 30, 35]
+    assert reported == [10, 20, 30, 35]
 
 
 def test_a_key_that_s3_refuses_to_delete_is_listed_and_the_exit_code_says_so(
@@ -91,14 +93,14 @@ def test_a_key_that_s3_refuses_to_delete_is_listed_and_the_exit_code_says_so(
     assert stack.waiting("output") == 0
 
 
-def test_a_queue_that_is_gone_does_not_hide_behind_the_others(stack: Stack, run: Run) -> None:
+def test_a_missing_queue_is_reported_beside_the_others(stack: Stack, run: Run) -> None:
     stack.client("sqs").delete_queue(QueueUrl=stack.url("output_dead_letter"))
     result = run("purge")
     assert result.exit_code == 1
     assert "queue output-dead-letter.fifo" in result.stderr
 
 
-def test_unprocessed_deletes_are_tried_again(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unprocessed_deletes_are_retried(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(30):
         stack.table.put({"pk": f"customer#{number}", "sk": "x"})
     dynamodb = stack.client("dynamodb")
@@ -137,7 +139,7 @@ def test_a_queue_that_was_purged_a_moment_ago_is_waited_for(stack: Stack, monkey
     assert (result.removed, result.left, len(naps)) == (1, 0, 2)
 
 
-def test_what_arrives_while_it_runs_is_taken_in_another_round(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_arrives_during_a_purge_is_deleted_in_another_round(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     import pipeline_cli.operations.purge as module
 
     fill(stack)
@@ -160,9 +162,7 @@ def test_what_arrives_while_it_runs_is_taken_in_another_round(stack: Stack, monk
 
 
 @pytest.mark.parametrize(("answers", "code"), [("staging\n", 0), ("yes\n", 1), ("\n", 1), ("", 1)])
-def test_elsewhere_than_on_local_the_environments_name_must_be_typed(
-    stack: Stack, run: Run, answers: str, code: int
-) -> None:
+def test_on_another_target_the_environments_name_must_be_typed(stack: Stack, run: Run, answers: str, code: int) -> None:
     fill(stack)
     result = run("purge", "--env", "staging", answers=answers)
     assert result.exit_code == code
@@ -180,7 +180,7 @@ def test_yes_does_not_ask(stack: Stack, run: Run) -> None:
 ODD_KEY = "incoming/\x1b]0;title\x07\x01.csv"
 
 
-def test_a_key_that_xml_cannot_hold_is_deleted_by_itself_and_the_others_together(stack: Stack) -> None:
+def test_a_key_that_xml_cannot_represent_is_deleted_alone_and_the_others_together(stack: Stack) -> None:
     """S3 lists such keys URL-encoded, but a DeleteObjects request can't name them. Played back, as moto lists none."""
     s3 = stack.client("s3")
     listed = [{"Key": key, "VersionId": "1"} for key in ("incoming/a", ODD_KEY)]
@@ -227,7 +227,7 @@ def bucket_on_the_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.mark.slow
-def test_a_key_that_the_local_aws_cannot_list_is_no_obstacle(bucket_on_the_emulator: Any) -> None:
+def test_a_key_that_the_local_aws_cannot_list_is_deleted(bucket_on_the_emulator: Any) -> None:
     s3 = bucket_on_the_emulator
     for _ in range(2):
         s3.put_object(Bucket="files", Key=ODD_KEY, Body=b"x")
@@ -243,7 +243,7 @@ def test_a_key_that_the_local_aws_cannot_list_is_no_obstacle(bucket_on_the_emula
 
 
 @pytest.mark.slow
-def test_a_key_that_no_list_shows_is_said_to_be_left_and_the_rest_goes(bucket_on_the_emulator: Any) -> None:
+def test_a_key_that_no_list_shows_is_reported_and_the_rest_is_deleted(bucket_on_the_emulator: Any) -> None:
     s3 = bucket_on_the_emulator
     s3.put_object(Bucket="files", Key="incoming/\x02hidden", Body=b"x")
     s3.delete_object(Bucket="files", Key="incoming/\x02hidden")

@@ -1,4 +1,4 @@
-"""A held day from the operator's side: what status says, what release does and refuses, what the partner reads."""
+"""A held day for the operator: what status shows, what release does and refuses, and what the partner reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRONG = [f"o1,Lamp,1,{number}.x" for number in range(30)]
 
 @pytest.fixture
 def held(stack: Stack, tmp_path: Path) -> Ledger:
-    """A day whose prices can't be read, as its run leaves it."""
+    """A day whose prices are invalid, after its run."""
     folder = write(tmp_path / "day", items=WRONG)
     for path in folder.iterdir():
         stack.put(f"incoming/{path.name}", path.read_bytes())
@@ -71,7 +71,7 @@ def test_a_release_says_what_it_delivers_and_starts_the_same_set_without_the_gat
     assert [one["name"] for one in executions["executions"]] == [f"{held.execution}-2"]
 
 
-def test_a_release_is_json_for_a_machine(held: Ledger, run: Run) -> None:
+def test_a_release_is_printed_as_json(held: Ledger, run: Run) -> None:
     result = run("release", DAY, "--no-wait", "--json")
 
     assert json.loads(result.stdout) == {"batch": DAY, "execution": f"{held.execution}-2", "state": "QUEUED"}
@@ -88,7 +88,7 @@ def test_on_another_target_a_release_asks_first(held: Ledger, stack: Stack, run:
 
 
 @pytest.mark.parametrize("state", [BatchState.COMPLETED, BatchState.FAILED, BatchState.QUEUED])
-def test_what_is_not_held_is_not_released(held: Ledger, stack: Stack, run: Run, state: BatchState) -> None:
+def test_a_batch_that_is_not_held_is_not_released(held: Ledger, stack: Stack, run: Run, state: BatchState) -> None:
     stack.table.update_ledger(DAY, lambda entry: ledger.replace(entry, state=state))
 
     result = run("release", DAY)
@@ -97,7 +97,7 @@ def test_what_is_not_held_is_not_released(held: Ledger, stack: Stack, run: Run, 
     assert f"Batch {DAY} is {state}, not HELD: there is nothing to release." in result.stderr
 
 
-def test_a_batch_that_nobody_knows_is_not_released(stack: Stack, run: Run) -> None:
+def test_an_unknown_batch_is_not_released(stack: Stack, run: Run) -> None:
     result = run("release", DAY)
 
     assert (result.exit_code, "is not known, not HELD" in result.stderr) == (1, True)
@@ -161,7 +161,7 @@ def test_a_partner_names_the_bucket_and_needs_no_deployment(
     assert f"Batch {DAY} HELD" in run("feedback", DAY, "--bucket", stack.bucket.name).stdout
 
 
-def test_without_a_verdict_that_is_said(stack: Stack, run: Run) -> None:
+def test_a_missing_verdict_is_reported(stack: Stack, run: Run) -> None:
     result = run("feedback", DAY)
 
     assert result.exit_code == 1

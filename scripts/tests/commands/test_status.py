@@ -96,7 +96,7 @@ def test_only_the_newest_batches_are_shown_unless_more_are_asked_for(stack: Stac
     assert "3 older ones" in result.stderr
 
 
-def test_nothing_there_is_said(stack: Stack, run: Run) -> None:
+def test_an_empty_bucket_is_reported(stack: Stack, run: Run) -> None:
     assert "No batch has arrived yet" in run("status").stderr
     result = run("status", DAY)
     assert result.exit_code == 1
@@ -128,7 +128,7 @@ def test_a_run_after_a_stopped_one_says_until_when_it_waits(sent: Stack, run: Ru
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])
-def test_a_reader_that_closes_early_ends_the_command_quietly(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_the_command_without_an_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
     code = """
 from pipeline_cli import app
 from pipeline_cli.commands import status

@@ -37,7 +37,7 @@ def now() -> datetime:
 
 
 def run_batch(stack: Stack, state: BatchState = BatchState.COMPLETED, cause: str | None = None) -> Ledger:
-    """Do what the pipeline does with the set that lies in the bucket."""
+    """Process the set in the bucket as the pipeline does."""
     files = stack.bucket.find_set(DAY)
 
     def change(entry: Ledger) -> Ledger:
@@ -92,7 +92,7 @@ def test_a_failed_batch_fails_the_command(stack: Stack, run: Run, day: Path, mon
     assert "Error: Batch 20220131 FAILED. See: .venv/bin/pipeline errors 20220131" in result.stderr
 
 
-def test_the_same_set_again_is_said_to_run_no_more(stack: Stack, run: Run, day: Path) -> None:
+def test_the_same_set_again_is_reported_as_not_processed_again(stack: Stack, run: Run, day: Path) -> None:
     run("upload", str(day), "--no-wait")
     run_batch(stack)
     result = run("upload", str(day))
@@ -108,7 +108,7 @@ def test_an_incomplete_set_says_what_is_missing_and_does_not_wait(stack: Stack, 
     ]
 
 
-def test_a_file_is_renamed_and_the_new_name_is_told(stack: Stack, run: Run, day: Path) -> None:
+def test_a_file_is_renamed_and_the_new_name_is_shown(stack: Stack, run: Run, day: Path) -> None:
     file = (day / f"items_{DAY}.csv").rename(day / "[neu] export.csv")
     result = run("upload", str(file), "--date", "20220201")
     assert result.exit_code == 0
@@ -142,20 +142,20 @@ def test_a_set_that_replaces_an_older_one_is_not_over_when_the_older_one_is(stac
     assert look(stack.bucket, stack.table, DAY).state is BatchState.COMPLETED
 
 
-def test_waiting_ends_with_the_time_and_hints_when_nobody_notices_the_files(stack: Stack, run: Run, day: Path) -> None:
+def test_waiting_times_out_with_a_hint_if_the_files_are_not_noticed(stack: Stack, run: Run, day: Path) -> None:
     run("upload", str(day), "--no-wait")
     clock = iter(range(0, 1000, 50))
-    told: list[str] = []
+    progress: list[str] = []
     with pytest.raises(CommandError, match=r"look again with: .venv/bin/pipeline status 20220131"):
         wait(
             stack.bucket,
             stack.table,
             DAY,
-            told.append,
+            progress.append,
             timeout=100,
             sleep=lambda _: None,
             clock=lambda: float(next(clock)),
         )
-    assert "about to be noticed" in told[0]
-    assert "unusually long" not in told[0]
-    assert "unusually long" in told[-1]
+    assert "about to be noticed" in progress[0]
+    assert "unusually long" not in progress[0]
+    assert "unusually long" in progress[-1]

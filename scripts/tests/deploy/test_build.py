@@ -82,7 +82,7 @@ def test_boto3_is_what_the_emulator_pins() -> None:
 
 def test_all_packages_of_the_source_are_installed() -> None:
     declared = project()["tool"]["setuptools"]["packages"]["find"]
-    wanted = {
+    expected = {
         ".".join([name, *file.parent.relative_to(folder).parts])
         for name, folder in {
             "pipeline": ROOT / "lambda" / "pipeline",
@@ -95,7 +95,7 @@ def test_all_packages_of_the_source_are_installed() -> None:
         name for where in declared["where"] for name in find_packages(str(ROOT / where), include=declared["include"])
     }
 
-    assert found == wanted
+    assert found == expected
 
 
 def make(*arguments: str, **environment: str) -> str:

@@ -54,12 +54,12 @@ def test_every_service_that_the_functions_call_is_in_the_package() -> None:
 def test_the_platform_is_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependencies, "variables", lambda _: {"python_runtime": "python3.12", "architecture": "x86_64"})
 
-    wanted = platform_of("prod")
+    platform = platform_of("prod")
 
-    assert wanted == Platform("3.12", "x86_64")
-    assert wanted.pip_options[:4] == ["--implementation", "cp", "--python-version", "3.12"]
-    assert "manylinux_2_28_x86_64" in wanted.pip_options
-    assert "manylinux_2_34_x86_64" in wanted.pip_options
+    assert platform == Platform("3.12", "x86_64")
+    assert platform.pip_options[:4] == ["--implementation", "cp", "--python-version", "3.12"]
+    assert "manylinux_2_28_x86_64" in platform.pip_options
+    assert "manylinux_2_34_x86_64" in platform.pip_options
 
 
 def test_an_old_runtime_gets_no_wheel_that_it_cannot_load() -> None:
@@ -111,14 +111,14 @@ def test_a_function_starts_from_bytecode_without_a_look_at_its_source(tmp_path: 
         os.utime(source, (1, 1))
 
     code = "import sys; sys.path[:0] = sys.argv[1:]; import boto3, pipeline.ledger"
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-v", "-c", code, str(tmp_path / "task")],
         check=True,
         capture_output=True,
         text=True,
     ).stderr
 
-    task = [line for line in told.splitlines() if str(tmp_path / "task") in line]
+    task = [line for line in printed.splitlines() if str(tmp_path / "task") in line]
     assert [line for line in task if "code object from" in line and "/__pycache__/ledger." in line]
     assert not [line for line in task if "code object from" in line and ".pyc" not in line]
 

@@ -56,7 +56,7 @@ def test_bucket_is_private_versioned_encrypted_and_reached_over_tls_only(account
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == REGION
 
 
-def test_bootstrap_completes_what_a_broken_off_try_left_and_can_be_repeated(account: Target) -> None:
+def test_bootstrap_completes_an_interrupted_try_and_can_be_repeated(account: Target) -> None:
     s3 = account.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_object(Bucket=BUCKET, Key="state", Body=b"precious")

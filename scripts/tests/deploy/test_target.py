@@ -80,7 +80,7 @@ def test_an_account_is_known_by_its_outputs(root: Path) -> None:
         target.output("table_name")
 
 
-def test_an_account_not_deployed_from_here_says_how_to_know_it(root: Path) -> None:
+def test_without_outputs_of_an_account_the_error_says_how_to_get_them(root: Path) -> None:
     target = load("prod", root)
 
     assert target.region == "eu-central-1"

@@ -116,7 +116,7 @@ def terraform(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     ["exit 1", 'echo \'{"terraform_version": "1.9.8"}\'', "echo no JSON", "exec /does/not/exist"],
     ids=["fails", "old", "strange", "broken"],
 )
-def test_a_terraform_on_path_that_does_not_serve_is_replaced_by_the_packages(tmp_path: Path, script: str) -> None:
+def test_a_terraform_on_path_that_does_not_work_is_replaced_by_the_packages(tmp_path: Path, script: str) -> None:
     search = fake_terraform(tmp_path / "path", script)
 
     found = find_terraform.__wrapped__(tmp_path / "bin", search=search)
@@ -232,7 +232,7 @@ def test_in_a_pipe_terraform_uses_no_colours(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.terraform
-def test_what_terraform_refuses_is_told_with_its_place_and_no_traceback(
+def test_an_error_of_terraform_is_shown_with_its_place_and_without_a_traceback(
     stack: LocalStack, source: Path, package: Path
 ) -> None:
     (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
@@ -241,7 +241,7 @@ def test_what_terraform_refuses_is_told_with_its_place_and_no_traceback(
         stack.apply(package, emulator.free_port())
 
 
-def test_what_was_left_out_is_one_line_a_resource_type() -> None:
+def test_what_was_left_out_is_one_line_per_resource_type() -> None:
     left_out = ["aws_a.x", "aws_a.y.z", "aws_b (the whole resource)"]
 
     assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
@@ -284,7 +284,7 @@ def test_each_account_has_its_own_state_and_outputs(
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A person who has signed in to an AWS account, and whose answers are asked for."""
+    """A user who is signed in to an AWS account and answers questions."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.delenv("YES", raising=False)
@@ -316,9 +316,9 @@ def test_an_account_is_destroyed_only_by_its_name(
 
 
 def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "Error: Failed to query available provider packages\\n\\ncould not connect to registry.terraform.io: none"
+    answer = "Error: Failed to query available provider packages\\n\\ncould not connect to registry.terraform.io: none"
     command = tmp_path / "terraform"
-    command.write_text(f'#!/bin/sh\nprintf "{told}" >&2\nexit 1\n')
+    command.write_text(f'#!/bin/sh\nprintf "{answer}" >&2\nexit 1\n')
     command.chmod(0o755)
     monkeypatch.setattr("pipeline_cli.deploy.terraform_command.find_terraform", lambda: command)
     with pytest.raises(CommandError) as raised:

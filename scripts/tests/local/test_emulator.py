@@ -55,7 +55,7 @@ def test_it_enforces_credentials(stopped: Emulator) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_one_is_replaced(stopped: Emulator) -> None:
+def test_a_killed_emulator_is_replaced(stopped: Emulator) -> None:
     port = free_port()
     first = stopped.start(port)
     os.kill(first.pid, signal.SIGKILL)
@@ -68,7 +68,7 @@ def test_a_killed_one_is_replaced(stopped: Emulator) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_half_finished_start_left_is_no_obstacle(stopped: Emulator) -> None:
+def test_files_of_an_interrupted_start_do_not_prevent_the_next(stopped: Emulator) -> None:
     stopped.folder.mkdir()
     (stopped.folder / "emulator.json").write_text('{"instance": "half')
     (stopped.folder / "emulator.lock").touch()
@@ -78,7 +78,7 @@ def test_what_a_half_finished_start_left_is_no_obstacle(stopped: Emulator) -> No
 
 
 @pytest.mark.slow
-def test_a_hung_one_is_replaced(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_emulator_is_replaced(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     first = stopped.start(free_port())
     os.kill(first.pid, signal.SIGSTOP)
     monkeypatch.setattr(emulator, "START_SECONDS", 3)
@@ -101,7 +101,7 @@ def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
 
 
 @pytest.mark.slow
-def test_one_that_runs_is_not_given_up_for_a_port_in_use(stopped: Emulator) -> None:
+def test_a_running_emulator_is_not_stopped_for_a_port_in_use(stopped: Emulator) -> None:
     first = stopped.start(free_port())
     with socket.socket() as other:
         other.bind((emulator.HOST, 0))
@@ -112,7 +112,7 @@ def test_one_that_runs_is_not_given_up_for_a_port_in_use(stopped: Emulator) -> N
 
 
 @pytest.mark.slow
-def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emulator_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(emulator, "_environment", lambda *_: {"PATH": os.environ["PATH"]})
 
     with pytest.raises(CommandError, match=r"did not start: KeyError.*log is"):
@@ -120,7 +120,7 @@ def test_one_that_cannot_start_says_why(stopped: Emulator, monkeypatch: pytest.M
 
 
 @pytest.mark.slow
-def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
+def test_concurrent_starts_share_one_emulator(stopped: Emulator) -> None:
     port = free_port()
     code = "import sys; from pathlib import Path; from pipeline_cli.local.emulator import Emulator; "
     code += "print(Emulator(Path(sys.argv[1])).start(int(sys.argv[2])).instance)"
@@ -136,7 +136,7 @@ def test_starts_at_the_same_time_share_one(stopped: Emulator) -> None:
 
 
 @pytest.mark.slow
-def test_several_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
+def test_several_emulators_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
     with temporary_emulator(tmp_path / "a") as first, temporary_emulator(tmp_path / "b") as second:
         assert first.port != second.port
         Target("local", emulator.REGION, endpoint(first.port)).client("sqs").create_queue(QueueName="one")
@@ -150,7 +150,7 @@ def test_stopping_what_does_not_run_is_no_error(stopped: Emulator) -> None:
     assert stopped.stop() is False
 
 
-def test_nothing_of_the_machines_own_settings_reaches_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_machines_own_settings_do_not_reach_the_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "HTTPS_PROXY", "PYTHONPATH", "PERSIST_STATE"):
         monkeypatch.setenv(name, "mine")
 
@@ -162,7 +162,7 @@ def test_nothing_of_the_machines_own_settings_reaches_it(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("text", ["http", "0", "70000", "-1"])
-def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_port_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("MINISTACK_PORT", text)
 
     with pytest.raises(UsageError, match="a port is a number from 1 to 65535"):
@@ -170,14 +170,14 @@ def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: s
 
 
 @pytest.mark.parametrize(("text", "port"), [("", None), ("4567", 4567)])
-def test_the_port_is_the_environments_choice(monkeypatch: pytest.MonkeyPatch, text: str, port: int | None) -> None:
+def test_the_port_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, text: str, port: int | None) -> None:
     monkeypatch.setenv("MINISTACK_PORT", text)
 
     assert emulator.port_from_environment() == port
 
 
 def traced(error: Exception) -> dict[str, Any]:
-    """What MiniStack makes of an exception that a handler raised."""
+    """Return MiniStack's result for an exception that a handler raised."""
     try:
         raise error
     except Exception as raised:  # noqa: BLE001
@@ -207,7 +207,7 @@ def test_a_failed_function_has_the_error_name_that_lambda_gives(result: dict[str
     assert name_errors_as_lambda_does(result)["body"]["errorType"] == name
 
 
-def test_what_a_function_returned_is_left_alone() -> None:
+def test_the_result_of_a_function_is_not_changed() -> None:
     result = {"body": {"errorType": "Runtime.HandlerError"}, "log": "Traceback (most recent call last):"}
 
     assert name_errors_as_lambda_does(result)["body"] == {"errorType": "Runtime.HandlerError"}

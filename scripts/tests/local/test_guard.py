@@ -1,4 +1,4 @@
-"""The local AWS answers programs of this machine, and no web page."""
+"""The local AWS answers programs on this machine, but not web pages."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ resource "aws_sqs_queue" "this" {
     assert fit_text(text, SCHEMA) == (text, [])
 
 
-def test_what_the_provider_does_not_know_goes_with_its_line() -> None:
+def test_what_the_provider_does_not_know_is_removed_with_its_line() -> None:
     text = """resource "aws_sqs_queue" "this" {
   name = "a"
   sse  = true # new
@@ -112,7 +112,7 @@ def test_the_content_of_a_dynamic_block_is_fitted_too() -> None:
     assert "delete" not in fitted
 
 
-def test_a_resource_type_that_is_not_known_goes_and_nothing_waits_for_it() -> None:
+def test_an_unknown_resource_type_is_removed_with_the_dependencies_on_it() -> None:
     text = """resource "aws_pipes_pipe" "this" {
   name = "a"
 }
@@ -149,7 +149,7 @@ def test_a_function_gets_a_runtime_and_a_package_that_the_provider_can_use() -> 
     assert "source_code_hash = filebase64sha256(var.package_file)" in fitted
 
 
-def test_what_the_service_sets_by_itself_is_left_alone() -> None:
+def test_attributes_that_the_service_sets_are_ignored() -> None:
     bare = 'resource "aws_s3_bucket" "this" {\n  bucket = "a"\n}\n'
     guarded = 'resource "aws_s3_bucket" "this" {\n  bucket = "a"\n\n  lifecycle {\n    prevent_destroy = true\n  }\n}\n'
     ignored = "ignore_changes = [server_side_encryption_configuration, versioning, lifecycle_rule]"
@@ -158,7 +158,7 @@ def test_what_the_service_sets_by_itself_is_left_alone() -> None:
     assert f"    prevent_destroy = true\n    {ignored}\n  }}\n}}" in fit_text(guarded, SCHEMA)[0]
 
 
-def test_what_the_emulator_tells_wrongly_is_left_alone_altogether() -> None:
+def test_resources_that_the_emulator_reports_wrongly_are_ignored() -> None:
     text = 'resource "aws_cloudwatch_metric_alarm" "this" {\n  alarm_name = "a"\n}\n'
     schema = {"resource_schemas": {"aws_cloudwatch_metric_alarm": {"block": {"attributes": {"alarm_name": {}}}}}}
 

@@ -19,7 +19,7 @@ def write(path: Path, text: str | bytes) -> Path:
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_a_header_tells_the_kind_under_every_delimiter(tmp_path: Path, kind: Kind, delimiter: str) -> None:
+def test_a_header_gives_the_kind_with_every_delimiter(tmp_path: Path, kind: Kind, delimiter: str) -> None:
     file = write(tmp_path / "export.txt", delimiter.join(HEADERS[kind]) + "\n1\n")
     assert kind_of(file) == (kind, delimiter, False)
 
@@ -44,7 +44,7 @@ def test_a_gzip_file_is_recognised_by_its_content_and_gets_its_ending(tmp_path: 
     assert recognise(file, DATE).name == "items_20220131.csv.gz"
 
 
-def test_a_name_that_is_right_is_kept_whatever_the_header(tmp_path: Path) -> None:
+def test_a_valid_name_is_kept_with_any_header(tmp_path: Path) -> None:
     file = write(tmp_path / "orders_20220130.csv.gz", b"no gzip")
     upload = recognise(file, DATE)
     assert (upload.name, upload.key, upload.note) == (file.name, "incoming/orders_20220130.csv.gz", None)
@@ -102,12 +102,12 @@ def test_two_files_that_would_be_one_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("date", ["2022-01-31", "20220231", "today"])
-def test_a_date_that_is_no_day_is_refused(tmp_path: Path, date: str) -> None:
+def test_an_invalid_date_is_refused(tmp_path: Path, date: str) -> None:
     with pytest.raises(UsageError, match="written YYYYMMDD"):
         plan([tmp_path], date)
 
 
-def test_nothing_to_upload_is_said(tmp_path: Path) -> None:
+def test_an_empty_upload_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing to upload"):
         plan([tmp_path], DATE)
     with pytest.raises(UsageError, match="does not exist"):

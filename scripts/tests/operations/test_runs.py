@@ -1,4 +1,4 @@
-"""What Step Functions tells about a run: its stages in order, and how many chunks are delivered."""
+"""What is read about a run from Step Functions: its stages in order, and how many chunks are delivered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline_cli.operations.runs import Chunks, Runs, Stage
 
 
 class StepFunctions:
-    """Step Functions as far as a run's story goes."""
+    """A Step Functions client with the history of one run."""
 
     def __init__(self, events: list[dict[str, Any]], runs: list[dict[str, Any]] | None = None, code: str = "") -> None:
         self.events, self.runs, self.code = events, runs or [], code
@@ -30,8 +30,8 @@ class StepFunctions:
         self._fail()
         return {"mapRuns": self.runs}
 
-    def describe_map_run(self, **wanted: Any) -> dict[str, Any]:
-        (run,) = [run for run in self.runs if run["mapRunArn"] == wanted["mapRunArn"]]
+    def describe_map_run(self, **arguments: Any) -> dict[str, Any]:
+        (run,) = [run for run in self.runs if run["mapRunArn"] == arguments["mapRunArn"]]
         return {"itemCounts": run["counts"]}
 
     def _fail(self) -> None:
@@ -51,7 +51,7 @@ def runs_of(*events: dict[str, Any], code: str = "") -> Runs:
     return Runs("arn:aws:states:eu-west-1:1:stateMachine:batch", StepFunctions(list(events), code=code))  # type: ignore[arg-type]
 
 
-def test_stages_are_told_from_the_history_with_their_failures() -> None:
+def test_stages_are_read_from_the_history_with_their_failures() -> None:
     runs = runs_of(
         event(0, "ExecutionStarted"),
         event(0, "PassStateEntered", "Begin"),
@@ -79,7 +79,7 @@ def test_the_stage_at_work_has_no_end_and_a_stopped_one_ends_with_its_run() -> N
     assert runs_of(*begun, event(5, "ExecutionAborted")).stages("x", START) == [Stage("Transform", 1, 4)]
 
 
-def test_a_run_that_is_forgotten_has_no_stages_but_another_failure_is_one() -> None:
+def test_an_expired_run_has_no_stages_and_other_errors_are_raised() -> None:
     assert runs_of(code="ExecutionDoesNotExist").stages("x", START) == []
     assert runs_of(code="ExecutionDoesNotExist").chunks("x") is None
     for ask in (lambda runs: runs.stages("x", START), lambda runs: runs.chunks("x")):

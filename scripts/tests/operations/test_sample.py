@@ -30,7 +30,7 @@ def test_compressed_files_hold_the_same(tmp_path: Path) -> None:
         assert gzip.decompress(packed.files[kind].read_bytes()) == flat.files[kind].read_bytes()
 
 
-def test_a_day_without_defects_is_whole(tmp_path: Path) -> None:
+def test_a_day_without_defects_is_valid(tmp_path: Path) -> None:
     sample = generate(tmp_path, DAY, customers=50, defects=0)
 
     tables = {kind: rows(path) for kind, path in sample.files.items()}
@@ -53,7 +53,7 @@ def test_the_customers_come_back_on_other_days_with_other_orders(tmp_path: Path)
     assert one.files[Kind.ORDERS].read_bytes() != two.files[Kind.ORDERS].read_bytes()
 
 
-def test_the_share_of_defects_holds_and_every_way_to_be_wrong_occurs(tmp_path: Path) -> None:
+def test_the_share_of_defects_is_as_set_and_every_kind_of_defect_occurs(tmp_path: Path) -> None:
     sample = generate(tmp_path, DAY, customers=1000, defects=0.05)
     assert sample.defects / sum(sample.records.values()) == pytest.approx(0.05, rel=0.15)
     assert sample.defects > 10 * sum(len(ways) for ways in DEFECTS.values())

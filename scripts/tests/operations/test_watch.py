@@ -25,7 +25,7 @@ NOW = datetime(2022, 2, 1, 6, 0, tzinfo=UTC)
 
 
 class Runs:
-    """Step Functions with one run at work; each question finds one more chunk delivered."""
+    """Step Functions with one run in progress; each call returns one more delivered chunk."""
 
     def __init__(self, stage: str = "Deliver", total: int = 3) -> None:
         self.stage, self.total, self.done = stage, total, -1
@@ -97,7 +97,7 @@ def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
     assert "FAILED [disk] full" in seen(read(day.bucket, day.table, [DAY]), Runs())
 
 
-def test_watching_ends_when_nothing_is_under_way(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     steps: Iterator[Callable[[Stack], None]] = iter([claim, begin, deliver, finish])
     monkeypatch.setattr("pipeline_cli.operations.runs.of", lambda _: Runs())
     monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": lambda _: next(steps)(day)})
@@ -125,11 +125,11 @@ def test_a_batch_that_is_asked_for_is_waited_for(stack: Stack, monkeypatch: pyte
     assert json.loads(result.stdout)["missing"] == ["customers", "items"]
 
 
-def test_who_follows_an_upload_sees_the_chunks_go(day: Stack) -> None:
+def test_following_an_upload_shows_the_delivered_chunks(day: Stack) -> None:
     claim(day)
     begin(day)
     deliver(day)
     runs: Any = Runs()
-    told = [look(day.bucket, day.table, DAY, runs).describe() for _ in range(2)]
-    assert told == [f"{DAY}: delivering 0 of 3 chunks", f"{DAY}: delivering 1 of 3 chunks"]
+    progress = [look(day.bucket, day.table, DAY, runs).describe() for _ in range(2)]
+    assert progress == [f"{DAY}: delivering 0 of 3 chunks", f"{DAY}: delivering 1 of 3 chunks"]
     assert look(day.bucket, day.table, DAY).describe() == f"{DAY}: delivering 3 chunks"

@@ -1,4 +1,4 @@
-"""Advice names a command as the caller would type it."""
+"""Hints name a command as the caller would type it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scripts.tests.support import Run, Stack
         (("check", "day"), "local", ".venv/bin/pipeline check day"),
     ],
 )
-def test_who_called_make_is_told_to_call_make(
+def test_hints_name_make_if_make_called_the_program(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], env: str, expected: str
 ) -> None:
     monkeypatch.setenv(hints.CALLED_BY, "make")
@@ -31,7 +31,7 @@ def test_who_called_make_is_told_to_call_make(
 @pytest.mark.parametrize(
     ("called", "expected"), [("bin/pipeline", "pipeline"), (".venv/bin/pipeline", ".venv/bin/pipeline")]
 )
-def test_who_called_the_program_is_told_to_call_it_the_same_way(
+def test_hints_name_the_program_as_it_was_called(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, called: str, expected: str
 ) -> None:
     monkeypatch.delenv(hints.CALLED_BY, raising=False)

@@ -1,4 +1,4 @@
-"""What partners write reaches terminals: it is shown there, and never obeyed."""
+"""Text from partners on terminals: control characters are escaped and never interpreted."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_check_shows_cells_and_header_names_and_keeps_references_in_the_messages
     assert_harmless("".join(body.get("message", "") for body in bodies))
 
 
-def test_a_failure_names_a_file_without_obeying_its_name(tmp_path: Path, run: Run) -> None:
+def test_a_failure_escapes_the_name_of_its_file(tmp_path: Path, run: Run) -> None:
     result = run("check", str(tmp_path / HOSTILE.replace("\0", "")))
     assert result.exit_code == 2
     assert_harmless(result.output)
@@ -121,7 +121,7 @@ def test_the_body_of_a_message_means_the_same_on_a_terminal(monkeypatch: pytest.
     assert json.loads(screen.getvalue()) == json.loads(body)
 
 
-def test_a_console_shows_what_no_command_has_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_console_escapes_what_a_command_did_not(capsys: pytest.CaptureFixture[str]) -> None:
     """Widths may be wrong then, but nothing acts; line ends stay, as the layout makes them."""
     table = terminal.table("Name")
     table.add_row("\x1b[2J\u202e")

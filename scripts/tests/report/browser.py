@@ -31,16 +31,16 @@ COMPLAINTS = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryA
 
 @dataclass
 class Tab:
-    """One page in the browser; `complaints` is what its console got."""
+    """One page in the browser; `console_errors` has the messages of its console."""
 
     to_browser: BinaryIO
     from_browser: BinaryIO
     session: str = ""
-    complaints: list[str] = field(default_factory=list)
+    console_errors: list[str] = field(default_factory=list)
     _last: int = 0
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its result; what else arrives meanwhile is looked through for complaints."""
+        """Send a command and return its result; console errors among the other messages are collected."""
         self._last += 1
         command = {"id": self._last, "method": method, "params": parameters}
         self.to_browser.write(json.dumps(command | ({"sessionId": self.session} if self.session else {})).encode())
@@ -81,7 +81,7 @@ class Tab:
             text += byte
         message: dict[str, Any] = json.loads(text)
         if message.get("method") in COMPLAINTS:
-            self.complaints.append(json.dumps(message["params"]))
+            self.console_errors.append(json.dumps(message["params"]))
         return message
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the pages share: days as the pipeline leaves them, and a page read as a person reads it."""
+"""What the tests of the pages share: days as the pipeline leaves them, and the text of a page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOSTILE = '<script>alert("x")</script>&<b>'
 
 
 class Page(HTMLParser):
-    """The page's text, and proof that what is opened is closed."""
+    """The page's text; fails if an element is not closed."""
 
     VOID = ("meta", "br", "rect")
 
@@ -70,7 +70,7 @@ def put(customer: str, orders: int, spent: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Transformed:
-    """What the pipeline's own transform makes of a sample day."""
+    """The result of the pipeline's own transform for a sample day."""
 
     files: Mapping[str, bytes]
     chunks: Mapping[str, bytes]
@@ -94,7 +94,7 @@ def transformed(day: str, customers: int) -> Transformed:
 
 
 def complete(stack: Stack, day: str = DAY, customers: int = 40) -> Ledger:
-    """Take a day through the pipeline's own transform, and leave its chunk files and its history."""
+    """Run a day through the pipeline's own transform, and store its chunk files and its history."""
     made = transformed(day, customers)
     for name, content in made.files.items():
         stack.put(f"incoming/{name}", content)

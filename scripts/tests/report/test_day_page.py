@@ -59,7 +59,7 @@ def test_what_a_partner_wrote_is_text_on_the_page(page: str) -> None:
     assert f"customer_reference '{HOSTILE}' is not in the customers file" in Page(page).text
 
 
-def test_marks_that_turn_the_direction_of_a_text_are_shown_instead_of_obeyed(completed: Stack) -> None:
+def test_bidirectional_marks_are_escaped(completed: Stack) -> None:
     reason = "order_reference '\u202efdp.exe' is not in the orders file"
     completed.table.put(error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", 3, "unknown_order", reason))
     page = day.page(gather.gather_day(completed.target, DAY))
@@ -104,12 +104,12 @@ def test_a_column_that_is_empty_in_every_row_is_left_out(completed: Stack, page:
     assert not any(file["ignored_columns"] for file in entry.summary["files"].values())
 
 
-def test_the_page_speaks_of_nothing_that_only_its_builders_know(page: str) -> None:
+def test_the_page_uses_no_internal_terms(page: str) -> None:
     for word in ("chunk", "books", "ledger", "Step Functions", "manifest"):
         assert word not in Page(page).text.lower(), word
 
 
-def test_results_that_have_expired_are_said_to_be(completed: Stack, run: Run) -> None:
+def test_expired_results_are_reported(completed: Stack, run: Run) -> None:
     for key in list(completed.bucket.keys(f"work/{DAY}/")):
         completed.client("s3").delete_object(Bucket=completed.bucket.name, Key=key)
     result = run("report", DAY, "--out", "-")
@@ -142,7 +142,7 @@ def test_a_refused_batch_shows_the_file_why_and_what_to_do(stack: Stack, run: Ru
     assert "Operator" not in text
 
 
-def test_a_run_that_broke_tells_the_operator_what_to_do_and_the_partner_to_wait(stack: Stack, run: Run) -> None:
+def test_a_failed_run_shows_the_operator_what_to_do_and_the_partner_that_it_must_wait(stack: Stack, run: Run) -> None:
     entry = refuse(stack)
     stack.table.update_ledger(DAY, lambda found: replace(found, summary={}, cause="MemoryError: 3 GB"))
     text = Page(run("report", DAY, "--out", "-", "--env", "dev").stdout).text
@@ -165,7 +165,7 @@ def test_a_held_day_shows_why_what_a_release_would_deliver_and_what_to_do(stack:
     assert "Nothing is delivered yet." in text
 
 
-def test_what_an_earlier_version_delivered_is_said_to_stay(stack: Stack, run: Run) -> None:
+def test_the_page_says_that_results_of_an_earlier_version_stay(stack: Stack, run: Run) -> None:
     hold(stack)
     stack.table.update_ledger(DAY, lambda found: replace(found, delivered=("0000000000000000",)))
     text = Page(run("report", DAY, "--out", "-").stdout).text
@@ -173,13 +173,13 @@ def test_what_an_earlier_version_delivered_is_said_to_stay(stack: Stack, run: Ru
     assert "Nothing of this version is delivered; what an earlier version delivered stays." in text
 
 
-def test_a_run_that_broke_off_while_it_delivered_says_so(stack: Stack, run: Run) -> None:
+def test_a_run_that_failed_during_delivery_says_so(stack: Stack, run: Run) -> None:
     refuse(stack)
     stack.table.update_ledger(DAY, lambda found: replace(found, summary={}, delivered=(str(found.version),)))
     assert "a part of the results may have been delivered" in Page(run("report", DAY, "--out", "-").stdout).text
 
 
-def test_files_that_nobody_noticed_are_said_to_be_there(stack: Stack, run: Run) -> None:
+def test_files_that_are_not_noticed_yet_are_shown(stack: Stack, run: Run) -> None:
     for kind in Kind:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     text = Page(run("report", DAY, "--out", "-").stdout).text

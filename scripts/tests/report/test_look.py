@@ -45,7 +45,7 @@ def pages(stack: Stack, run: Run, tmp_path: Path) -> list[Path]:
 
 @in_a_browser
 @pytest.mark.slow
-def test_a_browser_shows_the_pages_light_and_dark_on_phone_and_desk_without_complaint(
+def test_a_browser_shows_the_pages_light_and_dark_on_phone_and_desk_without_console_errors(
     pages: list[Path], tab: Tab, tmp_path: Path
 ) -> None:
     for page in pages:
@@ -55,10 +55,10 @@ def test_a_browser_shows_the_pages_light_and_dark_on_phone_and_desk_without_comp
                 with Image.open(tab.screenshot(tmp_path / f"{page.stem}-{scheme}-{width}.png")) as taken:
                     image = taken.convert("L")
                 assert image.getpixel((2, 2)) in ground
-                # Ink, bars and lines on the ground, not an empty page.
+                # Text, bars and lines on the background, not an empty page.
                 assert sum(count for count, shade in image.getcolors() or () if shade not in ground) > 5_000
                 assert tab.evaluate("document.documentElement.scrollWidth") == width
-    assert tab.complaints == []
+    assert tab.console_errors == []
 
 
 @in_a_browser
@@ -74,11 +74,11 @@ def test_on_a_phone_each_value_stands_beside_its_columns_title(pages: list[Path]
 
 @in_a_browser
 @pytest.mark.slow
-def test_the_browser_test_would_see_a_complaint(tab: Tab, tmp_path: Path) -> None:
+def test_the_browser_test_notices_console_errors(tab: Tab, tmp_path: Path) -> None:
     file = tmp_path / "bad.html"
     file.write_text("<script>console.error('x')</script>")
     tab.open(file, PHONE, "light")
-    assert tab.complaints
+    assert tab.console_errors
 
 
 def palettes() -> list[dict[str, str]]:
@@ -103,7 +103,7 @@ def luminance(color: str) -> float:
 
 @pytest.mark.parametrize("palette", palettes(), ids=["light", "dark", "paper"])
 @pytest.mark.parametrize("ground", ["page", "card"])
-def test_every_text_and_bar_stands_out_from_its_ground(palette: dict[str, str], ground: str) -> None:
+def test_every_text_and_bar_has_enough_contrast(palette: dict[str, str], ground: str) -> None:
     for ink in ("ink", "soft", "accent", "good", "bad", "warn"):
         assert contrast(palette[ink], palette[ground]) >= 4.5, ink  # WCAG 2.2, level AA, criterion 1.4.3
     assert round(contrast("#000000", "#ffffff"), 2) == 21

@@ -66,7 +66,7 @@ def test_a_row_says_how_many_totals_are_incomplete(days: Stack, run: Run, tmp_pa
     assert held.split()[-1] == "17"
 
 
-def test_links_lead_only_to_pages_that_are_there(days: Stack, run: Run, tmp_path: Path) -> None:
+def test_links_lead_only_to_pages_that_exist(days: Stack, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "all.html"
     assert written(run, file=file).all("a") == []
 
