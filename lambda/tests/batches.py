@@ -1,4 +1,4 @@
-"""What the tests of the transform share: running it over bytes, and comparing it with the reference."""
+"""What the tests of the transform share: run it on bytes, and compare the result with the reference."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(files: Mapping[Kind, bytes], directory: Path, previous: Previous | None 
 
 
 def as_read(cell: str) -> str:
-    """Take away the apostrophe that keeps a spreadsheet from taking a record for a formula."""
+    """Remove the apostrophe that prevents a spreadsheet from reading a record as a formula."""
     return cell.removeprefix("'")
 
 
@@ -105,7 +105,7 @@ def read(outcome: Outcome) -> Observed:
 
 
 def observe(files: Mapping[Kind, bytes], **options: Any) -> Observed:
-    """Run the transform in a directory of its own and read what it left."""
+    """Run the transform in a temporary directory and read its output."""
     with working_directory() as directory:
         return read(run(files, directory, **options))
 
@@ -145,7 +145,7 @@ def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) ->
 
 
 def _beginning(record: str) -> str:
-    """Of a very long record no more is kept than the beginning."""
+    """Only the beginning of a very long record is kept."""
     return record[:200_000]
 
 

@@ -1,4 +1,4 @@
-"""The contracts in docs/contracts, as the tests hold messages, attributes and verdicts against them."""
+"""Validation of messages, attributes and verdicts against the contracts in docs/contracts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def strict(schema: Any) -> Any:
-    """A schema that admits no property but those that it names: what we send must be documented."""
+    """A schema that allows only the properties that it names: everything that is sent must be documented."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -39,14 +39,14 @@ def validator(name: str, part: str = "") -> Draft202012Validator:
 
 
 def check_body(body: str) -> dict[str, Any]:
-    """Hold the body of a message against the contract, to the last digit of its number, and return it."""
+    """Validate the body of a message, with exact numbers, and return it."""
     fields: dict[str, Any] = json.loads(body, parse_float=Decimal)
     _check(validator("messages.schema.json", fields["type"]), fields)
     return fields
 
 
 def check_message(message: Mapping[str, Any]) -> None:
-    """Hold a received message with its attributes against the contract."""
+    """Validate a received message with its attributes."""
     fields, attributes = check_body(message["Body"]), message["MessageAttributes"]
     plain = {name: {part: one[part] for part in ("DataType", "StringValue")} for name, one in attributes.items()}
     _check(validator("messages.schema.json", "attributes"), plain)
@@ -54,7 +54,7 @@ def check_message(message: Mapping[str, Any]) -> None:
 
 
 def check_verdict(verdict: Mapping[str, Any]) -> None:
-    """Hold a verdict against the contract, and its figures against each other."""
+    """Validate a verdict, and check that its figures agree."""
     _check(validator("verdict.schema.json"), verdict)
     for file in verdict["files"].values():
         if file["read"] is not None:

@@ -1,4 +1,4 @@
-"""Every HTTP request that the functions send, with its size, while whole days run through them in memory."""
+"""Every HTTP request that the functions send, with its size, while they process days in memory."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Request:
 
 @dataclass
 class Wire:
-    """Listens where a signed request leaves the SDK, so that it sees whatever way the body was made."""
+    """Records requests where they leave the SDK, however their bodies were made."""
 
     stage: Callable[[], str]
     requests: list[Request] = field(default_factory=list)
 
     def listen(self) -> None:
-        """Listen to the functions' clients; ahead of moto, whose answer would end the event."""
+        """Register with the functions' clients, before moto, whose response would end the event."""
         for service in SERVICES:
             clients.client(service).meta.events.register_first("before-send", self._note)
 
     def _note(self, event_name: str, request: AWSPreparedRequest, **_: Any) -> None:
-        # A body that is sent while it is read (an upload) states its length in a header of its own.
+        # A body that is sent while it is read (an upload) has its length in a separate header.
         headers = request.headers
         size = int(headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length") or 0)
         self.requests.append(Request(self.stage(), event_name.rpartition(".")[2], size))
@@ -58,7 +58,7 @@ class Wire:
 
 @dataclass
 class CountedPlatform(Platform):
-    """The platform, which gives publish its records as Lambda does, and listens to what the functions send."""
+    """The platform, which passes publish its records as Lambda does, and records what the functions send."""
 
     stream_batch: int | None = STREAM_BATCH
 
@@ -67,13 +67,13 @@ class CountedPlatform(Platform):
         self.wire.listen()
 
     def _publish(self) -> bool:
-        """Also take what was sent at once: moto gets slow with each message that waits."""
+        """Receive the messages immediately: moto gets slower with each message in the queue."""
         published = super()._publish()
         self.bodies += [message["Body"] for message in self.cloud.received()]
         return published
 
     def day(self, files: dict[str, bytes]) -> Wire:
-        """Let files arrive one by one, and return what was sent until all is quiet."""
+        """Let files arrive one by one, and return all requests until there is nothing left to do."""
         self.wire.requests = []
         self.invocations.clear()
         for name, content in files.items():
@@ -83,7 +83,7 @@ class CountedPlatform(Platform):
         return self.wire
 
     def objects(self) -> Iterator[dict[str, Any]]:
-        """List what lies in the bucket."""
+        """List the objects in the bucket."""
         bucket = self.cloud.bucket.name
         for page in self.cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
             yield from page["Contents"]
@@ -91,7 +91,7 @@ class CountedPlatform(Platform):
 
 @contextmanager
 def counted_platform(**settings: int) -> Iterator[CountedPlatform]:
-    """An AWS of its own; `settings` are the functions' settings by the names of their environment variables."""
+    """A separate AWS; `settings` are the functions' settings by the names of their environment variables."""
     with pytest.MonkeyPatch.context() as environment, in_memory_aws(environment) as cloud:
         for name, value in settings.items():
             environment.setenv(name, str(value))

@@ -41,7 +41,7 @@ class Refused:
 
 @dataclass
 class Result:
-    """What the rules make of a batch."""
+    """The result of a batch by the rules."""
 
     customers: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
     incomplete: dict[str, int] = field(default_factory=dict)
@@ -156,7 +156,7 @@ def reference(files: dict[str, bytes]) -> Result:
     """Apply all rules to a batch."""
     result = Result()
     days: dict[str, list[Record]] = {}
-    marks: dict[str, str] = {}
+    decimal_marks: dict[str, str] = {}
     for kind in COLUMNS:
         try:
             data = unpack(files[kind])
@@ -166,13 +166,13 @@ def reference(files: dict[str, bytes]) -> Result:
             for record in records:
                 check_form(record, names)
             refuse_second_header(kind, records, names)
-            marks[kind] = decimal_mark(delimiter, [record.values.get("total_price", "") for record in records])
+            decimal_marks[kind] = decimal_mark(delimiter, [record.values.get("total_price", "") for record in records])
         except FileError as error:
             result.refused_files.append(Refused(kind, None, str(error)))
             continue
         for record in records:
             if record.code is None:
-                check_cells(kind, record, marks[kind])
+                check_cells(kind, record, decimal_marks[kind])
         days[kind] = records
         result.read[kind] = len(records)
         result.lines[kind] = data.count(b"\n") + (not data.endswith(b"\n"))
@@ -208,7 +208,7 @@ def reference(files: dict[str, bytes]) -> Result:
 
 
 def count_lost_records(result: Result, owner: dict[str, str]) -> dict[str, int]:
-    """Count the refused orders and items of each customer, as far as they can be told."""
+    """Count the refused orders and items of each customer, as far as the customer is known."""
     lost: dict[str, int] = {}
     owner_of_refused: dict[str, str] = {}
     for one in result.refused:
@@ -225,9 +225,11 @@ def count_lost_records(result: Result, owner: dict[str, str]) -> dict[str, int]:
 
 
 def refusal(kind: str, record: Record) -> Refused:
-    def told(name: str) -> str | None:
+    def reference_in(name: str) -> str | None:
         value = record.values.get(name) if name in COLUMNS[kind] else None
         return value if value and len(value.encode()) <= 1024 else None
 
     text = record.raw.decode("utf-8", "backslashreplace")
-    return Refused(kind, record.line, str(record.code), told("customer_reference"), told("order_reference"), text)
+    return Refused(
+        kind, record.line, str(record.code), reference_in("customer_reference"), reference_in("order_reference"), text
+    )

@@ -123,7 +123,7 @@ class Cloud:
 
 
 def set_credentials(environment: pytest.MonkeyPatch) -> None:
-    """Set credentials that lead nowhere, and hide those of the machine."""
+    """Set invalid credentials, and hide those of the machine."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",

@@ -1,7 +1,7 @@
-"""Stands before a function's handler in the fault tests: lets the process die, or hang, at a chosen SDK call.
+"""Wraps a function's handler in the fault tests: the process dies or hangs at a chosen SDK call.
 
-What to do is in a file that the test writes, `<call number>:<before|after|hang>`; it is taken away when it is done,
-so a fault strikes once. The product's own package is unchanged; this module is added to a copy of its zip.
+The fault is in a file that the test writes, `<call number>:<before|after|hang>`. The file is deleted first, so that a
+fault occurs once. The product's own package is unchanged; this module is added to a copy of its zip.
 """
 
 import importlib
@@ -23,14 +23,14 @@ _make_api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 def _due(kind: str, call: int) -> bool:
     try:
-        number, wanted = FAULT.read_text().split(":")
+        number, chosen = FAULT.read_text().split(":")
     except FileNotFoundError:
         return False
-    if (int(number), wanted) != (call, kind):
+    if (int(number), chosen) != (call, kind):
         return False
     try:
         FAULT.unlink()
-    except FileNotFoundError:  # another process of this function was first
+    except FileNotFoundError:  # another process of this function has deleted it
         return False
     return True
 
@@ -54,7 +54,7 @@ BaseClient._make_api_call = _faulty_call  # type: ignore[attr-defined]
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    """Count this invocation's calls from one, and do what the function does."""
+    """Count the calls of this invocation from one, and call the function's handler."""
     global _calls
     _calls = 0
     module, name = os.environ["REAL_HANDLER"].rsplit(".", 1)

@@ -1,4 +1,4 @@
-"""Takes single permissions away from the roles of a deployed stack, and drives the work of one function at a time."""
+"""Remove single permissions from the roles of a deployed stack, and run one function at a time."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def grants_of(template: Path) -> list[Grant]:
 
 
 def without(policy: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
-    """A policy that lacks just this permission; each other one stands in a statement of its own."""
+    """A policy without this permission; each other one has its own statement."""
     statements = []
     for statement in policy["Statement"]:
         for action in _as_list(statement["Action"]):
@@ -67,7 +67,7 @@ def _as_list(value: str | list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a function answered: its result, or the error that it failed with."""
+    """A function's response: its result, or the error with which it failed."""
 
     body: Any
     error: str | None
@@ -81,7 +81,7 @@ class Reply:
 
 
 class Privileges:
-    """The roles of a stack, and the functions driven one by one."""
+    """The roles of a stack, and its functions, which are called one by one."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -97,7 +97,7 @@ class Privileges:
 
     @contextmanager
     def changed(self, part: str, policy: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
-        """Give a role another policy for as long as the block lasts."""
+        """Give a role another policy within the block."""
         role = {"RoleName": self.role(part), "PolicyName": policy}
         document = self._iam.get_role_policy(**role)["PolicyDocument"]
         self._iam.put_role_policy(**role, PolicyDocument=json.dumps(change(document)))
@@ -108,7 +108,8 @@ class Privileges:
 
     @contextmanager
     def as_role(self, part: str) -> Iterator[Callable[[str], Any]]:
-        """Act with a role's permissions: makes clients of services. Its trust is widened for as long as that lasts."""
+        """Act with a role's permissions: makes clients of services. The role's trust policy is extended within the
+        block."""
         role = self._iam.get_role(RoleName=self.role(part))["Role"]
         tests = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
         wider = {"Version": "2012-10-17", "Statement": [tests]}
@@ -122,7 +123,7 @@ class Privileges:
 
     @contextmanager
     def as_partner(self) -> Iterator[Callable[[str], Any]]:
-        """Act as the partner's user, with a key that is made for it and taken away again."""
+        """Act as the partner's user, with a key that is created for it and deleted at the end."""
         user = self.stack.target.output("partner_user_name")
         key = self._iam.create_access_key(UserName=user)["AccessKey"]
         try:
@@ -138,7 +139,7 @@ class Privileges:
 
     @contextmanager
     def by_hand(self) -> Iterator[None]:
-        """Nothing but the test calls intake for as long as the block lasts, so stored files start no run."""
+        """Within the block only the test calls intake, so stored files start no run."""
         (mapping,) = self._lambda.list_event_source_mappings(FunctionName=self._names["intake"])["EventSourceMappings"]
         self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
         try:
@@ -148,18 +149,18 @@ class Privileges:
             self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
     def invoke(self, part: str, event: Mapping[str, Any]) -> Reply:
-        """Call a function and wait for what it says."""
+        """Call a function and wait for its response."""
         reply = self._lambda.invoke(FunctionName=self._names[part], Payload=json.dumps(event))
         body = json.loads(reply["Payload"].read())
         return Reply(body, f"{body['errorType']}: {body['errorMessage']}" if "FunctionError" in reply else None)
 
     def work(self, part: str, day: str) -> Reply:
-        """Let a function do all that it can do, on a day that no other call has used."""
+        """Let a function do everything that it can do, on a day that no other call has used."""
         reply: Reply = getattr(self, f"_{part}")(day)
         return reply
 
     def _intake(self, day: str) -> Reply:
-        """Missing files are reported; a complete set starts a run; its next event finds the run on its way."""
+        """Missing files are reported; a complete set starts a run; its next event finds the run in progress."""
         noon = datetime.strptime(day, "%Y%m%d").replace(hour=12, tzinfo=UTC) + timedelta(days=1)
         report = self.invoke("intake", {**load_event("scheduled"), "time": noon.isoformat()})
         if report.error:
@@ -176,7 +177,7 @@ class Privileges:
             self._stop_runs(day)
 
     def _transform(self, day: str) -> Reply:
-        """A correction with refused records, after an older run that never let go of the batch."""
+        """A correction with refused records, after an older run that still holds the batch."""
         self.stack.upload(files_of(day))
         entry = self._claimed(day, holder=f"{day}-{OLD_VERSION}", delivered=(OLD_VERSION,))
         self.stack.s3.put_object(
@@ -185,7 +186,7 @@ class Privileges:
         return self.invoke("transform", run_of(entry))
 
     def _customers(self) -> bytes:
-        """What a first version of some day leaves for its correction."""
+        """Store what a first version of a day leaves for its correction."""
         day = "20240229"
         key = f"delivered/{day}/"
         if not list(self.stack.bucket.keys(key)):
@@ -206,7 +207,7 @@ class Privileges:
         return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key}})
 
     def _finalize(self, day: str) -> Reply:
-        """The check for ends that no event told, a run whose map failed, an orderly end whose verdict names errors."""
+        """The check for lost end events, a run whose map failed, and a normal end whose verdict has errors."""
         checked = self.invoke("finalize", load_event("scheduled"))
         if checked.error:
             return checked
@@ -245,7 +246,7 @@ class Privileges:
 
 
 def run_of(entry: Ledger) -> dict[str, Any]:
-    """What the state machine tells transform."""
+    """The state machine's input for transform."""
     assert entry.state is BatchState.QUEUED
     files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
     return {"batch": entry.batch, "version": entry.version, "execution": entry.execution, "files": files}

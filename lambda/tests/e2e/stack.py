@@ -1,4 +1,4 @@
-"""The whole stack on an emulator of its own, and the verbs with which a test drives it."""
+"""A deployed stack on its own emulator, and the operations that the tests need."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ class Stack:
     def receive_all(self) -> None:
         """Receive messages until those of all changes so far have come.
 
-        A marker item goes the way of every change; when its message is there, so are those of all changes before it.
+        A marker item is processed like every change; when its message arrives, those of all earlier changes have
+        arrived.
         """
         marker = f"m{uuid.uuid4().hex}"
         self.table.put(notice_item(None, "marker", marker, MARKER) | {"pk": "batch#marker"})
@@ -110,7 +111,7 @@ class Stack:
         return [json.loads(message["body"]) for message in self.received if message["batch"] == batch]
 
     def incomplete_totals(self, batch: str) -> dict[str, str | None]:
-        """Return how many refused records the last message about each customer of a batch tells of."""
+        """Return the number of refused records in the last message about each customer of a batch."""
         self.messages(batch)
         return {
             body["customer_reference"]: message["refused_records"]
@@ -164,7 +165,7 @@ class Stack:
         return answer
 
     def dead_letters(self) -> dict[str, int]:
-        """Count what waits in each dead-letter queue."""
+        """Count the messages in each dead-letter queue."""
         names = [name for name in self.target.outputs if name.endswith("dead_letter_queue_url")]
         return {name: waiting(self.sqs, self.target.output(name)).total for name in names}
 

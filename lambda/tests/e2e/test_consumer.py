@@ -1,4 +1,4 @@
-"""The example consumer on the real stack: killed between effect and deletion, it ends with what the table holds."""
+"""The example consumer on the deployed stack: killed between effect and deletion, it ends with the table's content."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class Consumer:
 
     def results(self, day: str) -> dict[str, tuple[int, str, int]]:
         """Orders, amount and refused records of each customer of a day whom no correction removed."""
-        wanted = "customer_reference, number_of_orders, total_amount_spent, refused_records"
-        rows = self._ask(f"SELECT {wanted} FROM customers WHERE batch = ? AND number_of_orders IS NOT NULL", day)
+        columns = "customer_reference, number_of_orders, total_amount_spent, refused_records"
+        rows = self._ask(f"SELECT {columns} FROM customers WHERE batch = ? AND number_of_orders IS NOT NULL", day)
         return {customer: (orders, total, refused) for customer, orders, total, refused in rows}
 
     def changes(self, day: str) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def stored(stack: Stack, day: str) -> dict[str, tuple[int, str, int]]:
     return deserialized
 
 
-def test_killed_between_effect_and_deletion_it_ends_with_what_the_table_holds(
+def test_killed_between_effect_and_deletion_it_ends_with_the_content_of_the_table(
     stack: Stack, day: str, consumer: Consumer
 ) -> None:
     stack.upload(files_of(day))

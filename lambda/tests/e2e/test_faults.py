@@ -1,4 +1,4 @@
-"""Processes really die (`os._exit`) or hang on the deployed stack; the table and the messages end as without it."""
+"""Processes really die (`os._exit`) or hang on the deployed stack; table and messages end as without faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAULTY_ENTRY = Path(__file__).with_name("faulty_entry.py")
 Outcome = tuple[dict[tuple[str, str], str], Counter[str]]
 
 FUNCTION_SECONDS = 8
-"""Timeout of the functions here: what hangs is given up soon."""
+"""Timeout of the functions, short so that hanging calls end soon."""
 
 STAGES = {
     "intake": (1, 7, 8, 15),
@@ -43,7 +43,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[Stack]:
-    """A stack of its own, whose functions can be made to fail, and which does not wait long for anything."""
+    """A separate stack whose functions can be made to fail, with short timeouts."""
     folder = tmp_path_factory.mktemp("faulty")
     built = package.build("local")
     with deployed_stack(folder, built.file) as target:
@@ -78,7 +78,7 @@ def corrected(day: str) -> dict[str, bytes]:
 
 
 def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -> Outcome:
-    """Run a day and then its correction, in which the fault strikes; return the table and messages without the day."""
+    """Run a day and then its correction, in which the fault occurs; return the table and messages without the day."""
     stack.upload(files_of(day))
     stack.ended(day)
     stack.messages(day)
@@ -104,7 +104,7 @@ def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -
 def break_stage(
     stack: Stack, stage: str, file: Path, days: Iterator[str], expected: Outcome
 ) -> Iterator[tuple[str, Counter[str], Counter[str], bool]]:
-    """Break one stage in every way, one after the other: what was broken, lost, doubled, and whether all is right."""
+    """Let one stage fail in every way, one after the other; return what was injected, lost and doubled."""
     ways = [f"{call}:{kind}" for call in STAGES[stage] for kind in ("before", "after")]
     for way in [*ways, "2:hang"]:
         outcome = day_and_correction(stack, next(days), (file, way))
@@ -114,7 +114,7 @@ def break_stage(
 def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
     stack: Stack, faults: Path, days: Iterator[str], record_property: Callable[[str, object], None]
 ) -> None:
-    """The stages are broken at the same time, on different days: so days also suffer from each other's faults."""
+    """The stages fail at the same time on different days, so that faults of one day affect the others."""
     expected = day_and_correction(stack, next(days), None)
     with ThreadPoolExecutor(len(STAGES)) as pool:
         parts = pool.map(lambda stage: list(break_stage(stack, stage, faults / stage, days, expected)), STAGES)

@@ -1,4 +1,4 @@
-"""No role may do more than its work needs: each permission is taken away in turn, and the work that needs it fails."""
+"""No role has more permissions than it needs: each one is removed in turn, and the work that needs it fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BROKEN = (
 )
 RUN = "Step Functions asks for it when it runs a state; the emulator runs states with no role"
 
-# What the emulator lets through whether it is allowed or not. That it is needed on AWS is what its documentation says.
+# Permissions that the emulator does not check. AWS's documentation says that they are needed.
 NOT_CHECKED: dict[str, dict[str, str]] = {
     "intake": dict.fromkeys(("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"), POLLED),
     "publish": dict.fromkeys(
@@ -108,7 +108,7 @@ def fresh(days: Iterator[str]) -> str:
 
 
 def denied(call: Callable[..., Any], **parameters: Any) -> bool:
-    """Whether a call is refused for want of a permission."""
+    """Whether a call is denied for lack of a permission."""
     try:
         call(**parameters)
     except ClientError as error:
@@ -165,7 +165,7 @@ def test_list_of_what_the_emulator_does_not_check_is_exact(stack: Stack, privile
 
 
 def _named(statements: list[dict[str, Any]], policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give statements that stand for one permission each the name of the one that they come from."""
+    """Name the statements, which have one permission each, after the statement that they come from."""
     names = {
         (action, resource): statement["Sid"]
         for statement in policy["Statement"]
@@ -264,7 +264,7 @@ def test_role_cannot_do_the_work_of_others(stack: Stack, privileges: Privileges,
 
 
 @pytest.mark.parametrize("part", [name for name in FUNCTIONS if name != "intake"])
-def test_role_cannot_touch_the_queues_runs_and_functions_of_others(
+def test_role_cannot_use_the_queues_runs_and_functions_of_others(
     stack: Stack, privileges: Privileges, part: str
 ) -> None:
     with privileges.as_role(part) as client:

@@ -1,4 +1,4 @@
-"""docs/partner.md, acted out: a partner sends and corrects a day with the real AWS CLI and reads the feedback."""
+"""docs/partner.md as a test: a partner sends and corrects a day with the real AWS CLI and reads the feedback."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def aws(stack: Stack, tmp_path: Path) -> Cli:
     return run
 
 
-def test_a_partner_sends_a_day_corrects_it_and_reads_what_came_back(
+def test_a_partner_sends_a_day_corrects_it_and_reads_the_feedback(
     stack: Stack, day: str, tmp_path: Path, aws: Cli
 ) -> None:
     folder = tmp_path / "day"
@@ -82,7 +82,7 @@ def test_a_partner_can_send_a_large_file_in_parts(stack: Stack, day: str, tmp_pa
     assert "-" in stored["ETag"], "it came in one part"
 
 
-def test_what_the_guide_says_does_not_work_does_not(stack: Stack, tmp_path: Path, aws: Cli) -> None:
+def test_what_the_guide_forbids_is_denied(stack: Stack, tmp_path: Path, aws: Cli) -> None:
     (tmp_path / "day").mkdir()
     synced = aws("s3", "sync", tmp_path / "day", f"s3://{stack.bucket.name}/incoming/")
     assert "AccessDenied" in synced.stderr

@@ -1,4 +1,4 @@
-"""What Step Functions, the table and the bucket tell about a finished batch, put together by the commands."""
+"""The commands combine what Step Functions, the table and the bucket have about a finished batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state machine goes by the names of errors: it gives up at once, or waits, as each of them asks for."""
+"""The state machine fails at once, retries or waits, depending on the name of the error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def failures(stack: Stack, execution: str) -> list[str]:
 
 
 def waiting_or_in_flight(stack: Stack) -> int:
-    """Count the events that intake has not dealt with."""
+    """Count the events that intake has not processed."""
     counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
     url = stack.target.output("ingest_queue_url")
     found = stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(counts))["Attributes"]
@@ -43,7 +43,7 @@ def waiting_or_in_flight(stack: Stack) -> int:
 
 
 def rest(stack: Stack, day: str) -> None:
-    """Keep a batch busy, as a run that broke does while a writer of it may be left."""
+    """Keep a batch busy, as a failed run does while one of its writers may still be running."""
     later = datetime.now(UTC) + timedelta(hours=1)
     stack.table.update_ledger(day, lambda _: Ledger(day, quiet_until=later.isoformat(timespec="seconds")))
 
@@ -66,7 +66,7 @@ def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -
     assert message["code"] == "run_failed"
 
 
-def test_batch_that_is_busy_is_waited_for(stack: Stack, day: str) -> None:
+def test_a_run_waits_for_a_busy_batch(stack: Stack, day: str) -> None:
     rest(stack, day)
     stack.upload(files_of(day))
     execution = eventually(lambda: next(iter(stack.executions(day)), None), "the run's start")
@@ -83,7 +83,7 @@ def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, 
     rest(stack, day)
     stack.upload(files_of(day))
     eventually(lambda: "RUNNING" in stack.executions(day).values(), "the run's start")
-    # An event of the set that comes after the stop would start the run that the ledger still wants once more.
+    # An event of the set after the stop would start the ledger's current run again.
     eventually(lambda: not waiting_or_in_flight(stack), "the last event's arrival")
     (execution,) = stack.executions(day)
 
@@ -98,7 +98,7 @@ def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, 
 
 @contextmanager
 def without_setting(stack: Stack, part: str, setting: str) -> Iterator[None]:
-    """Take a setting from a function for as long as the block lasts."""
+    """Remove a setting of a function within the block."""
     lambdas, name = stack.target.client("lambda"), stack.target.output("function_names")[part]
     whole = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     rest = {key: value for key, value in whole.items() if key != setting}
@@ -109,8 +109,8 @@ def without_setting(stack: Stack, part: str, setting: str) -> Iterator[None]:
         lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": whole})
 
 
-def test_chunk_that_fails_gives_the_ledger_its_own_error(stack: Stack, day: str) -> None:
-    # The local AWS does not take a map run for a resource of ListExecutions, as AWS does: so it is asked for any.
+def test_a_failed_chunk_gives_the_ledger_its_own_error(stack: Stack, day: str) -> None:
+    # Unlike AWS, the local AWS does not accept a map run as the resource of ListExecutions, so the policy allows any.
     listing = {"Effect": "Allow", "Action": "states:ListExecutions", "Resource": "*"}
     with (
         without_setting(stack, "deliver", "TABLE_NAME"),

@@ -1,8 +1,9 @@
-"""AWS as the functions meet it, in one process: what repeats, retries and gives up, on top of moto.
+"""AWS as the functions see it, in one process: redelivery, retries and failures, on top of moto.
 
-The rules are those of the services: the ingest queue gives a message again until its function succeeded or five times,
-Step Functions retries a task by its class of error and then goes the failed way, the table's stream is taken in order
-and comes again from the first record that was not sent. Time does not pass: a wait is another round.
+The rules are those of the services: the ingest queue delivers a message until its function succeeds, at most five
+times. Step Functions retries a task depending on the class of its error, and then takes the failure path. The table's
+stream is read in order, and again from the first record that was not sent. Time does not pass: waiting is another
+round.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROUNDS = 500
 
 
 class UnfinishedError(AssertionError):
-    """The platform did not come to rest."""
+    """There is still something to do after the maximum number of rounds."""
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Run:
 
 @dataclass
 class Platform:
-    """Queues, state machine and stream, driven by hand."""
+    """Queues, state machine and stream, which advance step by step."""
 
     cloud: Cloud
     streams: Any
@@ -49,7 +50,7 @@ class Platform:
     invocations: Counter[str] = field(default_factory=Counter)
     stage: str = ""
     stream_batch: int | None = None
-    """Stream records that publish gets at once; None for all that there are."""
+    """Maximum number of stream records per call of publish; None for no limit."""
     _iterator: str = ""
     _records: list[dict[str, Any]] = field(default_factory=list)
     _position: int = 0
@@ -62,7 +63,7 @@ class Platform:
             self.ingest.append((queued(s3_event(f"incoming/{name}")), 1))
 
     def settle(self) -> None:
-        """Let everything happen until nothing is left to do."""
+        """Process everything until nothing is left to do."""
         for _ in range(ROUNDS):
             if not (self.take_events() | self._advance_runs() | self._publish()):
                 self.bodies += [message["Body"] for message in self.cloud.received()]
@@ -72,12 +73,12 @@ class Platform:
         )
 
     def outcome(self) -> tuple[dict[Any, Any], Counter[str]]:
-        """Return what must not depend on faults: the table but for the ledger's bookkeeping, and the messages."""
+        """Return what must not depend on faults: the table without the ledger, and the messages."""
         items = self.cloud.items()
         return {key: item for key, item in items.items() if key[1] != "ledger"}, Counter(self.bodies)
 
     def states(self) -> dict[str, str]:
-        """Return the state of each batch by the ledger."""
+        """Return the state of each batch, from the ledger."""
         items = self.cloud.items()
         return {pk: item["state"]["S"] for (pk, sk), item in items.items() if sk == "ledger"}
 
@@ -147,7 +148,7 @@ class Platform:
         self.cloud.stepfunctions.stop_execution(executionArn=self.cloud.workflow.execution_arn(run.name))
 
     def _publish(self) -> bool:
-        """Take what the stream has, in order; what was not sent comes again in the next round."""
+        """Process the stream's records in order; those that were not sent are processed again in the next round."""
         records = self._changes()[self._position :][: self.stream_batch]
         if not records:
             return False
@@ -161,7 +162,7 @@ class Platform:
         return True
 
     def _changes(self) -> list[dict[str, Any]]:
-        """Read on in the stream; as in DynamoDB, a write that changes nothing has no record in it."""
+        """Read the stream further; as in DynamoDB, a write that changes nothing has no record."""
         if not self._iterator:
             arn = self.cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
             (shard,) = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]

@@ -1,4 +1,4 @@
-"""Faults at the one place that all functions go through: the calls of the AWS SDK."""
+"""Faults in the calls of the AWS SDK, which all functions make."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERVICES = ("s3", "dynamodb", "sqs", "stepfunctions")
 
 
 class KilledError(Exception):
-    """The process ended here."""
+    """The process died at this call."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Injector:
     _left_out: tuple[str | None, list[Any]] | None = None
 
     def _shorten(self, params: dict[str, Any], model: Any, **_: Any) -> dict[str, Any] | None:
-        """Let only the first entry of a batch through; the answer will name the others."""
+        """Pass on only the first entry of a batch; the response will name the others as unprocessed."""
         fault, stage = self.fault, self.stage()
         next_call = len(self.calls.get(stage, ())) + 1
         if not stage or fault is None or (fault.stage, fault.call, fault.kind) != (stage, next_call, "partial"):

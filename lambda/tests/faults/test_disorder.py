@@ -1,4 +1,4 @@
-"""Events that repeat, come late or out of order, and files that change while a run is under way."""
+"""Events that are repeated, late or out of order, and files that change during a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Seen = dict[str, tuple[int, float] | None]
 
 
 def seen_by_a_consumer(platform: Platform) -> Seen:
-    """What a consumer believes after all messages: the last one about each customer counts."""
+    """What a consumer has after all messages: the last one about each customer counts."""
     seen: Seen = {}
     for body in map(json.loads, platform.bodies):
         if body["type"] == "customer_message":
@@ -25,7 +25,7 @@ def seen_by_a_consumer(platform: Platform) -> Seen:
 
 
 def in_the_table(platform: Platform) -> Seen:
-    """What the table holds, in the same form."""
+    """The results in the table, in the same form."""
     return {
         item["customer_reference"]["S"]: (
             int(item["number_of_orders"]["N"]),
@@ -65,7 +65,7 @@ def test_events_twice_late_and_in_any_order_are_one_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["transform", "deliver", "finalize", "publish"])
-def test_a_correction_while_the_first_version_runs_wins_and_nothing_of_the_first_stays(
+def test_a_correction_during_the_first_run_wins_and_nothing_of_the_first_version_stays(
     environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]], stage: str
 ) -> None:
     with fresh_platform(environment) as platform:
@@ -86,7 +86,7 @@ def test_a_correction_while_the_first_version_runs_wins_and_nothing_of_the_first
 
 
 @pytest.mark.slow
-def test_a_set_that_is_corrected_back_and_forth_ends_as_its_last_files_say(
+def test_a_set_that_is_corrected_back_and_forth_ends_with_the_result_of_its_last_files(
     environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]]
 ) -> None:
     with fresh_platform(environment) as platform:

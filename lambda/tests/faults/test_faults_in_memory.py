@@ -1,4 +1,4 @@
-"""Every single fault at every call of every stage: the table and the messages end as without it."""
+"""Every single fault at every call of every stage: table and messages end as without the fault."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CORRECTED = {
     f"items_{DAY}.csv": ITEMS.replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50").replace(b"o-8,", b"o-2,"),
 }
 LAST_EVENT = [f"items_{DAY}.csv"]
-"""One event is enough for a set: fewer calls to break, the same effects."""
+"""One event is enough for a set: fewer calls that can fail, and the same effects."""
 
 STAGES = ("intake", "transform", "deliver", "finalize", "publish")
 EFFECTS = {"PutItem", "BatchWriteItem", "StartExecution", "PutObject", "SendMessageBatch"}
@@ -39,7 +39,7 @@ Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 
 @contextmanager
 def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
-    """An AWS of its own, with small chunks and no pauses between tries."""
+    """A separate AWS, with small chunks and no pauses between tries."""
     with in_memory_aws(environment) as cloud:
         for name, value in {"CHUNK_RECORDS": "4", "QUIET_SECONDS": "1"}.items():
             environment.setenv(name, value)
@@ -48,7 +48,7 @@ def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
 
 
 def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = None) -> tuple[Outcome, Injector]:
-    """Run a day, then a correction of it in which a fault may strike."""
+    """Run a day, then a correction of it in which a fault may occur."""
     with fresh_platform(environment) as platform:
         platform.upload(FILES, LAST_EVENT)
         platform.settle()
@@ -61,14 +61,14 @@ def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = No
 
 @functools.cache
 def survey() -> tuple[Outcome, Mapping[str, list[str]]]:
-    """Find out, once a process, what comes out without a fault and which calls each stage makes."""
+    """Determine, once per process, the outcome without faults and the calls of each stage."""
     with pytest.MonkeyPatch.context() as environment:
         outcome, injector = day_and_correction(environment)
     return outcome, injector.calls
 
 
 def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
-    """List what can strike at each call of a stage; a read has no effect that could be half done."""
+    """List the faults of each call of a stage; a read has no effect that could be incomplete."""
     for number, name in enumerate(calls, 1):
         yield Fault(stage, number, "before")
         if name in EFFECTS:

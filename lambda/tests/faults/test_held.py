@@ -1,4 +1,4 @@
-"""A held day: whatever single fault strikes, it is held once, released once, and the partner reads the same."""
+"""A held day under any single fault: it is held once and released once, and the verdict is the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREADABLE = {
     f"customers_{DAY}.csv": FILES[f"customers_{DAY}.csv"].replace(b"c-3,A,B,ok\n", b""),
     f"items_{DAY}.csv": FILES[f"items_{DAY}.csv"].replace(b".25", b".2.5"),
 }
-"""Without one customer, and with no price that can be read: all of its items are refused."""
+"""Without one customer, and with invalid prices only: all items are refused."""
 
 MENDED = {f"items_{DAY}.csv": FILES[f"items_{DAY}.csv"].replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50")}
 Seen = dict[str, Any]
@@ -63,7 +63,7 @@ def seen(platform: Platform) -> Seen:
 def held_day(
     environment: pytest.MonkeyPatch, then: Callable[[Platform], None], fault: Fault | None = None
 ) -> tuple[list[Seen], Injector]:
-    """Run a good day, then a set of files that is held, in which a fault may strike as in what follows `then`."""
+    """Run a good day, then a set of files that is held, then `then`; a fault may occur in the last two."""
     with fresh_platform(environment) as platform:
         platform.upload(FILES, LAST_EVENT)
         platform.settle()
@@ -78,7 +78,7 @@ def held_day(
 
 @functools.cache
 def survey(then: Callable[[Platform], None]) -> tuple[list[Seen], dict[str, list[str]]]:
-    """Find out, once a process, what comes out without a fault and which calls each stage makes."""
+    """Determine, once per process, the outcome without faults and the calls of each stage."""
     with pytest.MonkeyPatch.context() as environment:
         set_credentials(environment)
         outcome, injector = held_day(environment, then)
@@ -143,7 +143,7 @@ def test_a_correction_of_a_held_day_sends_only_what_differs_from_what_was_delive
 
 
 def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
-    """List what can strike after each effect; all other faults are shown for every day alike, and cost as much time."""
+    """List the faults after each effect; test_faults_in_memory.py covers the others, which are the same for every day."""
     for number, name in enumerate(calls, 1):
         if name in EFFECTS:
             yield Fault(stage, number, "after")

@@ -1,4 +1,4 @@
-"""Any mix of defects, any bytes: the transform and the reference come to the same result."""
+"""Any mix of defects, any bytes: the transform and the reference have the same result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))
 """Examples of each property; PROPERTY_EXAMPLES=5000 searches for an hour."""
 
 PHASES = (Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("PROPERTY_SHRINK") else []))
-"""A failing batch is shown as it was found; PROPERTY_SHRINK=1 makes it smaller, which takes minutes."""
+"""A failing batch is shown as it was generated; PROPERTY_SHRINK=1 makes it smaller, which takes minutes."""
 
 searched = settings(
     max_examples=EXAMPLES,
@@ -135,7 +135,7 @@ def cells(draw: st.DrawFn, column: str, tidy: bool) -> str:
 
 @st.composite
 def files(draw: st.DrawFn, kind: Kind) -> bytes:
-    """A file with a dialect of its own, in which some records are as they should be and others are not."""
+    """A file of any dialect with valid and invalid records."""
     delimiter = draw(st.sampled_from([",", ",", ";", "\t", "|"]))
     names = [column.name for column in KINDS[kind].columns]
     names += draw(st.lists(st.sampled_from(["id", "note", "extra"]), unique=True, max_size=2))
@@ -153,7 +153,7 @@ def files(draw: st.DrawFn, kind: Kind) -> bytes:
         if not draw(st.integers(0, 9)):
             lines.append(draw(st.sampled_from(["", "  ", "\t", "\u00a0", '"', 'a"b', lines[0].title()])))
     if quoting == "none":
-        # Many such files are plain: the fast way reads them.
+        # Many such files are plain, so that DuckDB's CSV reader reads them.
         lines = [line.translate({ord(char): None for char in '"\r\n'}) for line in lines]
         newlines = newlines[:1]
     elif len(lines) > 2 and not draw(st.integers(0, 5)):

@@ -1,4 +1,4 @@
-"""The shape of both packages: arrows point one way, nothing is imported in a circle, importing does nothing."""
+"""The structure of both packages: imports between folders point one way, without circles, and have no effects."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
         "output": {"output"},
     },
 }
-"""Which rooms of the package the modules of a room may import; a module directly in the package is a room itself."""
+"""The folders that the modules of a folder may import; a module directly in the package counts as a folder."""
 
 ALLOWED_PACKAGES = {"pipeline": {"pipeline"}, "pipeline_cli": {"pipeline", "pipeline_cli"}}
 LIGHT_HANDLERS = ("intake", "deliver", "finalize", "publish")
@@ -59,7 +59,7 @@ every_module = pytest.mark.parametrize("module", MODULES)
 
 
 def imports(module: str) -> set[str]:
-    """Name the modules that a module imports, also within functions, but for those that only types need."""
+    """Name the modules that a module imports, also within functions, except those that only types need."""
     found: set[str] = set()
     tree = ast.parse(MODULES[module].read_text())
     for_types = {
@@ -77,8 +77,8 @@ def imports(module: str) -> set[str]:
     return found
 
 
-def room(module: str) -> str:
-    """The folder of a module in its package, or its own name where it lies in none."""
+def folder_of(module: str) -> str:
+    """The folder of a module in its package, or its own name if it is in none."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -87,17 +87,17 @@ def ours(module: str) -> set[str]:
 
 
 @every_module
-def test_arrows_between_rooms_point_one_way(module: str) -> None:
+def test_imports_between_folders_point_one_way(module: str) -> None:
     package = module.split(".")[0]
-    allowed = ALLOWED[package].get(room(module), set())
+    allowed = ALLOWED[package].get(folder_of(module), set())
 
-    assert {room(name) for name in ours(module) if name.split(".")[0] == package} <= allowed
+    assert {folder_of(name) for name in ours(module) if name.split(".")[0] == package} <= allowed
 
 
-def test_every_room_is_named_here() -> None:
-    rooms = {(module.split(".")[0], room(module)) for module in MODULES if "." in module}
+def test_every_folder_is_listed_here() -> None:
+    folders = {(module.split(".")[0], folder_of(module)) for module in MODULES if "." in module}
 
-    assert rooms == {(package, name) for package, allowed in ALLOWED.items() for name in allowed}
+    assert folders == {(package, name) for package, allowed in ALLOWED.items() for name in allowed}
 
 
 def test_no_command_imports_another() -> None:
@@ -115,7 +115,7 @@ def test_the_product_knows_nothing_of_its_command_line(module: str) -> None:
 
 @every_module
 def test_only_lambda_imports_handlers(module: str) -> None:
-    assert "handlers" not in {room(name) for name in ours(module)}
+    assert "handlers" not in {folder_of(name) for name in ours(module)}
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -130,12 +130,12 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_only_the_aws_modules_of_the_product_know_boto3(module: str) -> None:
     uses = {name for name in imports(module) if name.split(".")[0] in ("boto3", "botocore")}
 
-    assert not uses or not module.startswith("pipeline.") or room(module) == "aws"
+    assert not uses or not module.startswith("pipeline.") or folder_of(module) == "aws"
 
 
 @every_module
 def test_only_reading_and_joining_know_duckdb(module: str) -> None:
-    assert "duckdb" not in imports(module) or room(module) in ("reading", "joining")
+    assert "duckdb" not in imports(module) or folder_of(module) in ("reading", "joining")
 
 
 def run_python(code: str) -> str:
