@@ -143,7 +143,7 @@ def test_a_correction_of_a_held_day_sends_only_what_differs_from_what_was_delive
 
 
 def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
-    """List the faults after each effect; test_faults_in_memory.py covers the others, which are the same for every day."""
+    """List the faults after each effect; test_faults_in_memory.py covers the others, the same for any day."""
     for number, name in enumerate(calls, 1):
         if name in EFFECTS:
             yield Fault(stage, number, "after")
