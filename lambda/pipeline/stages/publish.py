@@ -81,7 +81,8 @@ def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
             continue  # a removal is announced by its `removed` item; purge and expiry are not announced
         message = message_for(change.new_image, change.old_image or None)
         if message is not None:
-            changes.append(_Change(record, Outgoing(message, str(record.event_id), version_of(message.batch))))
+            outgoing = Outgoing(message, deduplication_id=str(record.event_id), version=version_of(message.batch))
+            changes.append(_Change(record, outgoing))
     return changes
 
 
