@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations.batch_errors import download, find, group, rejects, show
+from pipeline_cli.operations.batch_errors import find, group, rejects, show
+from pipeline_cli.operations.feedback import download
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.options import UNKNOWN
 

@@ -12,8 +12,10 @@ from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
 
 from pipeline_cli.deploy import target as targets
+from pipeline_cli.operations import batch_errors
+from pipeline_cli.operations.batch_errors import Group
 from pipeline_cli.operations.batches import STYLES
-from pipeline_cli.operations.feedback import download, find_verdict
+from pipeline_cli.operations.feedback import download, files_of, find_verdict
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.summary import files_table, incomplete_totals, reconciliation
 
@@ -32,11 +34,8 @@ def show(verdict: Mapping[str, Any], bucket: str) -> None:
         out.print(reconciliation(verdict), soft_wrap=True)
     if verdict["incomplete_customers"]:
         out.print(f"[yellow]{incomplete_totals(verdict['incomplete_customers'])}[/]")
-    for group in verdict["errors"]:
-        name = terminal.shown(group["file"] or "")
-        out.print(f"[bold red]{group['count']:>6,}[/] × [bold]{group['code']}[/]  [dim]{name}[/]", soft_wrap=True)
-        for example in group["examples"][:EXAMPLES]:
-            out.print(f"         {terminal.shown(example['message'])}", soft_wrap=True)
+    groups = [Group(g["code"], g["file"], g["count"], g["examples"][:EXAMPLES]) for g in verdict["errors"]]
+    batch_errors.show(groups, more=False)
     for file in verdict["files"].values():
         if file["rejects"]:
             out.print(f"All refused records: s3://{bucket}/{terminal.shown(file['rejects'])}", soft_wrap=True)
@@ -70,7 +69,7 @@ def command(
     """
     bucket = Bucket(bucket_name, boto3.client("s3")) if bucket_name else targets.chosen(env).bucket
     verdict = find_verdict(bucket, batch)
-    copies = download(bucket, verdict, folder) if folder else []
+    copies = download(bucket, files_of(verdict), folder) if folder else []
     if as_json:
         terminal.print_json(verdict)
     else:

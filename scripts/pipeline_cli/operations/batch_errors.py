@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX
@@ -77,19 +76,6 @@ def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
         return []
     keys = bucket.keys(f"{FEEDBACK_PREFIX}{entry.batch}/{entry.version}/")
     return [key for key in keys if key.endswith(REJECTS_SUFFIX)]
-
-
-def download(bucket: Bucket, keys: Sequence[str], folder: Path) -> list[Path]:
-    """Copy the rejects files into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for key in keys:
-        _, batch, _, name = key.split("/")
-        path = folder / f"{batch}_{name}"
-        if source := bucket.head(key):
-            bucket.download(source, path)
-        paths.append(path)
-    return paths
 
 
 def show(groups: Sequence[Group], *, more: bool = True) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,14 @@ def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
     return verdict
 
 
-def download(bucket: Bucket, verdict: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Copy the verdict and the files of refused records into a folder."""
+def files_of(verdict: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a verdict and of the files with its refused records."""
+    rejects = [file["rejects"] for file in verdict["files"].values() if file["rejects"]]
+    return [f"{FEEDBACK_PREFIX}{verdict['batch']}/verdict.json", *rejects]
+
+
+def download(bucket: Bucket, keys: Iterable[str], folder: Path) -> list[Path]:
+    """Copy files of `feedback/<batch>/` into a folder, as `<batch>_<file name>`."""
     folder.mkdir(parents=True, exist_ok=True)
-    batch = verdict["batch"]
-    keys = [file["rejects"] for file in verdict["files"].values() if file["rejects"]]
-    return [
-        bucket.fetch(key, folder / f"{batch}_{key.rpartition('/')[2]}")
-        for key in (f"{FEEDBACK_PREFIX}{batch}/verdict.json", *keys)
-    ]
+    parts = ((key, key.split("/")) for key in keys)
+    return [bucket.fetch(key, folder / f"{batch}_{rest[-1]}") for key, (_, batch, *rest) in parts]
