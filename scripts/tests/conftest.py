@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pipeline_cli.deploy import target as targets
 from pipeline_cli.deploy.target import Target
-from pipeline_cli.operations import dead_letters, messages
+from pipeline_cli.operations import queues
 from support import REGION, Cloud, in_memory_aws
 from typer.testing import CliRunner, Result
 
@@ -18,8 +18,7 @@ from scripts.tests.support import QUEUES, MotoTarget, Run, Stack
 
 @pytest.fixture
 def stack(moto_active: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stack]:
-    for module in (messages, dead_letters):
-        monkeypatch.setattr(module, "LONG_POLL_SECONDS", 0)
+    monkeypatch.setattr(queues, "LONG_POLL_SECONDS", 0)
     for name in ("ENV", "CALLED_BY"):
         monkeypatch.delenv(name, raising=False)
     with in_memory_aws(monkeypatch) as cloud:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pipeline_cli.operations.queues import BATCH_ENTRIES, name, put_back
+from pipeline_cli.operations.queues import HIDDEN_SECONDS, name, put_back, receive
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -23,10 +23,6 @@ QUEUES = {
     "publish_dead_letter_queue_url": "publish could not send these changes",
 }
 """Terraform output with the URL of a dead-letter queue → what a message in it means."""
-
-HIDDEN_SECONDS = 60
-LONG_POLL_SECONDS = 1
-"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +82,7 @@ def received(target: Target) -> Iterator[dict[str, list[DeadLetter]]]:
 def receive_all(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
     """Yield each message of a queue once. The caller must delete it or make it visible again."""
     seen: set[str] = set()
-    while messages := sqs.receive_message(
-        QueueUrl=url,
-        MaxNumberOfMessages=BATCH_ENTRIES,
-        VisibilityTimeout=hidden_seconds,
-        WaitTimeSeconds=LONG_POLL_SECONDS,
-        AttributeNames=["All"],
-        MessageAttributeNames=["All"],
-    ).get("Messages"):
+    for messages in receive(sqs, url, hidden_seconds=hidden_seconds):
         fresh = [message for message in messages if message["MessageId"] not in seen]
         seen |= {message["MessageId"] for message in fresh}
         yield from fresh

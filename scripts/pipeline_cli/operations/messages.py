@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipeline.model.messages import number_text
 
-from pipeline_cli.operations.queues import BATCH_ENTRIES, in_tens, put_back, waiting
+from pipeline_cli.operations.queues import HIDDEN_SECONDS, in_tens, put_back, receive, waiting
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import amount
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from pipeline_cli.deploy.target import Target
-
-HIDDEN_SECONDS = 60
-"""Visibility timeout of a received message: longer than a look at the queue takes."""
 
 LOOKED_AT = "looked-at"
 """The marker file in an environment's folder: the queue's messages may not be looked at again."""
 
 KEPT_RECEIVES = 2
 """Receives that looking leaves to the consumers before SQS moves a message to the dead-letter queue."""
-
-LONG_POLL_SECONDS = 1
-"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +62,11 @@ class Peek:
         return sum(message.receives >= max(1, self.max_receives - KEPT_RECEIVES) for message in self.messages)
 
 
-def receive(sqs: SQSClient, url: str, limit: int | None = None) -> Iterator[list[Received]]:
-    """Yield up to 10 messages at a time until the queue is empty or `limit` is reached.
-
-    The caller deletes the messages or lets them become visible again.
-    """
-    left = limit
-    while left is None or left > 0:
-        reply = sqs.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=BATCH_ENTRIES if left is None else min(BATCH_ENTRIES, left),
-            VisibilityTimeout=HIDDEN_SECONDS,
-            WaitTimeSeconds=LONG_POLL_SECONDS,
-            AttributeNames=["ApproximateReceiveCount"],
-        )
-        found = [
-            Received(message["Body"], message["ReceiptHandle"], int(message["Attributes"]["ApproximateReceiveCount"]))
-            for message in reply.get("Messages", ())
-        ]
-        if not found:
-            return
-        left = None if left is None else left - len(found)
-        yield found
+def _received(messages: Iterable[MessageTypeDef]) -> list[Received]:
+    return [
+        Received(message["Body"], message["ReceiptHandle"], int(message["Attributes"]["ApproximateReceiveCount"]))
+        for message in messages
+    ]
 
 
 def look(target: Target, limit: int | None = None, *, anyway: bool = False) -> Peek:
@@ -135,7 +113,7 @@ def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
     seen: list[Received] = []
     try:
         for batch in receive(sqs, url, limit):
-            seen += batch
+            seen += _received(batch)
             found = replace(found, messages=seen)
             if found.exhausted:
                 break
@@ -152,7 +130,7 @@ def peek(sqs: SQSClient, url: str, limit: int | None = None) -> Peek:
 def drain(sqs: SQSClient, url: str, take: Callable[[Received], None], limit: int | None = None) -> int:
     """Take messages out of the queue: pass each to `take`, then delete it. Return how many there were."""
     count = 0
-    for batch in receive(sqs, url, limit):
+    for batch in map(_received, receive(sqs, url, limit)):
         for message in batch:
             take(message)
         receipts = [message.receipt for message in batch]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 
 BATCH_ENTRIES = 10
 """The most messages that one receive or batch call takes (SQS API reference)."""
+
+HIDDEN_SECONDS = 60
+"""Visibility timeout of a received message: longer than a look at the queue takes."""
+
+LONG_POLL_SECONDS = 1
+"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,29 @@ def waiting(sqs: SQSClient, url: str) -> Waiting:
         int(counts.get("ApproximateNumberOfMessagesNotVisible", 0)),
         int(counts.get("ApproximateNumberOfMessagesDelayed", 0)),
     )
+
+
+def receive(
+    sqs: SQSClient, url: str, limit: int | None = None, hidden_seconds: int = HIDDEN_SECONDS
+) -> Iterator[list[MessageTypeDef]]:
+    """Yield up to 10 messages at a time until the queue is empty or `limit` is reached.
+
+    The caller deletes the messages or lets them become visible again.
+    """
+    left = limit
+    while left is None or left > 0:
+        messages = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=BATCH_ENTRIES if left is None else min(BATCH_ENTRIES, left),
+            VisibilityTimeout=hidden_seconds,
+            WaitTimeSeconds=LONG_POLL_SECONDS,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        if not messages:
+            return
+        left = None if left is None else left - len(messages)
+        yield messages
 
 
 def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:
