@@ -45,7 +45,7 @@ def stored(items: Mapping[tuple[str, str], Mapping[str, Any]]) -> Counter[Result
     return Counter(Result(sk.removeprefix("batch#"), *map(item.get, Result._fields[1:])) for sk, item in found)
 
 
-def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
+def compare(what: str, expectation: Counter[Result], found: Counter[Result]) -> None:
     """Compare the found results with the expected ones, including how often each occurs.
 
     Raises
@@ -53,12 +53,12 @@ def compare(what: str, wanted: Counter[Result], found: Counter[Result]) -> None:
     NotExactError
         The error gives the numbers of lost, doubled and wrong results, each with an example.
     """
-    extra = found - wanted
+    extra = found - expectation
     faults = {
-        "lost": wanted - found,
-        "doubled": Counter({result: count for result, count in extra.items() if result in wanted}),
-        "wrong": Counter({result: count for result, count in extra.items() if result not in wanted}),
+        "lost": expectation - found,
+        "doubled": Counter({result: count for result, count in extra.items() if result in expectation}),
+        "wrong": Counter({result: count for result, count in extra.items() if result not in expectation}),
     }
     shown = [f"{some.total()} {name}, as {next(iter(some))}" for name, some in faults.items() if some]
     if shown:
-        raise NotExactError(f"of {wanted.total()} {what} there are {'; '.join(shown)}")
+        raise NotExactError(f"of {expectation.total()} {what} there are {'; '.join(shown)}")

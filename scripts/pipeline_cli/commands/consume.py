@@ -43,7 +43,7 @@ def consume(target: Target, state: Path) -> None:
     state.parent.mkdir(parents=True, exist_ok=True)
     code = subprocess.run([sys.executable, str(EXAMPLE), *arguments], env=environment, check=False).returncode
     if code:
-        raise CommandError(f"The example consumer ended with exit code {code}.", "What it said stands above.")
+        raise CommandError(f"The example consumer ended with exit code {code}.", "Its output is above.")
 
 
 def show(state: Path, since: int) -> None:

@@ -65,11 +65,11 @@ def read(
 def _read_group(
     logs: CloudWatchLogsClient, function: str, group: str, since: float, batch: str | None
 ) -> Iterator[Event]:
-    wanted = {"filterPattern": f'"{batch}"'} if batch else {}
+    filters = {"filterPattern": f'"{batch}"'} if batch else {}
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group,
         startTime=int(since * 1000),
-        **wanted,  # type: ignore[arg-type]
+        **filters,  # type: ignore[arg-type]
     )
     try:
         for page in pages:

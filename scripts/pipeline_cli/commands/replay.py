@@ -31,7 +31,7 @@ def command(
     """
     target = targets.chosen(env)
     entry, started = replay(target, batch)
-    word = "is started" if started else "is on its way already"
+    word = "is started" if started else "is already in progress"
     waiting = waiting_text(entry)
     terminal.err().print(f"Run {entry.execution} {word}{f'; it {waiting}' if waiting else ''}.", soft_wrap=True)
     state = entry.state if no_wait else follow_run(target, batch, show=not as_json)

@@ -80,7 +80,7 @@ def command(
         _show(uploads, results, before, env)
         if batches and no_wait:
             terminal.out().print(
-                f"Sent. See how it goes on with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
+                f"Sent. Follow it with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
             )
     for state in (BatchState.FAILED, BatchState.HELD):
         if failed := [result.batch for result in results if result.state is state]:

@@ -112,7 +112,7 @@ def wait(
         if waited > timeout:
             raise CommandError(
                 f"After {terminal.duration(waited)}: {progress.describe()}.",
-                f"It goes on by itself; look again with: {hints.command('status', batch, env=env)}",
+                f"It continues; look again with: {hints.command('status', batch, env=env)}",
             )
         # Poll often at first, so that the end of a small batch shows at once; a large one takes minutes anyway.
         sleep(min(2.0, 0.25 + waited / 30))
