@@ -44,6 +44,8 @@ locals {
         MAX_ERROR_MESSAGES  = tostring(var.max_error_messages)
         MAX_REFUSED_PERCENT = tostring(var.max_refused_percent)
         QUIET_SECONDS       = tostring(var.timeout_seconds.deliver)
+        LARGE_DAYS          = tostring(var.large_days != null)
+        LARGE_DAY_BYTES     = tostring(try(var.large_days.from_bytes, 0))
       }
       storage_mb   = var.transform_storage_mb
       event_source = null
@@ -130,16 +132,24 @@ locals {
   # Who may use it, and whether to write as well: files (intake, transform, finalize, the partner), messages (publish).
   key_policies = {
     for user, access in {
-      intake    = "write"
-      transform = "write"
-      deliver   = "read"
-      finalize  = "write"
-      publish   = "write"
-      workflow  = "read"
-      partner   = "write"
+      intake     = "write"
+      transform  = "write"
+      deliver    = "read"
+      finalize   = "write"
+      publish    = "write"
+      workflow   = "read"
+      large_days = "write"
+      partner    = "write"
     } :
     user => {
       for key in local.kms_key[*] : "key" => templatefile("${path.module}/policies/key_${access}.json.tftpl", { key_arn = key.arn })
+    }
+  }
+
+  # What transform needs to take the result of the job for large days.
+  large_day_policies = {
+    for part in keys(local.functions) : part => {
+      for job in var.large_days[*] : "large-days" => templatefile("${path.module}/policies/large_day.json.tftpl", local.policy_values) if part == "transform"
     }
   }
 

@@ -106,7 +106,7 @@ module "function" {
   reserved_concurrency = var.reserved_concurrency[each.key]
   log_retention_days   = var.log_retention_days
   policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
-  further_policies     = merge(local.key_policies[each.key], local.network_policies[each.key])
+  further_policies     = merge(local.key_policies[each.key], local.network_policies[each.key], local.large_day_policies[each.key])
   network              = local.network
   kms_key              = local.kms_key
   event_source         = each.value.event_source
@@ -131,6 +131,31 @@ module "workflow" {
   batch_timeout_hours = var.batch_timeout_hours
   log_retention_days  = var.log_retention_days
   further_policies    = local.key_policies.workflow
+  kms_key             = local.kms_key
+  large_days = var.large_days == null ? null : {
+    job_name        = one(module.large_days[*].job_name)
+    job_arn         = one(module.large_days[*].job_arn)
+    timeout_minutes = var.large_days.timeout_minutes
+  }
+}
+
+module "large_days" {
+  source = "./modules/large_days"
+  count  = var.large_days == null ? 0 : 1
+
+  name                = "${local.prefix}-large-day"
+  scope               = local.scope
+  package_file        = "${dirname(local.package_file)}/pipeline.gluewheels.zip"
+  bucket_name         = module.bucket.name
+  bucket_arn          = module.bucket.arn
+  table_name          = module.table.name
+  table_arn           = module.table.arn
+  workers             = var.large_days.workers
+  worker_type         = var.large_days.worker_type
+  timeout_minutes     = var.large_days.timeout_minutes
+  max_concurrent_runs = var.large_days.max_concurrent_runs
+  log_retention_days  = var.log_retention_days
+  further_policies    = local.key_policies.large_days
   kms_key             = local.kms_key
 }
 

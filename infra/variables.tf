@@ -242,6 +242,48 @@ variable "batch_timeout_hours" {
   }
 }
 
+variable "large_days" {
+  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 1440), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
+  type = object({
+    workers             = optional(number, 10)
+    worker_type         = optional(string, "G.1X")
+    timeout_minutes     = optional(number, 120)
+    max_concurrent_runs = optional(number, 2)
+    from_bytes          = optional(number, 0)
+  })
+  default = null
+
+  validation {
+    condition     = var.large_days == null ? true : var.large_days.workers >= 2 && var.large_days.workers <= 299 && floor(var.large_days.workers) == var.large_days.workers
+    error_message = "large_days.workers must be a whole number from 2 (one is the driver) to 299: AWS Glue's limit."
+  }
+
+  validation {
+    condition     = var.large_days == null ? true : contains(["G.1X", "G.2X", "G.4X", "G.8X"], var.large_days.worker_type)
+    error_message = "large_days.worker_type must be G.1X, G.2X, G.4X or G.8X: the other types are too small for a join, or not for Spark."
+  }
+
+  validation {
+    condition     = var.large_days == null ? true : var.large_days.timeout_minutes >= 10 && var.large_days.timeout_minutes <= 1440 && floor(var.large_days.timeout_minutes) == var.large_days.timeout_minutes
+    error_message = "large_days.timeout_minutes must be a whole number from 10 (Spark's start takes a part of it) to 1440: a job that needs more than a day needs more workers."
+  }
+
+  validation {
+    condition     = var.large_days == null ? true : 2 * (var.large_days.timeout_minutes + 30) <= 60 * var.batch_timeout_hours
+    error_message = "large_days.timeout_minutes must fit twice into batch_timeout_hours, with 30 minutes more each time: a failed job is tried once more within the same run."
+  }
+
+  validation {
+    condition     = var.large_days == null ? true : var.large_days.max_concurrent_runs >= 1 && var.large_days.max_concurrent_runs <= 50 && floor(var.large_days.max_concurrent_runs) == var.large_days.max_concurrent_runs
+    error_message = "large_days.max_concurrent_runs must be a whole number from 1 to 50: each run takes all its workers out of the account's quota; further days wait."
+  }
+
+  validation {
+    condition     = var.large_days == null ? true : var.large_days.from_bytes >= 0 && floor(var.large_days.from_bytes) == var.large_days.from_bytes
+    error_message = "large_days.from_bytes must be a whole number of bytes, or 0 for the function's own limit."
+  }
+}
+
 variable "due_days" {
   description = "Days after a batch's day on which its files are due, 0 to 30: each check reports the missing files of the batch of that many days before, in UTC."
   type        = number

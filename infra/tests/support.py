@@ -18,7 +18,19 @@ from pipeline_cli.deploy.local_stack import LocalStack
 from python_terraform import IsFlagged
 
 INFRA = Path(__file__).resolve().parent.parent
-MODULES = ("bucket", "function", "key", "monitoring", "network", "partner", "queue", "table", "trigger", "workflow")
+MODULES = (
+    "bucket",
+    "function",
+    "key",
+    "large_days",
+    "monitoring",
+    "network",
+    "partner",
+    "queue",
+    "table",
+    "trigger",
+    "workflow",
+)
 FUNCTIONS = ("intake", "transform", "deliver", "finalize", "publish")
 ENVIRONMENTS = tuple(sorted(file.stem for file in (INFRA / "env").glob("*.tfvars")))
 

@@ -121,6 +121,7 @@ def test_services_use_the_key_for_this_deployment_alone(key_policy: Mapping[str,
                 "kms:EncryptionContext:aws:logs:arn": [
                     f"{logs}:/aws/lambda/{PREFIX}-*",
                     f"{logs}:/aws/vendedlogs/states/{PREFIX}-*",
+                    f"{logs}:/aws-glue/jobs/{PREFIX}-*",
                 ]
             }
         },

@@ -78,6 +78,16 @@ ARGUMENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
     "aws_iam_role_policy": ("iam", {"name": "policyNameType", "policy": "policyDocumentType"}),
+    "aws_glue_job": (
+        "glue",
+        {
+            "name": "NameString",
+            "description": "DescriptionString",
+            "glue_version": "GlueVersionString",
+            "worker_type": "WorkerType",
+            "timeout": "Timeout",
+        },
+    ),
     "aws_kms_key": ("kms", {"description": "DescriptionType", "policy": "PolicyType"}),
     "aws_kms_alias": ("kms", {"name": "AliasNameType"}),
     "aws_cloudwatch_log_group": ("logs", {"name": "LogGroupName", "kms_key_id": "KmsKeyId"}),
@@ -121,7 +131,9 @@ def values(plan: Plan) -> Iterator[tuple[str, str, str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, {"kms_key": "create", "vpc": {"cidr": "10.20.0.0/20"}}], ids=["plain", "all"]
+    "variables",
+    [{}, {"kms_key": "create", "vpc": {"cidr": "10.20.0.0/20"}, "large_days": {}}],
+    ids=["plain", "all"],
 )
 def test_every_planned_value_is_one_that_the_api_takes(planner: Planner, variables: dict[str, Any]) -> None:
     found = [
@@ -134,7 +146,7 @@ def test_every_planned_value_is_one_that_the_api_takes(planner: Planner, variabl
 
 
 def test_longest_name_and_environment_still_make_names_that_aws_takes(current: CurrentProvider) -> None:
-    plan = current.plan({"name": "a" * 30, "environment": "b" * 16})
+    plan = current.plan({"name": "a" * 30, "environment": "b" * 16, "large_days": {}})
 
     assert [said for _, service, shape, value in values(plan) if (said := complaint(service, shape, value))] == []
 
@@ -153,11 +165,19 @@ def test_value_that_the_api_refuses_is_found(service: str, shape: str, value: An
     assert complaint(service, shape, value)
 
 
-def unknown_errors(definition: Mapping[str, Any]) -> set[str]:
-    """Names of Lambda's errors in the retry rules that no call of Lambda raises."""
-    raised = {error.name for error in model("lambda").operation_model("Invoke").error_shapes} | STEP_FUNCTIONS_OWN
-    named = set(re.findall(r'"Lambda\.(\w+)"', json.dumps(definition)))
+def unknown_errors(definition: Mapping[str, Any], service: str = "Lambda", call: str = "Invoke") -> set[str]:
+    """Names of a service's errors in the retry rules that no call of it raises."""
+    raised = {error.name for error in model(service.lower()).operation_model(call).error_shapes} | STEP_FUNCTIONS_OWN
+    named = set(re.findall(rf'"{service}\.(\w+)"', json.dumps(definition)))
     return named - raised
+
+
+def test_glue_errors_in_the_retries_are_errors_that_start_job_run_raises(planner: Planner) -> None:
+    definition = planner.plan(large_days={}).definition
+
+    assert '"Glue.ConcurrentRunsExceededException"' in json.dumps(definition)
+    assert unknown_errors(definition, "Glue", "StartJobRun") == set()
+    assert unknown_errors({"Retry": ["Glue.TooManyRuns"]}, "Glue", "StartJobRun") == {"TooManyRuns"}
 
 
 def test_lambda_errors_in_the_retries_are_errors_that_invoke_raises(plan: Plan) -> None:

@@ -227,6 +227,7 @@ def test_commands_find_every_output_that_they_read(plan: Plan) -> None:
         "log_group_names",
         "alarm_topic_arn",
         "dashboard_name",
+        "large_day_job_name",
         "partner_role_arn",
         "partner_user_name",
     }

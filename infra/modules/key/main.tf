@@ -21,6 +21,7 @@ resource "aws_kms_key" "this" {
     alarm_arn    = "${local.alarm_arn}:${var.name}-*"
     function_log = "${local.log_arn}:/aws/lambda/${var.name}-*"
     workflow_log = "${local.log_arn}:/aws/vendedlogs/states/${var.name}-*"
+    job_log      = "${local.log_arn}:/aws-glue/jobs/${var.name}-*"
   })
 }
 

@@ -63,6 +63,16 @@ variable "batch_timeout_hours" {
   nullable    = false
 }
 
+variable "large_days" {
+  description = "Job on AWS Glue for days that do not fit into the function: its name, its ARN and its timeout in minutes. Null for no such job."
+  type = object({
+    job_name        = string
+    job_arn         = string
+    timeout_minutes = number
+  })
+  default = null
+}
+
 variable "log_retention_days" {
   description = "Days for which the machine's log is kept."
   type        = number

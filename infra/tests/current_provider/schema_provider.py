@@ -4,6 +4,10 @@ It serves `aws_6.62_schema.json` to Terraform over the plugin protocol (version 
 `terraform plan` hold every resource type, argument, nested block, reference and expression of an unmodified
 configuration against the current provider. It creates nothing and knows no semantics: a value that only AWS could
 compute is unknown in the plan.
+
+`aws_glue_job` and `aws_glue_security_configuration` were added to the schema from the provider's own source
+(`internal/service/glue/job.go`, `security_configuration.go`) and, for arguments that are newer than the source at hand
+(`job_mode`, `job_run_queuing_enabled`, `region`, `source_control_details`), from its page "Resource: aws_glue_job".
 """
 
 from __future__ import annotations

@@ -34,12 +34,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "a private network": {"vpc": {"cidr": "10.20.0.0/20"}},
     "a standard output queue": {"output_fifo": False},
     "a partner": PARTNER,
+    "large days": {"large_days": {}},
     "everything": {
         "kms_key": "create",
         "vpc": {"cidr": "10.20.0.0/20"},
         "access_log_bucket": "access-logs",
         "table_ttl_attribute": "expires_at",
         "alarm_emails": ["night@example.com"],
+        "large_days": {"worker_type": "G.2X", "workers": 20, "from_bytes": 1000000000},
         **PARTNER,
     },
 }
@@ -92,7 +94,7 @@ def main(chosen: Sequence[str]) -> int:
             if not chosen or name in chosen:
                 plan = provider.plan(variables)
                 print(f"AWS provider {VERSION}: {name}: {len(plan.resources)} resources", flush=True)
-                if name == "defaults":
+                if name in ("defaults", "large days"):
                     print(check_state_machine(plan.definition), flush=True)
         for name in () if chosen else ENVIRONMENTS:
             plan = provider.plan({}, name)

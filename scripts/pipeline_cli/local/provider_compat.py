@@ -33,6 +33,8 @@ LEFT_ALONE = {
     "aws_s3_bucket": ("server_side_encryption_configuration", "versioning", "lifecycle_rule"),
     "aws_cloudwatch_metric_alarm": ("all",),  # the emulator returns only some attributes of an alarm
 }
+# Resource types that 3.39 knows under an earlier name.
+EARLIER_NAMES = {"aws_s3_object": "aws_s3_bucket_object"}
 # What every resource may have; provider schemas do not list it.
 META_ARGUMENTS = frozenset({"count", "for_each", "provider", "depends_on"})
 META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
@@ -115,6 +117,9 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state
 
 def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
     """Adapt one file; return its new text and the names of what was left out."""
+    for name, earlier in EARLIER_NAMES.items():
+        if name not in schema["resource_schemas"] and earlier in schema["resource_schemas"]:
+            text = re.sub(rf"\b{name}\b", earlier, text)
     edits, left_out = hcl.Edits(text), list[str]()
     for block in hcl.blocks(hcl2.parses_to_tree(text).children[0]):
         kind, labels = hcl.head(block)

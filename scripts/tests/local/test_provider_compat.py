@@ -112,6 +112,21 @@ def test_the_content_of_a_dynamic_block_is_fitted_too() -> None:
     assert "delete" not in fitted
 
 
+def test_a_resource_type_that_the_provider_knows_under_an_earlier_name_stays_with_what_refers_to_it() -> None:
+    text = """resource "aws_s3_object" "code" {
+  bucket = "b"
+}
+
+output "key" {
+  value = aws_s3_object.code.key
+}
+"""
+    schema = {**SCHEMA, "resource_schemas": {"aws_s3_bucket_object": {"block": block("bucket")}}}
+    fitted, left_out = fit_text(text, schema)
+
+    assert (fitted, left_out) == (text.replace("aws_s3_object", "aws_s3_bucket_object"), [])
+
+
 def test_an_unknown_resource_type_is_removed_with_the_dependencies_on_it() -> None:
     text = """resource "aws_pipes_pipe" "this" {
   name = "a"
