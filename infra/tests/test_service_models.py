@@ -80,13 +80,7 @@ ARGUMENTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "aws_iam_role_policy": ("iam", {"name": "policyNameType", "policy": "policyDocumentType"}),
     "aws_glue_job": (
         "glue",
-        {
-            "name": "NameString",
-            "description": "DescriptionString",
-            "glue_version": "GlueVersionString",
-            "worker_type": "WorkerType",
-            "timeout": "Timeout",
-        },
+        {"glue_version": "GlueVersionString", "worker_type": "WorkerType", "timeout": "Timeout"},
     ),
     "aws_kms_key": ("kms", {"description": "DescriptionType", "policy": "PolicyType"}),
     "aws_kms_alias": ("kms", {"name": "AliasNameType"}),

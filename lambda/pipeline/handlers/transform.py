@@ -13,6 +13,7 @@ from pipeline.observability import instrument
 from pipeline.settings import TransformSettings, read_settings
 from pipeline.stages.large_day import collect
 from pipeline.stages.run import Run
+from pipeline.stages.store import report_counts
 from pipeline.stages.transform import transform
 
 
@@ -22,8 +23,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
     For a large day, the state machine calls the function again after the job: with `job_run`, Glue's description of it.
     """
-    settings = read_settings(TransformSettings)
+    settings, run = read_settings(TransformSettings), Run.from_event(event)
     bucket, table = Bucket(settings.bucket_name), Table(settings.table_name)
     if "job_run" in event:
-        return collect(Run.from_event(event), event["job_run"], bucket, table)
-    return transform(Run.from_event(event), bucket, table, Workflow(settings.state_machine_arn), settings)
+        reply = collect(run, event["job_run"], bucket, table)
+    else:
+        reply = transform(run, bucket, table, Workflow(settings.state_machine_arn), settings)
+    report_counts(run, reply)
+    return reply

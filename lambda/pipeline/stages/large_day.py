@@ -13,7 +13,6 @@ from pipeline.aws.s3 import Bucket
 from pipeline.errors import LargeDayOutcomeError
 from pipeline.observability import logger
 from pipeline.stages.run import Run
-from pipeline.stages.store import report_counts
 
 REQUEST = "large_day/request.json"
 """Name of the work file that tells the job what to do."""
@@ -154,7 +153,6 @@ def collect(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Table) 
             large_day=job_facts(job_run),
         ),
     )
-    report_counts(run, reply)
     return reply
 
 

@@ -22,7 +22,7 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest, hand_over
 from pipeline.stages.run import Run
-from pipeline.stages.store import report_counts, store
+from pipeline.stages.store import store
 
 if TYPE_CHECKING:
     from pipeline.joining.customer_data_processor import Outcome
@@ -85,7 +85,6 @@ def transform(
             results=outcome.customers is not None,
         ),
     )
-    report_counts(run, reply)
     return reply
 
 
