@@ -43,7 +43,7 @@ test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but tes
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
-package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip
+package: $(READY) ## | Build the Lambda package build/<env>/pipeline.zip and, with large_days, that of their job
 	@$(PIPELINE) package
 
 tf-init: $(READY) ## | Initialise Terraform (and for local: the offline provider)

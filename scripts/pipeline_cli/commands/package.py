@@ -1,14 +1,26 @@
-"""`pipeline package`: build the Lambda package of an environment."""
+"""`pipeline package`: build the packages of an environment."""
 
 from __future__ import annotations
 
-from pipeline_cli.deploy import package
+from typing import Annotated
+
+import typer
+
+from pipeline_cli.deploy import job_package, package
 from pipeline_cli.deploy.target import check_name
 from pipeline_cli.output import options, terminal
 
 
-def command(env: options.Env = "", as_json: options.Json = False) -> None:
+def command(
+    env: options.Env = "",
+    as_json: options.Json = False,
+    large_days: Annotated[
+        bool, typer.Option("--large-days", help="Build the package of the job for large days, too, if they are off.")
+    ] = False,
+) -> None:
     """Build the Lambda package build/ENV/pipeline.zip, or keep the existing one if nothing has changed.
+
+    If the environment has large_days, also build the package of their Spark job, build/ENV/pipeline.gluewheels.zip.
 
     Example: pipeline package --env prod
 
@@ -17,7 +29,17 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """
     check_name(env)
     built = package.build(env, quiet=as_json)
+    job = job_package.build(env, quiet=as_json) if large_days or job_package.is_on(env) else None
     if as_json:
-        terminal.print_json({"file": str(built.file), "zipped_bytes": built.zipped, "unzipped_bytes": built.unzipped})
+        terminal.print_json(
+            {
+                "file": str(built.file),
+                "zipped_bytes": built.zipped,
+                "unzipped_bytes": built.unzipped,
+                "job_file": str(job) if job else None,
+            }
+        )
     else:
         terminal.out().print(built.report, soft_wrap=True)
+        if job:
+            terminal.out().print(f"{package.shown(job)}: the Spark job for large days", soft_wrap=True)

@@ -52,10 +52,13 @@ class Platform:
         The version, such as 3.13.
     machine
         The processor as wheels name it, or None for the interpreter that runs this.
+    glibc
+        The minor version of glibc 2 for which wheels may be built; None for the one of Lambda.
     """
 
     python: str
     machine: str | None = None
+    glibc: int | None = None
 
     def __str__(self) -> str:
         """Name the platform."""
@@ -67,7 +70,7 @@ class Platform:
         if self.machine is None:
             return []
         # Amazon Linux 2023, from python3.12 on, has glibc 2.34; Amazon Linux 2 has 2.26.
-        newest = 34 if tuple(map(int, self.python.split("."))) >= (3, 12) else 26
+        newest = self.glibc or (34 if tuple(map(int, self.python.split("."))) >= (3, 12) else 26)
         tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(newest, 16, -1))]
         options = ["--implementation", "cp", "--python-version", self.python]
         return options + [word for tag in tags for word in ("--platform", f"{tag}_{self.machine}")]

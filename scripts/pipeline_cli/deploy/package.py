@@ -57,7 +57,7 @@ class Package:
     def report(self) -> str:
         """The package's size, compared with Lambda's limits."""
         return (
-            f"{_shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
+            f"{shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
             f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%}), "
             f"{'with' if self.has_bytecode else 'without'} bytecode"
         )
@@ -161,7 +161,8 @@ def _size(count: int) -> str:
     return f"{count / MEGABYTE:.1f} MB"
 
 
-def _shown(file: Path) -> str:
+def shown(file: Path) -> str:
+    """Return a path relative to the project if it is inside, else as it is."""
     with suppress(ValueError):
         return str(file.relative_to(ROOT))
     return str(file)
