@@ -210,7 +210,7 @@ def test_the_table_of_variables_names_them_and_their_defaults() -> None:
             } == documented
 
 
-def test_continuous_integration_runs_what_anybody_can_run() -> None:
+def test_continuous_integration_runs_the_make_targets() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     assert re.findall(r"^\s*- run: (.+)$", workflow, re.MULTILINE) == [".ci/run"]
     commands = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)

@@ -120,7 +120,7 @@ def test_adding_a_fourth_file_makes_it_part_of_the_set(copy: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("titles", [["Add a column"], ["Add a fourth file"], ["Add a column", "Add a fourth file"]])
-def test_the_sample_goes_along(copy: Path, tmp_path: Path, titles: list[str]) -> None:
+def test_the_sample_command_follows_the_changes(copy: Path, tmp_path: Path, titles: list[str]) -> None:
     for title in titles:
         follow(copy, title)
     day = tmp_path / "sample"

@@ -53,7 +53,7 @@ def run_locally(day: str, files: dict[str, bytes], directory: Path) -> Counter[s
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(KINDS)), ids="-".join)
-def test_a_day_is_processed_once_in_whatever_order_its_files_arrive(
+def test_a_day_is_processed_once_in_any_order_of_arrival_of_its_files(
     stack: Stack, day: str, order: tuple[str, ...], tmp_path: Path
 ) -> None:
     files = files_of(day)

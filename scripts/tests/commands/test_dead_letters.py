@@ -48,7 +48,7 @@ def test_dead_letter_of_publish_says_why_sqs_refused_the_message(stack: Stack, r
     assert message["cause"].endswith("InvalidMessageContents a character that is not allowed")
 
 
-def test_no_dead_letters_are_said_to_be_none(stack: Stack, run: Run) -> None:
+def test_empty_dead_letter_queues_are_reported(stack: Stack, run: Run) -> None:
     assert "The dead-letter queues are empty." in run("dead-letters").stderr
     assert json.loads(run("dead-letters", "--json").stdout) == []
 

@@ -162,7 +162,7 @@ def nothing(stack: Stack) -> None:
     ("happened", "words"),
     [(fail, "FAILED: no header"), (stop, "its run is over"), (nothing, "not noticed"), (run_batch, None)],
 )
-def test_a_batch_that_waits_for_a_person_is_a_problem(
+def test_a_batch_that_needs_attention_is_a_problem(
     stack: Stack, happened: Callable[[Stack], None], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_deployment, "_age", lambda _: doctor_deployment.NOTICED_WITHIN * 2)

@@ -168,7 +168,7 @@ def test_a_finished_batch_runs_again_as_another_attempt(stack: Stack, state: Bat
     assert set(json.loads(payload)["files"]) == set(Kind)
 
 
-def test_a_run_at_work_is_left_alone_but_not_one_that_was_aborted(stack: Stack) -> None:
+def test_a_run_in_progress_is_not_restarted_but_an_aborted_one_is(stack: Stack) -> None:
     workflow = complete(stack)
     run_batch(stack)
     first, _ = replay(stack.target, DAY)

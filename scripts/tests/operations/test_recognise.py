@@ -80,7 +80,7 @@ def test_force_sends_a_file_as_it_is(tmp_path: Path) -> None:
     assert left_out == []
 
 
-def test_a_folder_stands_for_its_files_and_what_it_cannot_use_is_named(tmp_path: Path) -> None:
+def test_a_folder_means_its_files_and_unusable_ones_are_named(tmp_path: Path) -> None:
     for kind, header in HEADERS.items():
         write(tmp_path / f"{kind}-export.csv", ",".join(header))
     write(tmp_path / "notes.txt", "hello")

@@ -73,7 +73,7 @@ def test_stages_are_read_from_the_history_with_their_failures() -> None:
     ]
 
 
-def test_the_stage_at_work_has_no_end_and_a_stopped_one_ends_with_its_run() -> None:
+def test_the_current_stage_has_no_end_and_a_stopped_one_ends_with_its_run() -> None:
     begun = event(0, "ExecutionStarted"), event(1, "TaskStateEntered", "Transform")
     assert runs_of(*begun).stages("x", START + timedelta(seconds=3)) == [Stage("Transform", 1, 2, over=False)]
     assert runs_of(*begun, event(5, "ExecutionAborted")).stages("x", START) == [Stage("Transform", 1, 4)]

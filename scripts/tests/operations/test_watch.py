@@ -110,7 +110,9 @@ def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytes
         next(steps)
 
 
-def test_a_batch_that_is_asked_for_is_waited_for(stack: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_watching_one_batch_waits_for_its_missing_files(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     stack.put(f"incoming/orders_{DAY}.csv")
 
     def stop(_: float) -> None:

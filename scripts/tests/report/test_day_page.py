@@ -186,7 +186,7 @@ def test_files_that_are_not_noticed_yet_are_shown(stack: Stack, run: Run) -> Non
     assert "WAITING although all three files are there: the pipeline has not noticed them yet." in text
 
 
-def test_a_run_at_work_says_so(completed: Stack) -> None:
+def test_a_run_in_progress_is_shown_as_such(completed: Stack) -> None:
     found = gather.gather_day(completed.target, DAY)
     stages = [Stage("Transform", 0, 2), Stage("Deliver", 2, 61, failures=2, over=False)]
     text = Page(day.page(replace(found, stages=stages))).text

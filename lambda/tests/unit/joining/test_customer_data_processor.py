@@ -153,7 +153,7 @@ def test_a_record_is_a_duplicate_only_of_an_accepted_one() -> None:
 
 
 @pytest.mark.parametrize("ids", [["1", "2", "2"], ["a", "b", "a"], ["1", "01", "1"], ["9" * 30, "x", "9" * 30]])
-def test_row_ids_must_not_repeat_whatever_they_look_like(ids: list[str]) -> None:
+def test_row_ids_of_any_form_must_not_repeat(ids: list[str]) -> None:
     rows = [f"{row_id},o1,pen,1,1" for row_id in [*ids, "", "", "7"]]
     items = "\n".join(["id,order_reference,item_name,quantity,total_price", *rows]).encode()
     observed = assert_agrees_with_reference(day(items=items))

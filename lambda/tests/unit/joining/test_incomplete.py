@@ -61,7 +61,7 @@ def test_no_cell_of_the_rejects_file_is_a_formula_and_a_program_gets_the_record_
     assert [as_read(row[3]) for row in rows] == records
 
 
-def test_the_first_twenty_errors_of_each_code_are_examples_whatever_becomes_a_message() -> None:
+def test_the_first_twenty_errors_of_each_code_are_examples_even_without_a_message() -> None:
     bad = b"o1,pen,1,x\n" * 25 + b"o9,pen,1,1\n"
     with working_directory() as directory:
         outcome = run(day(items=ITEMS + bad), directory, max_error_messages=3)
