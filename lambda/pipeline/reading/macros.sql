@@ -16,6 +16,22 @@ CREATE MACRO is_integer(cell) AS
     regexp_full_match(cell, '-?[0-9]{1,18}')
     OR (regexp_full_match(cell, '-?0*[0-9]{19}') AND TRY_CAST(cell AS BIGINT) IS NOT NULL);
 
+-- Whether a reference is not empty and has nothing to trim; false also where only the full check can tell. It is for cells
+-- without line ends. Comparing the first byte takes a hundredth of the time of a regular expression.
+CREATE MACRO is_plain_reference(cell) AS
+    cell >= '!' AND cell < chr(127) AND NOT ends_with(cell, ' ') AND NOT ends_with(cell, chr(9))
+    AND NOT ends_with(cell, chr(160));
+
+-- A whole number of up to 18 digits that needs no trimming. Most quantities are a single digit.
+CREATE MACRO is_plain_integer(cell) AS
+    CASE WHEN strlen(cell) = 1 AND cell BETWEEN '0' AND '9' THEN true
+        ELSE regexp_full_match(cell, '-?[0-9]{1,18}') END;
+
+-- The value of an amount that is written with a point and two decimals, else NULL. What is read back equals the cell, so
+-- nothing was rounded or interpreted.
+CREATE MACRO as_cents(cell) AS
+    CASE WHEN TRY_CAST(cell AS DECIMAL(16,2))::VARCHAR = cell THEN TRY_CAST(cell AS DECIMAL(16,2)) END;
+
 -- A plain decimal number: up to 14 digits before the decimal mark and 4 after it.
 CREATE MACRO is_amount(cell, mark) AS
     regexp_full_match(cell, '-?[0-9]{1,14}(?:[' || mark || '][0-9]{1,4})?');
@@ -50,3 +66,14 @@ CREATE MACRO amount_hint(cell, mark) AS
 
 -- How often a single-byte character occurs in a text.
 CREATE MACRO count_of(text, character) AS strlen(text) - strlen(replace(text, character, ''));
+
+-- An exact amount in plain notation without trailing zeros. Nearly all amounts fit into 64 bits: these are compared and
+-- written several times faster.
+CREATE MACRO short_number_text(amount) AS
+    CASE WHEN amount <> amount::DECIMAL(18,2) THEN rtrim(amount::VARCHAR, '0')
+        WHEN amount <> amount::DECIMAL(18,1) THEN amount::DECIMAL(18,2)::VARCHAR
+        WHEN amount <> amount::DECIMAL(18,0) THEN amount::DECIMAL(18,1)::VARCHAR
+        ELSE amount::BIGINT::VARCHAR END;
+CREATE MACRO number_text(amount) AS
+    CASE WHEN amount BETWEEN -99999999999999 AND 99999999999999 THEN short_number_text(amount::DECIMAL(18,4))
+        ELSE rtrim(rtrim(amount::VARCHAR, '0'), '.') END;

@@ -12,9 +12,9 @@ from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
-from pipeline.reading.steps import AMOUNT, PLAIN_REFERENCE, SHORT_INTEGER, amount_form
+from pipeline.reading.steps import AMOUNT, amount_form
 
-NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
+NEEDS_TRIMMING = "NOT is_plain_reference(records.parent) AND trimmed(records.parent) <> records.parent"
 """Condition for a reference to a parent with blanks around it, which `plain_records_sql` does not trim."""
 
 
@@ -42,7 +42,14 @@ def _cells_step(file: CsvFile) -> Step:
 
 
 def _columns_step(file: CsvFile) -> Step:
-    """Add is_clean: all cells are valid and need no trimming, apart from a reference to a parent."""
+    """Add is_clean: all cells are valid and need no trimming, apart from a reference to a parent.
+
+    Also add `cents`: the amount if it has the usual form.
+    """
+    cents = "NULL::DECIMAL(16,2)"
+    for column in file.columns:
+        if column.type is ColumnType.AMOUNT and file.decimal_mark == ".":
+            cents = f"as_cents({quoted(column.name)})"
     forms = " AND ".join(filter(None, (_clean_form(file, column) for column in file.columns)))
     columns = ", ".join(
         name
@@ -50,18 +57,22 @@ def _columns_step(file: CsvFile) -> Step:
         else f"CASE WHEN is_clean THEN {name} ELSE trimmed({name}) END AS {name}"
         for column, name in ((column, quoted(column.name)) for column in file.columns)
     )
-    return Step("columns", f"SELECT is_clean, {columns} FROM (SELECT *, {forms or 'true'} AS is_clean FROM cells)")
+    return Step(
+        "columns",
+        f"""SELECT is_clean, cents, {columns}
+        FROM (SELECT *, {forms or "true"} AS is_clean FROM (SELECT *, {cents} AS cents FROM cells))""",
+    )
 
 
 def _clean_form(file: CsvFile, column: Column) -> str | None:
     name = quoted(column.name)
     match column.type:
         case ColumnType.REFERENCE if column.name == KINDS[file.kind].identity or not _is_parent(file, column):
-            return f"strlen({name}) <= {MAX_REFERENCE} AND regexp_full_match({name}, '{PLAIN_REFERENCE}')"
+            return f"strlen({name}) <= {MAX_REFERENCE} AND is_plain_reference({name})"
         case ColumnType.INTEGER | ColumnType.TIMESTAMP:
-            return f"regexp_full_match({name}, '{SHORT_INTEGER}')"
+            return f"is_plain_integer({name})"
         case ColumnType.AMOUNT:
-            return f"regexp_full_match({name}, '{amount_form(file)}')"
+            return f"CASE WHEN cents IS NOT NULL THEN true ELSE regexp_full_match({name}, '{amount_form(file)}') END"
         case _:
             return None
 
@@ -77,7 +88,8 @@ def _judged_step(file: CsvFile) -> Step:
     for column in file.columns:
         if column.type is ColumnType.AMOUNT:
             cell, mark = quoted(column.name), literal(file.decimal_mark)
-            amount = f"CASE WHEN is_clean OR is_amount({cell}, {mark}) THEN as_amount({cell}, {mark}) END"
+            amount = f"""CASE WHEN cents IS NOT NULL THEN cents::{AMOUNT}
+                WHEN is_clean OR is_amount({cell}, {mark}) THEN as_amount({cell}, {mark}) END"""
     return Step(
         "judged",
         f"""SELECT *, code IS NULL AS is_good, false AS is_blank

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pipeline.model.error_codes import FILE_CODES, RECORD_CODES
 from pipeline.model.text import escape_controls
 from pipeline.reading.sql import Step, create_macros, query
@@ -49,6 +51,41 @@ EXAMPLES = {
     "is_amount(cell, ',')": [("1,5", True), ("1", True), ("1.5", False), ("1.234,5", False)],
     "as_amount(cell, '.')::VARCHAR": [("12.5", "12.5000"), ("-0", "0.0000")],
     "as_amount(cell, ',')::VARCHAR": [("12,5", "12.5000"), ("-99999999999999,9999", "-99999999999999.9999")],
+    "is_plain_reference(cell)": [
+        ("a", True),
+        ("a b", True),
+        (" a", False),
+        ("a\t", False),
+        ("a\u00a0", False),
+        ("\u00a0a", False),
+        ("é", False),
+        ("", False),
+    ],
+    "is_plain_integer(cell)": [
+        ("7", True),
+        ("-12", True),
+        ("1" * 18, True),
+        ("1" * 19, False),
+        (" 7", False),
+        ("/", False),
+    ],
+    "as_cents(cell)::VARCHAR": [
+        ("12.50", "12.50"),
+        ("-0.01", "-0.01"),
+        ("99999999999999.99", "99999999999999.99"),
+        ("100000000000000.00", None),
+        *((cell, None) for cell in ("12.5", "12", "012.50", "-0.00", "12.505", " 1.00", "1e2", "NaN", ".50", "")),
+    ],
+    "number_text(cell::DECIMAL(38,4))": [
+        ("0", "0"),
+        ("-0.5", "-0.5"),
+        ("87.50", "87.5"),
+        ("100", "100"),
+        ("0.0001", "0.0001"),
+        ("-12.2500", "-12.25"),
+        ("99999999999999.9999", "99999999999999.9999"),
+        ("-1000000000000000000000.5", "-1000000000000000000000.5"),
+    ],
     "shown(cell)": [
         (None, ""),
         ("a", "a"),
@@ -77,6 +114,30 @@ def test_a_macro_gives_the_expected_value_for_each_example(connection: duckdb.Du
     connection.executemany("INSERT INTO examples VALUES (?, ?)", [[i, cell] for i, (cell, _) in enumerate(examples)])
     found = connection.execute(f"SELECT cell, {call} FROM examples ORDER BY position").fetchall()
     assert found == examples
+
+
+TEXTS = st.one_of(
+    st.text(alphabet="0123456789.,-+eE_ x\t\u00a0é", max_size=24),
+    st.decimals("-1e15", "1e15", places=2).map("{:f}".format),
+    st.integers(-(10**19), 10**19).map(str),
+    st.text(max_size=4),
+)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(TEXTS.filter(lambda text: not {"\r", "\n", "\0"} & set(text)), min_size=20, max_size=40))
+def test_a_short_check_accepts_only_what_the_full_one_accepts(
+    connection: duckdb.DuckDBPyConnection, cells: list[str]
+) -> None:
+    rows = connection.execute(
+        """SELECT cell, is_plain_reference(cell) AND (cell = '' OR trimmed(cell) <> cell),
+            is_plain_integer(cell) <> regexp_full_match(cell, '-?[0-9]{1,18}'),
+            as_cents(cell) IS NOT NULL AND NOT is_amount(cell, '.'),
+            CASE WHEN is_amount(cell, '.') THEN as_cents(cell) <> as_amount(cell, '.') ELSE false END
+        FROM (SELECT unnest(?::VARCHAR[]) AS cell)""",
+        [cells],
+    ).fetchall()
+    assert [row for row in rows if any(row[1:])] == []
 
 
 def test_error_codes_sort_in_the_order_of_the_rules(connection: duckdb.DuckDBPyConnection) -> None:
