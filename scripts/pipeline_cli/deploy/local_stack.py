@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline_cli.deploy.dependencies import digest
 from pipeline_cli.deploy.target import LOCAL, ROOT, Target, read_outputs
 from pipeline_cli.deploy.terraform_command import Terraform
 from pipeline_cli.local import emulator, offline_provider, provider_compat
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 
@@ -186,20 +186,16 @@ class LocalStack:
             self.terraform.show(*arguments)
             return f"{doing} is done."
         total, done, summary = 0, 0, ""
-        progress = sys.stdout.isatty() and not self.quiet
-        for event in self.terraform.events(*arguments):
-            if event["type"] == "change_summary":
-                changes = event["changes"]
-                if changes["operation"] == "plan":
-                    total = changes["add"] + changes["change"] + changes["remove"]
-                else:
-                    summary = _summary(changes)
-            elif event["type"] == "apply_complete":
-                done += 1
-            if progress:
-                print(f"\r{doing}… {done} of {total} resources " if total else f"\r{doing}…", end="", flush=True)
-        if progress:
-            print("\r" + " " * 60 + "\r", end="")
+        with nullcontext() if self.quiet else terminal.err().status(f"{doing}…") as status:
+            for event in self.terraform.events(*arguments):
+                if event["type"] == "apply_complete":
+                    done += 1
+                elif event["type"] == "change_summary" and event["changes"]["operation"] == "plan":
+                    total = sum(event["changes"][change] for change in ("add", "change", "remove"))
+                elif event["type"] == "change_summary":
+                    summary = _summary(event["changes"])
+                if status and total:
+                    status.update(f"{doing}… {done} of {total} resources")
         return summary
 
     def _schema(self) -> dict[str, Any]:
