@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import DiskFullError, MemoryLimitError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of system errors: the disk, the quota or the limit of a file's size does not suffice."""
 
 
 @contextmanager
@@ -35,7 +39,8 @@ def resource_limits(connection: duckdb.DuckDBPyConnection, workdir: Path, what: 
             "the file is not at fault: give more memory"
         ) from error
     except (duckdb.IOException, OSError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        # DuckDB's errors have the system's text only.
+        if getattr(error, "errno", None) in NO_ROOM or any(os.strerror(number) in str(error) for number in NO_ROOM):
             raise _disk_full(workdir, what) from error
         raise
 

@@ -5,24 +5,24 @@ Partners run it before they send files: it writes exactly the messages that woul
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.util
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import typer
 from pipeline.errors import PipelineError, ResourceLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
+from pipeline.joining.resource_limits import NO_ROOM
 from pipeline.model.data_model import FEEDBACK_PREFIX, Kind
 from pipeline.model.file_set import SourceObject, set_version
 
@@ -36,7 +36,7 @@ MEMORY_MB = 1024
 MAX_REFUSED_PERCENT = 20
 """The default of the Terraform variable max_refused_percent."""
 STANDARD_OUTPUT = Path("-")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+Write = Callable[[bytes], object]
 _MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
 
 
@@ -140,23 +140,21 @@ def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
     return max(of_files, of_state)
 
 
-def write_messages(
-    outcome: Outcome | None, notices: Iterable[str], out: BinaryIO | _Screen | None
-) -> list[dict[str, Any]]:
+def write_messages(outcome: Outcome | None, notices: Iterable[str], write: Write) -> list[dict[str, Any]]:
     """Write the messages of a day, customers first, then errors by file and line; return the errors.
 
     `notices` are the bodies of further error messages about files, which the outcome does not include.
     """
     errors = [_encoded(body) for body in notices]
     for block in message_lines(outcome.chunks) if outcome else ():
-        if not block.startswith(CUSTOMER_MESSAGE):
+        if block.startswith(CUSTOMER_MESSAGE):
+            write(block)
+        else:
             errors.append(block)
-        elif out:
-            out.write(block)
     # The errors of each file are already in line order, and the sort is stable.
     found = sorted(((json.loads(line), line) for line in errors if line), key=lambda error: str(error[0]["file"]))
-    if out:
-        out.writelines(line for _, line in found)
+    for _, line in found:
+        write(line)
     return [fields for fields, _ in found]
 
 
@@ -165,30 +163,24 @@ def _encoded(body: str) -> bytes:
     return f"{body}\n".encode(errors="backslashreplace")
 
 
-class _Screen:
-    """Standard output when it is a terminal: control characters in the messages are escaped."""
-
-    def write(self, lines: bytes) -> None:
-        for line in lines.decode().split("\n")[:-1]:
-            terminal.print_line(line)
-
-    def writelines(self, blocks: Iterable[bytes]) -> None:
-        for block in blocks:
-            self.write(block)
+def _print_lines(block: bytes) -> None:
+    for line in block.decode().split("\n")[:-1]:
+        terminal.print_line(line)
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[BinaryIO | _Screen | None]:
+def _opened(path: Path | None) -> Iterator[Write]:
+    """Open the file for the messages; on a terminal, control characters are escaped."""
     if path is None:
-        yield None
+        yield lambda _: None
     elif path != STANDARD_OUTPUT:
         with path.open("wb") as file:
-            yield file
+            yield file.write
     elif sys.stdout.isatty():
-        yield _Screen()
+        yield _print_lines
     else:
         sys.stdout.flush()
-        yield sys.stdout.buffer
+        yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
 
 
@@ -254,8 +246,8 @@ def command(
     with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
         if found.batch and not found.missing:
             outcome = run(found.batch, found.files, Path(directory), memory, engine)
-        with _opened(out) as lines:
-            errors = write_messages(outcome, found.notices(), lines)
+        with _opened(out) as write:
+            errors = write_messages(outcome, found.notices(), write)
         if rejects and outcome:
             rejects.mkdir(parents=True, exist_ok=True)
             for path in outcome.rejects.values():

@@ -33,6 +33,8 @@ def test_too_little_memory_is_reported_with_the_file_and_the_limit(tmp_path: Pat
         (OSError(errno.ENOSPC, "No space left on device"), DiskFullError),
         (duckdb.IOException("Could not write file: No space left on device"), DiskFullError),
         (duckdb.OutOfMemoryException("limit was set by the 'max_temp_directory_size' setting"), DiskFullError),
+        (duckdb.IOException('{"exception_message":"Could not write file: File too large"}'), DiskFullError),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFullError),
         (duckdb.IOException("Could not read"), duckdb.IOException),
         (PermissionError("no"), PermissionError),
     ],
