@@ -27,7 +27,8 @@ AWS_CLI_READY := build/aws-cli/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
-	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-spark tf-state local-up local-down \
+	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
+	tf-state local-up local-down \
 	venv FORCE
 
 help: ## | List the targets
@@ -38,8 +39,8 @@ help: ## | List the targets
 demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show the results
 	@$(PIPELINE) demo
 
-test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges and test-spark, with the coverage gate; with ARGS only those
-	@$(PYTHON) -m pytest -m "not privileges and not spark" -n 2 $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
+test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges, test-scenarios and test-spark, with the coverage gate; with ARGS only those
+	@$(PYTHON) -m pytest -m "not privileges and not scenarios and not spark" -n 2 $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 
@@ -135,7 +136,10 @@ test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)
 
 test-e2e: $(DEV_READY) $(AWS_CLI_READY) ## | Only the end-to-end tests on local emulators
-	@$(PYTHON) -m pytest -m "e2e and not privileges" $(ARGS)
+	@$(PYTHON) -m pytest -m "e2e and not privileges and not scenarios" $(ARGS)
+
+test-scenarios: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Act out the rows of the runbook that need the deployed stack, on a local emulator
+	@$(PYTHON) -m pytest -m scenarios $(ARGS)
 
 test-privileges: $(DEV_READY) ## | Remove each permission of each role in turn and expect a failure, on a local emulator
 	@$(PYTHON) -m pytest -m privileges $(ARGS)

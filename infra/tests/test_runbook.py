@@ -7,32 +7,20 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from infra.tests.support import INFRA, Plan
+from infra.tests.support import Plan
+from scripts.tests.runbook import rows
+from scripts.tests.runbook.test_in_memory import SCENARIOS
 
 pytestmark = pytest.mark.terraform
 
-RUNBOOK = INFRA.parent / "docs" / "runbook.md"
 PREFIX = "csv-pipeline-dev-"
-
-
-def _rows() -> dict[str, str]:
-    """What to do about each alarm, by the pattern of its name."""
-    section = RUNBOOK.read_text().partition("## Alarms")[2].partition("\n## ")[0]
-    return dict(re.findall(r"^\| `([^`]+)` \| .+ \| (.+) \|$", section, re.MULTILINE))
-
-
-def _with_its_sections(advice: str) -> str:
-    """An advice together with the sections that it refers to."""
-    sections = RUNBOOK.read_text().split("\n## ")
-    titles = re.findall(r"\[([^]]+)\]\(#", advice)
-    return advice + "".join(section for section in sections if section.partition("\n")[0] in titles)
 
 
 def test_every_alarm_has_its_row_and_every_row_its_alarm(plan: Plan) -> None:
     alarms = {
         values["alarm_name"].removeprefix(PREFIX) for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
     }
-    patterns = list(_rows())
+    patterns = list(rows.alarms())
 
     for alarm in alarms:
         assert [pattern for pattern in patterns if fnmatchcase(alarm, pattern)], f"the runbook does not know {alarm}"
@@ -44,7 +32,18 @@ def test_an_alarm_advises_no_command_that_the_runbook_does_not(plan: Plan) -> No
     for values in plan.of_type("aws_cloudwatch_metric_alarm").values():
         alarm = values["alarm_name"].removeprefix(PREFIX)
         advised = set(re.findall(r"make ([a-z-]+)", values["alarm_description"]))
-        for pattern, advice in _rows().items():
-            if fnmatchcase(alarm, pattern):
-                known = set(re.findall(r"`make ([a-z-]+)", _with_its_sections(advice)))
-                assert advised <= known | {"status", "logs"}, alarm
+        for row in rows.alarms():
+            if fnmatchcase(alarm, row):
+                cases = ["", *(case for title in rows.titles(row) for case in rows.cases(title))]
+                written = " ".join(command for case in cases for command in rows.commands(row, case))
+                assert advised <= set(re.findall(r"make ([a-z-]+)", written)) | {"status", "logs"}, alarm
+
+
+def test_a_scenario_waits_for_the_metric_of_its_alarm(plan: Plan) -> None:
+    metrics = {
+        values["alarm_name"].removeprefix(PREFIX): values["metric_name"]
+        for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
+    }
+    for scenario in SCENARIOS:
+        if scenario.metric:
+            assert {metrics[alarm] for alarm in metrics if fnmatchcase(alarm, scenario.row)} == {scenario.metric}

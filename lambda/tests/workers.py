@@ -8,7 +8,11 @@ from xdist.workermanage import WorkerController
 TOGETHER = ("lambda/tests/e2e/test_faults.py", "lambda/tests/e2e/", "infra/tests/")
 """Tests that share a stack or a plan. A test belongs to the first of these that its name begins with."""
 
-ALONE = ("lambda/tests/faults/test_faults_in_memory.py", "lambda/tests/faults/test_held.py")
+ALONE = (
+    "lambda/tests/faults/test_faults_in_memory.py",
+    "lambda/tests/faults/test_held.py",
+    "scripts/tests/runbook/test_in_memory.py",
+)
 """Files whose tests take long and share nothing, so that each may go to another worker."""
 
 LONGEST = TOGETHER + ALONE

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.deploy.target import Target
 from pipeline_cli.operations import queues
 from support import REGION, Cloud, in_memory_aws
 from typer.testing import CliRunner, Result
 
-from scripts.tests.support import QUEUES, MotoTarget, Run, Stack
+from scripts.tests.support import FUNCTIONS, QUEUES, MotoTarget, Run, Stack
 
 
 @pytest.fixture
@@ -23,12 +22,13 @@ def stack(moto_active: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         monkeypatch.delenv(name, raising=False)
     with in_memory_aws(monkeypatch) as cloud:
         outputs = _outputs(cloud)
-        target = MotoTarget("local", REGION, "http://127.0.0.1:1", outputs, tmp_path / "build")
-        load: Callable[[str], Target] = lambda name: (  # noqa: E731
-            target if name == "local" else MotoTarget(name, REGION, None, outputs, tmp_path / "build")
-        )
+
+        def load(name: str) -> MotoTarget:
+            endpoint = "http://127.0.0.1:1" if name == "local" else None
+            return MotoTarget(name, REGION, endpoint, outputs, tmp_path / "build")
+
         monkeypatch.setattr(targets, "load", load)
-        yield Stack(target, cloud.bucket, cloud.table)
+        yield Stack(load("local"), cloud)
 
 
 def _outputs(cloud: Cloud) -> dict[str, Any]:
@@ -43,7 +43,8 @@ def _outputs(cloud: Cloud) -> dict[str, Any]:
         "bucket_name": cloud.bucket.name,
         "table_name": cloud.table.name,
         "state_machine_arn": cloud.workflow.arn,
-        "log_group_names": {"intake": "/aws/lambda/intake", "transform": "/aws/lambda/transform"},
+        "log_group_names": {function: f"/aws/lambda/{function}" for function in FUNCTIONS},
+        "function_names": {function: function for function in FUNCTIONS},
         **urls,
     }
 

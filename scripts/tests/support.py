@@ -11,7 +11,7 @@ import boto3
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline_cli.deploy.target import Target
-from support import REGION
+from support import REGION, Cloud
 from typer.testing import Result
 
 QUEUES = {
@@ -21,6 +21,9 @@ QUEUES = {
     "output_dead_letter_queue_url": "output-dead-letter.fifo",
     "publish_dead_letter_queue_url": "publish-dead-letter",
 }
+
+
+FUNCTIONS = ("intake", "transform", "deliver", "finalize", "publish")
 
 
 class MotoTarget(Target):
@@ -38,8 +41,15 @@ class Stack:
     """The deployed stack, with access to its resources."""
 
     target: Target
-    bucket: Bucket
-    table: Table
+    cloud: Cloud
+
+    @property
+    def bucket(self) -> Bucket:
+        return self.cloud.bucket
+
+    @property
+    def table(self) -> Table:
+        return self.cloud.table
 
     def client(self, service: str) -> Any:
         return self.target.client(service)
@@ -69,3 +79,10 @@ class Stack:
             {"MessageGroupId": group, "MessageDeduplicationId": f"{group}-{text}"} if queue.startswith("output") else {}
         )
         self.client("sqs").send_message(QueueUrl=self.url(queue), MessageBody=text, **fifo)
+
+    def limit_receives(self, receives: int) -> None:
+        """Let SQS move messages of the output queue to its dead-letter queue after so many receives."""
+        sqs, dead = self.client("sqs"), self.url("output_dead_letter")
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
+        sqs.set_queue_attributes(QueueUrl=self.url("output"), Attributes={"RedrivePolicy": policy})

@@ -172,18 +172,6 @@ def test_the_runbook_restores_the_list_of_customers_where_the_code_reads_it() ->
     assert key in (ROOT / "docs" / "adr" / "0001-exactly-once.md").read_text()
 
 
-def test_each_row_of_the_runbook_is_acted_out_by_a_test_or_says_why_not() -> None:
-    alarms = (ROOT / "docs" / "runbook.md").read_text().partition("## Alarms")[2].partition("\n## ")[0]
-    scenarios = (ROOT / "docs" / "runbook-scenarios.md").read_text()
-    rows = dict(re.findall(r"^\| `([^`]+)` \| (.+) \|$", scenarios, re.MULTILINE))
-
-    assert list(rows) == re.findall(r"^\| `([^`]+)` \|", alarms, re.MULTILINE)
-    for alarm, scenario in rows.items():
-        assert "::" in scenario or scenario.startswith("Not acted out: "), alarm
-    for file, test in re.findall(r"`(\S+\.py)::(\w+)`", scenarios):
-        assert f"\ndef {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"
-
-
 def test_the_ledgers_diagram_has_every_state_of_a_batch() -> None:
     diagram = (ROOT / "docs" / "architecture.md").read_text().partition("```mermaid")[2].partition("```")[0]
     assert set(re.findall(r"\b[A-Z]{4,}\b", diagram)) == states()

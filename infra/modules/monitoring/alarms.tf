@@ -114,7 +114,7 @@ locals {
         dimensions  = { service = "finalize" }
       })
       files-missing = merge(local.once, {
-        description = "Files of a batch were due and have not arrived. Which ones: make status. The partner has an error message for each."
+        description = "Files of a batch were due and have not arrived. Which ones: make status. The verdict under feedback/ names them to the partner."
         namespace   = var.namespace
         metric      = "MissingFiles"
         dimensions  = { service = "intake" }

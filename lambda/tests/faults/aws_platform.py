@@ -63,10 +63,14 @@ class Platform:
             self.ingest.append((queued(s3_event(f"incoming/{name}")), 1))
 
     def settle(self) -> None:
+        """Process everything until nothing is left to do, and receive the messages."""
+        self.work()
+        self.bodies += [message["Body"] for message in self.cloud.received()]
+
+    def work(self) -> None:
         """Process everything until nothing is left to do."""
         for _ in range(ROUNDS):
             if not (self.take_events() | self._advance_runs() | self._publish()):
-                self.bodies += [message["Body"] for message in self.cloud.received()]
                 return
         raise UnfinishedError(
             f"ingest {len(self.ingest)}, runs {[(run.name, run.status) for run in self.runs.values()]}"

@@ -68,15 +68,8 @@ def test_one_dead_letter_is_deleted_after_a_yes(dead_letters: Stack, run: Run) -
     assert [one["queue"] for one in json.loads(run("dead-letters", "--json").stdout)] == ["publish-dead-letter"]
 
 
-def limit_receives(stack: Stack, receives: int) -> None:
-    sqs, dead = stack.client("sqs"), stack.url("output_dead_letter")
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
-    sqs.set_queue_attributes(QueueUrl=stack.url("output"), Attributes={"RedrivePolicy": policy})
-
-
 def test_looking_at_messages_never_moves_them_to_the_dead_letter_queue(stack: Stack, run: Run) -> None:
-    limit_receives(stack, 5)
+    stack.limit_receives(5)
     stack.send({"type": "customer_message", "number_of_orders": 1, "total_amount_spent": 1043.78})
 
     results = [run("messages") for _ in range(8)]
