@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pipeline.model.data_model import Kind
 
 from benchmarks.contenders import CONTENDERS, Files, Limits
 from benchmarks.results import ROOT
+from benchmarks.start_probe import peak_kilobytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ def run_here(name: str, files: Files, limits: Limits, workdir: Path) -> Measurem
     start, cpu = time.perf_counter(), time.process_time()
     customers, total = CONTENDERS[name](files, limits, workdir)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    # ru_maxrss is in kilobytes on Linux, in bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
-    return Measurement(seconds, cpu_seconds, peak, 0.0, customers, total if isinstance(total, str) else total())
+    return Measurement(
+        seconds, cpu_seconds, peak_kilobytes() / 1024, 0.0, customers, total if isinstance(total, str) else total()
+    )
 
 
 class _Watch:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import start
-from benchmarks.results import Result
+from benchmarks.results import ROOT, Result
+from benchmarks.start_probe import peak_kilobytes
 
 
 def test_the_sizes_of_the_zip_are_those_of_its_parts(tmp_path: Path) -> None:
@@ -22,6 +25,15 @@ def test_the_sizes_of_the_zip_are_those_of_its_parts(tmp_path: Path) -> None:
     assert found["zipped"] == file.stat().st_size
     assert (found["unzipped"], found["bytecode"]) == (10_100, 1)
     assert [(name, unzipped) for name, _, unzipped in found["parts"]] == [("large", 10_000), ("small.py", 100)]
+
+
+def test_the_peak_memory_is_that_of_the_process_and_not_of_its_parent() -> None:
+    ballast = bytearray(100_000_000)
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    code = "from benchmarks.start_probe import peak_kilobytes; print(peak_kilobytes())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert int(child.stdout) < peak_kilobytes() / 2
 
 
 def run(seconds: float, **more: Any) -> dict[str, Any]:
