@@ -98,7 +98,7 @@ def test_a_set_that_is_corrected_back_and_forth_ends_with_the_result_of_its_last
         assert len(platform.runs) == 4
 
 
-def test_a_poisoned_event_ends_as_a_dead_letter_and_holds_up_nobody(environment: pytest.MonkeyPatch) -> None:
+def test_a_poisoned_event_ends_in_the_dead_letter_queue_and_blocks_no_other(environment: pytest.MonkeyPatch) -> None:
     with fresh_platform(environment) as platform:
         poison = {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": "no event"}]}
         platform.ingest.append((poison, 1))

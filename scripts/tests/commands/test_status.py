@@ -66,7 +66,7 @@ def test_a_failed_batch_shows_its_cause(sent: Stack, run: Run) -> None:
     assert "[disk] full" in result.stdout
 
 
-def test_a_set_that_nobody_has_noticed_says_so(sent: Stack, run: Run) -> None:
+def test_a_set_that_is_not_noticed_yet_is_shown_as_such(sent: Stack, run: Run) -> None:
     result = run("status", DAY)
     assert "all 3 files are there, not noticed yet" in result.stdout
     assert "send one of the files again" in result.stdout

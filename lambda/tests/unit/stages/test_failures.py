@@ -103,7 +103,7 @@ def test_runs_of_purged_batches_and_with_other_names_are_ignored(cloud: Cloud) -
     assert cloud.items() == {}
 
 
-def test_the_scheduled_event_asks_for_the_check_and_what_it_closes_is_counted(
+def test_the_scheduled_event_runs_the_check_and_closed_runs_are_counted(
     stopped: Start, context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stopped()

@@ -137,7 +137,7 @@ def notice(**detail: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_run_that_step_functions_ended_is_failed_with_an_error_and_a_rest(
+def test_a_run_that_step_functions_ended_is_failed_with_an_error_and_the_next_one_waits(
     running: Cloud, context: Context, detail: dict[str, Any], cause: str
 ) -> None:
     assert finalize.handler(notice(**detail), context) == {"state": "FAILED"}
