@@ -48,7 +48,7 @@ def _resource_types(service: str) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def console_errors(statement: Mapping[str, Any]) -> Iterator[str]:
+def problems(statement: Mapping[str, Any]) -> Iterator[str]:
     """What the reference has against a statement: unknown actions, wrong resource levels, foreign condition keys."""
     resources = as_list(statement.get("Resource", []))
     keys = {key for test in statement.get("Condition", {}).values() for key in test}
@@ -59,11 +59,11 @@ def console_errors(statement: Mapping[str, Any]) -> Iterator[str]:
         if action is None or action["name"] != name.partition(":")[2]:
             yield f"{name}: AWS has no such action"
             continue
-        yield from _resource_complaints(name, action, resources, of_resource="Principal" in statement)
-        yield from _key_complaints(name, action, keys)
+        yield from _resource_problems(name, action, resources, of_resource="Principal" in statement)
+        yield from _key_problems(name, action, keys)
 
 
-def _resource_complaints(
+def _resource_problems(
     name: str, action: Mapping[str, Any], resources: list[str], *, of_resource: bool
 ) -> Iterator[str]:
     service = name.partition(":")[0]
@@ -100,7 +100,7 @@ def _part_fits(pattern: str, part: str) -> bool:
     return re.fullmatch(holes, part) is not None
 
 
-def _key_complaints(name: str, action: Mapping[str, Any], keys: set[str]) -> Iterator[str]:
+def _key_problems(name: str, action: Mapping[str, Any], keys: set[str]) -> Iterator[str]:
     service = name.partition(":")[0]
     known = set(action["conditionKeys"])
     for kind in action["resourceTypes"]:

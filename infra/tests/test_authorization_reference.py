@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.tests.authorization_reference import console_errors
+from infra.tests.authorization_reference import problems
 from infra.tests.support import ACCOUNT, INFRA, REGION, render
 
 NAME = "csv-pipeline-dev"
@@ -54,7 +54,7 @@ TEMPLATES = sorted(
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: str(file.relative_to(INFRA)))
 def test_policy_is_what_aws_can_check(template: Path) -> None:
-    found = [said for statement in render(template, **VALUES)["Statement"] for said in console_errors(statement)]
+    found = [said for statement in render(template, **VALUES)["Statement"] for said in problems(statement)]
 
     assert found == []
 
@@ -81,6 +81,6 @@ def allow(action: str, resource: str, **more: Any) -> Mapping[str, Any]:
     ids=lambda value: value if isinstance(value, str) else json.dumps(value["Action"]),
 )
 def test_what_aws_cannot_check_is_found(statement: Mapping[str, Any], complaint: str) -> None:
-    (said,) = console_errors(statement)
+    (said,) = problems(statement)
 
     assert complaint in said

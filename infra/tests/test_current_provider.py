@@ -55,7 +55,7 @@ def test_what_the_current_provider_does_not_know_is_found(
 
 @needs_validator
 def test_state_machine_is_valid(plan: Plan) -> None:
-    assert asl.console_errors(plan.definition) == ""
+    assert asl.problems(plan.definition) == ""
 
 
 @needs_validator
@@ -72,6 +72,6 @@ def test_state_machine_that_step_functions_would_refuse_is_found(plan: Plan, sta
     definition = copy.deepcopy(dict(plan.definition))
     definition["States"][state].update(change)
 
-    assert asl.console_errors(definition) != ""
+    assert asl.problems(definition) != ""
     with pytest.raises(CommandError, match="not valid"):
         asl.check_state_machine(definition)

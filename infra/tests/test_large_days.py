@@ -99,10 +99,10 @@ def test_the_other_states_are_the_same_as_without_large_days(plan: Plan, large: 
 
 @pytest.mark.skipif(asl.missing() is not None, reason=f"asl-validator: {asl.missing()}")
 def test_state_machine_with_large_days_is_valid(large: Plan) -> None:
-    assert asl.complaints(large.definition) == ""
+    assert asl.problems(large.definition) == ""
     broken = json.loads(json.dumps(large.definition))
     broken["States"]["TransformLargeDay"]["Next"] = "Nowhere"
-    assert asl.complaints(broken) != ""
+    assert asl.problems(broken) != ""
 
 
 def test_the_job_is_run_and_waited_for_and_finds_the_request_of_transform(large: Plan) -> None:

@@ -33,13 +33,13 @@ def check_state_machine(definition: Mapping[str, Any]) -> str:
     """
     if reason := missing():
         return f"asl-validator: skipped, {reason}"
-    found = console_errors(definition)
+    found = problems(definition)
     if found:
         raise CommandError(f"The state machine's definition is not valid:\n{found}")
     return f"asl-validator: the state machine's {len(definition['States'])} states are valid"
 
 
-def console_errors(definition: Mapping[str, Any]) -> str:
+def problems(definition: Mapping[str, Any]) -> str:
     """What asl-validator has against a definition; nothing where it is valid."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "definition.json"
