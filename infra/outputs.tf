@@ -49,12 +49,11 @@ output "function_names" {
 }
 
 output "log_group_names" {
-  description = "Name of each log group, by part: the five functions, workflow and, with large_days, large_day and large_day_spark."
+  description = "Name of each log group, by part: the five functions, workflow and, with large_days, large_day."
   value = merge(
     { for part, function in module.function : part => function.log_group_name },
     { workflow = module.workflow.log_group_name },
     { for groups in module.large_days[*].log_group_names : "large_day" => groups.output },
-    { for groups in module.large_days[*].log_group_names : "large_day_spark" => groups.error },
   )
 }
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
+from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import runs, watch
+from pipeline_cli.operations import large_day, runs, watch
 from pipeline_cli.operations.batches import (
     STYLES,
     BatchStatus,
@@ -59,7 +60,7 @@ def _files(status: BatchStatus) -> str:
     return "newer set" if status.corrected else "all 3"
 
 
-def show_one(status: BatchStatus, env: str) -> None:
+def show_one(status: BatchStatus, bucket: Bucket, env: str) -> None:
     """Print everything that is known about one batch."""
     out, entry = terminal.out(), status.ledger
     if status.unnoticed:
@@ -70,6 +71,8 @@ def show_one(status: BatchStatus, env: str) -> None:
         out.print(headline(entry), soft_wrap=True)
     if waiting := waiting_text(entry):
         out.print(f"[yellow]The run {waiting}.[/]", soft_wrap=True)
+    if job := large_day.progress(bucket, entry) or large_day.effort(entry):
+        out.print(job, soft_wrap=True)
     if status.corrected and not status.unnoticed:
         out.print("[yellow]A newer set of files lies in the bucket and is not noticed yet.[/]")
     summary: Mapping[str, Any] = entry.summary.get("files", {}) if entry else {}
@@ -142,7 +145,7 @@ def command(
         status = read(bucket, table, [batch])[0]
         if status.ledger is None and not status.files:
             raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
-        terminal.print_json(status.as_plain()) if as_json else show_one(status, env)
+        terminal.print_json(status.as_plain()) if as_json else show_one(status, bucket, env)
         return
     batches, foreign = find_batches(s3, bucket.name)
     statuses = read(bucket, table, batches[:last])

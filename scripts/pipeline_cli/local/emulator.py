@@ -196,7 +196,7 @@ def port_from_environment() -> int | None:
 
 def _environment(port: int, temporary: Path) -> dict[str, str]:
     """Return the environment of the emulator and its functions, without this machine's AWS and Python settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "JAVA_HOME", "LANG", "LC_ALL", "TZ") if name in os.environ}
     nowhere = str(temporary / "none")
     return kept | {
         "AUTH": "true",

@@ -1,4 +1,4 @@
-"""The process of the local AWS: MiniStack behind `guard`, corrected so that it reports errors as Lambda does."""
+"""The process of the local AWS: MiniStack behind `guard`, with corrections: names of errors, and Glue jobs (`glue`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pipeline_cli.local import glue
 from pipeline_cli.local.emulator import Record, runtime
 from pipeline_cli.local.guard import guarded
 from pipeline_cli.output.errors import CommandError
@@ -27,6 +28,7 @@ def serve(folder: Path) -> None:
 
     ministack.app = guarded(ministack.app)
     _correct_error_names()
+    glue.install()
     with (folder / "emulator.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime())

@@ -91,6 +91,7 @@ class BatchStatus:
             "finished_at": entry.finished_at if entry else None,
             "duration_seconds": duration_of(entry),
             "chunks": entry.chunks if entry else 0,
+            "large_day": entry.large_day if entry else None,
             "cause": entry.cause if entry else None,
             "summary": entry.summary if entry else {},
             "history": list(entry.history) if entry else [],

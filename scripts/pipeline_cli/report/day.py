@@ -10,6 +10,7 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 from pipeline.model.messages import number_text
 
+from pipeline_cli.operations import large_day
 from pipeline_cli.operations.batches import BatchStatus, duration_of, waiting_text
 from pipeline_cli.operations.runs import STAGES, Stage
 from pipeline_cli.output import terminal
@@ -55,6 +56,7 @@ def page(report: DayReport, overview: str = "") -> str:
         mean=_mean(report.results),
         run=entry.execution if entry else None,
         stages=_stages(report.stages),
+        job=large_day.effort(entry),
         versions=_versions(entry),
         amount=lambda value: amount(number_text(value)),
     )

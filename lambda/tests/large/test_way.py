@@ -1,0 +1,143 @@
+"""The way of a large day through the deployed stack: from the files to the messages, with the job on a local Spark."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from e2e.stack import Stack, eventually
+from e2e.test_day import files_of, run_locally
+from pipeline.ledger import BatchState
+from pipeline.stages.large_day import OUTCOME
+from pipeline_cli.deploy import job_package, package
+from pipeline_cli.deploy.local_stack import deployed_stack
+from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.local import glue
+
+pytestmark = [pytest.mark.e2e, pytest.mark.spark]
+
+LARGE_DAYS = "\nlarge_days = { from_bytes = 1, workers = 2 }\n"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack with large days switched on, for which every day is a large one."""
+    if reason := glue.missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("large")
+    source = shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("tests", ".terraform*"))
+    variables = source / "env" / "local.tfvars"
+    variables.write_text(variables.read_text() + LARGE_DAYS)
+    built = package.build("local")
+    job_package.build("local", quiet=True)
+    with deployed_stack(folder / "stack", built.file, source) as target:
+        yield Stack(target)
+
+
+def job_runs(stack: Stack) -> list[dict[str, Any]]:
+    """The runs of the job, the latest last."""
+    found: list[dict[str, Any]] = stack.target.client("glue").get_job_runs(
+        JobName=stack.target.output("large_day_job_name")
+    )["JobRuns"]
+    return found
+
+
+def test_a_large_day_is_delivered_as_a_small_one_and_the_ledger_knows_the_job(stack: Stack, tmp_path: Path) -> None:
+    day, files = "20230101", files_of("20230101")
+    stack.upload(files)
+
+    entry = stack.ended(day)
+
+    assert (entry.state, entry.cause) == (BatchState.COMPLETED, None)
+    assert stack.counted(day) == run_locally(day, files, tmp_path / "check")
+    outcome = stack.bucket.get_json(f"work/{day}/{entry.version}/{OUTCOME}")
+    assert outcome["execution"] == entry.execution
+    assert len(stack.bucket.get_json(outcome["outcome"]["manifest"])) == entry.chunks
+    (run,) = job_runs(stack)
+    assert run["JobRunState"] == "SUCCEEDED"
+    assert entry.large_day is not None
+    assert (entry.large_day["run"], entry.large_day["dpu_seconds"]) == (run["Id"], 2 * run["ExecutionTime"])
+    assert not any(stack.dead_letters().values())
+
+
+def test_a_stopped_run_stops_its_job(stack: Stack) -> None:
+    day = "20230102"
+    before = len(job_runs(stack))
+    stack.upload(files_of(day))
+    eventually(lambda: len(job_runs(stack)) > before and job_runs(stack)[-1]["JobRunState"] == "RUNNING", "the job")
+    (name,) = stack.executions(day)
+
+    stack.stepfunctions.stop_execution(executionArn=stack.workflow.execution_arn(name))
+
+    assert (
+        eventually(lambda: job_runs(stack)[-1].get("CompletedOn") and job_runs(stack)[-1], "the job's end")[
+            "JobRunState"
+        ]
+        == "STOPPED"
+    )
+    assert stack.ended(day).state is BatchState.FAILED
+
+
+def test_a_job_that_fails_twice_fails_the_run_and_says_why(stack: Stack) -> None:
+    day, client = "20230103", stack.target.client("glue")
+    name = stack.target.output("large_day_job_name")
+    job = client.get_job(JobName=name)["Job"]
+    update = {key: job[key] for key in ("Role", "Command", "GlueVersion", "WorkerType", "NumberOfWorkers", "Timeout")}
+    elsewhere = {**job["DefaultArguments"], "--bucket": "elsewhere"}
+    client.update_job(JobName=name, JobUpdate={**update, "DefaultArguments": elsewhere})
+    before = len(job_runs(stack))
+    try:
+        stack.upload(files_of(day))
+        entry = stack.ended(day)
+    finally:
+        client.update_job(JobName=name, JobUpdate={**update, "DefaultArguments": job["DefaultArguments"]})
+
+    assert entry.state is BatchState.FAILED
+    assert [run["JobRunState"] for run in job_runs(stack)[before:]] == ["FAILED", "FAILED"]
+    assert str(entry.cause).startswith("States.TaskFailed: ClientError: An error occurred (AccessDenied)")
+    (error,) = [body for body in stack.messages(day) if body["type"] == "error_message"]
+    assert (error["code"], error["file"]) == ("run_failed", "batch")
+    assert "ClientError" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "parameters"),
+    [
+        ("s3", "put_object", {"Key": "incoming/x.csv", "Body": b""}),
+        ("s3", "put_object", {"Key": "code/x.py", "Body": b""}),
+        ("s3", "get_object", {"Key": "feedback/x"}),
+        ("s3", "delete_object", {"Key": "work/x"}),
+        ("s3", "list_objects_v2", {}),
+        ("dynamodb", "put_item", {"Item": {"pk": {"S": "batch#20991231"}, "sk": {"S": "ledger"}}}),
+        ("dynamodb", "get_item", {"Key": {"pk": {"S": "customer#c-1"}, "sk": {"S": "batch#20230101"}}}),
+        ("dynamodb", "scan", {}),
+        ("glue", "start_job_run", {}),
+    ],
+)
+def test_the_jobs_role_cannot_do_the_work_of_others(
+    stack: Stack, service: str, call: str, parameters: dict[str, Any]
+) -> None:
+    name = stack.target.output("large_day_job_name")
+    place = {
+        "s3": {"Bucket": stack.bucket.name},
+        "dynamodb": {"TableName": stack.table.name},
+        "glue": {"JobName": name},
+    }[service]
+    iam, sts = stack.target.client("iam"), stack.target.client("sts")
+    role = iam.get_role(RoleName=name)["Role"]
+    anybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    iam.update_assume_role_policy(
+        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
+    )
+    given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
+    session = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], stack.target.region)
+    client: Any = session.client(service, endpoint_url=stack.target.endpoint_url)  # type: ignore[call-overload]
+
+    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
+        getattr(client, call)(**place, **parameters)

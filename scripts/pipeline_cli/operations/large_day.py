@@ -1,0 +1,49 @@
+"""Large days: how far their Spark job is, and what it costs."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import CLOSED, Ledger
+from pipeline.model.data_model import WORK_PREFIX
+from pipeline.stages.large_day import PROGRESS
+
+from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.output import terminal
+
+PRICES = ROOT / "benchmarks" / "prices.toml"
+"""AWS's list prices; a copy of the project without benchmarks has none."""
+
+HOUR = 3600
+
+
+def progress(bucket: Bucket, entry: Ledger | None) -> str | None:
+    """Say how far the Spark job of a run is; None if no such job is under way."""
+    if entry is None or entry.large_day is None or entry.large_day or entry.state in CLOSED:
+        return None
+    found = bucket.find_json(f"{WORK_PREFIX}{entry.batch}/{entry.version}/{PROGRESS}")
+    if found is None or found["execution"] != entry.execution:
+        return "The Spark job for large days has been started, and has not begun yet."
+    since = terminal.clock(datetime.fromisoformat(found["since"]))
+    return f"The Spark job for large days is at step {found['number']} of {found['of']} since {since}: {found['step']}."
+
+
+def price_of_hour() -> float | None:
+    """Return the price of a DPU-hour of AWS Glue in US dollars; None if there is no file of prices."""
+    if not PRICES.exists():
+        return None
+    return float(tomllib.loads(PRICES.read_text())["AWS Glue"]["dpu_hour"]["usd"])
+
+
+def effort(entry: Ledger | None) -> str | None:
+    """Say what the Spark job of a run took and costs; None if there was none."""
+    if entry is None or not entry.large_day:
+        return None
+    dpu_seconds, price = int(entry.large_day["dpu_seconds"]), price_of_hour()
+    cost = "" if price is None else f", about ${dpu_seconds / HOUR * price:,.2f} at AWS's list price"
+    return (
+        f"The Spark job for large days took {terminal.duration(int(entry.large_day['seconds']))} "
+        f"and {dpu_seconds:,} DPU-seconds{cost}."
+    )
