@@ -13,6 +13,8 @@ WORK_PREFIX = "work/"
 FEEDBACK_PREFIX = "feedback/"
 """Holds what the partner may read: the verdict on each batch and the refused records."""
 DELIVERED_PREFIX = "delivered/"
+CODE_PREFIX = "code/"
+"""Holds the code of the Spark job for large days, which Terraform stores."""
 REJECTS_SUFFIX = "_rejects.csv"
 
 FIRST_DAY = date(2000, 1, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws.clients import error_code
 
-from pipeline_cli.operations import doctor_account, doctor_deployment
+from pipeline_cli.operations import doctor_account, doctor_deployment, doctor_large_days
 from pipeline_cli.operations.findings import Finding, Level, ok, problem, warning
 from pipeline_cli.output.errors import CommandError
 
@@ -30,6 +30,7 @@ DEPLOYED: dict[str, Check] = {
     "alarms": doctor_deployment.alarms,
     "partner": doctor_deployment.partner,
     "functions": doctor_deployment.functions,
+    "large days": doctor_large_days.large_days,
     "dead-letter queues": doctor_deployment.dead_letters,
     "batches": doctor_deployment.batches,
 }

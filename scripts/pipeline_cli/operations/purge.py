@@ -15,6 +15,7 @@ from pipeline.aws.backoff import within
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
 from pipeline.errors import ThrottledError
+from pipeline.model.data_model import CODE_PREFIX
 from pipeline.model.items import delete_line
 from rich.progress import TaskID
 
@@ -58,7 +59,7 @@ class Emptied:
 
 
 def empty_bucket(s3: S3Client, bucket: str, report: Report) -> Emptied:
-    """Delete every version, delete marker and unfinished upload, and count what is left.
+    """Delete every version, delete marker and unfinished upload except code, and count what is left.
 
     If a key has a character that XML does not allow, the emulator fails to list the versions of all objects. The
     current keys of this kind are then deleted one by one, and the versions are listed again.
@@ -123,7 +124,9 @@ def _delete_versions(s3: S3Client, bucket: str, result: Emptied, report: Report)
     while True:
         page = s3.list_object_versions(Bucket=bucket, MaxKeys=PAGE, **marker)  # type: ignore[arg-type]
         found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-        there = {(version["Key"], version["VersionId"]) for version in found}
+        there = {
+            (version["Key"], version["VersionId"]) for version in found if not version["Key"].startswith(CODE_PREFIX)
+        }
         stuck |= there & asked
         if asked := there - stuck:
             # Then list from the same marker again: one that names a deleted version would be invalid.

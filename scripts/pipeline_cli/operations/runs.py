@@ -120,7 +120,7 @@ def _stages(events: list[Any], now: datetime) -> list[Stage]:
         begins = name in STAGES and kind.endswith("StateEntered")
         ends = entered is not None and kind.endswith("StateExited") and name == entered[0]
         if begins or ends or (kind.startswith("Execution") and kind != "ExecutionStarted"):
-            if name == "TransformLargeDay":
+            if begins and name == "TransformLargeDay":
                 failures -= 1  # the error by which transform hands a large day over
             # A state that is left through Catch has no exit event: the next entry or the end of the run ends it.
             leave(moment, over=True)

@@ -50,6 +50,14 @@ def test_all_versions_queues_and_items_are_deleted(stack: Stack, run: Run) -> No
     assert result.stdout == "73 things removed.\n"
 
 
+def test_the_code_of_the_job_for_large_days_stays(stack: Stack, run: Run) -> None:
+    stack.put("code/hash/run_job.py")
+    stack.put("incoming/a")
+
+    assert run("purge").exit_code == 0
+    assert list(stack.bucket.keys("")) == ["code/hash/run_job.py"]
+
+
 def test_an_empty_stack_is_purged_as_well(stack: Stack, run: Run) -> None:
     result = run("purge", "--json")
     assert result.exit_code == 0

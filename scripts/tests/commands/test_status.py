@@ -149,3 +149,43 @@ app.main()
     process.stderr.close()
     assert process.wait(timeout=60) == 0
     assert not [line for line in errors.splitlines() if "Error" in line or "Traceback" in line or "roken" in line]
+
+
+def hand_over(stack: Stack, **progress: object) -> None:
+    """Let the Spark job for large days process the day, and report that it is at a step."""
+    files, now = stack.bucket.find_set(DAY), datetime.now(UTC)
+
+    def begun(entry: ledger.Ledger) -> ledger.Ledger:
+        claimed = ledger.claim(entry, files, now)
+        return ledger.hand_over(ledger.begin(claimed, str(claimed.execution), now), str(claimed.execution))
+
+    entry = stack.table.update_ledger(DAY, begun)
+    if progress:
+        key = f"work/{DAY}/{entry.version}/large_day/progress.json"
+        stack.bucket.put_json(key, {"execution": entry.execution, **progress})
+
+
+def test_a_large_day_shows_the_step_of_its_job(sent: Stack, run: Run) -> None:
+    hand_over(sent)
+    assert "The Spark job for large days has been started, and has not begun yet." in run("status", DAY).stdout
+
+    hand_over(sent, step="join", number=8, of=14, since="2022-02-01T06:00:00+00:00")
+    shown = run("status", DAY).stdout
+    assert "The Spark job for large days is at step 8 of 14 since 2022-02-01 06:00 UTC: join." in shown
+
+    hand_over(sent, execution="20220131-an-earlier-run", step="join", number=8, of=14, since="2022-02-01T06:00:00Z")
+    assert "has not begun yet" in run("status", DAY).stdout
+
+
+def test_a_large_day_that_is_over_shows_what_its_job_took_and_costs(
+    sent: Stack, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_batch(sent)
+    facts = {"run": "jr_1", "seconds": 600, "dpu_seconds": 6000}
+    sent.table.update_ledger(DAY, lambda entry: replace(entry, large_day=facts))
+
+    took = "The Spark job for large days took 10 min 0 s and 6,000 DPU-seconds"
+    assert f"{took}, about $0.73 at AWS's list price." in run("status", DAY).stdout
+    assert json.loads(run("status", DAY, "--json").stdout)["large_day"] == facts
+    monkeypatch.setattr("pipeline_cli.operations.large_day.PRICES", tmp_path / "none")
+    assert f"{took}." in run("status", DAY).stdout

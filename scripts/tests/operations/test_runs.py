@@ -94,3 +94,21 @@ def test_the_newest_map_run_counts_the_chunks() -> None:
     ]
     assert Runs("arn", StepFunctions([], runs)).chunks("x") == Chunks(4, 9)  # type: ignore[arg-type]
     assert runs_of().chunks("x") is None
+
+
+def test_to_hand_over_a_large_day_is_no_failure_of_transform() -> None:
+    runs = runs_of(
+        event(0, "ExecutionStarted"),
+        event(1, "TaskStateEntered", "Transform"),
+        event(2, "TaskFailed"),
+        event(3, "TaskFailed"),
+        event(3, "TaskStateEntered", "TransformLargeDay"),
+        event(9, "TaskStateExited", "TransformLargeDay"),
+        event(9, "TaskStateEntered", "CollectLargeDay"),
+        event(10, "TaskStateExited", "CollectLargeDay"),
+    )
+    assert runs.stages("run", START) == [
+        Stage("Transform", 1, 2, 1),
+        Stage("TransformLargeDay", 3, 6),
+        Stage("CollectLargeDay", 9, 1),
+    ]
