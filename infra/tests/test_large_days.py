@@ -35,6 +35,7 @@ JOB = f"arn:aws:glue:{REGION}:{ACCOUNT}:job/{NAME}"
 LOGS = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws-glue/jobs/{NAME}"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef"
 MODULE = "module.large_days[0]"
+READ_AND_WRITE = ("GetObject", "GetObjectVersion", "PutObject")
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +181,7 @@ def test_the_job_may_do_its_work_and_nothing_else(large: Plan) -> None:
     assert grants(policy_of(large, f"{MODULE}.aws_iam_role_policy.work")) == {
         ("s3:GetObject", f"{BUCKET}/code/*"),
         ("s3:GetObjectVersion", f"{BUCKET}/incoming/*"),
-        ("s3:GetObject", f"{BUCKET}/work/*"),
-        ("s3:PutObject", f"{BUCKET}/work/*"),
-        ("s3:GetObject", f"{BUCKET}/delivered/*"),
-        ("s3:PutObject", f"{BUCKET}/delivered/*"),
+        *((f"s3:{action}", f"{BUCKET}/{prefix}/*") for prefix in ("work", "delivered") for action in READ_AND_WRITE),
         ("s3:PutObject", f"{BUCKET}/feedback/*"),
         ("dynamodb:GetItem", TABLE),
     }
