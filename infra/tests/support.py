@@ -1,4 +1,4 @@
-"""What a test asks of the configuration: its files, its plan, its policies."""
+"""Access of the tests to the configuration: its files, its plan, its policies."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ class Planner:
             PlanError: Terraform refused.
         """
         values = json.dumps({"local_endpoint": self.endpoint, **variables}, sort_keys=True)
-        wanted = f"{environment} {values}"
-        if wanted not in self._plans:
-            self._plans[wanted] = self._plan(environment, values)
-        return self._plans[wanted]
+        expected = f"{environment} {values}"
+        if expected not in self._plans:
+            self._plans[expected] = self._plan(environment, values)
+        return self._plans[expected]
 
     def _plan(self, environment: str | None, values: str) -> Plan:
         extra = self.folder / "variables.tfvars.json"
@@ -186,7 +186,7 @@ def resources_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def render(template: Path, **values: str) -> dict[str, Any]:
-    """A JSON template with its holes filled; a hole without a value becomes its own name."""
+    """A JSON template with its placeholders filled; a placeholder without a value becomes its own name."""
     text = re.sub(r"\$\{(\w+)\}", lambda hole: values.get(hole[1], hole[1]), template.read_text())
     document: dict[str, Any] = json.loads(text)
     return document

@@ -1,4 +1,4 @@
-"""The AsyncAPI file says of the output queue what Terraform makes of it."""
+"""The AsyncAPI file describes the output queue as Terraform creates it."""
 
 from __future__ import annotations
 

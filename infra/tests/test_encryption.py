@@ -1,4 +1,4 @@
-"""One variable puts everything that is stored under a key of ours, whose policy is as tight as the roles'."""
+"""One variable encrypts all stored data with a customer managed key, whose policy is as strict as the roles'."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def key_policy(made: Plan) -> dict[str, Mapping[str, Any]]:
     return {statement["Sid"]: statement for statement in document["Statement"]}
 
 
-def test_nothing_but_the_topic_is_stored_in_the_clear_without_a_key_of_ours(plan: Plan) -> None:
+def test_without_a_customer_managed_key_only_the_topic_is_not_encrypted(plan: Plan) -> None:
     assert not plan.of_type("aws_kms_key")
     assert plan["module.table.aws_dynamodb_table.this"]["server_side_encryption"][0]["enabled"] is True
     queue = resources_of(INFRA / "modules/queue")
@@ -74,7 +74,7 @@ def test_each_role_may_use_the_key_as_far_as_it_reads_or_writes(given: Plan) -> 
         assert partner == {("kms:Decrypt", KEY), ("kms:GenerateDataKey", KEY)}
 
 
-def test_the_key_that_is_made_turns_over_and_can_be_saved_for_a_month(made: Plan) -> None:
+def test_the_created_key_rotates_and_can_be_recovered_for_a_month(made: Plan) -> None:
     key = made["module.key[0].aws_kms_key.this"]
 
     assert key["enable_key_rotation"] is True
@@ -128,6 +128,6 @@ def test_services_use_the_key_for_this_deployment_alone(key_policy: Mapping[str,
     }
 
 
-def test_nobody_is_let_in_by_a_star(key_policy: Mapping[str, Mapping[str, Any]]) -> None:
+def test_no_principal_is_a_wildcard(key_policy: Mapping[str, Mapping[str, Any]]) -> None:
     assert not [statement for statement in key_policy.values() if "*" in json.dumps(statement["Principal"])]
     assert not [action for s in key_policy.values() for action in as_list(s["Action"]) if "*" in action]

@@ -157,7 +157,7 @@ def test_a_failed_job_is_tried_once_more_and_one_that_never_ends_is_not(large: P
 
 
 @pytest.mark.parametrize("state", ["TransformLargeDay", "CollectLargeDay"])
-def test_whatever_breaks_closes_the_ledger_entry(large: Plan, state: str) -> None:
+def test_every_failure_closes_the_ledger_entry(large: Plan, state: str) -> None:
     assert large.definition["States"][state]["Catch"] == [
         {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "RunFailed"}
     ]

@@ -1,4 +1,4 @@
-"""A module's README is as true as its files."""
+"""A module's README agrees with its files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.tests.support import INFRA, MODULES
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_readme_lists_the_modules_inputs_and_outputs(module: str) -> None:
+def test_a_readme_lists_the_inputs_and_outputs_of_its_module(module: str) -> None:
     folder = INFRA / "modules" / module
     text = (folder / "README.md").read_text()
 

@@ -153,7 +153,7 @@ def test_everything_that_the_code_counts_is_on_the_dashboard(plan: Plan) -> None
     assert shown == {metric.value for metric in Metric} | {"ColdStart"}
 
 
-def test_dashboard_answers_the_five_questions_without_a_hole(plan: Plan) -> None:
+def test_dashboard_answers_the_five_questions_without_open_placeholders(plan: Plan) -> None:
     widgets = dashboard_of(plan)
     headings = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
     places = [(widget["x"], widget["y"]) for widget in widgets]
@@ -180,14 +180,14 @@ def test_expressions_use_lines_of_their_own_widget(plan: Plan) -> None:
             assert used <= known, option
 
 
-def test_dashboard_shows_alarms_that_there_are(plan: Plan) -> None:
+def test_dashboard_shows_existing_alarms(plan: Plan) -> None:
     (widget,) = [widget for widget in dashboard_of(plan) if widget["type"] == "alarm"]
     names = {arn.rpartition(f":alarm:{PREFIX}-")[2] for arn in widget["properties"]["alarms"]}
 
     assert names <= set(alarms_of(plan))
 
 
-def test_cost_is_reckoned_with_the_given_prices_and_memory(planner: Planner) -> None:
+def test_cost_is_computed_from_the_given_prices_and_memory(planner: Planner) -> None:
     plan = planner.plan(prices={"write_unit": 0.000001}, memory_mb={"transform": 2048})
     (widget,) = [w for w in dashboard_of(plan) if w["properties"].get("title") == "Cost of a day"]
     expressions = {option["label"]: option["expression"] for _, option in rows(widget) if "expression" in option}
@@ -216,7 +216,7 @@ def test_every_way_to_fail_raises_an_alarm(plan: Plan) -> None:
     }
 
 
-def test_alarm_tells_the_topic_and_says_what_it_means(plan: Plan) -> None:
+def test_alarm_notifies_the_topic_and_says_what_it_means(plan: Plan) -> None:
     written = json.dumps(plan.document["configuration"]["root_module"]["module_calls"]["monitoring"])
     assert written.count('"alarm_actions"') == 2
 
@@ -226,13 +226,13 @@ def test_alarm_tells_the_topic_and_says_what_it_means(plan: Plan) -> None:
         assert alarm["treat_missing_data"] == ("breaching" if name == "no-batch-completed" else "notBreaching"), name
 
 
-def test_call_that_nears_its_timeout_is_told_before_it_is_cut_off(planner: Planner) -> None:
+def test_an_alarm_warns_before_a_call_reaches_its_timeout(planner: Planner) -> None:
     alarm = alarms_of(planner.plan(timeout_seconds={"transform": 300}))["transform-duration"]
 
     assert (alarm["threshold"], alarm["statistic"]) == (270_000, "Maximum")
 
 
-def test_day_without_a_batch_is_told_after_the_hours_given(planner: Planner) -> None:
+def test_a_day_without_a_batch_raises_an_alarm_after_the_set_hours(planner: Planner) -> None:
     alarm = alarms_of(planner.plan(completed_batch_within_hours=74))["no-batch-completed"]
 
     assert (alarm["period"], alarm["evaluation_periods"], alarm["datapoints_to_alarm"]) == (3600, 74, 74)
@@ -256,7 +256,7 @@ def test_refused_share_is_a_share_of_what_was_read(planner: Planner) -> None:
     assert {query["id"] for query in alarm["metric_query"]} == {"share", "read", "refused"}
 
 
-def test_alarms_reach_everybody_who_is_to_be_told(planner: Planner) -> None:
+def test_alarms_reach_every_subscriber(planner: Planner) -> None:
     plan = planner.plan(alarm_emails=["night@example.com", "day@example.com"])
     subscriptions = plan.of_type("aws_sns_topic_subscription").values()
 

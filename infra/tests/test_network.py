@@ -1,4 +1,4 @@
-"""The functions' private network: a way to four services, for this pipeline's calls only, and to nothing else."""
+"""The functions' private network: a route to four services, for this pipeline's calls only, and to nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_there_is_no_network_by_default(plan: Plan) -> None:
     assert all(not function["vpc_config"] for function in plan.of_type("aws_lambda_function").values())
 
 
-def test_nothing_leads_to_the_internet(private: Plan) -> None:
+def test_there_is_no_route_to_the_internet(private: Plan) -> None:
     kinds = {address.split(".")[-2] for address in private.resources if address.startswith("module.network")}
 
     assert not kinds & {"aws_internet_gateway", "aws_nat_gateway", "aws_route", "aws_eip"}
@@ -53,14 +53,14 @@ def test_the_services_that_functions_call_have_an_endpoint_each(private: Plan) -
     assert all(e["private_dns_enabled"] for e in endpoints if e["vpc_endpoint_type"] == "Interface")
 
 
-def test_endpoints_let_through_what_some_function_may_do_and_no_more() -> None:
-    wanted = {
+def test_endpoints_allow_exactly_what_some_function_may_do() -> None:
+    expected = {
         action
         for part in FUNCTIONS
         for action, _ in grants(render(INFRA / f"policies/{part}.json.tftpl"))
         if action.split(":")[0] in ("s3", "states") or action in ("sqs:SendMessage",)
     }
-    wanted |= {
+    expected |= {
         action
         for part in FUNCTIONS
         for action, resource in grants(render(INFRA / f"policies/{part}.json.tftpl"))
@@ -69,10 +69,10 @@ def test_endpoints_let_through_what_some_function_may_do_and_no_more() -> None:
     templates = (INFRA / "modules/network").glob("*_endpoint.json.tftpl")
     let_through = {action for template in templates for action, _ in grants(render(template))}
 
-    assert let_through - {"s3:AbortMultipartUpload"} == wanted
+    assert let_through - {"s3:AbortMultipartUpload"} == expected
 
 
-def test_functions_go_out_to_the_endpoints_and_nobody_comes_in(private: Plan) -> None:
+def test_functions_reach_the_endpoints_and_nothing_reaches_the_functions(private: Plan) -> None:
     rules = {address.split(".")[-1]: rule for address, rule in private.of_type("aws_security_group_rule").items()}
 
     assert {name: (rule["type"], rule["from_port"], rule["to_port"]) for name, rule in rules.items()} == {

@@ -16,7 +16,7 @@ FEEDBACK = {("s3:ListBucket", BUCKET), ("s3:GetObject", f"{BUCKET}/feedback/*")}
 ROLE = {"partner_account_id": "111122223333", "partner_external_id": "agreed-with-the-partner"}
 
 
-def test_there_is_no_way_in_by_default(plan: Plan) -> None:
+def test_there_is_no_access_by_default(plan: Plan) -> None:
     assert not [address for address in plan.resources if address.startswith("module.partner.")]
     assert plan.outputs["partner_role_arn"].get("value") is None
     assert plan.outputs["partner_user_name"].get("value") is None
@@ -48,17 +48,17 @@ def test_role_and_user_may_store_files_read_feedback_and_nothing_else(planner: P
     assert len([address for address in plan.resources if address.startswith("module.partner.")]) == 6
 
 
-def test_feedback_can_be_kept_from_the_partner(planner: Planner) -> None:
+def test_access_to_feedback_can_be_switched_off(planner: Planner) -> None:
     plan = planner.plan(**ROLE, partner_user=True, partner_feedback=False)
 
     assert not [address for address in plan.resources if 'this["feedback"]' in address]
 
 
-def test_no_secret_of_the_user_passes_the_state(planner: Planner) -> None:
+def test_no_secret_of_the_user_is_in_the_state(planner: Planner) -> None:
     assert not planner.plan(partner_user=True).of_type("aws_iam_access_key")
 
 
 @pytest.mark.parametrize("given", ["partner_account_id", "partner_external_id"])
-def test_account_and_external_id_come_together(planner: Planner, given: str) -> None:
+def test_account_and_external_id_are_set_together(planner: Planner, given: str) -> None:
     with pytest.raises(PlanError, match="must be given with partner_account_id, and only then"):
         planner.plan(**{given: ROLE[given]})

@@ -1,4 +1,4 @@
-"""Who may do what: every role's statements one by one, and what the resources themselves refuse."""
+"""Permissions: the statements of every role, and what the policies of resources deny."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_workflow_may_call_its_functions_and_run_its_map_and_nothing_else(plan: 
     assert grants(policy_of(plan, "module.workflow.aws_iam_role_policy.this")) == WORKFLOW
 
 
-def test_nobody_has_a_policy_beside_the_ones_above(plan: Plan) -> None:
+def test_there_is_no_other_policy(plan: Plan) -> None:
     roles = [f'module.function["{name}"]' for name in FUNCTIONS]
     inline = {f"{role}.aws_iam_role_policy.{policy}" for role in roles for policy in ("telemetry", "work")}
 
@@ -207,7 +207,7 @@ def test_tls_rule_of_the_bucket_covers_the_bucket_and_its_objects(plan: Plan) ->
     assert statement["Resource"] == [BUCKET, f"{BUCKET}/*"]
 
 
-def test_whatever_the_security_check_passes_over_says_why() -> None:
+def test_every_finding_that_the_security_check_skips_has_a_reason() -> None:
     skips = [line for file in INFRA.rglob("*.tf") for line in re.findall(r"#checkov:skip=(.*)", file.read_text())]
 
     assert len(skips) > 3

@@ -1,4 +1,5 @@
-"""What AWS's own pages ask of a policy at the least. Each check names its page; the emulator checks none of this."""
+"""The minimum that AWS's documentation requires of a policy. Each check names its page; the emulator checks none of
+this."""
 
 from __future__ import annotations
 
@@ -98,7 +99,7 @@ def test_the_key_lets_a_service_do_what_it_does_by_itself(key_policy: list[State
     assert KEY_FOR_SERVICE[service] - allowed == set()
 
 
-def test_event_bridge_is_let_in_by_the_rules_arn_alone(plan: Plan) -> None:
+def test_event_bridge_is_allowed_by_the_rules_arn_alone(plan: Plan) -> None:
     # Amazon EventBridge User Guide, "Troubleshooting Amazon EventBridge", section "My rule ran but my Lambda function
     # wasn't invoked": the policy that works has AWS:SourceArn alone. terraform-provider-aws pull request 4116 ("Fix
     # cloudwatch example") took source_account out of the example for this reason.
@@ -165,7 +166,7 @@ def test_functions_in_a_network_may_be_placed_in_it(planner: Planner) -> None:
     # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM
     # permissions".
     private = planner.plan(vpc={"cidr": "10.20.0.0/20"})
-    wanted = {
+    expected = {
         "ec2:CreateNetworkInterface",
         "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeSubnets",
@@ -175,14 +176,14 @@ def test_functions_in_a_network_may_be_placed_in_it(planner: Planner) -> None:
     }
     for function in FUNCTIONS:
         policy = json.loads(private[f'module.function["{function}"].aws_iam_role_policy.further["network"]']["policy"])
-        assert {action for action, resource in grants(policy) if resource == "*"} == wanted
+        assert {action for action, resource in grants(policy) if resource == "*"} == expected
 
 
 def lifecycle_rules(current: Plan) -> Iterator[Mapping[str, Any]]:
     yield from current["module.bucket.aws_s3_bucket_lifecycle_configuration.this"]["rule"]
 
 
-def test_what_expires_is_gone_a_day_later(current_plan: Plan) -> None:
+def test_expired_objects_are_deleted_a_day_later(current_plan: Plan) -> None:
     # Amazon S3 User Guide, "Lifecycle configuration elements", section "Expiration element": in a versioned bucket an
     # expiration only adds a delete marker; the data goes with NoncurrentVersionExpiration.
     expiring = [rule for rule in lifecycle_rules(current_plan) if any(e.get("days") for e in rule["expiration"])]
@@ -194,7 +195,7 @@ def test_what_expires_is_gone_a_day_later(current_plan: Plan) -> None:
         assert noncurrent["noncurrent_days"] == 1, rule["id"]
 
 
-def test_the_age_of_an_event_is_told_before_its_third_receive(planner: Planner) -> None:
+def test_the_age_of_an_event_raises_an_alarm_before_its_third_receive(planner: Planner) -> None:
     # Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS", ApproximateAgeOfOldestMessage: a
     # message that was received three times and not deleted no longer counts.
     plan = planner.plan(timeout_seconds={"intake": 100})

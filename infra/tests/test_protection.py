@@ -1,4 +1,4 @@
-"""What keeps data private, whole and for no longer than it is wanted."""
+"""Data is private and complete, and is deleted when it is no longer needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_bucket_keeps_old_versions_and_encrypts() -> None:
     assert "AES256" in encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"]
 
 
-def test_bucket_forgets_work_feedback_old_versions_and_aborted_uploads() -> None:
+def test_bucket_expires_work_feedback_old_versions_and_aborted_uploads() -> None:
     rules = {rule["id"]: rule for rule in BUCKET["aws_s3_bucket_lifecycle_configuration.this"]["rule"]}
 
     assert {name: rule["status"] for name, rule in rules.items()} == dict.fromkeys(
@@ -72,7 +72,7 @@ def test_queues_and_table_encrypt_and_the_table_can_be_restored(plan: Plan) -> N
         assert queues[f"aws_sqs_queue.{name}"]["sqs_managed_sse_enabled"] == "${var.kms_key == null ? true : null}"
 
 
-def test_accesses_are_logged_and_items_expire_where_that_is_wanted(planner: Planner) -> None:
+def test_access_logs_and_expiry_of_items_can_be_switched_on(planner: Planner) -> None:
     logging = BUCKET["aws_s3_bucket_logging.this"]
     table = planner.plan(table_ttl_attribute="expires_at")["module.table.aws_dynamodb_table.this"]
 
@@ -127,6 +127,6 @@ def test_clean_checkout_plans_but_deploys_nothing_without_a_package(planner: Pla
     assert "There is no package nowhere/pipeline.zip: build it with `make package`" in one_line(said)
 
 
-def test_other_environment_than_local_cannot_do_without_tls(planner: Planner) -> None:
+def test_only_local_may_do_without_tls(planner: Planner) -> None:
     with pytest.raises(PlanError, match="require_tls must be true in every environment but local"):
         planner.plan("dev", require_tls=False)

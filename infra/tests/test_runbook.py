@@ -1,4 +1,4 @@
-"""Who is woken by an alarm finds it in the runbook."""
+"""Every alarm has its row in the runbook."""
 
 from __future__ import annotations
 

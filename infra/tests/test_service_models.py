@@ -1,4 +1,4 @@
-"""What plan and code ask of AWS is what its APIs take: held against the service models that botocore carries."""
+"""What plan and code send to AWS is valid for its APIs, by the service models in botocore."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def model(service: str) -> Any:
 
 
 def complaint(service: str, shape_name: str, value: Any) -> str | None:
-    """What a shape of a service's model has against a value; None where it takes it."""
+    """Return what is wrong with a value by a shape of a service's model; None if it is valid."""
     shape = model(service).shape_for(shape_name)
     limits, size = shape.metadata, value if isinstance(value, int | float) else len(value)
     if not limits.get("min", size) <= size <= limits.get("max", size):
@@ -155,7 +155,7 @@ def test_longest_name_and_environment_still_make_names_that_aws_takes(current: C
         ("iam", "roleNameType", "r" * 65),
     ],
 )
-def test_value_that_the_api_refuses_is_found(service: str, shape: str, value: Any) -> None:
+def test_a_value_that_the_api_refuses_is_found(service: str, shape: str, value: Any) -> None:
     assert complaint(service, shape, value)
 
 
@@ -213,7 +213,7 @@ def test_every_call_of_the_code_is_an_operation_that_some_role_may_do(module: st
         for statement in render(INFRA / f"policies/{part}.json.tftpl")["Statement"]
         for action in as_list(statement["Action"])
     }
-    wanted = {ACTIONS.get(call, f"{PREFIX[SERVICES[module]]}:{call}") for call in calls(module)}
+    expected = {ACTIONS.get(call, f"{PREFIX[SERVICES[module]]}:{call}") for call in calls(module)}
 
-    assert wanted
-    assert wanted - allowed == set()
+    assert expected
+    assert expected - allowed == set()

@@ -1,4 +1,4 @@
-"""The state machine: every step is retried and caught, every state is reachable, every end is meant."""
+"""The state machine: every step is retried and caught, every state is reachable, every way ends as intended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reachable(start: str, states: States) -> set[str]:
 
 
 def retrier(state: Mapping[str, Any], error: str) -> Mapping[str, Any]:
-    """The rule that Step Functions would take for an error: the first that names it."""
+    """The rule that Step Functions applies to an error: the first that names it."""
     for rule in state["Retry"]:
         if error in rule["ErrorEquals"] or "States.ALL" in rule["ErrorEquals"]:
             found: Mapping[str, Any] = rule
@@ -90,7 +90,7 @@ def test_task_is_retried_with_growing_jittered_and_bounded_delays(plan: Plan, ta
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_task_is_caught_whatever_happens(plan: Plan, task: str) -> None:
+def test_every_error_of_a_task_is_caught(plan: Plan, task: str) -> None:
     last = state_of(plan.definition, task)["Catch"][-1]
 
     assert last["ErrorEquals"] == ["States.ALL"]
@@ -162,7 +162,7 @@ def test_transform_waits_hours_for_an_older_run_within_the_runs_own_time_and_his
     assert rule["MaxAttempts"] * EVENTS_PER_TRY < HISTORY_EVENTS / 2
 
 
-def test_superseded_run_lets_go_of_its_batch_and_ends_well(plan: Plan) -> None:
+def test_a_superseded_run_is_removed_as_holder_and_succeeds(plan: Plan) -> None:
     states = plan.definition["States"]
 
     assert [(rule["ErrorEquals"], rule["Next"]) for rule in states["Transform"]["Catch"]] == [
@@ -181,7 +181,7 @@ def test_only_a_run_without_chunks_skips_delivery_as_a_refused_one_has_errors_to
     assert choice["Default"] == "Deliver"
 
 
-def test_whatever_breaks_closes_the_ledger_entry_before_the_run_fails(plan: Plan) -> None:
+def test_every_failure_closes_the_ledger_entry_before_the_run_fails(plan: Plan) -> None:
     states = plan.definition["States"]
 
     for name in ("Transform", "Deliver", "Finalize"):
@@ -224,7 +224,7 @@ def test_failed_chunk_keeps_the_name_of_its_error(plan: Plan) -> None:
         ("RunFailed", "finalize", {"batch", "version", "execution", "error"}),
     ],
 )
-def test_function_is_told_what_its_handler_reads(plan: Plan, task: str, function: str, payload: set[str]) -> None:
+def test_function_gets_what_its_handler_reads(plan: Plan, task: str, function: str, payload: set[str]) -> None:
     state = state_of(plan.definition, task)
 
     assert state["Resource"] == "arn:aws:states:::lambda:invoke"

@@ -1,4 +1,5 @@
-"""What calls a function beside the queue, the stream and the state machine: a time of day, and the end of a run."""
+"""The other triggers of functions, beside the queue, the stream and the state machine: a schedule, and the end of a
+run."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def test_check_can_be_switched_off(planner: Planner) -> None:
     }
 
 
-def test_every_end_of_a_run_that_passes_no_catch_is_told_to_finalize(plan: Plan) -> None:
+def test_finalize_gets_every_end_of_a_run_that_no_catch_handles(plan: Plan) -> None:
     rule = plan['module.trigger["run-ended"].aws_cloudwatch_event_rule.this']
     machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
 
@@ -46,7 +47,7 @@ def test_every_end_of_a_run_that_passes_no_catch_is_told_to_finalize(plan: Plan)
     }
 
 
-def test_ends_of_runs_that_no_event_told_are_looked_for_every_hour(plan: Plan) -> None:
+def test_lost_end_events_are_looked_for_every_hour(plan: Plan) -> None:
     rule = plan['module.trigger["ended-runs-check"].aws_cloudwatch_event_rule.this']
 
     assert rule["schedule_expression"] == "rate(1 hour)"
@@ -56,7 +57,7 @@ def test_ends_of_runs_that_no_event_told_are_looked_for_every_hour(plan: Plan) -
 @pytest.mark.parametrize(
     ("rule", "function"), [("due-check", "intake"), ("run-ended", "finalize"), ("ended-runs-check", "finalize")]
 )
-def test_function_lets_its_rule_in_and_no_other(plan: Plan, rule: str, function: str) -> None:
+def test_only_its_own_rule_may_call_a_function(plan: Plan, rule: str, function: str) -> None:
     permission = plan[f'module.trigger["{rule}"].aws_lambda_permission.this']
 
     assert plan[f'module.trigger["{rule}"].aws_cloudwatch_event_target.this']["arn"] == f"{LAMBDA}-{function}"

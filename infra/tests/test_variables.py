@@ -1,4 +1,4 @@
-"""Every setting says what it is, and a bad value is refused with a sentence that says what is right."""
+"""Every variable has a description, and an invalid value is refused with a sentence that says what is valid."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Checker:
         self._terraform = Terraform(folder, str(find_terraform()), environment | quiet)
 
     def complaint(self, values: dict[str, Any]) -> str:
-        """What Terraform says against these values; nothing where they are right."""
+        """Return Terraform's error for these values; empty if they are valid."""
         file = self._folder / "values.tfvars.json"
         file.write_text(json.dumps(values))
         code, _, said = self._terraform.plan(var_file=str(file), detailed_exitcode=None, lock=False)
@@ -149,7 +149,7 @@ def test_bad_value_is_refused_with_the_reason(checker: Checker, name: str, value
 
 
 @pytest.mark.parametrize("values", EDGES, ids=lambda values: ",".join(values))
-def test_value_at_the_edge_is_taken(checker: Checker, values: dict[str, Any]) -> None:
+def test_a_value_at_the_limit_is_accepted(checker: Checker, values: dict[str, Any]) -> None:
     assert checker.complaint(values) == ""
 
 

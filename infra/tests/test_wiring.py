@@ -1,4 +1,4 @@
-"""A file that arrives must find its way: bucket, queue, function, workflow, table, stream, output queue."""
+"""The connections on the path of a file: bucket, queue, functions, workflow, table, stream, output queue."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mapping_of(plan: Plan, function: str) -> Any:
     return plan[f'module.function["{function}"].aws_lambda_event_source_mapping.this[0]']
 
 
-def test_bucket_tells_the_ingest_queue_of_every_new_object_under_incoming(plan: Plan) -> None:
+def test_bucket_notifies_the_ingest_queue_of_every_new_object_under_incoming(plan: Plan) -> None:
     notification = plan["module.bucket.aws_s3_bucket_notification.this"]
 
     assert len(plan.of_type("aws_s3_bucket_notification")) == 1
@@ -81,7 +81,7 @@ def test_publish_reads_the_stream_from_its_oldest_record(plan: Plan) -> None:
     assert mapping["starting_position"] == "TRIM_HORIZON"
 
 
-def test_stream_records_that_cannot_be_sent_are_set_aside_before_the_stream_forgets_them(plan: Plan) -> None:
+def test_stream_records_that_cannot_be_sent_go_to_the_dead_letter_queue_before_they_expire(plan: Plan) -> None:
     mapping = mapping_of(plan, "publish")
 
     assert mapping["bisect_batch_on_function_error"] is True
@@ -90,7 +90,7 @@ def test_stream_records_that_cannot_be_sent_are_set_aside_before_the_stream_forg
     assert mapping["destination_config"] == [{"on_failure": [{"destination_arn": f"{SQS}-publish-dead-letter"}]}]
 
 
-def test_only_intake_and_publish_are_fed_by_a_source(plan: Plan) -> None:
+def test_only_intake_and_publish_have_an_event_source(plan: Plan) -> None:
     assert set(plan.of_type("aws_lambda_event_source_mapping")) == {
         f'module.function["{name}"].aws_lambda_event_source_mapping.this[0]' for name in ("intake", "publish")
     }
@@ -106,7 +106,7 @@ def test_function_gets_exactly_the_settings_that_its_code_reads(function: str) -
 
 
 @pytest.mark.parametrize("function", [name for name in FUNCTIONS if name != "publish"])
-def test_function_gets_values_and_not_blanks(plan: Plan, function: str) -> None:
+def test_no_setting_of_a_function_is_empty(plan: Plan, function: str) -> None:
     assert all(environment_of(plan, function).values())
 
 
@@ -195,7 +195,7 @@ def test_output_queue_can_be_a_standard_one(planner: Planner) -> None:
     assert redrive["deadLetterTargetArn"] == f"{SQS}-output-dead-letter"
 
 
-def test_publish_dead_letter_queue_is_the_end_of_the_line(plan: Plan) -> None:
+def test_publish_dead_letter_queue_has_no_dead_letter_queue(plan: Plan) -> None:
     queue = plan["module.publish_dead_letter_queue.aws_sqs_queue.this"]
 
     assert queue.get("redrive_policy") in (None, "")
@@ -244,7 +244,7 @@ def test_publish_names_failed_records_exactly_where_its_mapping_reads_them() -> 
     assert "partial_batch_responses = false" in (INFRA / "env/local.tfvars").read_text()
 
 
-def test_local_target_lacks_nothing_that_carries_a_batch(plan: Plan, local_plan: Plan) -> None:
+def test_local_target_has_everything_that_a_batch_needs(plan: Plan, local_plan: Plan) -> None:
     tls = {address for address in plan.resources if "_policy.dead_letter" in address or "bucket_policy" in address}
     tls |= {f"module.{name}_queue.aws_sqs_queue_policy.this[0]" for name in ("output", "publish_dead_letter")}
     due_check = {address for address in plan.resources if 'module.trigger["due-check"]' in address}
@@ -255,7 +255,7 @@ def test_local_target_lacks_nothing_that_carries_a_batch(plan: Plan, local_plan:
     assert added == {"partner"}, "whose way in is there to be tried"
 
 
-def test_root_only_wires_modules() -> None:
+def test_root_only_connects_modules() -> None:
     root = parse(INFRA / "main.tf")
 
     assert "resource" not in root

@@ -40,7 +40,7 @@ def check_state_machine(definition: Mapping[str, Any]) -> str:
 
 
 def problems(definition: Mapping[str, Any]) -> str:
-    """What asl-validator has against a definition; nothing where it is valid."""
+    """Return what asl-validator finds wrong with a definition; empty if it is valid."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "definition.json"
         file.write_text(json.dumps(definition))
