@@ -18,9 +18,9 @@ from pipeline.aws.sqs import Outgoing, Queue
 from pipeline.model.data_model import Kind
 from pipeline.model.items import REFUSED_RECORDS, error_item, removed_item
 from pipeline.model.messages import message_for
+from pipeline_cli.deploy.target import declared_variables
 
 from examples.consumer import consumer
-from scripts.tests.test_docs import terraform_variables
 
 DAY = "20220131"
 GUIDE = Path(__file__).parents[2] / "docs" / "consumer.md"
@@ -207,7 +207,8 @@ def test_the_bodies_in_the_guide_are_those_that_are_sent() -> None:
 def test_the_limits_in_the_guide_are_the_defaults_of_the_variables() -> None:
     rows = re.findall(r"\| (\d+) \w+ \| `(\w+)` \|", section("Time limits"))
     assert {name: int(value) for value, name in rows} == {
-        name: terraform_variables()[name] for name in ("output_visibility_timeout_seconds", "max_receive_count")
+        name: declared_variables()[name]["default"]
+        for name in ("output_visibility_timeout_seconds", "max_receive_count")
     }
 
 

@@ -121,10 +121,10 @@ class Planner:
             PlanError: Terraform refused.
         """
         values = json.dumps({"local_endpoint": self.endpoint, **variables}, sort_keys=True)
-        expected = f"{environment} {values}"
-        if expected not in self._plans:
-            self._plans[expected] = self._plan(environment, values)
-        return self._plans[expected]
+        chosen = f"{environment} {values}"
+        if chosen not in self._plans:
+            self._plans[chosen] = self._plan(environment, values)
+        return self._plans[chosen]
 
     def _plan(self, environment: str | None, values: str) -> Plan:
         extra = self.folder / "variables.tfvars.json"
