@@ -135,8 +135,8 @@ def a_role_was_changed(world: World) -> None:
 
 
 def permissions(world: World) -> list[Any]:
-    """Who may call intake."""
-    functions, name = world.stack.target.client("lambda"), world.stack.target.output("function_names")["intake"]
+    """The permissions to call finalize, which two rules call."""
+    functions, name = world.stack.target.client("lambda"), world.stack.target.output("function_names")["finalize"]
     try:
         policy = functions.get_policy(FunctionName=name)["Policy"]
     except functions.exceptions.ResourceNotFoundException:
@@ -145,7 +145,7 @@ def permissions(world: World) -> list[Any]:
 
 
 def a_rule_may_not_call(world: World) -> None:
-    functions, name = world.stack.target.client("lambda"), world.stack.target.output("function_names")["intake"]
+    functions, name = world.stack.target.client("lambda"), world.stack.target.output("function_names")["finalize"]
     world.values["permissions"] = json.dumps(permissions(world))
     for statement in permissions(world):
         functions.remove_permission(FunctionName=name, StatementId=statement)

@@ -64,7 +64,7 @@ def filled_in(command: str, values: Mapping[str, str]) -> str:
     """Replace what stands for something (`…`, `BATCH`, `<version>`) as an operator does."""
     for placeholder in sorted(values, key=len, reverse=True):
         bare = placeholder.isalpha()
-        pattern = rf"(?<![\w=]){placeholder}(?![\w=])" if bare else re.escape(placeholder)
+        pattern = rf"(?<!\w){placeholder}(?![\w=])" if bare else re.escape(placeholder)
         command = re.sub(pattern, lambda _, value=values[placeholder]: value, command)  # type: ignore[misc]
     return command
 
