@@ -1,0 +1,130 @@
+"""The blocks of docs/partner.md that send files, run as they are written, with the credentials of a partner."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from e2e.stack import Stack
+from e2e.test_partner import AWS
+from pipeline.ledger import BatchState
+from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.operations import partner
+from pipeline_cli.operations.sample import generate
+
+pytestmark = [pytest.mark.e2e, pytest.mark.scenarios]
+
+GUIDE = (ROOT / "docs" / "partner.md").read_text()
+TRUST = (ROOT / "infra" / "modules" / "partner" / "trust.json.tftpl").read_text()
+EXAMPLE_DAY = "20220131"
+ACCOUNT = "arn:aws:iam::000000000000:root"
+ROLE = "partner-of-the-guide"
+
+
+def block(language: str, containing: str) -> str:
+    """The block of code of the guide that contains a text."""
+    (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL) if containing in text)
+    return dedent(found)
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A partner's machine: the profile csv-partner, and a day in build/day."""
+
+    stack: Stack
+    day: str
+    home: Path
+    environment: Mapping[str, str]
+
+    @property
+    def local(self) -> str:
+        """What a profile needs to reach the local AWS."""
+        return f"endpoint_url = {self.stack.target.endpoint_url}\ns3 =\n  addressing_style = path\n"
+
+    def filled_in(self, text: str) -> str:
+        return text.replace("BUCKET", self.stack.bucket.name).replace(EXAMPLE_DAY, self.day)
+
+    def run(self, *command: str | Path, folder: str = ".") -> None:
+        done = subprocess.run(
+            command, cwd=self.home / folder, env=self.environment,
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def machine(stack: Stack, day: str, tmp_path: Path) -> Partner:
+    generate(tmp_path / "build" / "day", day, customers=20)
+    key = partner.environment(stack.target, stack.target.output("partner_user_name"))
+    (tmp_path / "credentials").write_text(
+        f"[csv-partner]\naws_access_key_id = {key['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {key['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    places = {"AWS_CONFIG_FILE": tmp_path / "config", "AWS_SHARED_CREDENTIALS_FILE": tmp_path / "credentials"}
+    made = Partner(stack, day, tmp_path, own | {name: str(path) for name, path in places.items()})
+    (tmp_path / "config").write_text(f"[profile csv-partner]\nregion = {stack.target.region}\n{made.local}")
+    return made
+
+
+def test_the_python_of_the_guide_sends_a_file(machine: Partner) -> None:
+    machine.run(sys.executable, "-c", machine.filled_in(block("python", "boto3")), folder="build/day")
+
+    sent = [key for key in machine.stack.bucket.keys("incoming/") if machine.day in key]
+    assert sent == [f"incoming/customers_{machine.day}.csv"]
+
+
+@pytest.mark.skipif(not shutil.which("rclone"), reason="rclone is not installed")
+def test_the_rclone_of_the_guide_sends_a_day(machine: Partner) -> None:
+    local = f"endpoint = {machine.stack.target.endpoint_url}\nforce_path_style = true\n"
+    (machine.home / "rclone.conf").write_text(block("ini", "provider = AWS") + local)
+
+    machine.run(*shlex.split(machine.filled_in(block("sh", "rclone copy"))), "--config", machine.home / "rclone.conf")
+
+    assert machine.stack.ended(machine.day).state is BatchState.COMPLETED
+
+
+def test_the_profile_of_a_role_in_the_guide_sends_a_day(machine: Partner) -> None:
+    """The role is the one that the variable partner_account_id makes: this trust policy, and the user's policies."""
+    if not AWS.exists():
+        pytest.skip("the AWS CLI is not installed: make test-scenarios")
+    profile = block("ini", "role_arn").replace("source_profile = default", "source_profile = own")
+    (external_id,) = re.findall(r"external_id = (\S+)", profile)
+    role = create_role(machine.stack, external_id)
+    written = re.sub(r"role_arn = \S+", f"role_arn = {role}", profile)
+    (machine.home / "config").write_text(f"{written}{machine.local}[profile own]\n{machine.local}")
+    key = (machine.home / "credentials").read_text()
+    (machine.home / "credentials").write_text(key.replace("[csv-partner]", "[own]"))
+    (command,) = (line for line in block("sh", "s3 cp build/day/ ").splitlines() if "incoming/ --recursive" in line)
+
+    machine.run(AWS, *shlex.split(machine.filled_in(command))[1:])
+
+    assert machine.stack.ended(machine.day).state is BatchState.COMPLETED
+
+
+def create_role(stack: Stack, external_id: str) -> str:
+    """Create the partner's role, and let the partner's user assume it as a user of the partner's account would."""
+    iam, user = stack.target.client("iam"), stack.target.output("partner_user_name")
+    trust = TRUST.replace("${account_arn}", ACCOUNT).replace("${external_id}", external_id)
+    role = str(iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)["Role"]["Arn"])
+    for name in iam.list_user_policies(UserName=user)["PolicyNames"]:
+        policy = iam.get_user_policy(UserName=user, PolicyName=name)["PolicyDocument"]
+        iam.put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=json.dumps(policy))
+        iam.delete_user_policy(UserName=user, PolicyName=name)
+    assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
+    iam.put_user_policy(
+        UserName=user,
+        PolicyName="assume",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [assume]}),
+    )
+    return role
