@@ -138,7 +138,7 @@ test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 test-e2e: $(DEV_READY) $(AWS_CLI_READY) ## | Only the end-to-end tests on local emulators
 	@$(PYTHON) -m pytest -m "e2e and not privileges and not scenarios" $(ARGS)
 
-test-scenarios: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Act out the rows of the runbook that need the deployed stack, on a local emulator
+test-scenarios: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Act out the rows of the runbook and the ways to send of the partner's guide that need the deployed stack
 	@$(PYTHON) -m pytest -m scenarios $(ARGS)
 
 test-privileges: $(DEV_READY) ## | Remove each permission of each role in turn and expect a failure, on a local emulator

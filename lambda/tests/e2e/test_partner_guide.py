@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -94,14 +94,42 @@ def test_the_rclone_of_the_guide_sends_a_day(machine: Partner) -> None:
     assert machine.stack.ended(machine.day).state is BatchState.COMPLETED
 
 
-def test_the_profile_of_a_role_in_the_guide_sends_a_day(machine: Partner) -> None:
-    """The role is the one that the variable partner_account_id makes: this trust policy, and the user's policies."""
+@pytest.fixture
+def role(stack: Stack) -> Iterator[Callable[[str], str]]:
+    """Create the partner's role with an external id, and leave to the partner's user only the right to assume it."""
+    iam, user = stack.target.client("iam"), stack.target.output("partner_user_name")
+    policies = {
+        name: json.dumps(iam.get_user_policy(UserName=user, PolicyName=name)["PolicyDocument"])
+        for name in iam.list_user_policies(UserName=user)["PolicyNames"]
+    }
+
+    def create(external_id: str) -> str:
+        trust = TRUST.replace("${account_arn}", ACCOUNT).replace("${external_id}", external_id)
+        arn = str(iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)["Role"]["Arn"])
+        for name, policy in policies.items():
+            iam.put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=policy)
+            iam.delete_user_policy(UserName=user, PolicyName=name)
+        assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": arn}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [assume]})
+        iam.put_user_policy(UserName=user, PolicyName="assume", PolicyDocument=document)
+        return arn
+
+    yield create
+
+    iam.delete_user_policy(UserName=user, PolicyName="assume")
+    for name, policy in policies.items():
+        iam.put_user_policy(UserName=user, PolicyName=name, PolicyDocument=policy)
+        iam.delete_role_policy(RoleName=ROLE, PolicyName=name)
+    iam.delete_role(RoleName=ROLE)
+
+
+def test_the_profile_of_a_role_in_the_guide_sends_a_day(machine: Partner, role: Callable[[str], str]) -> None:
+    """The role is the one that the variable partner_account_id creates: its trust policy, and the user's policies."""
     if not AWS.exists():
         pytest.skip("the AWS CLI is not installed: make test-scenarios")
     profile = block("ini", "role_arn").replace("source_profile = default", "source_profile = own")
     (external_id,) = re.findall(r"external_id = (\S+)", profile)
-    role = create_role(machine.stack, external_id)
-    written = re.sub(r"role_arn = \S+", f"role_arn = {role}", profile)
+    written = re.sub(r"role_arn = \S+", f"role_arn = {role(external_id)}", profile)
     (machine.home / "config").write_text(f"{written}{machine.local}[profile own]\n{machine.local}")
     key = (machine.home / "credentials").read_text()
     (machine.home / "credentials").write_text(key.replace("[csv-partner]", "[own]"))
@@ -110,21 +138,3 @@ def test_the_profile_of_a_role_in_the_guide_sends_a_day(machine: Partner) -> Non
     machine.run(AWS, *shlex.split(machine.filled_in(command))[1:])
 
     assert machine.stack.ended(machine.day).state is BatchState.COMPLETED
-
-
-def create_role(stack: Stack, external_id: str) -> str:
-    """Create the partner's role, and let the partner's user assume it as a user of the partner's account would."""
-    iam, user = stack.target.client("iam"), stack.target.output("partner_user_name")
-    trust = TRUST.replace("${account_arn}", ACCOUNT).replace("${external_id}", external_id)
-    role = str(iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trust)["Role"]["Arn"])
-    for name in iam.list_user_policies(UserName=user)["PolicyNames"]:
-        policy = iam.get_user_policy(UserName=user, PolicyName=name)["PolicyDocument"]
-        iam.put_role_policy(RoleName=ROLE, PolicyName=name, PolicyDocument=json.dumps(policy))
-        iam.delete_user_policy(UserName=user, PolicyName=name)
-    assume = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
-    iam.put_user_policy(
-        UserName=user,
-        PolicyName="assume",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [assume]}),
-    )
-    return role
