@@ -76,12 +76,22 @@ def arguments(command: str) -> list[list[str]]:
     if words[0] != "make":
         return [words[1:]]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    shown = [r"PIPELINE=printf '\n'; printf '%s\n'", "--old-file=.venv/.ready", "--old-file=.venv/.ready-dev"]
+    shown = [
+        r"PIPELINE=printf '\n'; printf '%s\n' --env $(ENV)",
+        "--old-file=.venv/.ready",
+        "--old-file=.venv/.ready-dev",
+    ]
     done = subprocess.run(
         ["make", "--no-print-directory", *words[1:], *shown],
         cwd=ROOT, env=clean, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [call.split("\n") for call in done.stdout.strip("\n").split("\n\n")]
+
+
+def first_commands() -> list[str]:
+    """The commands with which the runbook begins."""
+    block = RUNBOOK.read_text().partition("Start here:")[2].partition("```sh\n")[2].partition("```")[0]
+    return [line.partition(" #")[0].strip() for line in block.splitlines()]
 
 
 def only_looks(command: str) -> bool:

@@ -14,6 +14,7 @@ from pipeline.handlers import finalize, intake
 from pipeline.stages import failures
 from support import load_event
 
+from scripts.tests.runbook import rows
 from scripts.tests.runbook.in_memory import DAY, World, world
 from scripts.tests.runbook.scenario import Scenario
 from scripts.tests.support import Run, Stack
@@ -388,3 +389,14 @@ def pipeline(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_following_the_row_mends_the_situation(scenario: Scenario[World], pipeline: World) -> None:
     scenario.act_out(pipeline)
+
+
+@pytest.mark.slow
+def test_the_commands_with_which_the_runbook_begins_can_be_typed(pipeline: World) -> None:
+    sends({**FILES, ITEMS: SOME_BAD})(pipeline)
+
+    for command in rows.first_commands():
+        pipeline.type(command)
+
+    assert "Target: prod (AWS, eu-west-1)" in pipeline.printed
+    assert "set transformed" in pipeline.printed
