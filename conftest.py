@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,8 +12,18 @@ import pytest
 
 
 def pytest_configure() -> None:
-    """Parse each service model once a process instead of once a session: it is most of what a client costs."""
+    """Spend less on service models and garbage.
+
+    Each model is parsed once a process instead of once a session: it is most of what a client costs. Garbage is looked
+    for less often: the modules and tests, which all stay, are gone through each time.
+    """
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    gc.set_threshold(100_000, 50, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of the search for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from moto import mock_aws
 from moto.core.model_instances import reset_model_data
+from moto.core.serialize import AttributePicker, AttributePickerContext
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
@@ -166,6 +167,18 @@ def _state(client: Any) -> tuple[Any, ...]:
     """
     attributes = {name: id(value) for name, value in vars(client).items()}
     return attributes, id(client.meta.events._emitter._lookup_cache)
+
+
+def _pick_attribute(picker: AttributePicker, context: AttributePickerContext) -> Any:
+    """Look up a type of an attribute value by its name alone: moto tries all types, each under eight names."""
+    parent = getattr(context.shape, "parent", None)
+    if type(context.obj) is dict and parent is not None and parent.name == "AttributeValue":
+        return context.obj.get(context.key)
+    return _pick_any_attribute(picker, context)
+
+
+_pick_any_attribute = AttributePicker.__call__
+AttributePicker.__call__ = _pick_attribute  # type: ignore[method-assign]
 
 
 @contextmanager

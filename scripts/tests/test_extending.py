@@ -88,6 +88,7 @@ def checked(project: Path, folder: Path) -> dict[tuple[str, int | None], str]:
     return {(f["file"].partition("_")[0], f["line"]): f["code"] for f in found if f["type"] == "error_message"}
 
 
+@pytest.mark.slow
 def test_adding_a_column_makes_it_required_and_checked(copy: Path, tmp_path: Path) -> None:
     follow(copy, "Add a column")
     three = {kind: text for kind, text in FILES.items() if kind != "shipments"}
@@ -100,6 +101,7 @@ def test_adding_a_column_makes_it_required_and_checked(copy: Path, tmp_path: Pat
     assert checked(copy, write(tmp_path / "without", **without)) == {("customers", None): "missing_column"}
 
 
+@pytest.mark.slow
 def test_adding_a_fourth_file_makes_it_part_of_the_set(copy: Path, tmp_path: Path) -> None:
     follow(copy, "Add a fourth file")
     files = {**FILES, "customers": FILES["customers"].replace(",registered_at", "").replace(",1643587200", "")}
@@ -119,6 +121,7 @@ def test_adding_a_fourth_file_makes_it_part_of_the_set(copy: Path, tmp_path: Pat
     assert f"shipments_{DAY}.csv (or .csv.gz) is missing" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("titles", [["Add a column"], ["Add a fourth file"], ["Add a column", "Add a fourth file"]])
 def test_the_sample_command_follows_the_changes(copy: Path, tmp_path: Path, titles: list[str]) -> None:
     for title in titles:

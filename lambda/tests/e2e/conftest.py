@@ -6,16 +6,16 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from e2e.stack import Stack
+from e2e.stack import Stack, folder_in_memory
 from pipeline_cli.deploy import package
 from pipeline_cli.deploy.local_stack import deployed_stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """Package, start an emulator with IAM enforcement, apply the Terraform configuration."""
     built = package.build("local")
-    with deployed_stack(tmp_path_factory.mktemp("stack"), built.file) as target:
+    with folder_in_memory() as folder, deployed_stack(folder, built.file) as target:
         yield Stack(target)
 
 

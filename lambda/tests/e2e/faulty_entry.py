@@ -1,10 +1,12 @@
 """Wraps a function's handler in the fault tests: the process dies or hangs at a chosen SDK call.
 
-The fault is in a file that the test writes, `<call number>:<before|after|hang>`. The file is deleted first, so that a
-fault occurs once. The product's own package is unchanged; this module is added to a copy of its zip.
+The fault is in a file that the test writes, `<call number>:<before|after|hang>`. It occurs while the function handles
+an event of the day that the file's name ends with. The file is deleted first, so that a fault occurs once. The
+product's own package is unchanged; this module is added to a copy of its zip.
 """
 
 import importlib
+import json
 import os
 import threading
 import time
@@ -13,23 +15,26 @@ from typing import Any
 
 from botocore.client import BaseClient
 
-FAULT = Path(os.environ["FAULT_FILE"])
+FAULTS = Path(os.environ["FAULT_FILES"])
+"""The path of this function's files without the day at the end of their names."""
 FAULT_EXIT = 70
 
 _calls = 0
+_faults: list[Path] = []
 _lock = threading.Lock()
 _make_api_call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
 
 def _due(kind: str, call: int) -> bool:
+    return any(_occurs(fault, kind, call) for fault in _faults)
+
+
+def _occurs(fault: Path, kind: str, call: int) -> bool:
     try:
-        number, chosen = FAULT.read_text().split(":")
-    except FileNotFoundError:
-        return False
-    if (int(number), chosen) != (call, kind):
-        return False
-    try:
-        FAULT.unlink()
+        number, chosen = fault.read_text().split(":")
+        if (int(number), chosen) != (call, kind):
+            return False
+        fault.unlink()
     except FileNotFoundError:  # another process of this function has deleted it
         return False
     return True
@@ -55,7 +60,8 @@ BaseClient._make_api_call = _faulty_call  # type: ignore[attr-defined]
 
 def handler(event: dict[str, Any], context: Any) -> Any:
     """Count the calls of this invocation from one, and call the function's handler."""
-    global _calls
-    _calls = 0
+    global _calls, _faults
+    _calls, text = 0, json.dumps(event)
+    _faults = [file for file in FAULTS.parent.glob(f"{FAULTS.name}*") if file.name.removeprefix(FAULTS.name) in text]
     module, name = os.environ["REAL_HANDLER"].rsplit(".", 1)
     return getattr(importlib.import_module(module), name)(event, context)

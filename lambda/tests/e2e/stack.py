@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from contracts import check_message
@@ -27,16 +31,30 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.05
+MAX_POLL_SECONDS = 0.5
+"""The pause between two looks grows up to this: what is awaited for long needs the processors itself."""
+ROOM_BYTES = 8 << 30
+"""Twenty days at once have some 40 processes, which take 4 GB."""
 MARKER = "marker"
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait until a condition holds and return its value; fail with `what` when it never does."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, POLL_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} seconds"
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * 1.25, MAX_POLL_SECONDS)
     return value
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """Create a folder for a stack, in memory if there is room: each process of a function unpacks 84 MB there."""
+    memory = Path("/dev/shm")  # Linux
+    has_room = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_BYTES
+    with tempfile.TemporaryDirectory(prefix="csv-pipeline-", dir=memory if has_room else None) as folder:
+        yield Path(folder)
 
 
 @dataclass

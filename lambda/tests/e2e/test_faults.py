@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from e2e.stack import Stack, eventually
+from e2e.stack import Stack, eventually, folder_in_memory
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.ledger import BatchState
 from pipeline_cli.deploy import package
@@ -24,6 +24,9 @@ Outcome = tuple[dict[tuple[str, str], str], Counter[str]]
 
 FUNCTION_SECONDS = 8
 """Timeout of the functions, short so that hanging calls end soon."""
+
+DAYS_AT_ONCE = 8
+"""A day waits most of the time: for a timeout, for a message to be visible again, for a retry."""
 
 STAGES = {
     "intake": (1, 7, 8, 15),
@@ -42,11 +45,10 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[Stack]:
+def stack(faults: Path) -> Iterator[Stack]:
     """A separate stack whose functions can be made to fail, with short timeouts."""
-    folder = tmp_path_factory.mktemp("faulty")
     built = package.build("local")
-    with deployed_stack(folder, built.file) as target:
+    with folder_in_memory() as folder, deployed_stack(folder, built.file) as target:
         stack = Stack(target)
         zip_file = folder / "faulty.zip"
         shutil.copyfile(built.file, zip_file)
@@ -55,7 +57,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[St
         lambdas = target.client("lambda")
         for part, name in target.output("function_names").items():
             settings = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-            settings |= {"FAULT_FILE": str(faults / part), "REAL_HANDLER": f"pipeline.handlers.{part}.handler"}
+            settings |= {"FAULT_FILES": str(faults / f"{part}-"), "REAL_HANDLER": f"pipeline.handlers.{part}.handler"}
             if "QUIET_SECONDS" in settings:
                 settings["QUIET_SECONDS"] = str(FUNCTION_SECONDS)
             lambdas.update_function_code(FunctionName=name, ZipFile=zip_file.read_bytes())
@@ -83,7 +85,7 @@ def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -
     stack.ended(day)
     stack.messages(day)
     if fault:
-        whole = fault[0].with_suffix(".new")
+        whole = fault[0].with_name(f"new-{fault[0].name}")
         whole.write_text(fault[1])
         whole.replace(fault[0])
     stack.upload(corrected(day))
@@ -101,24 +103,29 @@ def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -
     )
 
 
-def break_stage(
-    stack: Stack, stage: str, file: Path, days: Iterator[str], expected: Outcome
-) -> Iterator[tuple[str, Counter[str], Counter[str], bool]]:
-    """Let one stage fail in every way, one after the other; return what was injected, lost and doubled."""
-    ways = [f"{call}:{kind}" for call in STAGES[stage] for kind in ("before", "after")]
-    for way in [*ways, "2:hang"]:
-        outcome = day_and_correction(stack, next(days), (file, way))
-        yield f"{stage} {way}", expected[1] - outcome[1], outcome[1] - expected[1], outcome == expected
+def ways(stage: str) -> list[str]:
+    """List how a stage fails: it hangs, or dies before or after one of its calls."""
+    return ["2:hang", *(f"{call}:{kind}" for call in STAGES[stage] for kind in ("before", "after"))]
 
 
 def test_no_death_or_hang_of_a_process_loses_or_doubles_anything(
     stack: Stack, faults: Path, days: Iterator[str], record_property: Callable[[str, object], None]
 ) -> None:
-    """The stages fail at the same time on different days, so that faults of one day affect the others."""
+    """Each way to fail has a day of its own, and several are tried at the same time.
+
+    So days also suffer from each other's faults: one function publishes the changes of all of them.
+    """
     expected = day_and_correction(stack, next(days), None)
-    with ThreadPoolExecutor(len(STAGES)) as pool:
-        parts = pool.map(lambda stage: list(break_stage(stack, stage, faults / stage, days, expected)), STAGES)
-        results = [result for part in parts for result in part]
+
+    def broken(stage: str, way: str, day: str) -> tuple[str, Counter[str], Counter[str], bool]:
+        """Try one way: what was broken, lost, doubled, and whether all is right."""
+        outcome = day_and_correction(stack, day, (faults / f"{stage}-{day}", way))
+        return f"{stage} {way}", expected[1] - outcome[1], outcome[1] - expected[1], outcome == expected
+
+    with ThreadPoolExecutor(DAYS_AT_ONCE) as pool:
+        tries = [pool.submit(broken, stage, way, next(days)) for stage in STAGES for way in ways(stage)]
+        results = [one.result() for one in tries]
+    assert len(results) == sum(2 * len(calls) + 1 for calls in STAGES.values())
     wrong = [name for name, _, _, right in results if not right]
     lost = sum(missing.total() for _, missing, _, _ in results)
     doubled = sum(extra.total() for _, _, extra, _ in results)

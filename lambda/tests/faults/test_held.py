@@ -100,6 +100,7 @@ def about_customers(messages: Iterable[str]) -> set[str]:
     return {body for body in messages if body.startswith('{"type":"customer_')}
 
 
+@pytest.mark.slow
 def test_a_held_day_leaves_what_was_delivered_and_sends_its_errors() -> None:
     held, _ = survey(release)[0]
 
@@ -112,6 +113,7 @@ def test_a_held_day_leaves_what_was_delivered_and_sends_its_errors() -> None:
     assert not any('"customer_removed"' in body for body in held["messages"])
 
 
+@pytest.mark.slow
 def test_a_released_day_is_delivered_as_it_is_and_says_which_totals_are_incomplete() -> None:
     held, released = survey(release)[0]
 
@@ -124,6 +126,7 @@ def test_a_released_day_is_delivered_as_it_is_and_says_which_totals_are_incomple
     assert ("batch#20220131", "error#items#0000000000#too_many_refused") not in released["table"]
 
 
+@pytest.mark.slow
 def test_a_correction_of_a_held_day_sends_only_what_differs_from_what_was_delivered_before_it() -> None:
     held, mended = survey(mend)[0]
     with pytest.MonkeyPatch.context() as environment:

@@ -136,7 +136,7 @@ from pipeline_cli.deploy import target
 outputs = {"bucket_name": "b", "table_name": "t"}
 target.load = lambda _: target.Target("local", "eu-west-1", "http://127.0.0.1:1", outputs)
 status.find_batches = lambda *_: (["20220131"] * 9, ["incoming/x"] * 20_000)
-status.read = lambda *_: [status.BatchStatus("20220131", {}, None)] * 2_000
+status.read = lambda *_: [status.BatchStatus("20220131", {}, None)] * 1_000
 app.main()
 """
     command = [sys.executable, "-c", code, *arguments]

@@ -47,6 +47,7 @@ def after_a_day() -> Iterator[CountedPlatform]:
         yield platform
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "allowed"),
     [
@@ -84,6 +85,7 @@ def test_a_stage_sends_no_more_requests_than_needed(
     assert sent == allowed, f"{stage} sends less than before: make these the numbers to hold"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", MOST_BYTES)
 def test_requests_have_no_more_bytes_than_needed(after_a_day: CountedPlatform, operation: str) -> None:
     number, most, name = MOST_BYTES[operation]
@@ -92,12 +94,14 @@ def test_requests_have_no_more_bytes_than_needed(after_a_day: CountedPlatform, o
     assert each <= most, f"{operation} takes {each:.0f} bytes for each {name}, and {most} were enough"
 
 
+@pytest.mark.slow
 def test_uploads_have_no_more_bytes_than_needed(after_a_day: CountedPlatform) -> None:
     each = after_a_day.wire.bytes("PutObject") / WRITES
 
     assert each <= 250, f"transform stores {each:.0f} bytes for each item, and 250 were enough"
 
 
+@pytest.mark.slow
 def test_nothing_else_is_called(after_a_day: CountedPlatform) -> None:
     calls = {request.operation for request in after_a_day.wire.requests if request.stage}
 
