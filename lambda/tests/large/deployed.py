@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 import pytest
 from batches import BATCH, file_name
 from pipeline import observability
@@ -117,6 +116,8 @@ class Deployed:
 
 
 def references(parquet: bytes) -> list[str]:
+    import pyarrow.parquet as pq  # only there with Spark: the tests are collected without it
+
     column: list[str] = pq.read_table(io.BytesIO(parquet)).column("customer_reference").to_pylist()
     return sorted(column)
 
