@@ -110,9 +110,10 @@ data "aws_iam_policy_document" "no_data" {
   source_policy_documents = [data.aws_iam_policy_document.state.json]
 
   statement {
-    effect        = "Deny"
-    actions       = ["s3:GetObject", "s3:GetObjectVersion"]
-    not_resources = ["${local.state}/*"]
+    effect  = "Deny"
+    actions = ["s3:GetObject", "s3:GetObjectVersion"]
+    # The code of the job for large days is compared with what is built; it is no data.
+    not_resources = ["${local.state}/*", "arn:${local.partition}:s3:::${var.name}-*/code/*"]
   }
   statement {
     effect = "Deny"
@@ -138,13 +139,16 @@ data "aws_iam_policy_document" "deploy" {
   source_policy_documents = [data.aws_iam_policy_document.state.json, data.aws_iam_policy_document.state_write.json]
 
   statement {
-    sid     = "Named"
-    actions = ["cloudwatch:*", "dynamodb:*", "events:*", "lambda:*", "logs:*", "s3:*", "sns:*", "sqs:*", "states:*"]
+    sid = "Named"
+    actions = [
+      "cloudwatch:*", "dynamodb:*", "events:*", "glue:*", "lambda:*", "logs:*", "s3:*", "sns:*", "sqs:*", "states:*",
+    ]
     resources = [
       "arn:${local.partition}:cloudwatch:${var.region}:${local.account}:alarm:${var.name}-${each.key}*",
       "arn:${local.partition}:cloudwatch::${local.account}:dashboard/${var.name}-${each.key}*",
       "arn:${local.partition}:dynamodb:${var.region}:${local.account}:table/${var.name}-${each.key}*",
       "arn:${local.partition}:events:${var.region}:${local.account}:rule/${var.name}-${each.key}*",
+      "arn:${local.partition}:glue:${var.region}:${local.account}:job/${var.name}-${each.key}*",
       "arn:${local.partition}:lambda:${var.region}:${local.account}:function:${var.name}-${each.key}*",
       "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:*${var.name}-${each.key}*",
       "arn:${local.partition}:s3:::${var.name}-${each.key}-*",
@@ -179,7 +183,7 @@ data "aws_iam_policy_document" "deploy" {
     condition {
       test     = "StringEquals"
       variable = "iam:PassedToService"
-      values   = ["events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
+      values   = ["events.amazonaws.com", "glue.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"]
     }
   }
   # These actions have no resource type, or create a resource whose ARN is not known before (service authorization reference).
@@ -188,7 +192,8 @@ data "aws_iam_policy_document" "deploy" {
     actions = [
       "cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource", "ec2:*SecurityGroup*", "ec2:*Subnet*", "ec2:*Tags",
       "ec2:*Vpc*", "ec2:*RouteTable*", "ec2:DescribeAvailabilityZones", "ec2:DescribeNetworkInterfaces",
-      "ec2:DescribePrefixLists", "kms:CreateAlias", "kms:CreateKey", "kms:DescribeKey", "kms:ListAliases", "kms:TagResource",
+      "ec2:DescribePrefixLists", "glue:CreateSecurityConfiguration", "glue:DeleteSecurityConfiguration",
+      "glue:GetSecurityConfiguration", "kms:CreateAlias", "kms:CreateKey", "kms:DescribeKey", "kms:ListAliases", "kms:TagResource",
       "lambda:CreateEventSourceMapping", "lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping",
       "lambda:ListEventSourceMappings", "lambda:ListTags", "lambda:TagResource", "lambda:UpdateEventSourceMapping",
       "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",

@@ -58,3 +58,11 @@ def test_passing_a_role_is_allowed_to_the_services_that_take_one_only() -> None:
     assert "iam:PassedToService" in statement
     assert ROLES.count("iam:PassRole") == 1
     assert not re.findall(r'"iam:[^"]*\*', ROLES)
+
+
+def test_the_roles_cover_the_job_for_large_days() -> None:
+    (named,) = re.findall(r'sid\s*= "Named"\n(.*?)\n  }\n', ROLES, re.DOTALL)
+    assert '"glue:*"' in named
+    assert ":job/${var.name}-${each.key}*" in named
+    assert '"glue.amazonaws.com"' in ROLES
+    assert "${var.name}-*/code/*" in ROLES, "a plan compares the job's code, which the plan role may read"

@@ -20,7 +20,7 @@ from pipeline_cli.deploy.local_stack import deployed_stack
 from pipeline_cli.deploy.target import ROOT
 from pipeline_cli.local import glue
 
-pytestmark = [pytest.mark.e2e, pytest.mark.spark]
+pytestmark = pytest.mark.spark
 
 LARGE_DAYS = "\nlarge_days = { from_bytes = 1, workers = 2 }\n"
 
