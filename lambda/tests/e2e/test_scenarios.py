@@ -141,7 +141,7 @@ def permissions(world: World) -> list[Any]:
         policy = functions.get_policy(FunctionName=name)["Policy"]
     except functions.exceptions.ResourceNotFoundException:
         return []
-    return [statement["Sid"] for statement in json.loads(policy)["Statement"]]
+    return sorted(statement["Sid"] for statement in json.loads(policy)["Statement"])
 
 
 def a_rule_may_not_call(world: World) -> None:
