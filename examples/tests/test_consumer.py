@@ -19,6 +19,7 @@ from pipeline.model.data_model import Kind
 from pipeline.model.items import REFUSED_RECORDS, error_item, removed_item
 from pipeline.model.messages import message_for
 from pipeline_cli.deploy.target import declared_variables
+from support import receive_at_once
 
 from examples.consumer import consumer
 
@@ -68,6 +69,7 @@ def result(customer: str, orders: int, total: str) -> dict[str, Any]:
 def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    receive_at_once(monkeypatch)
     with mock_aws():
         sqs = boto3.client("sqs", region_name="eu-west-1")
         yield Inbox(sqs.create_queue(QueueName="output.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"], sqs)

@@ -15,6 +15,7 @@ from botocore.config import Config
 from moto import mock_aws
 from moto.core.model_instances import reset_model_data
 from moto.core.serialize import AttributePicker, AttributePickerContext
+from moto.sqs.models import SQSBackend
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
@@ -181,11 +182,22 @@ _pick_any_attribute = AttributePicker.__call__
 AttributePicker.__call__ = _pick_attribute  # type: ignore[method-assign]
 
 
+def receive_at_once(environment: pytest.MonkeyPatch) -> None:
+    """Answer a long poll of an empty queue of moto at once: nobody else sends anything while a test waits."""
+    receive = SQSBackend.receive_message
+
+    def receive_now(backend: SQSBackend, name: str, count: int, _: int, *rest: Any, **more: Any) -> Any:
+        return receive(backend, name, count, 0, *rest, **more)
+
+    environment.setattr(SQSBackend, "receive_message", receive_now)
+
+
 @contextmanager
 def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty AWS with the resources that the functions use, the functions' settings, and clients as if fresh."""
     set_credentials(environment)
     environment.setattr(boto3, "client", shared_client)
+    receive_at_once(environment)
     for cached in (clients.client, observability.logger, observability.metrics):
         cached.cache_clear()
     with mock_aws() as aws:

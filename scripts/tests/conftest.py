@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.operations import queues
 from support import REGION, Cloud, in_memory_aws
 from typer.testing import CliRunner, Result
 
@@ -17,7 +16,6 @@ from scripts.tests.support import FUNCTIONS, QUEUES, MotoTarget, Run, Stack
 
 @pytest.fixture
 def stack(moto_active: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stack]:
-    monkeypatch.setattr(queues, "LONG_POLL_SECONDS", 0)
     for name in ("ENV", "CALLED_BY"):
         monkeypatch.delenv(name, raising=False)
     with in_memory_aws(monkeypatch) as cloud:

@@ -248,6 +248,7 @@ def with_options(process: Any, **changes: Any) -> Any:
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["work", "out"])
 def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
     """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""

@@ -82,6 +82,7 @@ def test_the_demo_shows_results_errors_messages_and_what_is_next(pipeline: Stack
         assert step in result.stderr
 
 
+@pytest.mark.slow
 def test_a_second_demo_shows_the_same(pipeline: Stack, run: Run) -> None:
     first, second = run("demo"), run("demo")
     assert second.exit_code == 0, second.output

@@ -184,6 +184,7 @@ def test_a_quoted_record_that_is_too_long_is_refused_and_cut_between_characters(
     assert list(observed.customers) == ["c1", "c2", "c4"]
 
 
+@pytest.mark.slow
 def test_long_lines_are_refused_one_by_one() -> None:
     content = CUSTOMERS + b"c3," + b"x" * (3 * BLOCK) + b",b,c\n" + b"\x80" * (2 * BLOCK) + b"\nc4,a,b,c\n"
     observed = assert_agrees_with_reference(day(customers=content))
@@ -215,6 +216,7 @@ def test_control_characters_that_the_reader_uses_itself_may_be_in_the_data() -> 
     assert observed.codes() == [("customers", 6, "not_utf8")]
 
 
+@pytest.mark.slow
 def test_line_numbers_and_sums_are_right_in_a_file_of_many_read_buffers() -> None:
     lines = [
         b"o%d,pen,1,%s\n" % (number % 2 + 1, b"bad" if number % 9973 == 0 else b"0.0001") for number in range(900_000)
