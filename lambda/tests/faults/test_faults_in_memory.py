@@ -12,6 +12,7 @@ import boto3
 import pytest
 from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
+from faults.processed import PROCESS, Processed
 from support import REGION, in_memory_aws
 
 DAY = "20220131"
@@ -34,6 +35,8 @@ STAGES = ("intake", "transform", "deliver", "finalize", "publish")
 EFFECTS = {"PutItem", "BatchWriteItem", "StartExecution", "PutObject", "SendMessageBatch"}
 BATCHES = {"BatchWriteItem", "SendMessageBatch"}
 
+processed = Processed()
+
 Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 
 
@@ -44,6 +47,7 @@ def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
         for name, value in {"CHUNK_RECORDS": "4", "QUIET_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+        environment.setattr(PROCESS, processed)
         yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
 
 
