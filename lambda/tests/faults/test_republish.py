@@ -135,6 +135,7 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
     assert len(first) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("moto_active")
 def test_customers_whom_corrections_dropped_are_removed_again(environment: pytest.MonkeyPatch) -> None:
     name, content = f"customers_{DAY}.csv", FILES[f"customers_{DAY}.csv"]

@@ -127,6 +127,7 @@ def test_a_run_after_a_stopped_one_says_until_when_it_waits(sent: Stack, run: Ru
     assert expected in look(sent.bucket, sent.table, DAY).describe()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])
 def test_a_closed_pipe_ends_the_command_without_an_error(arguments: tuple[str, ...], tmp_path: Path) -> None:
     code = """

@@ -23,6 +23,7 @@ def names(zip_file: Path) -> list[str]:
         return archive.namelist()
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(package.SOURCES, tmp_path / "elsewhere" / "pipeline")
     again = build("local", tmp_path / "pipeline.gluewheels.zip", moved, quiet=True)
@@ -48,6 +49,7 @@ def test_the_zip_lists_each_wheel_as_glue_reads_it(built: Path) -> None:
         assert [wheel for wheel in wheels if wheel.startswith(f"{name.replace('-', '_')}-{number}-")], line
 
 
+@pytest.mark.slow
 def test_pip_installs_it_without_an_index(built: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         archive.extractall(tmp_path)
@@ -75,6 +77,7 @@ def test_glue_gets_wheels_for_its_own_python_and_processor(tmp_path: Path) -> No
     assert "manylinux_2_34_x86_64" in GLUE.pip_options
 
 
+@pytest.mark.slow
 def test_a_library_without_a_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_package, "GLUE", dependencies.Platform("3.11", "riscv64"))
 

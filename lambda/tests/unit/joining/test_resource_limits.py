@@ -13,6 +13,7 @@ from pipeline.joining.resource_limits import resource_limits
 from pipeline.model.data_model import Kind
 
 
+@pytest.mark.slow
 def test_too_many_cells_take_no_memory_and_are_counted(tmp_path: Path) -> None:
     lines = (b"1,O1" + b"," * 990_000 + b"\n") * 20
     outcome = run(day(items=ITEMS + lines), tmp_path, memory_mb=150)

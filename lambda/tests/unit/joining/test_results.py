@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline.joining.chunks import ChunkWriter
@@ -75,6 +76,7 @@ def test_a_result_is_the_put_request_of_its_item(
     assert [line.count(b"\n") for line in chunks[:-1]] == [chunk_records] * (len(chunks) - 1)
 
 
+@pytest.mark.slow
 def test_many_results_stay_sorted_where_threads_write_them(tmp_path: Path) -> None:
     rows = [(f"{number * 2654435761 % 2**32:08x}", 1, Decimal(1), 0) for number in range(300_000)]
     chunks = written(rows, tmp_path, 5000)
