@@ -16,12 +16,13 @@ from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 
 from pipeline_cli.deploy import target as targets
-from pipeline_cli.output import options, terminal
+from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
 
+FURTHER = "2d"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LEVELS = {"DEBUG": "dim", "INFO": "cyan", "WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 ALWAYS_THERE = {
@@ -160,4 +161,8 @@ def command(
         else:
             out.print(line(event, full=full), soft_wrap=True)
     if not count:
-        terminal.err().print(f"Nothing was logged in the last {since}{f' about {batch}' if batch else ''}.")
+        further = hints.command("logs", *([batch] if batch else []), "--since", FURTHER, env=env)
+        terminal.err().print(
+            f"Nothing was logged in the last {since}{f' about {batch}' if batch else ''}. Look further back: {further}",
+            soft_wrap=True,
+        )

@@ -62,7 +62,8 @@ def test_one_batch_is_followed_across_functions(stack: Stack, run: Run) -> None:
 def test_functions_without_a_log_group_are_left_out(stack: Stack, run: Run) -> None:
     result = run("logs", "20220131", "--since", "5m")
     assert result.exit_code == 0
-    assert "Nothing was logged in the last 5m about 20220131." in result.stderr
+    assert "Nothing was logged in the last 5m about 20220131. Look further back: " in result.stderr
+    assert result.stderr.rstrip().endswith("pipeline logs 20220131 --since 2d")
 
 
 @pytest.mark.parametrize(("text", "value"), [("90s", 90), ("15m", 900), ("2h", 7200), ("3d", 259200)])
