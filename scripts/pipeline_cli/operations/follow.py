@@ -144,5 +144,5 @@ def follow_run(target: Target, batch: str, *, show: bool) -> BatchState:
     """Follow the run of one batch until it is over and return its state; with `show`, print how it ended."""
     (result,) = follow(target, [batch])
     if show and result.ledger:
-        terminal.out().print(headline(result.ledger))
+        terminal.out().print(headline(result.ledger), soft_wrap=True)
     return result.state
