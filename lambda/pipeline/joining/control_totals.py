@@ -13,7 +13,7 @@ import duckdb
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.plain import NEEDS_TRIMMING, plain_records_sql
+from pipeline.reading.plain import NEEDS_TRIMMING, NotPlainError, plain_records_sql
 from pipeline.reading.sql import Step, query, quoted
 from pipeline.reading.steps import records_sql
 
@@ -40,7 +40,7 @@ def read_records(connection: Connection, file: CsvFile) -> None:
     """
     if file.is_plain:
         # Without `ignore_errors`: with it, DuckDB 2.0 crashes if two threads read lines with very many cells.
-        with suppress(duckdb.InvalidInputException, duckdb.NotImplementedException):
+        with suppress(*NotPlainError):
             _read(connection, file, plain_records_sql(file), NEEDS_TRIMMING)
             if _is_complete(connection, file):
                 return

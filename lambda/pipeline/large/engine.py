@@ -359,7 +359,6 @@ def configure(spark: SparkSession, partitions: int) -> None:
         "spark.sql.ansi.enabled": "true",
         "spark.sql.decimalOperations.allowPrecisionLoss": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
-        "spark.sql.adaptive.enabled": "true",
         "spark.sql.maxPlanStringLength": "10000",
     }.items():
         spark.conf.set(name, value)

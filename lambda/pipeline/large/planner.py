@@ -16,7 +16,7 @@ from pipeline.observability import logger
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import RefusedFileError, header_name, usual_sentinels
 from pipeline.reading.normalize import RecordLines
-from pipeline.reading.steps import commas_in_amounts, has_broken_quotes
+from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -74,7 +74,8 @@ class Planner:
         records = RecordLines(Path("of-a-task"), lines)
         has_quotes = any(one.has_quotes for one in found)
         sentinels = usual_sentinels()
-        file = CsvFile(kind, name, records, start.header, sentinels, has_quotes, lines)
+        is_plain = not has_quotes and len(start.header.names) <= MAX_COLUMNS
+        file = CsvFile(kind, name, records, start.header, sentinels, has_quotes, lines, is_plain=is_plain)
         plan = FilePlan(
             file,
             source,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ from pipeline.joining.sentences import create_sentences
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.plan import FilePlan, Room
 from pipeline.model.data_model import KINDS, ROW_ID
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.plain import NotPlainError, plain_records_sql
+from pipeline.reading.rules import MAX_REFERENCE
 from pipeline.reading.steps import records_sql
 
 if TYPE_CHECKING:
@@ -75,8 +79,8 @@ def first_reading(plan: FilePlan, room: Room) -> Task:
     number, has_id = "NULL::UBIGINT", "false"
     if plan.file.has_row_ids:
         number, has_id = f"TRY_CAST({ROW_ID} AS UBIGINT)", f"{ROW_ID} <> ''"
-    records = f"""SELECT is_blank, code::VARCHAR AS code, is_good, amount, {key(kind)} AS reference,
-        {owner(kind)} AS parent, {number} AS number, {has_id} AS has_id FROM ({{records}})"""
+    columns_of_records = f"""is_blank, code::VARCHAR AS code, is_good, amount, {key(kind)} AS reference,
+        {owner(kind)} AS parent, {number} AS number, {has_id} AS has_id"""
     good = "SELECT reference, parent, 1 AS records, NULL AS amount FROM records WHERE is_good"
     if not KINDS[kind].identity:
         good = """SELECT NULL AS reference, parent, count(*) AS records, sum(amount) AS amount FROM records
@@ -90,8 +94,7 @@ def first_reading(plan: FilePlan, room: Room) -> Task:
 
     def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Batches:
         split = plan.splits[split_number]
-        file = plan.load(split, workdir)
-        connection.execute(f"CREATE TABLE records AS {records.format(records=records_sql(file))}")
+        _create_records(connection, plan.load(split, workdir), columns_of_records, split.lines)
         parts = [
             rows("good", split_number, good, "reference", "parent", "records", "amount"),
             rows(
@@ -119,6 +122,22 @@ def first_reading(plan: FilePlan, room: Room) -> Task:
         yield from connection.sql(" UNION ALL ".join(parts)).to_arrow_reader(ROWS)
 
     return _splits(read, plan, room)
+
+
+def _create_records(connection: duckdb.DuckDBPyConnection, file: CsvFile, columns: str, lines: int) -> None:
+    """Create the table `records` of a split, by the fast path if it reads every line and all references are clean."""
+    if file.is_plain:
+        with suppress(*NotPlainError):
+            connection.execute(f"CREATE TABLE records AS SELECT {columns} FROM ({plain_records_sql(file)})")
+            # The fast path does not check references to a parent. Unlike in the function, the parents are not here.
+            is_unclean = f"""strlen(parent) > {MAX_REFERENCE}
+                OR CASE WHEN is_plain_reference(parent) THEN false ELSE parent = '' OR trimmed(parent) <> parent END"""
+            question = f"SELECT count(*) = {lines} AND count(*) FILTER ({is_unclean}) = 0 FROM records"
+            # All rows are fetched: as long as a result is open, `connection.sql` refuses to run.
+            if connection.execute(question).fetchall() == [(True,)]:
+                return
+        connection.execute("DROP TABLE IF EXISTS records")
+    connection.execute(f"CREATE TABLE records AS SELECT {columns} FROM ({records_sql(file)})")
 
 
 def row_ids(plan: FilePlan, room: Room) -> Task:

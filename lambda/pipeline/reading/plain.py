@@ -7,12 +7,17 @@ lines. If it does either (except for blank lines at the end of the file), the fi
 
 from __future__ import annotations
 
+import duckdb
+
 from pipeline.model.data_model import KINDS, ROW_ID, Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 from pipeline.reading.steps import AMOUNT, amount_form
+
+NotPlainError = (duckdb.InvalidInputException, duckdb.NotImplementedException)
+"""What DuckDB raises if a file is not plain after all."""
 
 NEEDS_TRIMMING = "NOT is_plain_reference(records.parent) AND trimmed(records.parent) <> records.parent"
 """Condition for a reference to a parent with blanks around it, which `plain_records_sql` does not trim."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 NAME = "pipeline-large"
-REQUEST = "work/request.json"
 Objects = dict[str, Any]
 
 
@@ -43,9 +42,23 @@ class Deployed:
     dynamodb: Any
     spark: SparkSession
     settings: TransformSettings
+    port: int
 
-    def upload(self, files: Mapping[Kind, bytes], names: Mapping[Kind, str] | None = None) -> Run:
-        """Store a day's files and make their run the current one of the batch."""
+    @contextmanager
+    def environment(self) -> Iterator[None]:
+        """Let the clients of this process lead to the emulator, and be the same as those of the bucket and table."""
+        with environment_of(self.port):
+            self.s3, self.dynamodb = clients.client("s3"), clients.client("dynamodb")
+            self.bucket, self.table = Bucket(NAME), Table(NAME)
+            yield
+
+    def upload(
+        self,
+        files: Mapping[Kind, bytes],
+        names: Mapping[Kind, str] | None = None,
+        delivered: tuple[str, ...] = (),
+    ) -> Run:
+        """Store a day's files and make their run the current one of the batch, which has `delivered` these versions."""
         found: dict[Kind, SourceObject] = {}
         for kind, content in files.items():
             key = f"incoming/{(names or {}).get(kind, file_name(kind))}"
@@ -58,7 +71,12 @@ class Deployed:
 
         def queued(entry: Ledger) -> Ledger:
             return replace(
-                Ledger(BATCH), files=found, version=version, execution=run.execution, revision=entry.revision
+                Ledger(BATCH),
+                files=found,
+                version=version,
+                execution=run.execution,
+                delivered=delivered,
+                revision=entry.revision,
             )
 
         self.table.update_ledger(BATCH, queued)
@@ -66,21 +84,21 @@ class Deployed:
 
     def by_function(self, run: Run) -> tuple[dict[str, Any], Objects]:
         """Run transform; return its reply and the objects that it left, and delete them."""
+        before = self.objects()
         reply = transform(run, self.bucket, self.table, Workflow("arn:aws:states:none"), self.settings)
-        found = self.objects()
+        found = {key: content for key, content in self.objects().items() if key not in before}
         self.delete(found)
         return reply, found
 
-    def request(self, run: Run, **more: Any) -> LargeDayRequest:
+    def request(self, run: Run, delivered: tuple[str, ...] = ()) -> LargeDayRequest:
         """The request that transform would write for a run."""
         return LargeDayRequest(
             run=run,
-            delivered={},
-            previous_errors=frozenset(),
+            delivered={version: run.delivered_key(version) for version in delivered},
+            previous_errors=self.table.error_sort_keys(BATCH),
             max_refused_percent=self.settings.max_refused_percent,
             max_error_messages=self.settings.max_error_messages,
             chunk_records=self.settings.chunk_records,
-            **more,
         )
 
     def by_job(self, request: LargeDayRequest, split_bytes: int = 1000, task_memory_mb: int = 128) -> None:
@@ -88,6 +106,9 @@ class Deployed:
         from pipeline.large.job import Sizes, process_day
 
         process_day(self.spark, self.bucket, self.table, request, Sizes(split_bytes, task_memory_mb))
+
+    def has_manifest(self, run: Run) -> bool:
+        return self.bucket.head(run.work_key("manifest.json")) is not None
 
     def outcome(self, run: Run) -> dict[str, Any]:
         """What the job tells the function that collects it."""
@@ -124,23 +145,9 @@ def references(parquet: bytes) -> list[str]:
 
 @contextmanager
 def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
-    """Start an emulator with a versioned bucket and a table, and let this process and Spark's workers use it."""
-    with temporary_emulator(folder) as emulator, pytest.MonkeyPatch.context() as environment:
-        variables = {
-            "AWS_ENDPOINT_URL": endpoint(emulator.port),
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-            "AWS_DEFAULT_REGION": REGION,
-            "POWERTOOLS_METRICS_NAMESPACE": "test",
-            "POWERTOOLS_SERVICE_NAME": "test",
-        }
-        for name, value in variables.items():
-            environment.setenv(name, value)
-        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
-            environment.delenv(name, raising=False)
-        spark.sparkContext.environment.update(variables)
-        for cached in (clients.client, observability.logger, observability.metrics):
-            cached.cache_clear()
+    """Start an emulator, and create a versioned bucket and a table."""
+    with temporary_emulator(folder) as emulator, environment_of(emulator.port) as variables:
+        spark.sparkContext.environment.update(variables)  # for the workers
         s3, dynamodb = clients.client("s3"), clients.client("dynamodb")
         s3.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
         s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
@@ -153,7 +160,30 @@ def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
         settings = TransformSettings(
             bucket_name=NAME, table_name=NAME, state_machine_arn="none", chunk_records=7, max_error_messages=20
         )
-        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings)
-        for name in variables:
-            spark.sparkContext.environment.pop(name)
-    clients.client.cache_clear()
+        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings, emulator.port)
+
+
+@contextmanager
+def environment_of(port: int) -> Iterator[dict[str, str]]:
+    """Set the variables that lead to the emulator, for new clients."""
+    variables = {
+        "AWS_ENDPOINT_URL": endpoint(port),
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": REGION,
+        "POWERTOOLS_METRICS_NAMESPACE": "test",
+        "POWERTOOLS_SERVICE_NAME": "test",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in variables.items():
+            environment.setenv(name, value)
+        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+            environment.delenv(name, raising=False)
+        forget_clients()
+        yield variables
+    forget_clients()
+
+
+def forget_clients() -> None:
+    for cached in (clients.client, observability.logger, observability.metrics):
+        cached.cache_clear()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from batches import BATCH, file_name
 from both import left
+from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process, process_with
 from pipeline.large.places import LocalSource, LocalStore
 from pipeline.large.plan import Room
+from pipeline.model.data_model import Kind
 from test_same_outcome import generated
 
 if TYPE_CHECKING:
@@ -92,3 +96,36 @@ def test_a_day_that_failed_half_way_is_run_again_over_what_it_left(spark: SparkS
     outcome = run(spark, LocalStore(folder), folder, sources)
 
     assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+
+
+class FullDisk(LocalSource):
+    """A file that does not fit on the disk of a worker."""
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        yield from super().read(start, end)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: SparkSession, tmp_path: Path) -> None:
+    from pipeline.large.engine import SparkEngine
+    from pipeline.large.failures import failures_of_tasks
+    from pyspark import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[FullDisk.__module__])
+    file = tmp_path / file_name(Kind.CUSTOMERS)
+    lines = b"".join(b"%032d%01000d,a,b,c\n" % (number, 0) for number in range(40_000))
+    file.write_bytes(DAY[Kind.CUSTOMERS] + b"\n" + lines)
+    source = SourceFile(file.name, file)
+
+    def judge(place: LocalSource, memory_mb: int) -> None:
+        room = Room(memory_mb, tmp_path)
+        engine = SparkEngine(
+            spark, BATCH, {Kind.CUSTOMERS: place}, LocalStore(tmp_path), tmp_path, (), None, 1 << 30, 1, room
+        )
+        with failures_of_tasks(f"batch {BATCH}"):
+            engine.judge(engine.read(Kind.CUSTOMERS, source))
+
+    with pytest.raises(MemoryLimitError, match=r"^customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
+        judge(LocalSource(file), 10)
+    with pytest.raises(DiskFullError, match=r"^batch 20220131 needs more disk than Spark's workers have"):
+        judge(FullDisk(file), 128)

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
-from deployed import Deployed, deployed
+from batches import BATCH, CUSTOMERS, ITEMS, day
+from deployed import Deployed
 from test_same_outcome import DAYS, example, generated
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 pytestmark = pytest.mark.spark
-
-
-@pytest.fixture(scope="module")
-def account(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    with deployed(spark, tmp_path_factory.mktemp("emulator")) as found:
-        yield found
-
-
-@pytest.fixture
-def aws(account: Deployed) -> Deployed:
-    account.clear()
-    return account
 
 
 DAYS_OF_THE_JOB = {
@@ -48,3 +32,21 @@ def test_the_job_stores_what_the_function_stores(aws: Deployed, name: str) -> No
     outcome = aws.outcome(run)
     assert outcome["outcome"] == reply
     assert outcome["results"] is any(key.startswith("delivered/") for key in expected)
+
+
+def test_a_correction_removes_what_earlier_versions_delivered(aws: Deployed) -> None:
+    first = aws.upload(day(CUSTOMERS + b"".join(b"gone-%d,a,b,c\n" % number for number in range(17))))
+    aws.by_job(aws.request(first))
+    stale = {"pk": f"batch#{BATCH}", "sk": "error#items#0000000099#unknown_order"}
+    aws.table.put(stale)
+    versions = (first.version,)
+    run = aws.upload(day(items=ITEMS + b"o9,a,1,1\n"), delivered=versions)
+    reply, expected = aws.by_function(run)
+    before = aws.objects()
+
+    aws.by_job(aws.request(run, versions))
+
+    assert aws.objects() == before | expected
+    assert aws.outcome(run)["outcome"] == reply
+    assert reply["summary"]["removed_customers"] == 17
+    aws.dynamodb.delete_item(TableName=aws.table.name, Key={name: {"S": text} for name, text in stale.items()})

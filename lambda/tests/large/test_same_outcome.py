@@ -56,6 +56,20 @@ DAYS = {
         b"id,order_reference,item_name,quantity,total_price\n"
         + b"7,o1,a,1,1.5\n7,o1,b,1,2.5\n8,o9,c,1,1\n8,o1,d,1,4\n18446744073709551615,o1,e,1,8\n" * 20,
     ),
+    "row ids that are no numbers": day(
+        items=b"id,order_reference,item_name,quantity,total_price\n"
+        + b"".join(b"i-%d,o%d,a,1,1.5\n" % (number % 37, number % 3) for number in range(60))
+    ),
+    "a partner's files": day(  # blanks at the ends, no line end at the end, an order reference typed twice
+        b"\xef\xbb\xbfCustomer_Reference;First_Name;Last_Name;Status\r\nc1 ;Zo\xc3\xab;M;active",
+        b"\xef\xbb\xbfcustomer_reference;order_status;order_reference;order_timestamp\r\n"
+        b"c1;sent;o1;1643646722\r\nc1;sent;o1 ;1643646723",
+        b"\xef\xbb\xbforder_reference;item_name;quantity;total_price\r\no1;pen;1;12,50\r\no1 ;ink;2;75",
+    ),
+    "parents that are not clean": day(
+        orders=ORDERS + b" c1 ,sent,o3,1\n,sent,o4,1\n" + b"c" * 1025 + b",sent,o5,1\nc1\xc2\xa0,sent,o6,1\n",
+        items=ITEMS + b" o1,x,1,1\n,x,1,2\no3,x,1,4\no4,x,1,8\no5,x,1,16\no6,x,1,32\n\n\n",
+    ),
     "nothing fits": day(
         b"customer_reference,first_name,last_name,status\n" + b",a,b,c\nc1,a\n" * 30,
         ORDERS * 1,
@@ -103,20 +117,15 @@ def test_a_correction_removes_customers_and_stale_errors(spark: SparkSession, ch
 
 @pytest.mark.spark
 @pytest.mark.parametrize("defects", [0.01, 0.3])
-@pytest.mark.parametrize(("split_bytes", "partitions", "chunk_records"), [(1000, 3, 7), (20_000, 1, 100)])
-def test_generated_days(
-    spark: SparkSession, defects: float, split_bytes: int, partitions: int, chunk_records: int
-) -> None:
-    if partitions == 1:
-        spark.conf.set("spark.sql.codegen.wholeStage", "true")
-        spark.conf.set("spark.sql.codegen.factoryMode", "FALLBACK")
+def test_generated_days_in_small_splits(spark: SparkSession, defects: float) -> None:
+    assert_same(spark, generated(random.Random(7), 150, defects), 1000, 3, chunk_records=7, max_error_messages=20)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("defects", [0.01, 0.3])
+def test_generated_days_as_on_a_cluster(as_on_a_cluster: SparkSession, defects: float) -> None:
     assert_same(
-        spark,
-        generated(random.Random(7), 150, defects),
-        split_bytes,
-        partitions,
-        chunk_records=chunk_records,
-        max_error_messages=20,
+        as_on_a_cluster, generated(random.Random(7), 150, defects), 20_000, 1, chunk_records=100, max_error_messages=20
     )
 
 

@@ -1,0 +1,198 @@
+"""A job that dies anywhere is run again and leaves the same; one whose files or batch have changed leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batches import ITEMS, day
+from deployed import NAME, Deployed
+from e2e.stack import eventually
+from pipeline.aws import clients
+from pipeline.errors import SourceChangedError, SupersededError
+from pipeline.ledger import Ledger
+from pipeline.model.data_model import Kind
+from pipeline.stages.run import Run
+from test_same_outcome import generated
+
+pytestmark = pytest.mark.spark
+
+DAY = generated(random.Random(4), 25, 0.2)
+STEPS_OF_A_DAY = range(2, 15)
+CALLS = ["items-rejects-header.csv", "items_rejects.csv", "examples.json", "manifest.json", "outcome.json"]
+
+
+class KilledError(Exception):
+    """The driver ended here."""
+
+
+@contextmanager
+def killed(when: Callable[[str, dict[str, Any]], bool], moment: str = "after-call") -> Iterator[None]:
+    """Kill the driver before or after the first call of S3 that meets a condition, by operation and parameters."""
+    events = clients.client("s3").meta.events
+    parameters: list[dict[str, Any]] = []
+
+    def remember(params: dict[str, Any], **_: Any) -> None:
+        parameters.append(params)
+
+    def die(model: Any, **_: Any) -> None:
+        if when(model.name, parameters[-1]):
+            raise KilledError(f"{moment} {model.name}")
+
+    events.register("provide-client-params.s3", remember)
+    events.register(f"{moment}.s3", die)
+    try:
+        with pytest.raises(KilledError):
+            yield
+    finally:
+        events.unregister("provide-client-params.s3", remember)
+        events.unregister(f"{moment}.s3", die)
+
+
+def test_a_driver_killed_at_each_step_and_call_and_run_again_leaves_the_same(aws: Deployed) -> None:
+    run = aws.upload(DAY)
+    _, expected = aws.by_function(run)
+    request = aws.request(run)
+
+    for number in STEPS_OF_A_DAY:
+        with killed(lambda _, params, n=number: f'"number":{n},'.encode() in body(params)):
+            aws.by_job(request, 100_000)
+        assert not aws.has_manifest(run)
+    for name in CALLS:
+        with killed(lambda _, params, end=name: params["Key"].endswith(end) and "Body" in params):
+            aws.by_job(request, 100_000)
+        assert aws.has_manifest(run) is (name in ("manifest.json", "outcome.json"))
+    aws.by_job(request, 100_000)
+
+    assert aws.objects() == expected
+
+
+def body(params: dict[str, Any]) -> bytes:
+    content = params.get("Body", b"")
+    return content if isinstance(content, bytes) else b""
+
+
+def test_a_driver_killed_at_any_call_of_a_refused_day_leaves_the_same(aws: Deployed) -> None:
+    run = aws.upload(day(items=b"id;name\n"))
+    _, expected = aws.by_function(run)
+    request = aws.request(run)
+    calls: list[str] = []
+
+    def count(name: str, _: dict[str, Any]) -> bool:
+        calls.append(name)
+        return len(calls) > 999
+
+    with pytest.raises(pytest.fail.Exception), killed(count):
+        aws.by_job(request)
+    total = len(calls)
+    for number in range(1, total + 1):
+        for moment in ("before-call", "after-call"):
+            calls.clear()
+            with killed(lambda name, params, n=number: count(name, params) or len(calls) == n, moment):
+                aws.by_job(request)
+    aws.by_job(request)
+
+    assert total > 8
+    assert aws.objects() == expected
+
+
+def test_the_process_of_the_job_is_killed_and_started_again(aws: Deployed, tmp_path: Path) -> None:
+    run = aws.upload(DAY)
+    _, expected = aws.by_function(run)
+    aws.bucket.put_json(run.work_key("large_day/request.json"), aws.request(run).as_dict())
+
+    with (tmp_path / "log").open("wb") as log:
+        first = start(run, log)
+        eventually(lambda: progress(aws, run) >= 7 or first.poll() is not None, "the items of the day")
+        os.killpg(first.pid, signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
+        assert not aws.has_manifest(run)
+        second = start(run, log)
+        assert second.wait(timeout=240) == 0, (tmp_path / "log").read_text()[-3000:]
+
+    assert aws.objects() == expected
+    assert aws.outcome(run)["seconds"] > 0
+    assert '"step":"join"' in (tmp_path / "log").read_text()
+
+
+def start(run: Run, log: Any) -> subprocess.Popen[bytes]:
+    """Start the job's script as Glue does, with arguments that Glue adds."""
+    arguments = {
+        "--JOB_NAME": "large-days",
+        "--job-language": "python",
+        "--bucket": NAME,
+        "--table": NAME,
+        "--request": run.work_key("large_day/request.json"),
+        "--split_bytes": "100000",
+        "--task_memory_mb": "128",
+    }
+    local = "--master local[2,4] --conf spark.ui.enabled=false --conf spark.driver.bindAddress=127.0.0.1 pyspark-shell"
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.large.job", *(text for pair in arguments.items() for text in pair)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_SUBMIT_ARGS": local,
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        },
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def progress(aws: Deployed, run: Run) -> int:
+    """The number of the step that a job is at; 0 before it has begun."""
+    key = run.work_key("large_day/progress.json")
+    return int(aws.bucket.get_json(key)["number"]) if aws.bucket.head(key) else 0
+
+
+def test_a_file_replaced_meanwhile_is_read_as_it_was_and_a_deleted_one_ends_the_job(aws: Deployed) -> None:
+    run = aws.upload(day())
+    _, expected = aws.by_function(run)
+    source = run.files[Kind.ITEMS]
+    aws.s3.put_object(Bucket=NAME, Key=source.key, Body=b"rubbish")
+
+    aws.by_job(aws.request(run), 60)
+    assert aws.objects() == expected
+
+    aws.clear()
+    aws.s3.delete_object(Bucket=NAME, Key=source.key, VersionId=source.version_id)
+    with pytest.raises(SourceChangedError, match=rf"^{source.key} is no longer the file that made the set complete"):
+        aws.by_job(aws.request(run), 60)
+    assert not aws.objects()
+
+
+def test_a_correction_in_mid_run_ends_the_job_before_its_manifest(aws: Deployed) -> None:
+    run = aws.upload(DAY)
+    request = aws.request(run)
+    real = aws.table
+
+    class Corrected:
+        """A table in which the correction comes at the eighth look."""
+
+        looks = 0
+
+        def get_ledger(self, batch: str) -> Ledger | None:
+            self.looks += 1
+            if self.looks == 8:
+                aws.upload(day(items=ITEMS + b"o1,cap,1,1\n"))
+            return real.get_ledger(batch)
+
+    from pipeline.large.job import Sizes, process_day
+
+    with pytest.raises(SupersededError, match=f"run {run.execution} is superseded"):
+        process_day(aws.spark, aws.bucket, Corrected(), request, Sizes(100_000, 128))
+
+    assert progress(aws, run) == 7
+    assert not aws.objects()
+    assert aws.bucket.head(run.work_key("large_day/outcome.json")) is None
