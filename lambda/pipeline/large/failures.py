@@ -29,7 +29,7 @@ def failures_of_tasks(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (Py4JJavaError, PySparkException) as error:
+    except (Py4JJavaError, PySparkException, OSError) as error:
         found = _named(str(error), what)
         if found is None:
             raise
@@ -43,10 +43,10 @@ def _named(text: str, what: str) -> PipelineError | None:
             return kind(message)
     if _NO_DISK in text:
         return DiskFullError(
-            f"{what} needs more disk than Spark's workers have; the files are not at fault: give more or larger workers"
+            f"{what} needs more disk than Spark's machines have; the files are not at fault: give it more workers"
         )
     if any(sign in text for sign in _NO_MEMORY):
         return MemoryLimitError(
-            f"{what} needs more memory than Spark's workers have; the files are not at fault: give larger workers"
+            f"{what} needs more memory than Spark's machines have; the files are not at fault: give larger workers"
         )
     return None

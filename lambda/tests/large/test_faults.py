@@ -7,7 +7,8 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,9 @@ class DyingStore:
 
     def source(self, name: str) -> LocalSource:
         return LocalStore(self.folder).source(name)
+
+    def concatenate(self, names: Sequence[str], name: str) -> None:
+        LocalStore(self.folder).concatenate(names, name)
 
     def put(self, path: Path, name: str) -> None:
         LocalStore(self.folder).put(path, name)
@@ -98,12 +102,21 @@ def test_a_day_that_failed_half_way_is_run_again_over_what_it_left(spark: SparkS
     assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
 
 
-class FullDisk(LocalSource):
+@dataclass(frozen=True)
+class FullDisk:
     """A file that does not fit on the disk of a worker."""
 
+    path: Path
+    driver: int = field(default_factory=os.getpid)
+
+    @property
+    def size(self) -> int:
+        return LocalSource(self.path).size
+
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        yield from super().read(start, end)
-        raise OSError(errno.ENOSPC, "No space left on device")
+        yield from LocalSource(self.path).read(start, end)
+        if os.getpid() != self.driver:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: SparkSession, tmp_path: Path) -> None:
@@ -117,7 +130,7 @@ def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: Spar
     file.write_bytes(DAY[Kind.CUSTOMERS] + b"\n" + lines)
     source = SourceFile(file.name, file)
 
-    def judge(place: LocalSource, memory_mb: int) -> None:
+    def judge(place: LocalSource | FullDisk, memory_mb: int) -> None:
         room = Room(memory_mb, tmp_path)
         engine = SparkEngine(
             spark, BATCH, {Kind.CUSTOMERS: place}, LocalStore(tmp_path), tmp_path, (), None, 1 << 30, 1, room
@@ -127,5 +140,5 @@ def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: Spar
 
     with pytest.raises(MemoryLimitError, match=r"^customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
         judge(LocalSource(file), 10)
-    with pytest.raises(DiskFullError, match=r"^batch 20220131 needs more disk than Spark's workers have"):
+    with pytest.raises(DiskFullError, match=r"^batch 20220131 needs more disk than Spark's machines have"):
         judge(FullDisk(file), 128)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.spark
 DAYS_OF_THE_JOB = {
     "a good day": example(""),
     "gzip": (DAYS["gzip"], {kind: f"{kind}_20220131.csv.gz" for kind in DAYS["gzip"]}),
-    "a day with defects": (generated(random.Random(5), 60, 0.2), {}),
+    "a day with defects": (generated(random.Random(5), 60, 0.1), {}),
     "a day that is held": (DAYS["crlf with wrong records"], {}),
     "a refused file": example("second_header"),
 }
