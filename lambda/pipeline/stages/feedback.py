@@ -122,4 +122,5 @@ def _count(summary: Mapping[str, Any], name: str) -> int:
 
 
 def _and(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

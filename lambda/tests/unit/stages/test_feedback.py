@@ -11,7 +11,8 @@ import pytest
 from pipeline import ledger
 from pipeline.handlers import finalize, intake, transform
 from pipeline.ledger import BatchState, Ledger
-from pipeline.stages.feedback import publish_missing, publish_verdict, verdict_on
+from pipeline.model.data_model import Kind
+from pipeline.stages.feedback import publish_missing, publish_verdict, verdict_on, what_to_do
 from support import BUCKET, Cloud, Context, load_event
 from unit.stages.test_transform import DAY, ITEMS, start
 
@@ -191,3 +192,10 @@ def test_a_verdict_is_written_from_the_entry_of_an_older_release(cloud: Cloud) -
     entry = Ledger(BATCH, state=BatchState.COMPLETED, version="v1", summary={"state": "READY", "files": {}})
 
     assert verdict_on(replace(entry, finished_at="x"), ())["incomplete_customers"] == 0
+
+
+def test_the_files_in_the_sentence_are_listed_as_a_person_lists_them() -> None:
+    files = {kind.value: {"file": f"{kind}.csv", "too_many_refused": True} for kind in Kind}
+    entry = Ledger("20220131", state=BatchState.HELD, summary={"files": files})
+
+    assert "records of customers.csv, orders.csv and items.csv were refused" in what_to_do(entry)
