@@ -84,6 +84,8 @@ resource "aws_s3_object" "package" {
   source = var.package_file
 
   lifecycle {
+    create_before_destroy = true # the job names the old object until it is updated
+
     # As for a function's package: a plan in a clean checkout must work without one, but an apply must not.
     precondition {
       condition     = fileexists(var.package_file) || aws_iam_role.this.unique_id == ""
@@ -96,6 +98,10 @@ resource "aws_s3_object" "script" {
   bucket = var.bucket_name
   key    = local.script_key
   source = "${path.module}/run_job.py"
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_glue_job" "this" {

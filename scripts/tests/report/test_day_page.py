@@ -193,6 +193,15 @@ def test_a_run_in_progress_is_shown_as_such(completed: Stack) -> None:
     assert "(failed 2 times) 1 min 1 s so far" in text
 
 
+def test_a_large_day_shows_what_its_job_took_and_costs(completed: Stack) -> None:
+    facts = {"run": "jr_1", "seconds": 750, "dpu_seconds": 7500}
+    completed.table.update_ledger(DAY, lambda entry: replace(entry, large_day=facts))
+
+    text = Page(day.page(gather.gather_day(completed.target, DAY))).text
+
+    assert "The Spark job for large days took 12 min 30 s and 7,500 DPU-seconds, about $0.92" in text
+
+
 def test_a_stage_that_is_not_known_yet_is_named_as_the_state_machine_names_it(completed: Stack) -> None:
     found = gather.gather_day(completed.target, DAY)
     assert "Weigh 2.0 s" in Page(day.page(replace(found, stages=[Stage("Weigh", 0, 2)]))).text
