@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pipeline
 import pytest
 from pipeline import errors
 from pipeline.stages import large_day
@@ -267,6 +270,19 @@ def test_the_job_runs_the_version_that_is_tested_and_installs_its_package_withou
     assert job["default_arguments"]["--python-modules-installer-option"] == "--no-index"
     assert job["command"][0]["script_location"].startswith(bucket)
     assert job["command"][0]["name"] == "glueetl"
+
+
+def test_the_job_is_given_what_its_code_asks_for(large: Plan) -> None:
+    code = (Path(str(pipeline.__file__)).parent / "large" / "job.py").read_text()
+    known = set(re.findall(r'add_argument\("(--\w+)"', code))
+    given = large[f"{MODULE}.aws_glue_job.this"]["default_arguments"]
+
+    assert {name: given[name] for name in sorted(known & given.keys())} == {
+        "--bucket": f"{PREFIX}-{ACCOUNT}",
+        "--region": REGION,
+        "--table": PREFIX,
+    }
+    assert set(re.findall(r'add_argument\("(--\w+)", required=True', code)) <= given.keys() | {"--request"}
 
 
 def test_the_key_of_the_code_changes_with_its_content() -> None:

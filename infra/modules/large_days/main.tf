@@ -129,6 +129,7 @@ resource "aws_glue_job" "this" {
   default_arguments = {
     "--bucket"                          = var.bucket_name
     "--table"                           = var.table_name
+    "--region"                          = var.scope.region
     "--additional-python-modules"       = "s3://${var.bucket_name}/${aws_s3_object.package.key}"
     "--python-modules-installer-option" = "--no-index" # the package has every wheel, so no index is asked
     "--custom-logGroup-prefix"          = local.log_group_prefix

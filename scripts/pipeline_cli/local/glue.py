@@ -181,6 +181,8 @@ def _start_and_wait(resource: str, data: Mapping[str, Any]) -> dict[str, Any]:
     from ministack.services import glue, stepfunctions
 
     name, execution = data["JobName"], _execution.get({"status": "RUNNING"})
+    if execution["status"] != "RUNNING":  # MiniStack tries a task again also after its execution was stopped
+        raise stepfunctions._ExecutionError("States.TaskFailed", "the execution was stopped")
     running = [run for run in glue._job_runs.get(name, []) if run["JobRunState"] not in ENDED]
     if len(running) >= glue._jobs.get(name, {}).get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1):
         raise stepfunctions._ExecutionError("Glue.ConcurrentRunsExceededException", f"{name} runs already")
