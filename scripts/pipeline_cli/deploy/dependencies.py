@@ -104,19 +104,8 @@ def archive(chosen: Platform, *, quiet: bool = False) -> Path:
         print(f"Collecting the package's dependencies for {chosen}…", flush=True)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-        options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--requirement", str(LOCK)]
-        done = subprocess.run(
-            [*pip, *options, "--target", str(installed), *chosen.pip_options],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CommandError(
-                f"The dependencies for {chosen} could not be installed: {done.stderr.strip().splitlines()[-1]}",
-                "Is the package index within reach, and has every package a wheel for that platform?",
-            )
+        failure = f"The dependencies for {chosen} could not be installed"
+        run_pip(chosen, failure, "install", LOCK, "--no-compile", "--target", str(installed))
         kept = _kept(installed)
         if bytecode.interpreter_for(chosen.python):
             kept += bytecode.compiled(kept, Path(folder, "bytecode"))
@@ -124,6 +113,24 @@ def archive(chosen: Platform, *, quiet: bool = False) -> Path:
             add_files(bundle, kept)
         unfinished.replace(file)
     return file
+
+
+def run_pip(platform: Platform, failure: str, command: str, requirements: Path, *options: str) -> None:
+    """Install or download the locked wheels of a requirements file for a platform.
+
+    Raises
+    ------
+    CommandError
+        pip failed; the message begins with `failure`.
+    """
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", command]
+    locked = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
+    done = subprocess.run([*pip, *locked, *options, *platform.pip_options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError(
+            f"{failure}: {done.stderr.strip().splitlines()[-1]}",
+            "Is the package index within reach, and has every package a wheel for that platform?",
+        )
 
 
 def _kept(installed: Path) -> list[tuple[str, Path]]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -22,7 +20,6 @@ from pipeline_cli.deploy import dependencies
 from pipeline_cli.deploy.dependencies import Platform
 from pipeline_cli.deploy.package import SOURCES
 from pipeline_cli.deploy.target import LOCAL, ROOT, variables
-from pipeline_cli.output.errors import CommandError
 
 GLUE = Platform("3.11", "x86_64", glibc=34)
 """The platform of AWS Glue 5.1 (Developer Guide, "AWS Glue versions"): Amazon Linux 2023."""
@@ -77,20 +74,8 @@ def _libraries(platform: Platform, *, quiet: bool) -> list[Path]:
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             requirements, unfinished = Path(place, "requirements.lock"), Path(place, "wheels")
             requirements.write_text(locked)
-            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
-            options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
-            done = subprocess.run(
-                [*pip, *options, "--dest", str(unfinished), *platform.pip_options],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise CommandError(
-                    f"The libraries of the job for {platform} could not be collected: "
-                    f"{done.stderr.strip().splitlines()[-1]}",
-                    "Is the package index within reach, and has every library a wheel for that platform?",
-                )
+            failure = f"The libraries of the job for {platform} could not be collected"
+            dependencies.run_pip(platform, failure, "download", requirements, "--dest", str(unfinished))
             unfinished.replace(folder)
     return sorted(folder.glob("*.whl"))
 
