@@ -33,7 +33,7 @@ class CsvFile:
     """Physical lines, counted in the bytes of the file."""
     may_repeat_header: bool = False
     is_plain: bool = False
-    """Whether the module `plain` can read it: no quotes, one record per line, uniform line ends."""
+    """Whether the module `plain` can read it: one record per line, uniform line ends, no wrong quotes."""
     blank_end: int = 0
     """Empty lines at the end of the file."""
     new_line: str = r"\n"

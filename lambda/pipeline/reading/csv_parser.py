@@ -13,6 +13,7 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import Header, RefusedFileError, Text, column_names, read_header, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
+from pipeline.reading.plain import plain_rows
 from pipeline.reading.sql import ask
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
@@ -53,10 +54,12 @@ def read_file(
         blank_end=text.blank_end,
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
     )
+    if file.is_plain and file.has_quotes and not _has_plain_quotes(connection, file):
+        file = replace(file, is_plain=False)
     if (
         not text.is_regular
         or header.lines > header.skip
-        or (text.has_quotes and ask(connection, has_broken_quotes(file)))
+        or (text.has_quotes and not file.is_plain and ask(connection, has_broken_quotes(file)))
     ):
         file = _rewritten(file, text, workdir)
     if file.may_repeat_header:
@@ -73,8 +76,19 @@ def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
 
 def _is_plain(text: Text, header: Header) -> bool:
     is_line_by_line = text.is_regular and header.lines == header.skip
-    is_special = text.has_quotes or text.has_long_lines or text.may_repeat_header
-    return is_line_by_line and not is_special and len(header.names) <= MAX_COLUMNS
+    is_special = text.has_padded_quotes or text.has_long_lines or text.may_repeat_header
+    # With another delimiter, the decimal mark is found by reading by line, which costs as much as is saved here.
+    is_cheap = not text.has_quotes or header.delimiter == ","
+    return is_line_by_line and not is_special and is_cheap and len(header.names) <= MAX_COLUMNS
+
+
+def _has_plain_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> bool:
+    """Return whether DuckDB's reader finds a record with the right quotes and number of cells in every line."""
+    try:
+        row = connection.execute(plain_rows(file)).fetchone()
+    except (duckdb.InvalidInputException, duckdb.NotImplementedException):
+        return False
+    return bool(row and row[0] == file.lines - file.header.lines - file.blank_end)
 
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:

@@ -30,6 +30,7 @@ MAX_LINE = 16 * BLOCK
 
 _SENTINELS = "\x1f\x1e\x1d\x1c\x1a" + "".join(map(chr, range(1, 9))) + "\x0b\x0c" + "".join(map(chr, range(14, 26)))
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
+_PADDED_QUOTE = re.compile(rb' (?:(?=")|(?<=" ))')
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -86,6 +87,8 @@ class Text:
     """Empty lines at the end of the file, as far as they follow other lines within its last block."""
     may_repeat_header: bool
     """Whether a column name of the header occurs more than once, so that there may be a second header."""
+    has_padded_quotes: bool
+    """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
     sentinels: Sentinels
 
 
@@ -151,6 +154,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         scan.has_long_lines,
         scan.blank_end,
         scan.names > 1,
+        scan.has_padded_quotes,
         sentinels,
     )
 
@@ -188,6 +192,7 @@ class Scan:
         self.has_crlf = False
         self.has_long_lines = False
         self.blank_end = 0
+        self.has_padded_quotes = False
         self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -200,7 +205,11 @@ class Scan:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         self.lines += self._line_ends(block)
         self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
-        self.has_quotes = self.has_quotes or b'"' in block
+        if b'"' in block:
+            self.has_quotes = True
+            self.has_padded_quotes = self.has_padded_quotes or _has_padded_quotes(self._last[-1:] + block)
+        elif self._last.endswith(b'"') and block.startswith(b" "):
+            self.has_padded_quotes = True
         self.sentinels_are_free = self.sentinels_are_free and not any(
             sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT]
         )
@@ -251,6 +260,11 @@ class Scan:
     def _is_short(self, block: bytes, length: int) -> bool:
         """Return whether each whole piece of this length has a line end; then no line is twice as long."""
         return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
+
+
+def _has_padded_quotes(block: bytes) -> bool:
+    # A search for two bytes takes several times as long as one for a single byte with a look at its neighbours.
+    return bool((b" " in block and _PADDED_QUOTE.search(block)) or (b"\t" in block and b'\t"' in block))
 
 
 def usual_sentinels() -> Sentinels:

@@ -1,8 +1,11 @@
-"""The fast path for a plain file: DuckDB's own CSV reader, and short regular expressions on single cells.
+"""The fast path for a plain file: DuckDB's own CSV reader, and short checks of single cells.
 
-A file is plain if it has no quotes and all lines end in the same way, LF or CRLF: then each line is a record, and each
-delimiter ends a cell. DuckDB's reader stops at a line whose number of cells differs from the header's, and skips blank
-lines. If it does either (except for blank lines at the end of the file), the file is read by line instead.
+A file is plain if each line is a record and all lines end in the same way, LF or CRLF. DuckDB's reader stops at a line
+whose number of cells differs from the header's, and skips blank lines. If it does either (except for blank lines at the
+end of the file), the file is read by line instead.
+
+A file with quotes is plain, too, if the reader finds a record in every line. It takes the same quotes for right as
+`Grammar`, except that it removes blanks between a quote and a delimiter. So there must be none next to a quote.
 """
 
 from __future__ import annotations
@@ -32,18 +35,28 @@ def plain_records_sql(file: CsvFile) -> str:
     return query([_cells_step(file), _columns_step(file), _judged_step(file)])
 
 
+def plain_rows(file: CsvFile) -> str:
+    """Count the records in a plain file. If all have one line, there are as many as lines.
+
+    It is read from start to end: a reader that starts in the middle can't tell whether it is between quotes.
+    """
+    return f"SELECT count(*) FROM {_scan(file, 'parallel = false')}"
+
+
 def _cells_step(file: CsvFile) -> Step:
     """Name the cells as they are in the file; an empty cell is an empty string, not NULL."""
-    columns = ", ".join(f"'{position}': 'VARCHAR'" for position in range(1, len(file.header.names) + 1))
     cells = ", ".join(f'"{file.header.positions[column.name]}" AS {quoted(column.name)}' for column in file.columns)
-    return Step(
-        "cells",
-        f"""SELECT {cells} FROM read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
-            skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
-            quote = '', escape = '', comment = '', new_line = '{file.new_line}', compression = 'none',
-            nullstr = {literal(file.sentinels.newline)},
-            max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})""",
-    )
+    return Step("cells", f"SELECT {cells} FROM {_scan(file, 'parallel = true')}")
+
+
+def _scan(file: CsvFile, parallel: str) -> str:
+    columns = ", ".join(f"'{position}': 'VARCHAR'" for position in range(1, len(file.header.names) + 1))
+    quote = '"' if file.has_quotes else ""
+    return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
+        skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
+        quote = '{quote}', escape = '{quote}', comment = '', new_line = '{file.new_line}', compression = 'none',
+        nullstr = {literal(file.sentinels.newline)}, {parallel},
+        max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 
 def _columns_step(file: CsvFile) -> Step:

@@ -4,16 +4,20 @@ back."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
 from pipeline.joining import control_totals
 from pipeline.model.data_model import Kind
 from pipeline.reading import plain
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import BLOCK
-from pipeline.reading.sql import open_database
+from pipeline.reading.sql import open_database, quoted
+from pipeline.reading.steps import records_sql
 
 ODD = b"\no1\n,,,\n   \no1,pen,1,2,3\no1;pen;1;2\n\t\n"
 
@@ -36,13 +40,25 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (ITEMS.replace(b"\n", b"\r"), False),
         (ITEMS.replace(b"\n", b"\r\n", 1), False),
         (ITEMS + b"o1,pen,1,1\r", False),
+        (ITEMS + b'o1,5"pen,1,1\n', True),
         (ITEMS + b'o1,5" pen,1,1\n', False),
+        (ITEMS + b'"o1","a,""pen"",blue","1",1\n', True),
+        ((ITEMS + b'"o1","pen","1",1\n').replace(b"\n", b"\r\n"), True),
+        (b"\xef\xbb\xbf" + ITEMS.replace(b"order_reference", b'"order_reference"'), True),
+        (ITEMS + b'o1,"pen",1,1\n\n\n', True),
+        (ITEMS + b'o1,"pen",1,1\n\no1,"pen",1,1\n', False),
+        (ITEMS + b'o1,"two\nlines",1,1\n', False),
+        (ITEMS + b'o1,"pen"x,1,1\no1,"pen",1\n', False),
+        (ITEMS + b'o1, "pen",1,1\n', False),
+        (ITEMS + b'o1,"pen" ,1,1\n', False),
+        (ITEMS + b'o1,\t"pen",1,1\n', False),
+        (ITEMS.replace(b",", b";") + b'o1;"pen";1;1\n', False),
         (ITEMS + ITEMS, False),
         (ITEMS + b"o1,\xff,1,1\n", False),
         (ITEMS + b"o1," + b"x" * BLOCK + b",1,1\n", False),
     ],
 )
-def test_a_file_is_plain_if_every_line_is_a_record_of_unquoted_cells(
+def test_a_file_is_plain_if_every_line_is_a_record_with_the_right_quotes(
     tmp_path: Path, content: bytes, is_plain: bool
 ) -> None:
     assert understand(content, tmp_path).is_plain == is_plain
@@ -119,3 +135,90 @@ def test_lines_of_very_many_cells_are_refused_without_a_crash() -> None:
     wide = b"o1,pen" + b"," * 9000 + b"\n"
     observed = assert_agrees_with_reference(day(items=ITEMS + wide * 1200 + b"o1,pen,1,0.5\n"), threads=2)
     assert observed.summary["files"]["items"]["refused_by_code"] == {"wrong_cell_count": 1200}
+
+
+CELLS = st.sampled_from(
+    [
+        "a",
+        "o1",
+        '"a"',
+        '"a""b"',
+        '"a,b"',
+        '""',
+        '""""',
+        '"a b"',
+        "",
+        "1",
+        '"1"',
+        '" 1"',
+        "12.50",
+        '"12.5"',
+        'a"b',
+        "é",
+        '"é"',
+    ]
+)
+WRONG_CELLS = st.sampled_from(
+    [
+        '"',
+        '"a',
+        'a"',
+        '"a"b',
+        '"a" ',
+        ' "a"',
+        '\t"a"',
+        '"a"\t',
+        '"a"""',
+        'a""',
+        '"a\n',
+        '\na"',
+        ' ""',
+        '"" ',
+        '"a, "b"',
+        "\n",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    records=st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=1, max_size=8),
+    wrong=st.one_of(st.none(), WRONG_CELLS),
+    new_line=st.sampled_from(["\n", "\r\n"]),
+    data=st.data(),
+)
+def test_records_with_quotes_are_the_same_as_by_line(
+    tmp_path: Path, records: list[list[str]], wrong: str | None, new_line: str, data: st.DataObject
+) -> None:
+    if wrong is not None:
+        record = data.draw(st.sampled_from(records))
+        record[data.draw(st.integers(0, 3))] = wrong
+    text = "".join(",".join(record) + "\n" for record in records).replace("\n", new_line)
+    (tmp_path / "items.csv").write_bytes(
+        ITEMS[: ITEMS.index(b"\n") + 1].replace(b"\n", new_line.encode()) + text.encode()
+    )
+    with open_database(tmp_path, 200, 2) as connection:
+        file = read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv", tmp_path / "items.csv"), tmp_path)
+        event(f"plain: {file.is_plain}")
+        if file.is_plain:
+            columns = ", ".join(quoted(column.name) for column in file.columns if column.name != "order_reference")
+            select = f"SELECT {columns}, trimmed(order_reference), amount, code::VARCHAR, is_good FROM"
+            fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
+            slow = connection.execute(f"{select} ({records_sql(file)}) WHERE NOT is_blank").fetchall()
+            assert sorted(map(repr, without_parent_rules(fast))) == sorted(map(repr, without_parent_rules(slow)))
+
+
+def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The fast path leaves the form of a reference to a parent to the join, so an empty one is no error yet."""
+    return [row for row in rows if row[3] != ""]
+
+
+def test_quotes_over_two_lines_are_noticed_also_where_a_read_buffer_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plain, "BLOCK", 500)
+    lines = [b'o%d,"pen",1,0.%d' % (number % 3, number) for number in range(2000)]
+    for number in range(150, 170):
+        stray = [*lines[:number], b'o1,"pen,1,1', b'o1,pen",1,1', *lines[number:]]
+        assert not understand(ITEMS + b"\n".join(stray), tmp_path).is_plain
+    assert understand(ITEMS + b"\n".join(lines), tmp_path).is_plain
