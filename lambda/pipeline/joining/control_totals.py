@@ -51,7 +51,7 @@ def read_records(connection: Connection, file: CsvFile) -> None:
 def _is_complete(connection: Connection, file: CsvFile) -> bool:
     """Return whether the fast path has read every line, and add the blank lines at the end to the totals."""
     row = connection.execute(f"SELECT sum(records) FROM control_totals WHERE kind = '{file.kind}'").fetchone()
-    if file.lines - file.header.lines - file.blank_end != (row[0] or 0 if row else 0):
+    if file.plain_lines != (row[0] or 0 if row else 0):
         return False
     if file.blank_end:
         connection.execute(
@@ -67,9 +67,9 @@ def _forget(connection: Connection, file: CsvFile) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {file.kind}_{table}")
 
 
-def _read(connection: Connection, file: CsvFile, records: str, needs_trimming: str = "false") -> None:
+def _read(connection: Connection, file: CsvFile, records: str, stops_at: str = "false") -> None:
     kind = file.kind
-    numbered = _numbered_records(file, records, needs_trimming)
+    numbered = _numbered_records(file, records, stops_at)
     if KINDS[kind].identity:
         connection.execute(f"CREATE TABLE {kind}_read AS SELECT * EXCLUDE (amount) FROM ({numbered})")
         _add_control_totals(connection, kind, amount="NULL::DECIMAL(18,4)")
@@ -112,7 +112,7 @@ def _add_control_totals(connection: Connection, kind: Kind, amount: str) -> None
     )
 
 
-def _numbered_records(file: CsvFile, records: str, needs_trimming: str) -> str:
+def _numbered_records(file: CsvFile, records: str, stops_at: str) -> str:
     """Select a file's records with the number of their customer; records with errors have no reference."""
     parent = KINDS[file.kind].parent
     step = Step(
@@ -127,7 +127,7 @@ def _numbered_records(file: CsvFile, records: str, needs_trimming: str) -> str:
     numbered = Step(
         "numbered",
         f"""SELECT is_blank, code, amount, number,
-            CASE WHEN customer IS NULL AND records.parent IS NOT NULL AND {needs_trimming}
+            CASE WHEN customer IS NULL AND records.parent IS NOT NULL AND ({stops_at})
                 THEN error('a reference has blanks around it') ELSE customer END AS customer,
             CASE WHEN customer IS NOT NULL THEN records.reference END AS reference
         FROM records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference""",
@@ -145,28 +145,33 @@ def _number(file: CsvFile) -> str:
     return f"CASE WHEN {ROW_ID} <> '' THEN coalesce(TRY_CAST({ROW_ID} AS UBIGINT), {2**64 - 1}) END"
 
 
-def total(connection: Connection) -> None:
+def total(connection: Connection, *, has_refused: bool) -> None:
     """Create `results` with the totals of each accepted customer.
 
     Its columns are customer_reference, orders, items, amount and refused_records (0 if the total is complete). Items
-    that were refused for a repeated row id are included in the sums of the first reading, so they are subtracted.
+    that were refused for a repeated row id are included in the sums of the first reading, so they are subtracted. If
+    no record of the day was refused (`has_refused`), all this is left out: planning it takes longer than a small day.
     """
-    connection.execute(
-        f"""CREATE TABLE results AS
-        SELECT customers.reference AS customer_reference, coalesce(orders, 0)::BIGINT AS orders,
-            coalesce(items, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount,
-            coalesce(refused_records, 0)::BIGINT AS refused_records
-        FROM customers_accepted AS customers
-        LEFT JOIN (SELECT customer, count(*) AS orders FROM orders_accepted GROUP BY customer) USING (customer)
-        LEFT JOIN (
-            SELECT customer, sum(records) AS items, sum(amount) AS amount
+    sums, refused = "items_good", "SELECT NULL::UINTEGER AS customer, 0 AS refused_records WHERE false"
+    if has_refused:
+        refused = refused_records_by_customer()
+        sums = """(
+            SELECT customer, sum(records) AS records, sum(amount) AS amount
             FROM (
                 SELECT customer, records, amount FROM items_good
                 UNION ALL SELECT customer, -1, -amount
                 FROM orders_accepted AS orders JOIN items_refused AS items ON orders.reference = items.parent
                 WHERE own_code IS NULL
-            ) GROUP BY customer) USING (customer)
-        LEFT JOIN ({refused_records_by_customer()}) USING (customer)"""
+            ) GROUP BY customer)"""
+    connection.execute(
+        f"""CREATE TABLE results AS
+        SELECT customers.reference AS customer_reference, coalesce(orders, 0)::BIGINT AS orders,
+            coalesce(items.records, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount,
+            coalesce(refused_records, 0)::BIGINT AS refused_records
+        FROM customers_accepted AS customers
+        LEFT JOIN (SELECT customer, count(*) AS orders FROM orders_accepted GROUP BY customer) USING (customer)
+        LEFT JOIN {sums} AS items USING (customer)
+        LEFT JOIN ({refused}) USING (customer)"""
     )
 
 

@@ -51,6 +51,7 @@ class DuckDBEngine:
         self._max_unpacked = max_unpacked
         self._keep_files = keep_files
         self._sources: dict[Kind, SourceFile] = {}
+        self._refused = 0
         create_control_totals(connection)
         create_sentences(connection)
 
@@ -66,6 +67,7 @@ class DuckDBEngine:
         with resource_limits(self._connection, self._workdir, file.name):
             read_records(self._connection, file)
             refused = judge(self._connection, file)
+        self._refused += refused
         self._remove_files(file)
         lines, blank = self._row(
             """SELECT coalesce(sum(records), 0)::BIGINT,
@@ -76,7 +78,7 @@ class DuckDBEngine:
 
     def join(self) -> Totals:
         """Create the table `results`."""
-        total(self._connection)
+        total(self._connection, has_refused=self._refused > 0)
         *counted, amount, incomplete = self._row(
             """SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount),
                 count(*) FILTER (refused_records > 0) FROM results"""

@@ -7,7 +7,7 @@ the candidates; the rules between records then decide which of them are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,17 +42,18 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     `<kind>_accepted` (reference, customer) with one row per reference.
     """
     kind = file.kind
-    conditions = _candidate_conditions(connection, file)
-    if conditions or _has_errors(connection, kind):
-        collect_candidates(connection, file, conditions)
-        connection.execute(f"CREATE TABLE {kind}_judged AS {judged_candidates(kind, file.has_row_ids)}")
-        connection.execute(f"DROP TABLE {kind}_candidates")
-        accepted = f"CREATE TABLE {kind}_accepted AS {_accepted(kind)}"
-    else:
-        _create_judged_table(connection, kind)
-        accepted = f"CREATE VIEW {kind}_accepted AS FROM {kind}_good"
+    signs = _find_signs(connection, file)
+    conditions = _candidate_conditions(connection, file, signs)
+    if not conditions and not signs["errors"]:
+        create_judged(connection, kind)
+        if KINDS[kind].identity:
+            connection.execute(f"CREATE VIEW {kind}_accepted AS FROM {kind}_good")
+        return 0
+    collect_candidates(connection, file, conditions)
+    connection.execute(f"CREATE TABLE {kind}_judged AS {judged_candidates(kind, file.has_row_ids)}")
+    connection.execute(f"DROP TABLE {kind}_candidates")
     if KINDS[kind].identity:
-        connection.execute(accepted)
+        connection.execute(f"CREATE TABLE {kind}_accepted AS {_accepted(kind)}")
     _create_refused(connection, kind)
     row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
     return row[0] if row else 0
@@ -60,13 +61,9 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
 
 def create_judged(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     """Create an empty `<kind>_judged`, to be filled with records that were judged elsewhere, and `<kind>_refused`."""
-    _create_judged_table(connection, kind)
-    _create_refused(connection, kind)
-
-
-def _create_judged_table(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     columns = ", ".join(f"{name} {type_name}" for name, type_name in JUDGED_COLUMNS.items())
     connection.execute(f"CREATE TABLE {kind}_judged ({columns})")
+    _create_refused(connection, kind)
 
 
 def _create_refused(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
@@ -111,49 +108,50 @@ def _with_reasons(connection: duckdb.DuckDBPyConnection, file: CsvFile, refused:
             yield Refusal(*row)
 
 
-def _has_errors(connection: duckdb.DuckDBPyConnection, kind: Kind) -> bool:
-    return ask(connection, f"SELECT EXISTS (FROM control_totals WHERE kind = '{kind}' AND code IS NOT NULL)")
+def _find_signs(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> dict[str, bool]:
+    """Return what the first reading shows: whether there are errors, orphans, repeated references or repeated row ids.
+
+    Row ids count as repeated unless they are known to be distinct numbers, as they usually are.
+    """
+    kind = file.kind
+    of_kind = f"FROM control_totals WHERE kind = '{kind}'"
+    good = f"{of_kind} AND code IS NULL AND NOT is_blank"
+    signs = {
+        "errors": f"EXISTS ({of_kind} AND code IS NOT NULL)",
+        "orphans": f"""(SELECT sum(records) {good}) IS DISTINCT FROM
+            (SELECT sum(records) FROM {kind}_good WHERE customer IS NOT NULL)""",
+        "references": f"EXISTS (FROM {kind}_repeated)",
+        "row_ids": f"(SELECT coalesce(sum(row_ids), 0) > coalesce(sum(distinct_numbers), 0) {good})",
+    }
+    if not KINDS[kind].parent:
+        del signs["orphans"]
+    if not KINDS[kind].identity:
+        del signs["references"]
+    row = connection.execute(f"SELECT {', '.join(signs.values())}").fetchone()
+    return dict(zip(signs, row or (), strict=True))
 
 
-def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> list[str]:
+def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile, signs: Mapping[str, bool]) -> list[str]:
     """Return the SQL conditions that make a good record a candidate: it is repeated or has no accepted parent.
 
-    A condition is included only if some record meets it. Usually there is none, and the second reading is not needed.
+    A condition is included only if some record meets it. If there is none, and no error, the second reading is not
+    needed.
     """
     kind, parent = file.kind, KINDS[file.kind].parent
     found = []
-    connection.execute(f"CREATE TABLE {kind}_repeated_ids AS {_repeated_ids(connection, file)}")
-    if ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
-        found.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
-    if KINDS[kind].identity and ask(connection, f"SELECT EXISTS (FROM {kind}_repeated)"):
+    if signs["row_ids"]:
+        connection.execute(
+            f"""CREATE TABLE {kind}_repeated_ids AS
+            SELECT {ROW_ID} AS id FROM ({records_sql(file)}) WHERE is_good AND {ROW_ID} <> ''
+            GROUP BY {ROW_ID} HAVING count(*) > 1"""
+        )
+        if ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
+            found.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
+    if signs.get("references"):
         found.append(f"{key(kind)} IN (SELECT reference FROM {kind}_repeated)")
-    if parent and ask(
-        connection,
-        f"""SELECT (SELECT sum(records) FROM control_totals WHERE kind = '{kind}' AND code IS NULL AND NOT is_blank)
-            IS DISTINCT FROM (SELECT sum(records) FROM {kind}_good WHERE customer IS NOT NULL)""",
-    ):
+    if parent and signs["orphans"]:
         found.append(f"{owner(kind)} NOT IN (SELECT reference FROM {parent[0]}_accepted)")
     return found
-
-
-def _repeated_ids(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
-    """Return the SQL of the row ids that occur in more than one good record."""
-    if not file.has_row_ids or _has_distinct_numbers(connection, file.kind):
-        return "SELECT NULL::VARCHAR AS id WHERE false"
-    return f"""SELECT {ROW_ID} FROM ({records_sql(file)}) WHERE is_good AND {ROW_ID} <> ''
-        GROUP BY {ROW_ID} HAVING count(*) > 1"""
-
-
-def _has_distinct_numbers(connection: duckdb.DuckDBPyConnection, kind: Kind) -> bool:
-    """Return whether the row ids of the good records are known to be distinct numbers, as they usually are.
-
-    They may also be distinct if this is False.
-    """
-    return ask(
-        connection,
-        f"""SELECT coalesce(sum(row_ids), 0) = coalesce(sum(distinct_numbers), 0)
-        FROM control_totals WHERE kind = '{kind}' AND code IS NULL AND NOT is_blank""",
-    )
 
 
 def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> None:

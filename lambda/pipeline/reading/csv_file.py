@@ -41,6 +41,11 @@ class CsvFile:
     decimal_mark: str = "."
 
     @property
+    def plain_lines(self) -> int:
+        """Lines after the header with one record each, if none but those at the end are blank."""
+        return self.records.records - self.header.skip - self.blank_end
+
+    @property
     def further_lines(self) -> int:
         """Physical lines after the header that continue a record of several lines."""
         return self.records.extra - (self.header.lines - self.header.skip)

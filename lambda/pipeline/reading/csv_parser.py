@@ -10,7 +10,7 @@ import duckdb
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.dialect import Header, RefusedFileError, Text, column_names, read_header, read_text
+from pipeline.reading.dialect import RefusedFileError, Text, column_names, read_header, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
 from pipeline.reading.plain import plain_rows
@@ -50,18 +50,16 @@ def read_file(
         text.has_quotes,
         text.lines,
         text.may_repeat_header,
-        is_plain=_is_plain(text, header),
         blank_end=text.blank_end,
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
     )
-    if file.is_plain and file.has_quotes and not _has_plain_quotes(connection, file):
-        file = replace(file, is_plain=False)
-    if (
-        not text.is_regular
-        or header.lines > header.skip
-        or (text.has_quotes and not file.is_plain and ask(connection, has_broken_quotes(file)))
-    ):
+    is_line_by_line = text.is_regular and header.lines == header.skip
+    if is_line_by_line:
+        is_plain = _is_plain(file, text) and (not file.has_quotes or _has_plain_quotes(connection, file, text))
+        file = replace(file, is_plain=is_plain)
+    if not is_line_by_line or (file.has_quotes and not file.is_plain and ask(connection, has_broken_quotes(file))):
         file = _rewritten(file, text, workdir)
+        file = replace(file, is_plain=_is_plain(file, text))
     if file.may_repeat_header:
         _refuse_second_header(connection, file)
     return replace(file, decimal_mark=_decimal_mark(connection, file))
@@ -71,24 +69,27 @@ def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
     records = rewrite(text, file.header, workdir / f"{file.kind}.records.csv")
     if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
         text.path.unlink()
-    return replace(file, records=records, is_plain=False, new_line=r"\n")
+    return replace(file, records=records, new_line=r"\n")
 
 
-def _is_plain(text: Text, header: Header) -> bool:
-    is_line_by_line = text.is_regular and header.lines == header.skip
-    is_special = text.has_padded_quotes or text.has_long_lines or text.may_repeat_header
+def _is_plain(file: CsvFile, text: Text) -> bool:
+    """Return whether DuckDB's reader can split a file with one record per line into cells."""
+    is_special = text.has_long_lines or text.may_repeat_header or file.records.has_refused
+    if is_special or len(file.header.names) > MAX_COLUMNS:
+        return False
     # With another delimiter, the decimal mark is found by reading by line, which costs as much as is saved here.
-    is_cheap = not text.has_quotes or header.delimiter == ","
-    return is_line_by_line and not is_special and is_cheap and len(header.names) <= MAX_COLUMNS
+    return not file.has_quotes or (file.header.delimiter == "," and not text.has_padded_quotes)
 
 
-def _has_plain_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> bool:
+def _has_plain_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile, text: Text) -> bool:
     """Return whether DuckDB's reader finds a record with the right quotes and number of cells in every line."""
+    if text.starts_with_open_quotes:
+        return False
     try:
         row = connection.execute(plain_rows(file)).fetchone()
     except (duckdb.InvalidInputException, duckdb.NotImplementedException):
         return False
-    return bool(row and row[0] == file.lines - file.header.lines - file.blank_end)
+    return bool(row and row[0] == file.plain_lines)
 
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:

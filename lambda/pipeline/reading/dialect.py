@@ -89,6 +89,8 @@ class Text:
     """Whether a column name of the header occurs more than once, so that there may be a second header."""
     has_padded_quotes: bool
     """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
+    starts_with_open_quotes: bool
+    """Whether one of the first lines has an odd number of quotes, so that records probably have several lines."""
     sentinels: Sentinels
 
 
@@ -155,6 +157,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         scan.blank_end,
         scan.names > 1,
         scan.has_padded_quotes,
+        scan.starts_with_open_quotes,
         sentinels,
     )
 
@@ -193,6 +196,7 @@ class Scan:
         self.has_long_lines = False
         self.blank_end = 0
         self.has_padded_quotes = False
+        self.starts_with_open_quotes = False
         self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -203,6 +207,8 @@ class Scan:
         """Add the next block; raise RefusedFileError if it is binary data."""
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
+        if not self._last:
+            self.starts_with_open_quotes = any(line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000])
         self.lines += self._line_ends(block)
         self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
         if b'"' in block:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, compress
+from itertools import accumulate, compress, repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -40,6 +40,8 @@ class RecordLines:
     its quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
     before: int = 0
     """Records before the first line of `path`, if it holds only a part of a file."""
+    has_refused: bool = False
+    """Whether a record was refused while the file was rewritten: a sentinel precedes it, or it is too long."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -75,6 +77,7 @@ def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
         joins if joins.exists() else None,
         writer.extra,
         quotes if quotes.exists() else None,
+        has_refused=writer.has_refused,
     )
 
 
@@ -128,6 +131,7 @@ class _Writer:
         self._open = _OpenRecord()
         self.records = 0
         self.extra = 0
+        self.has_refused = False
 
     def write(self, block: bytes) -> None:
         """Add whole lines. A block that needs no change is written as it is."""
@@ -155,7 +159,9 @@ class _Writer:
         """
         newline = self._newline
         texts = block.split(b'"')
-        texts[1::2] = [text.replace(b"\n", newline) if b"\n" in text else text for text in texts[1::2]]
+        quoted = b'"'.join(texts[1::2])
+        if b"\n" in quoted:
+            texts[1::2] = quoted.replace(b"\n", newline).split(b'"')
         joined, held = b'"'.join(texts), b""
         if len(texts) % 2 == 0:
             # The last record continues in the next block.
@@ -169,7 +175,7 @@ class _Writer:
         self._target.write(joined)
         self._held = held
         if newline in joined:
-            counts = [line.count(newline) for line in lines]
+            counts = list(map(bytes.count, lines, repeat(newline)))
             extras = accumulate(counts, initial=self.extra)
             next(extras)
             numbers = range(self.records + 1, self.records + 1 + len(lines))
@@ -235,8 +241,11 @@ class _Writer:
         if len(line) > MAX_RECORD:
             # The shortened line is still over the limit, so that it is refused as too long.
             line = _cut(line, MAX_RECORD + 8)
+            self.has_refused = True
         if line.isascii() or _is_utf8(line):
+            self.has_refused = self.has_refused or bool(prefix)
             return prefix + line
+        self.has_refused = True
         return self._invalid + line.decode("utf-8", "backslashreplace").encode()
 
 

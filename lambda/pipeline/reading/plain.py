@@ -1,11 +1,12 @@
 """The fast path for a plain file: DuckDB's own CSV reader, and short checks of single cells.
 
-A file is plain if each line is a record and all lines end in the same way, LF or CRLF. DuckDB's reader stops at a line
-whose number of cells differs from the header's, and skips blank lines. If it does either (except for blank lines at the
-end of the file), the file is read by line instead.
+A file is plain if each line is a record and all lines end in the same way, LF or CRLF; most files are so once they were
+rewritten. DuckDB's reader stops at a line whose number of cells differs from the header's, and skips blank lines. If it
+does either (except for blank lines at the end of the file), the file is read by line instead.
 
-A file with quotes is plain, too, if the reader finds a record in every line. It takes the same quotes for right as
-`Grammar`, except that it removes blanks between a quote and a delimiter. So there must be none next to a quote.
+DuckDB takes the same quotes for right as `Grammar`, except that it removes blanks between a quote and a delimiter. So a
+file with blanks next to quotes is not plain. And a file with quotes is, unless it was rewritten, only plain if the
+reader finds a record in every line: else a record may have several lines.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ NEEDS_TRIMMING = "NOT is_plain_reference(records.parent) AND trimmed(records.par
 def plain_records_sql(file: CsvFile) -> str:
     """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
 
-    References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked for being empty or too long. No accepted
+    References to a parent are neither trimmed (`needs_trimming`) nor checked for being empty or too long. No accepted
     record has such a reference, so they are found as records without a parent and then read again by line.
     """
     return query([_cells_step(file), _columns_step(file), _judged_step(file)])
@@ -55,7 +56,7 @@ def _scan(file: CsvFile, parallel: str) -> str:
     return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
         skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
         quote = '{quote}', escape = '{quote}', comment = '', new_line = '{file.new_line}', compression = 'none',
-        nullstr = {literal(file.sentinels.newline)}, {parallel},
+        nullstr = {literal(file.sentinels.bad_quoting)}, {parallel},
         max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 
@@ -70,9 +71,9 @@ def _columns_step(file: CsvFile) -> Step:
             cents = f"as_cents({quoted(column.name)})"
     forms = " AND ".join(filter(None, (_clean_form(file, column) for column in file.columns)))
     columns = ", ".join(
-        name
+        f"{_text(file, name)} AS {name}"
         if column.type is ColumnType.TEXT and column.name != ROW_ID
-        else f"CASE WHEN is_clean THEN {name} ELSE trimmed({name}) END AS {name}"
+        else f"CASE WHEN is_clean THEN {name} ELSE trimmed({_text(file, name)}) END AS {name}"
         for column, name in ((column, quoted(column.name)) for column in file.columns)
     )
     return Step(
@@ -82,11 +83,17 @@ def _columns_step(file: CsvFile) -> Step:
     )
 
 
+def _text(file: CsvFile, cell: str) -> str:
+    return f"replace({cell}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else cell
+
+
 def _clean_form(file: CsvFile, column: Column) -> str | None:
     name = quoted(column.name)
     match column.type:
         case ColumnType.REFERENCE if column.name == KINDS[file.kind].identity or not _is_parent(file, column):
-            return f"strlen({name}) <= {MAX_REFERENCE} AND is_plain_reference({name})"
+            form = f"strlen({name}) <= {MAX_REFERENCE} AND is_plain_reference({name})"
+            newline = literal(file.sentinels.newline)
+            return f"{form} AND NOT contains({name}, {newline})" if file.records.joins else form
         case ColumnType.INTEGER | ColumnType.TIMESTAMP:
             return f"is_plain_integer({name})"
         case ColumnType.AMOUNT:

@@ -311,8 +311,8 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
 def test_a_run_fails_where_the_control_totals_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, sentence: str
 ) -> None:
-    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object) -> None:
-        original(connection, *arguments)
+    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object, **options: object) -> None:
+        original(connection, *arguments, **options)
         connection.execute(table)
 
     original = getattr(duckdb_engine, step)

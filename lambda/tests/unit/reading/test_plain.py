@@ -15,8 +15,8 @@ from pipeline.model.data_model import Kind
 from pipeline.reading import plain
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK
-from pipeline.reading.sql import open_database, quoted
+from pipeline.reading.dialect import BLOCK, RefusedFileError
+from pipeline.reading.sql import literal, open_database, quoted
 from pipeline.reading.steps import records_sql
 
 ODD = b"\no1\n,,,\n   \no1,pen,1,2,3\no1;pen;1;2\n\t\n"
@@ -37,9 +37,9 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (ITEMS.replace(b"\n", b"\r\n").rstrip(), True),
         (ITEMS + ODD, True),
         (b"\xef\xbb\xbf" + ITEMS, True),
-        (ITEMS.replace(b"\n", b"\r"), False),
-        (ITEMS.replace(b"\n", b"\r\n", 1), False),
-        (ITEMS + b"o1,pen,1,1\r", False),
+        (ITEMS.replace(b"\n", b"\r"), True),
+        (ITEMS.replace(b"\n", b"\r\n", 1), True),
+        (ITEMS + b"o1,pen,1,1\r", True),
         (ITEMS + b'o1,5"pen,1,1\n', True),
         (ITEMS + b'o1,5" pen,1,1\n', False),
         (ITEMS + b'"o1","a,""pen"",blue","1",1\n', True),
@@ -47,7 +47,8 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (b"\xef\xbb\xbf" + ITEMS.replace(b"order_reference", b'"order_reference"'), True),
         (ITEMS + b'o1,"pen",1,1\n\n\n', True),
         (ITEMS + b'o1,"pen",1,1\n\no1,"pen",1,1\n', False),
-        (ITEMS + b'o1,"two\nlines",1,1\n', False),
+        (ITEMS + b'o1,"two\nlines",1,1\n', True),
+        (ITEMS + b'o1,"two\nlines",1,1\n"o1,pen,1,1\no1",pen,1,1\n', False),
         (ITEMS + b'o1,"pen"x,1,1\no1,"pen",1\n', False),
         (ITEMS + b'o1, "pen",1,1\n', False),
         (ITEMS + b'o1,"pen" ,1,1\n', False),
@@ -156,6 +157,10 @@ CELLS = st.sampled_from(
         'a"b',
         "é",
         '"é"',
+        '"two\nlines"',
+        '"o1\n"',
+        '"\no1"',
+        '"\n"',
     ]
 )
 WRONG_CELLS = st.sampled_from(
@@ -198,11 +203,15 @@ def test_records_with_quotes_are_the_same_as_by_line(
         ITEMS[: ITEMS.index(b"\n") + 1].replace(b"\n", new_line.encode()) + text.encode()
     )
     with open_database(tmp_path, 200, 2) as connection:
-        file = read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv", tmp_path / "items.csv"), tmp_path)
+        try:
+            file = read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv", tmp_path / "items.csv"), tmp_path)
+        except RefusedFileError:
+            return
         event(f"plain: {file.is_plain}")
         if file.is_plain:
+            reference = f"replace(order_reference, {literal(file.sentinels.newline)}, chr(10))"
             columns = ", ".join(quoted(column.name) for column in file.columns if column.name != "order_reference")
-            select = f"SELECT {columns}, trimmed(order_reference), amount, code::VARCHAR, is_good FROM"
+            select = f"SELECT {columns}, trimmed({reference}), amount, code::VARCHAR, is_good FROM"
             fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
             slow = connection.execute(f"{select} ({records_sql(file)}) WHERE NOT is_blank").fetchall()
             assert sorted(map(repr, without_parent_rules(fast))) == sorted(map(repr, without_parent_rules(slow)))
