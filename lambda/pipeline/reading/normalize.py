@@ -41,7 +41,7 @@ class RecordLines:
     before: int = 0
     """Records before the first line of `path`, if it holds only a part of a file."""
     has_refused: bool = False
-    """Whether a record was refused while the file was rewritten: a sentinel precedes it, or it is too long."""
+    """Whether the rewriting met a record to refuse: with invalid bytes, with wrong or stray quotes, or too long."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -188,11 +188,15 @@ class _Writer:
     def _write_lines(self, block: bytes) -> None:
         grammar = self._grammar
         for line in block.split(b"\n")[:-1]:
-            if not self._open.lines and (b'"' not in line or not grammar.is_open_after(line, was_open=False)):
-                self._ready.append(self._clean(line))
-                self.records += 1
-                continue
-            quotes = grammar.quotes_after(line, was_open=True) if self._open.lines else Quotes.OPEN
+            if not self._open.lines:
+                quotes = grammar.quotes_after(line, was_open=False) if b'"' in line else Quotes.RIGHT
+                if quotes is not Quotes.OPEN:
+                    self.has_refused = self.has_refused or quotes is Quotes.WRONG
+                    self._ready.append(self._clean(line))
+                    self.records += 1
+                    continue
+            else:
+                quotes = grammar.quotes_after(line, was_open=True)
             self._open.add(line, line.count(self._delimiter) + 1 == len(self._header.names))
             if quotes is not Quotes.OPEN:
                 self._close(quotes)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day
 from hypothesis import HealthCheck, event, given, settings
@@ -213,7 +214,13 @@ def test_records_with_quotes_are_the_same_as_by_line(
             reference = f"replace(order_reference, {literal(file.sentinels.newline)}, chr(10))"
             columns = ", ".join(quoted(column.name) for column in file.columns if column.name != "order_reference")
             select = f"SELECT {columns}, trimmed({reference}), amount, code::VARCHAR, is_good FROM"
-            fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
+            try:
+                fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
+            except duckdb.InvalidInputException:
+                return
+            if len(fast) != file.plain_lines:
+                return  # Such a file is then read by line.
+            event("read by the fast path")
             slow = connection.execute(f"{select} ({records_sql(file)}) WHERE NOT is_blank").fetchall()
             assert sorted(map(repr, without_parent_rules(fast))) == sorted(map(repr, without_parent_rules(slow)))
 
