@@ -130,8 +130,7 @@ def _create_records(connection: duckdb.DuckDBPyConnection, file: CsvFile, column
         with suppress(*NotPlainError):
             connection.execute(f"CREATE TABLE records AS SELECT {columns} FROM ({plain_records_sql(file)})")
             # The fast path does not check references to a parent. Unlike in the function, the parents are not here.
-            is_unclean = f"""strlen(parent) > {MAX_REFERENCE}
-                OR CASE WHEN is_plain_reference(parent) THEN false ELSE parent = '' OR trimmed(parent) <> parent END"""
+            is_unclean = f"strlen(parent) > {MAX_REFERENCE} OR parent = '' OR trimmed(parent) <> parent"
             question = f"SELECT count(*) = {lines} AND count(*) FILTER ({is_unclean}) = 0 FROM records"
             # All rows are fetched: as long as a result is open, `connection.sql` refuses to run.
             if connection.execute(question).fetchall() == [(True,)]:

@@ -13,7 +13,7 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import RefusedFileError, Text, column_names, read_header, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
-from pipeline.reading.plain import plain_rows
+from pipeline.reading.plain import NotPlainError, plain_rows
 from pipeline.reading.sql import ask
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
@@ -87,7 +87,7 @@ def _has_plain_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile, text
         return False
     try:
         row = connection.execute(plain_rows(file)).fetchone()
-    except (duckdb.InvalidInputException, duckdb.NotImplementedException):
+    except NotPlainError:
         return False
     return bool(row and row[0] == file.plain_lines)
 

@@ -23,14 +23,14 @@ from pipeline.reading.steps import AMOUNT, amount_form
 NotPlainError = (duckdb.InvalidInputException, duckdb.NotImplementedException)
 """What DuckDB raises if a file is not plain after all."""
 
-NEEDS_TRIMMING = "NOT is_plain_reference(records.parent) AND trimmed(records.parent) <> records.parent"
+NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
 """Condition for a reference to a parent with blanks around it, which `plain_records_sql` does not trim."""
 
 
 def plain_records_sql(file: CsvFile) -> str:
     """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
 
-    References to a parent are neither trimmed (`needs_trimming`) nor checked for being empty or too long. No accepted
+    References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked for being empty or too long. No accepted
     record has such a reference, so they are found as records without a parent and then read again by line.
     """
     return query([_cells_step(file), _columns_step(file), _judged_step(file)])
@@ -73,7 +73,7 @@ def _columns_step(file: CsvFile) -> Step:
     columns = ", ".join(
         f"{_text(file, name)} AS {name}"
         if column.type is ColumnType.TEXT and column.name != ROW_ID
-        else f"CASE WHEN is_clean THEN {name} ELSE trimmed({_text(file, name)}) END AS {name}"
+        else f"CASE WHEN is_clean THEN {_text(file, name)} ELSE trimmed({_text(file, name)}) END AS {name}"
         for column, name in ((column, quoted(column.name)) for column in file.columns)
     )
     return Step(
