@@ -22,6 +22,9 @@ Each is a module with `measure(quick, say)`, which returns its data as plain JSO
 `say`, and `render(result)`, which returns a result as Markdown.
 """
 
+ON_REQUEST = ("large",)
+"""Benchmarks that run only if they are named, as they need more than `make bench` installs."""
+
 
 def benchmark(name: str) -> Any:
     """Import a benchmark only when it is needed, as each has dependencies of its own."""
@@ -30,22 +33,24 @@ def benchmark(name: str) -> Any:
 
 def kept() -> list[Result]:
     """Return the stored results."""
-    return [result for name in NAMES if (result := load(name))]
+    return [result for name in (*NAMES, *ON_REQUEST) if (result := load(name))]
 
 
 def document() -> str:
     """Return docs/performance.md with the stored results filled in."""
-    return fill(DOCUMENT.read_text(), kept(), {name: benchmark(name).render for name in NAMES})
+    return fill(DOCUMENT.read_text(), kept(), {one.name: benchmark(one.name).render for one in kept()})
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(NAMES)}; all by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(NAMES)} by default all; or large.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes; shown, but not kept.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Only write the document from what was kept.")] = False,
 ) -> None:
     """Measure, show the ratios, and keep them in benchmarks/results and docs/performance.md."""
     console = Console(stderr=True)
-    if unknown := set(names or ()) - set(NAMES):
+    if unknown := set(names or ()) - {*NAMES, *ON_REQUEST}:
         raise typer.BadParameter(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     for name in () if write else names or NAMES:
         with console.status(f"{name}…") as status:

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from pipeline.aws.clients import client
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import SourceChangedError
 from pipeline.large.places import LocalStore, ObjectSource, ObjectStore, copy
@@ -58,3 +59,37 @@ def test_what_is_put_twice_is_there_once(cloud: Cloud, tmp_path: Path) -> None:
 def test_an_object_that_is_not_there_is_named(cloud: Cloud) -> None:
     with pytest.raises(FileNotFoundError, match="work/none"):
         ObjectStore(BUCKET, {"": "work/"}).source("none")
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [3, 0, 5], [9 << 20, 1, 9 << 20]])
+def test_stored_files_are_concatenated_in_order(cloud: Cloud, tmp_path: Path, sizes: list[int]) -> None:
+    parts = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    names = [f"parts/{number}" for number in range(len(parts))]
+    for store in (ObjectStore(BUCKET, {"": "work/", "rejects/": "feedback/"}), LocalStore(tmp_path / "store")):
+        for content, name in zip(parts, names, strict=True):
+            (tmp_path / "part").write_bytes(content)
+            store.put(tmp_path / "part", name)
+
+        for _ in range(2):
+            store.concatenate(names, "rejects/all.csv")
+        assert copy(store.source("rejects/all.csv"), tmp_path / "copy").read_bytes() == b"".join(parts)
+
+    assert list(Bucket(BUCKET).keys("feedback/")) == ["feedback/all.csv"]
+
+
+def test_a_range_is_taken_from_the_whole_object_where_the_server_sends_that(
+    cloud: Cloud,
+) -> None:
+    source = sent(cloud, b"0123456789")
+    events = client("s3").meta.events
+
+    def ignore_range(params: dict[str, str], **_: object) -> None:
+        params.pop("Range", None)
+
+    events.register("provide-client-params.s3.GetObject", ignore_range)
+    try:
+        found = list(Bucket(BUCKET).read_range(source.object, 3, 8, 2))
+    finally:
+        events.unregister("provide-client-params.s3.GetObject", ignore_range)
+
+    assert found == [b"3", b"45", b"67"]
