@@ -15,8 +15,16 @@ ALONE = (
 )
 """Files whose tests take long and share nothing, so that each may go to another worker."""
 
-LONGEST = TOGETHER + ALONE
-"""They are begun first, in this order: else a worker would be busy with them while the others have nothing to do."""
+LONGEST = (
+    *TOGETHER,
+    *ALONE,
+    "lambda/tests/unit/reading/",
+    "lambda/tests/property/",
+    "scripts/tests/local/",
+    "scripts/tests/commands/test_purge.py",
+    "benchmarks/tests/",
+)
+"""They start first, in this order; otherwise one worker would run them while the others have nothing left to do."""
 
 
 def unit(test: str) -> str:
