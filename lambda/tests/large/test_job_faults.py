@@ -41,7 +41,7 @@ def killed(when: Callable[[str, dict[str, Any]], bool], moment: str = "after-cal
     parameters: list[dict[str, Any]] = []
 
     def remember(params: dict[str, Any], **_: Any) -> None:
-        parameters.append(params)
+        parameters.append(dict(params))  # the SDK changes it on the way
 
     def die(model: Any, **_: Any) -> None:
         if when(model.name, parameters[-1]):
