@@ -279,7 +279,10 @@ def render(result: Result) -> str:
     small, large = data["counted"]
     months = [[f"{customers:,}", *(f"${amount:.2f}" for amount in amounts)] for customers, *amounts in data["months"]]
     received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
-    sizes = [[name, *(f"{number / MILLION:.1f} million" for number in numbers)] for name, *numbers in data["limits"]]
+    sizes = "; ".join(
+        f"{by_storage / MILLION:.1f} million by /tmp and {by_time / MILLION:.1f} million by time ({name})"
+        for name, by_time, by_storage in data["limits"]
+    )
     first = f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
         **${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs ${received:.2f}
         more."""
@@ -294,8 +297,7 @@ def render(result: Result) -> str:
             "A month of such days. What is stored grows, as only work files and logs expire:",
             table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months),
             paragraph(source),
-            "The largest day by the limits of the transform function, with a reserve of a tenth, in customers:",
-            table(["transform", "by time", "by /tmp"], sizes),
+            paragraph(f"The largest day of the function in customers, with a reserve of a tenth: {sizes}."),
         ]
     )
 
