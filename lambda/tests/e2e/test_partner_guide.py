@@ -71,7 +71,12 @@ def machine(stack: Stack, day: str, tmp_path: Path) -> Partner:
         f"aws_secret_access_key = {key['AWS_SECRET_ACCESS_KEY']}\n"
     )
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    places = {"AWS_CONFIG_FILE": tmp_path / "config", "AWS_SHARED_CREDENTIALS_FILE": tmp_path / "credentials"}
+    # The AWS CLI keeps a role's credentials in its home, where those of another emulator would be found.
+    places = {
+        "HOME": tmp_path,
+        "AWS_CONFIG_FILE": tmp_path / "config",
+        "AWS_SHARED_CREDENTIALS_FILE": tmp_path / "credentials",
+    }
     made = Partner(stack, day, tmp_path, own | {name: str(path) for name, path in places.items()})
     (tmp_path / "config").write_text(f"[profile csv-partner]\nregion = {stack.target.region}\n{made.local}")
     return made
