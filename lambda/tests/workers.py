@@ -18,6 +18,7 @@ ALONE = (
 LONGEST = (
     *TOGETHER,
     *ALONE,
+    "lambda/tests/large/test_same_outcome.py",
     "lambda/tests/unit/reading/",
     "lambda/tests/property/",
     "scripts/tests/local/",
