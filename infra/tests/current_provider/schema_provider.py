@@ -7,7 +7,8 @@ compute is unknown in the plan.
 
 `aws_glue_job` and `aws_glue_security_configuration` were added to the schema from the provider's own source
 (`internal/service/glue/job.go`, `security_configuration.go`) and, for arguments that are newer than the source at hand
-(`job_mode`, `job_run_queuing_enabled`, `region`, `source_control_details`), from its page "Resource: aws_glue_job".
+(`job_mode`, `job_run_queuing_enabled`, `region`, `source_control_details`), from what Pulumi generates from it
+(pub.dev, package pulumi_aws, "JobArgs class"). The fields inside `source_control_details` are those of the Glue API.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,8 @@ def _engine(
         run_store(bucket_name, run),
         directory,
         lists,
+        # All workers have the driver's disk. If a file took more than half of it, the task's other files would not fit.
+        max_unpacked=shutil.disk_usage(directory).free // 2,
         split_bytes=sizes.split_bytes,
         partitions=max(2 * spark.sparkContext.defaultParallelism, -(-size // _BYTES_PER_PARTITION)),
         room=Room(sizes.task_memory_mb),
