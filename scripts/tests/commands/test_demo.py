@@ -90,6 +90,7 @@ def test_a_second_demo_shows_the_same(pipeline: Stack, run: Run) -> None:
     assert results(second.stdout) == results(first.stdout)
 
 
+@pytest.mark.slow
 def test_a_demo_does_not_touch_other_batches(pipeline: Stack, run: Run) -> None:
     run("demo")
     pipeline.put("incoming/customers_20220201.csv")

@@ -37,6 +37,7 @@ def written(run: Run, *arguments: str, file: Path) -> Page:
     return Page(file.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_held_and_failed_days_stand_on_top_with_cause_and_advice(days: Stack, run: Run, tmp_path: Path) -> None:
     text = written(run, file=tmp_path / "all.html").text
     top, rest = text.split("Trends", 1)
@@ -66,6 +67,7 @@ def test_a_row_says_how_many_totals_are_incomplete(days: Stack, run: Run, tmp_pa
     assert held.split()[-1] == "17"
 
 
+@pytest.mark.slow
 def test_links_lead_only_to_pages_that_exist(days: Stack, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "all.html"
     assert written(run, file=file).all("a") == []

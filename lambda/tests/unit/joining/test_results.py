@@ -64,6 +64,7 @@ ROWS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(rows=st.lists(ROWS, max_size=30, unique_by=lambda row: row[0]), chunk_records=st.integers(1, 9))
 def test_a_result_is_the_put_request_of_its_item(

@@ -244,6 +244,7 @@ def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [row for row in rows if row[3] != ""]
 
 
+@pytest.mark.slow
 def test_quotes_over_two_lines_are_noticed_also_where_a_read_buffer_ends(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ def test_while_a_newer_run_is_in_progress_nothing_is_written(cloud: Cloud, conte
     assert verdict(cloud) == before
 
 
+@pytest.mark.slow
 def test_a_released_day_is_delivered_and_a_correction_is_compared_with_what_was_delivered_before_it_was_held(
     cloud: Cloud, context: Context
 ) -> None:

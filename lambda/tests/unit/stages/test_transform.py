@@ -163,6 +163,7 @@ def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
         transform.handler(start(cloud, context, DAY), context)
 
 
+@pytest.mark.slow
 def test_a_correction_deletes_what_it_no_longer_contains(cloud: Cloud, context: Context) -> None:
     first = start(cloud, context, DAY)
     for line in requests(cloud, transform.handler(first, context)):
