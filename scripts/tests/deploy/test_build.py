@@ -99,7 +99,8 @@ def test_all_packages_of_the_source_are_installed() -> None:
 
 
 def make(*arguments: str, **environment: str) -> str:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    # Variables that make was called with are in the environment of the tests that it runs, such as ARGS.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=True).stdout
 
