@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline import ledger
@@ -13,6 +13,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.errors import LargeDayOutcomeError
 from pipeline.observability import logger
 from pipeline.stages.run import Run
+from pipeline.stages.store import record_delivery
 
 REQUEST = "large_day/request.json"
 """Name of the work file that tells the job what to do."""
@@ -81,12 +82,7 @@ class LargeDayOutcome:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
-            "execution": self.execution,
-            "outcome": dict(self.outcome),
-            "results": self.results,
-            "seconds": self.seconds,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LargeDayOutcome:
@@ -143,16 +139,7 @@ def collect(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Table) 
         raise LargeDayOutcomeError(
             f"the job has written {reply['chunks']} chunk files, but {reply['manifest']} {listed}"
         )
-    table.update_ledger(
-        run.batch,
-        functools.partial(
-            ledger.deliver,
-            execution=run.execution,
-            chunks=reply["chunks"],
-            results=found.results,
-            large_day=job_facts(job_run),
-        ),
-    )
+    record_delivery(run, table, reply, results=found.results, large_day=job_facts(job_run))
     return reply
 
 

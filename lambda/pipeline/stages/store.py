@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import ledger
+from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.run import Run
@@ -42,6 +45,22 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     summary = {**outcome.summary.as_dict(), "examples": examples}
     return {"state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
+
+
+def record_delivery(
+    run: Run, table: Table, reply: Mapping[str, Any], *, results: bool, large_day: Mapping[str, Any] | None = None
+) -> None:
+    """Record in the ledger that the chunk files of a run are about to be delivered; `reply` is what `store` returned.
+
+    Raises
+    ------
+    SupersededError
+        A newer set of files has taken over.
+    """
+    change = functools.partial(
+        ledger.deliver, execution=run.execution, chunks=reply["chunks"], results=results, large_day=large_day
+    )
+    table.update_ledger(run.batch, change)
 
 
 def report_counts(run: Run, reply: Mapping[str, Any]) -> None:

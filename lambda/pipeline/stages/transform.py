@@ -22,7 +22,7 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest, hand_over
 from pipeline.stages.run import Run
-from pipeline.stages.store import store
+from pipeline.stages.store import record_delivery, store
 
 if TYPE_CHECKING:
     from pipeline.joining.customer_data_processor import Outcome
@@ -76,15 +76,7 @@ def transform(
         )
         hand_over(request, bucket, table)
         raise LargeDayError(str(error)) from error
-    table.update_ledger(
-        run.batch,
-        functools.partial(
-            ledger.deliver,
-            execution=run.execution,
-            chunks=reply["chunks"],
-            results=outcome.customers is not None,
-        ),
-    )
+    record_delivery(run, table, reply, results=outcome.customers is not None)
     return reply
 
 
@@ -135,17 +127,8 @@ def _process(
     # Importing DuckDB takes long, and only this step needs it.
     from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process
 
-    room, needed = shutil.disk_usage(directory).free, sum(source.size for source in run.files.values())
-    if needed > room:
-        raise DayTooLargeError(
-            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
-            "raise transform_storage_mb"
-        )
-    if settings.large_days and 0 < settings.large_day_bytes <= needed:
-        raise DayTooLargeError(
-            f"the files of batch {run.batch} take {needed:,} bytes, and days from {settings.large_day_bytes:,} bytes "
-            "count as large"
-        )
+    room = shutil.disk_usage(directory).free
+    needed = _needed_bytes(run, room, settings)
     paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
     lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
@@ -170,6 +153,28 @@ def _process(
                 "raise transform_storage_mb"
             )
     return outcome
+
+
+def _needed_bytes(run: Run, room: int, settings: TransformSettings) -> int:
+    """Return how many bytes the files of a run take.
+
+    Raises
+    ------
+    DayTooLargeError
+        These are more than `room`, the free bytes in /tmp, or at least `large_day_bytes`.
+    """
+    needed = sum(source.size for source in run.files.values())
+    if needed > room:
+        raise DayTooLargeError(
+            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
+            "raise transform_storage_mb"
+        )
+    if settings.large_days and 0 < settings.large_day_bytes <= needed:
+        raise DayTooLargeError(
+            f"the files of batch {run.batch} take {needed:,} bytes, and days from {settings.large_day_bytes:,} bytes "
+            "count as large"
+        )
+    return needed
 
 
 def duckdb_room(function_mb: int) -> tuple[int, int]:
