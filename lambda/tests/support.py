@@ -192,6 +192,19 @@ def receive_at_once(environment: pytest.MonkeyPatch) -> None:
     environment.setattr(SQSBackend, "receive_message", receive_now)
 
 
+def create_bucket_and_table(s3: Any, dynamodb: Any, bucket: str, table: str) -> None:
+    """Create a versioned bucket, and a table with a stream, as Terraform does."""
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+
+
 @contextmanager
 def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """An empty AWS with the resources that the functions use, the functions' settings, and clients as if fresh."""
@@ -206,15 +219,7 @@ def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
         reset_model_data()
         s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
         sqs, stepfunctions = boto3.client("sqs"), boto3.client("stepfunctions")
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        dynamodb.create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-        )
+        create_bucket_and_table(s3, dynamodb, BUCKET, TABLE)
         queue_url = sqs.create_queue(QueueName="output.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
         dead_letter_url = sqs.create_queue(QueueName="publish-dead-letter")["QueueUrl"]
         machine = stepfunctions.create_state_machine(

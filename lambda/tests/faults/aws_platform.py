@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,3 +181,15 @@ class Platform:
                 if record["dynamodb"].get("OldImage") != record["dynamodb"].get("NewImage")
             ]
         return self._records
+
+
+def given_up(records: Sequence[Mapping[str, Any]], stream_arn: str, shard: str) -> dict[str, Any]:
+    """Return what Lambda puts into the dead-letter queue after it gave up on records of a stream: where they are."""
+    place = {
+        "shardId": shard,
+        "startSequenceNumber": records[0]["dynamodb"]["SequenceNumber"],
+        "endSequenceNumber": records[-1]["dynamodb"]["SequenceNumber"],
+        "batchSize": len(records),
+        "streamArn": stream_arn,
+    }
+    return {"DDBStreamBatchInfo": place}

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from faults.aws_platform import given_up
 from faults.test_faults_in_memory import DAY, FILES, fresh_platform
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
@@ -36,14 +37,7 @@ def give_up(cloud: Cloud, dead: str) -> None:
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
     records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
-    place = {
-        "shardId": shard["ShardId"],
-        "startSequenceNumber": records[0]["dynamodb"]["SequenceNumber"],
-        "endSequenceNumber": records[-1]["dynamodb"]["SequenceNumber"],
-        "batchSize": len(records),
-        "streamArn": arn,
-    }
-    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
+    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(given_up(records, arn, shard["ShardId"])))
 
 
 def republisher(cloud: Cloud) -> Republisher:

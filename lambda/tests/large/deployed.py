@@ -24,6 +24,7 @@ from pipeline.stages.large_day import LargeDayRequest
 from pipeline.stages.run import Run
 from pipeline.stages.transform import transform
 from pipeline_cli.local.emulator import ACCESS_KEY, REGION, SECRET_KEY, endpoint, temporary_emulator
+from support import create_bucket_and_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -149,14 +150,7 @@ def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
     with temporary_emulator(folder) as emulator, environment_of(emulator.port) as variables:
         spark.sparkContext.environment.update(variables)  # for the workers
         s3, dynamodb = clients.client("s3"), clients.client("dynamodb")
-        s3.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
-        dynamodb.create_table(
-            TableName=NAME,
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create_bucket_and_table(s3, dynamodb, NAME, NAME)
         settings = TransformSettings(
             bucket_name=NAME, table_name=NAME, state_machine_arn="none", chunk_records=7, max_error_messages=20
         )

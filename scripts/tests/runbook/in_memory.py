@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from faults.aws_platform import Platform, Run
+from faults.aws_platform import Platform, Run, given_up
 from pipeline import observability
 from pipeline.handlers import finalize, intake, publish, transform
 from pipeline_cli.operations import follow
@@ -115,14 +115,7 @@ class DeployedPlatform(Platform):
         self._position = len(self._changes())
         arn = self.cloud.dynamodb.describe_table(TableName=self.cloud.table.name)["Table"]["LatestStreamArn"]
         (shard,) = self.streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-        place = {
-            "shardId": shard["ShardId"],
-            "startSequenceNumber": records[0]["dynamodb"]["SequenceNumber"],
-            "endSequenceNumber": records[-1]["dynamodb"]["SequenceNumber"],
-            "batchSize": len(records),
-            "streamArn": arn,
-        }
-        self.stack.send({"DDBStreamBatchInfo": place}, queue="publish_dead_letter")
+        self.stack.send(given_up(records, arn, shard["ShardId"]), queue="publish_dead_letter")
 
     def lose(self) -> None:
         """Forget what publish has not processed: the stream and the dead-letter queue keep nothing of it."""
