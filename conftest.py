@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.endpoint import Endpoint
+from tracing import is_measured, paused, untraced
 
 
 def pytest_configure() -> None:
-    """Spend less on service models and garbage.
+    """Spend less on service models, garbage and the tracing of coverage.
 
     Each model is parsed once a process instead of once a session: it is most of what a client costs. Garbage is looked
     for less often: the modules and tests, which all stay, are gone through each time.
     """
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     gc.set_threshold(100_000, 50, 50)
+    # Here the SDK has a request and gives it to moto: the package's own handlers at the SDK's events run outside it.
+    Endpoint.make_request = untraced(Endpoint.make_request)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure coverage only in the tests that it is for, fixtures included."""
+    if is_measured(item):
+        return (yield)
+    with paused():
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

@@ -21,6 +21,7 @@ from reference_records import (
     tokenize,
     unpack,
 )
+from tracing import untraced
 
 getcontext().prec = 60
 
@@ -152,6 +153,7 @@ def refuse_orphans(records: list[Record], column: str, parents: list[Record], si
             record.code = f"refused_{singular}" if record.values[column] in refused else f"unknown_{singular}"
 
 
+@untraced
 def reference(files: dict[str, bytes]) -> Result:
     """Apply all rules to a batch."""
     result = Result()

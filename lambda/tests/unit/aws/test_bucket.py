@@ -12,8 +12,10 @@ from botocore.response import StreamingBody
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import SourceChangedError
 from pipeline.model.file_set import SourceObject
+from support import Cloud
 
 MEGABYTE = 1 << 20
+KEY = "work/20220131/v/part"
 
 
 class Zeros(io.RawIOBase):
@@ -76,3 +78,67 @@ def test_the_files_of_a_set_are_downloaded_at_the_same_time(tmp_path: Path) -> N
     kinds = ("customers", "orders", "items")
     paths = Bucket("bucket", Store(10, together=3)).download_all({kind: source(kind) for kind in kinds}, tmp_path)
     assert {kind: path.stat().st_size for kind, path in paths.items()} == dict.fromkeys(kinds, 10)
+
+
+def put(cloud: Cloud, content: bytes) -> SourceObject:
+    cloud.s3.put_object(Bucket=cloud.bucket.name, Key=KEY, Body=content)
+    found = cloud.bucket.head(KEY)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"), [(0, 10, b"0123456789"), (2, 7, b"23456"), (8, 99, b"89"), (10, 20, b""), (5, 5, b"")]
+)
+@pytest.mark.parametrize("block_bytes", [1, 3, 100])
+def test_a_range_of_an_object_is_read_in_blocks(
+    cloud: Cloud, start: int, end: int, expected: bytes, block_bytes: int
+) -> None:
+    blocks = list(cloud.bucket.read_range(put(cloud, b"0123456789"), start, end, block_bytes))
+    assert b"".join(blocks) == expected
+    assert all(len(block) <= block_bytes for block in blocks)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3, 100])
+def test_a_range_is_cut_from_the_whole_object_if_the_server_ignores_it(block_bytes: int) -> None:
+    class WithoutRanges:
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            return {"Body": StreamingBody(io.BytesIO(b"0123456789"), 10)}
+
+    whole: Any = WithoutRanges()
+    object_of_ten = SourceObject(key=KEY, etag="e", size=10, last_modified="")
+    assert b"".join(Bucket("bucket", whole).read_range(object_of_ten, 2, 7, block_bytes)) == b"23456"
+
+
+def test_an_object_is_uploaded_in_blocks_and_fetched(cloud: Cloud, tmp_path: Path) -> None:
+    blocks = [b"a" * (5 * MEGABYTE), b"", b"b" * (7 * MEGABYTE), b"c"]
+    cloud.bucket.upload_blocks(iter(blocks), KEY)
+    assert cloud.bucket.fetch(KEY, tmp_path / "part").read_bytes() == b"".join(blocks)
+
+
+def test_the_lines_of_an_object_are_read_without_empty_ones(cloud: Cloud) -> None:
+    put(cloud, b'{"a": 1}\n\n[2]\n')
+    assert cloud.bucket.lines(KEY) == [b'{"a": 1}', b"[2]"]
+    assert cloud.bucket.json_lines(KEY) == [{"a": 1}, [2]]
+
+
+def test_the_keys_under_a_prefix_are_listed(cloud: Cloud) -> None:
+    put(cloud, b"")
+    cloud.upload("other.csv")
+    assert list(cloud.bucket.keys("work/")) == [KEY]
+    assert list(cloud.bucket.keys("feedback/")) == []
+
+
+def test_an_object_that_is_not_there_has_no_metadata_and_no_content(cloud: Cloud) -> None:
+    assert cloud.bucket.head(KEY) is None
+    assert cloud.bucket.find_json(KEY) is None
+    cloud.bucket.put_json(KEY, [1])
+    assert cloud.bucket.find_json(KEY) == [1]
+
+
+def test_other_errors_of_s3_are_raised(cloud: Cloud) -> None:
+    elsewhere = Bucket("no-such-bucket-at-all", cloud.s3)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        elsewhere.find_json(KEY)
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        elsewhere.create_json(KEY, 1)
