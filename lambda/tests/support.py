@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 import pytest
+import quick_moto
 from botocore.config import Config
 from moto import mock_aws
 from moto.core.model_instances import reset_model_data
-from moto.core.serialize import AttributePicker, AttributePickerContext
 from moto.sqs.models import SQSBackend
 from pipeline import observability
 from pipeline.aws import clients
@@ -170,16 +170,7 @@ def _state(client: Any) -> tuple[Any, ...]:
     return attributes, id(client.meta.events._emitter._lookup_cache)
 
 
-def _pick_attribute(picker: AttributePicker, context: AttributePickerContext) -> Any:
-    """Look up a type of an attribute value by its name alone: moto tries all types, each under eight names."""
-    parent = getattr(context.shape, "parent", None)
-    if type(context.obj) is dict and parent is not None and parent.name == "AttributeValue":
-        return context.obj.get(context.key)
-    return _pick_any_attribute(picker, context)
-
-
-_pick_any_attribute = AttributePicker.__call__
-AttributePicker.__call__ = _pick_attribute  # type: ignore[method-assign]
+quick_moto.install()
 
 
 def receive_at_once(environment: pytest.MonkeyPatch) -> None:
