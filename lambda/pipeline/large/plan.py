@@ -15,7 +15,8 @@ from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK, Header, RefusedFileError, header_name, read_header, refuse_foreign_formats
+from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, refuse_foreign_formats
+from pipeline.reading.header import Header, read_header
 from pipeline.reading.sql import open_database
 
 if TYPE_CHECKING:

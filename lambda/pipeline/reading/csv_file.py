@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.model.data_model import KINDS, ROW_ID, Column, Kind
-from pipeline.reading.dialect import Header, Sentinels
+from pipeline.reading.dialect import Sentinels
+from pipeline.reading.header import Header
 from pipeline.reading.normalize import RecordLines
 
 

@@ -10,8 +10,9 @@ import duckdb
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.dialect import RefusedFileError, Text, column_names, read_header, read_text
+from pipeline.reading.dialect import RefusedFileError, Text, read_text
 from pipeline.reading.grammar import Grammar
+from pipeline.reading.header import column_names, read_header
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
 from pipeline.reading.plain import NotPlainError, plain_rows
 from pipeline.reading.sql import ask

@@ -17,8 +17,9 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.dialect import BLOCK, MAX_LINE, Header, RefusedFileError, Text
+from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, Text
 from pipeline.reading.grammar import Grammar, Quotes
+from pipeline.reading.header import Header
 
 MAX_RECORD = 1_000_000
 """Longest record in bytes. A longer one is refused, and only about this much of it is kept."""

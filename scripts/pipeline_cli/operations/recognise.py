@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.model.data_model import INCOMING_PREFIX, KINDS, Kind, parse_file_name
-from pipeline.reading.dialect import BLANKS
+from pipeline.reading.header import BLANKS
 
 from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.options import check_day

@@ -15,8 +15,9 @@ from pipeline.model.data_model import Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK, DELIMITERS, MAX_LINE, RefusedFileError
+from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError
 from pipeline.reading.grammar import Grammar
+from pipeline.reading.header import DELIMITERS
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import literal, open_database, quoted
 
