@@ -1,4 +1,7 @@
-"""The process of the local AWS: MiniStack behind `guard`, with corrections: names of errors, and Glue jobs (`glue`)."""
+"""The process of the local AWS: MiniStack behind `guard`, with corrections.
+
+They concern the names of errors, Glue jobs (`glue`), and the unpacking of packages (`unpacked`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.local import glue
+from pipeline_cli.local import glue, unpacked
 from pipeline_cli.local.emulator import Record, runtime
 from pipeline_cli.local.guard import guarded
 from pipeline_cli.output.errors import CommandError
@@ -29,6 +32,7 @@ def serve(folder: Path) -> None:
     ministack.app = guarded(ministack.app)
     _correct_error_names()
     glue.install()
+    unpacked.install()
     with (folder / "emulator.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime())
