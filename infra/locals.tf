@@ -29,6 +29,7 @@ locals {
         TABLE_NAME        = module.table.name
         STATE_MACHINE_ARN = module.workflow.state_machine_arn
         DUE_DAYS          = tostring(var.due_days)
+        DAYS_AHEAD        = tostring(var.days_ahead)
       }
       storage_mb = 512
       # One message per call, so that a message that fails does not return others to the queue.

@@ -296,6 +296,18 @@ variable "due_days" {
   }
 }
 
+variable "days_ahead" {
+  description = "Days that a batch may lie in the future, 0 to 366, in UTC: the name of a file with a later day is reported as one that belongs to no batch."
+  type        = number
+  default     = 366
+  nullable    = false
+
+  validation {
+    condition     = var.days_ahead >= 0 && var.days_ahead <= 366 && floor(var.days_ahead) == var.days_ahead
+    error_message = "days_ahead must be a whole number from 0 (no day after today) to 366: a day that is further ahead is a mistyped year."
+  }
+}
+
 variable "due_check_schedule" {
   description = "When missing files are reported: a time of day in UTC as cron(minute hour * * ? *), on certain weekdays cron(minute hour ? * MON-FRI *). Null for no check."
   type        = string

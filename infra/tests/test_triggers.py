@@ -19,12 +19,13 @@ RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{PREFIX}"
 
 
 def test_files_that_are_due_are_checked_once_a_day(planner: Planner) -> None:
-    plan = planner.plan(due_check_schedule="cron(30 6 ? * MON-FRI *)", due_days=2)
+    plan = planner.plan(due_check_schedule="cron(30 6 ? * MON-FRI *)", due_days=2, days_ahead=31)
     rule = plan['module.trigger["due-check"].aws_cloudwatch_event_rule.this']
     intake = plan['module.function["intake"].aws_lambda_function.this']
 
     assert rule["schedule_expression"] == "cron(30 6 ? * MON-FRI *)"
     assert intake["environment"][0]["variables"]["DUE_DAYS"] == "2"
+    assert intake["environment"][0]["variables"]["DAYS_AHEAD"] == "31"
     assert due_batch({"detail-type": "Scheduled Event", "time": "2022-02-02T06:30:00Z"}, 2) == "20220131"
 
 

@@ -131,7 +131,7 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
         ErrorCode.UNKNOWN_FILE,
         f"{escape_controls(name)} was not processed: its name is not that of a batch file. Name it "
         "customers_YYYYMMDD.csv, orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that "
-        f"exists, and put it directly under {INCOMING_PREFIX}",
+        f"exists and is not far in the future, and put it directly under {INCOMING_PREFIX}",
         name,
     )
     return {**item, "sk": f"{item['sk']}#{digest}"}

@@ -16,13 +16,15 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 class IntakeSettings:
     """Settings of `intake`.
 
-    The files of a batch are due `due_days` days after its day; then the scheduled check reports the missing ones.
+    The files of a batch are due `due_days` days after its day; then the scheduled check reports the missing ones. The
+    name of a file whose day is more than `days_ahead` days in the future is reported as foreign.
     """
 
     bucket_name: str
     table_name: str
     state_machine_arn: str
     due_days: int = field(default=1, metadata={"minimum": 0})
+    days_ahead: int = field(default=366, metadata={"minimum": 0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

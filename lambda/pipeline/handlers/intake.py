@@ -31,6 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         Table(settings.table_name),
         Workflow(settings.state_machine_arn),
         seconds_left(context.get_remaining_time_in_millis),
+        settings.days_ahead,
     )
     due = due_batch(event, settings.due_days)
     if due is not None:

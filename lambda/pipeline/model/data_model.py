@@ -19,7 +19,7 @@ REJECTS_SUFFIX = "_rejects.csv"
 
 FIRST_DAY = date(2000, 1, 1)
 MAX_DAYS_AHEAD = 366
-"""Days that a batch may lie in the future: about a year, so that a mistyped year is rejected."""
+"""Most days that a batch may lie in the future: about a year, so that a mistyped year is rejected."""
 
 _FILE_NAME = re.compile(r"(customers|orders|items)_(\d{8})\.csv(\.gz)?", re.ASCII)
 
@@ -115,22 +115,22 @@ class BatchFile:
     name: str
 
 
-def parse_file_name(name: str) -> BatchFile | None:
+def parse_file_name(name: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
     """Return the batch and kind that a file name denotes, or None if it is not the name of a batch file.
 
     The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must be plausible (`is_batch`).
     """
     match = _FILE_NAME.fullmatch(name)
-    if match is None or not is_batch(match[2]):
+    if match is None or not is_batch(match[2], days_ahead):
         return None
     return BatchFile(Kind(match[1]), match[2], name)
 
 
-def parse_key(key: str) -> BatchFile | None:
+def parse_key(key: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
     """Like `parse_file_name`, for an object key: only direct children of `incoming/` count."""
     if not key.startswith(INCOMING_PREFIX):
         return None
-    return parse_file_name(key.removeprefix(INCOMING_PREFIX))
+    return parse_file_name(key.removeprefix(INCOMING_PREFIX), days_ahead)
 
 
 def rejects_name(kind: Kind) -> str:

@@ -21,7 +21,7 @@ from pipeline.events import (
     objects_created,
     parse_body,
 )
-from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
+from pipeline.model.data_model import INCOMING_PREFIX, MAX_DAYS_AHEAD, Kind, parse_key
 from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_missing
@@ -37,13 +37,23 @@ class Intake:
     left
         Limit for the retries while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
         than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
+    days_ahead
+        How far in the future the day of a batch may lie.
     """
 
-    def __init__(self, bucket: Bucket, table: Table, workflow: Workflow, left: Clock | None = None) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        table: Table,
+        workflow: Workflow,
+        left: Clock | None = None,
+        days_ahead: int = MAX_DAYS_AHEAD,
+    ) -> None:
         self._bucket = bucket
         self._table = table
         self._workflow = workflow
         self._left = left or within(_PATIENCE_SECONDS)
+        self._days_ahead = days_ahead
 
     def receive(self, event: dict[str, Any]) -> None:
         """Handle every object that an S3 or EventBridge event names."""
@@ -60,7 +70,7 @@ class Intake:
         if found.is_folder or not found.key.startswith(INCOMING_PREFIX):
             logger().info("object ignored: a folder, or not under incoming/", key=found.key)
             return
-        file = parse_key(found.key)
+        file = parse_key(found.key, self._days_ahead)
         if file is None:
             self._table.put(foreign_file_error(found))
             count(Metric.FOREIGN_FILES)

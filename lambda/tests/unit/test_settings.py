@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pipeline.errors import SettingsError
-from pipeline.settings import PublishSettings, TransformSettings, read_settings
+from pipeline.model.data_model import MAX_DAYS_AHEAD
+from pipeline.settings import IntakeSettings, PublishSettings, TransformSettings, read_settings
 
 COMPLETE = {"BUCKET_NAME": "b", "TABLE_NAME": "t", "STATE_MACHINE_ARN": "a"}
 
@@ -12,6 +13,10 @@ COMPLETE = {"BUCKET_NAME": "b", "TABLE_NAME": "t", "STATE_MACHINE_ARN": "a"}
 def test_defaults_apply_where_nothing_is_set() -> None:
     settings = read_settings(TransformSettings, COMPLETE)
     assert (settings.bucket_name, settings.chunk_records, settings.max_error_messages) == ("b", 5_000, 1_000)
+
+
+def test_a_batch_may_by_default_lie_as_far_ahead_as_any_day_may() -> None:
+    assert read_settings(IntakeSettings, COMPLETE).days_ahead == MAX_DAYS_AHEAD
 
 
 def test_numbers_and_switches_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -264,6 +265,21 @@ def test_how_many_days_after_a_batch_its_files_are_due_is_a_setting(
     environment.setenv("DUE_DAYS", "0")
     intake.handler(load_event("scheduled"), context)
     assert {pk for pk, _ in cloud.items()} == {"batch#20220201"}
+
+
+def test_how_far_in_the_future_a_batch_may_lie_is_a_setting(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    near, far = ((datetime.now(UTC) + timedelta(days=days)).strftime("%Y%m%d") for days in (2, 5))
+    environment.setenv("DAYS_AHEAD", "3")
+    for batch in (near, far):
+        name = f"orders_{batch}.csv"
+        cloud.upload(name)
+        intake.handler(s3_event(f"incoming/{name}"), context)
+
+    assert cloud.table.get_ledger(near) is not None
+    assert cloud.table.get_ledger(far) is None
+    assert any(item.get("file", {}).get("S") == f"orders_{far}.csv" for item in cloud.items().values())
 
 
 def test_a_scheduled_event_without_a_time_is_refused(cloud: Cloud, context: Context) -> None:
