@@ -185,7 +185,9 @@ class Scan:
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
         if not self._last:
-            self.starts_with_open_quotes = any(line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000])
+            self.starts_with_open_quotes = b'"' in block and any(
+                line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000]
+            )
         self.lines += self._line_ends(block)
         self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
         if b'"' in block:
