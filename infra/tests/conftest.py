@@ -9,7 +9,7 @@ from pipeline_cli.deploy.local_stack import LocalStack
 from pipeline_cli.local import emulator
 
 from infra.tests.current_provider.terraform_check import CurrentProvider, current_provider
-from infra.tests.support import Plan, Planner
+from infra.tests.support import Plan, Planner, running_provider
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,8 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planner]:
     with emulator.temporary_emulator(folder) as record:
         stack = LocalStack(folder, quiet=True)
         stack.init()
-        yield Planner(stack, emulator.endpoint(record.port), folder)
+        with running_provider(stack) as provider:
+            yield Planner(stack, emulator.endpoint(record.port), folder, provider)
 
 
 @pytest.fixture(scope="session")

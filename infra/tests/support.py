@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,31 @@ class Plan:
         return found
 
 
+@contextmanager
+def running_provider(stack: LocalStack) -> Iterator[dict[str, str]]:
+    """Start the provider once; yield the variables with which Terraform attaches to it.
+
+    Otherwise Terraform starts it several times for each plan, and computes the checksum of its 190 MB (Terraform
+    documentation, "Debugging Providers").
+    """
+    terraform = stack.terraform
+    programs = (terraform.data_folder / "providers").glob("registry.terraform.io/hashicorp/aws/*/*/*-provider-aws_*")
+    attach = "TF_REATTACH_PROVIDERS"
+    with subprocess.Popen(
+        [next(programs), "-debug"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=dict(terraform.environment),
+    ) as provider:
+        assert provider.stdout is not None
+        try:
+            said = next(line for line in provider.stdout if f"{attach}=" in line)
+            yield {attach: said.partition("=")[2].strip().strip("'")}
+        finally:
+            provider.terminate()
+
+
 @dataclass(frozen=True)
 class Planner:
     """Plans the fitted copy of the configuration with the offline provider."""
@@ -105,13 +132,20 @@ class Planner:
     stack: LocalStack
     endpoint: str
     folder: Path
+    provider: Mapping[str, str]
+    """The variables that lead Terraform to the running provider."""
     _plans: dict[str, Plan] = field(default_factory=dict)
 
     @property
     def terraform(self) -> Terraform:
         """Terraform on the fitted copy."""
         prepared = self.stack.terraform
-        environment = {**prepared.environment, "TF_DATA_DIR": str(prepared.data_folder), "CHECKPOINT_DISABLE": "1"}
+        environment = {
+            **prepared.environment,
+            **self.provider,
+            "TF_DATA_DIR": str(prepared.data_folder),
+            "CHECKPOINT_DISABLE": "1",
+        }
         return Terraform(prepared.working_folder, prepared.command, environment)
 
     def plan(self, environment: str | None = None, **variables: Any) -> Plan:
