@@ -118,7 +118,7 @@ def _numbered_records(file: CsvFile, records: str, stops_at: str) -> str:
     step = Step(
         "records",
         f"""SELECT is_blank, code, amount, CASE WHEN is_good THEN {key(file.kind)} END AS reference,
-            CASE WHEN is_good THEN {owner(file.kind)} END AS parent, {_number(file)} AS number
+            CASE WHEN is_good THEN {owner(file.kind)} END AS parent, {row_id_number(file)} AS number
         FROM ({records})""",
     )
     if parent is None:
@@ -135,7 +135,7 @@ def _numbered_records(file: CsvFile, records: str, stops_at: str) -> str:
     return query([step, numbered])
 
 
-def _number(file: CsvFile) -> str:
+def row_id_number(file: CsvFile) -> str:
     """Return the SQL of a record's row id as a number, NULL if it has none. All other ids become the same number.
 
     Two of these look repeated then, which proves nothing, so that the ids are compared one by one.

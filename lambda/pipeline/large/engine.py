@@ -1,4 +1,4 @@
-"""Spark as the engine of a day: tasks read splits with the function's own SQL; Spark joins and sums narrow rows.
+"""Spark as the engine of a day: tasks read splits, and join and sum them in buckets, with DuckDB; Spark shuffles.
 
 The driver only plans. It holds counts, one entry per split and per chunk file, and the first refused records as far as
 messages need them.
@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pyspark import StorageLevel
+from typing import TYPE_CHECKING
 
 from pipeline.joining import results
 from pipeline.joining.chunks import Chunk, ChunkWriter
@@ -20,10 +18,13 @@ from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.joining.refusals import Refusal, create_judged, write_rejects
 from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS, judged_candidates
 from pipeline.joining.sentences import create_sentences
-from pipeline.large import tasks
+from pipeline.large import joining, reading, writing
+from pipeline.large.blocks import Numbered
+from pipeline.large.joining import Signs
 from pipeline.large.places import Source, Store
 from pipeline.large.plan import FilePlan, Room
-from pipeline.large.planner import Planner, of_splits
+from pipeline.large.planner import Planner
+from pipeline.large.shuffle import Blocks, Shuffle
 from pipeline.large.sorted_rows import SortedRows, sort
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
@@ -37,26 +38,8 @@ _ROWS_PER_PARTITION = 200_000
 """Refused records that one task writes."""
 _CHUNKS_PER_GROUP = 20
 """Chunk files that one task writes at a time."""
-
-_RESULTS = """
-    WITH item_sums AS (
-        SELECT parent AS order_reference, sum(records) AS items, sum(amount) AS amount
-        FROM (
-            SELECT parent, records, amount FROM items_good
-            -- Subtract the refused items that break no rule by themselves, as they are included.
-            UNION ALL SELECT parent, CAST(-1 AS BIGINT), CAST(-amount AS DECIMAL(38,4))
-            FROM items_refused WHERE own_code IS NULL
-        ) GROUP BY parent
-    ), order_sums AS (
-        SELECT parent AS customer_reference, count(*) AS orders, sum(items) AS items, sum(amount) AS amount
-        FROM orders_accepted LEFT JOIN item_sums ON reference = order_reference
-        GROUP BY parent
-    )
-    SELECT reference AS customer_reference, coalesce(orders, CAST(0 AS BIGINT)) AS orders,
-        CAST(coalesce(items, 0) AS BIGINT) AS items, CAST(coalesce(amount, 0) AS DECIMAL(38,4)) AS amount,
-        coalesce(refused_records, CAST(0 AS BIGINT)) AS refused_records
-    FROM customers_accepted AS customers LEFT JOIN order_sums ON reference = customer_reference
-    LEFT JOIN refused_records ON refused_records.customer = reference"""
+_TASKS_PER_BUCKET = 4
+"""Tasks that read candidates, or write chunk files, for each bucket."""
 
 
 class SparkEngine:
@@ -103,9 +86,12 @@ class SparkEngine:
         self._previous_customers = list(previous_customers)
         self._partitions = partitions
         self._room = room or Room()
-        self._planner = Planner(spark, store, split_bytes, max_unpacked, self._room)
+        self._shuffle = Shuffle(spark, partitions, self._room)
+        self._planner = Planner(self._shuffle, store, split_bytes, max_unpacked, self._room)
         self._plans: dict[Kind, FilePlan] = {}
-        self._kept: list[DataFrame] = []
+        self._good: dict[Kind, list[Blocks]] = {}
+        """By kind, the blocks of the first reading and, if there are candidates, those of `judged`."""
+        self._refused_items: list[Blocks] = []
         self._results: SortedRows | None = None
         self.stored: set[Path] = set()
         """Paths in the working folder of the files that are not there, but in the store under the same name."""
@@ -116,8 +102,7 @@ class SparkEngine:
 
     def close(self) -> None:
         """Free what Spark has persisted for the day."""
-        for frame in self._kept:
-            frame.unpersist()
+        self._shuffle.close()
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Examine all bytes of a file in tasks, in parallel if possible."""
@@ -125,29 +110,75 @@ class SparkEngine:
         return self._plans[kind].file
 
     def judge(self, file: CsvFile) -> Counts:
-        """Read the file once, and the splits with errors a second time; create views of good and refused records."""
+        """Read the file once, and the splits with errors a second time."""
         kind, plan = file.kind, self._plans[file.kind]
-        columns = tasks.schema(tasks.FIRST_READING)
-        first = of_splits(self._spark, plan, tasks.first_reading(plan, self._room), columns)
-        self._view(f"{kind}_first", first, keep=True)
-        self._view(
-            f"{kind}_good",
-            self._spark.sql(f"SELECT split, reference, parent, records, amount FROM {kind}_first WHERE part = 'good'"),
-        )
-        totals = self._spark.sql(
-            f"""SELECT is_blank, code IS NOT NULL AS is_wrong, sum(records) AS records, sum(amount) AS amount
-            FROM {kind}_first WHERE part = 'total' GROUP BY 1, 2"""
-        ).collect()
+        splits = range(len(plan.splits))
+        first = self._shuffle.each(splits, reading.first_reading(plan, self._shuffle.buckets, self._room))
+        self._good[kind] = [self._shuffle.divide(first)]
+        parent = KINDS[kind].parent
+        inputs = self._good[kind] + (self._good[parent[0]] if parent else [])
+        found = self._shuffle.keep(self._shuffle.in_buckets(joining.signs(kind, self._room, file.name), *inputs))
+        signs: list[Signs] = found.filter(_is_sign).collect()
+        totals = [row for one in signs for row in one.totals]
         if kind is Kind.ITEMS:
-            self._read_amount = sum((row.amount for row in totals if row.amount is not None), Decimal(0))
-        keys = self._keys(plan, has_wrong=any(row.is_wrong for row in totals))
-        self._view(f"{kind}_judged", self._judged(plan, keys), keep=keys is not None)
-        self._view(f"{kind}_refused", self._spark.sql(f"SELECT * FROM {kind}_judged WHERE code IS NOT NULL"))
-        if KINDS[kind].identity:
-            self._view(f"{kind}_accepted", self._spark.sql(_accepted(kind, has_candidates=keys is not None)), keep=True)
-        lines = sum(row.records for row in totals)
-        blank = sum(row.records for row in totals if row.is_blank)
+            self._read_amount = sum((amount for *_, amount in totals if amount is not None), Decimal(0))
+        self._judge_candidates(plan, self._keys(plan, signs, found.filter(_is_block)))
+        lines = sum(records for _, _, records, _ in totals)
+        blank = sum(records for is_blank, _, records, _ in totals if is_blank)
         return self._counts(kind, lines, blank)
+
+    def _keys(self, plan: FilePlan, signs: list[Signs], keys: Blocks) -> Blocks | None:
+        """Return the keys of the candidates; None if there are none."""
+        has_keys = any(one.has_keys for one in signs)
+        if sum(one.row_ids for one in signs) > sum(one.distinct_numbers for one in signs):
+            task = reading.row_ids(plan, self._shuffle.buckets, self._room)
+            ids = self._shuffle.divide(self._shuffle.each(range(len(plan.splits)), task))
+            task_of_bucket = joining.repeated_ids(plan.file.kind, self._room, plan.file.name)
+            repeated = self._shuffle.keep(self._shuffle.in_buckets(task_of_bucket, ids))
+            has_keys = has_keys or not repeated.isEmpty()
+            keys = keys.union(repeated)
+        return keys if has_keys else None
+
+    def _judge_candidates(self, plan: FilePlan, keys: Blocks | None) -> None:
+        """Read the candidates; create the views of judged and refused records."""
+        kind, parent = plan.file.kind, KINDS[plan.file.kind].parent
+        if keys is None:
+            self._view(f"{kind}_judged", self._spark.createDataFrame([], schema(JUDGED_COLUMNS)))
+        else:
+            by_split = self._shuffle.divide(keys, len(plan.splits)).coalesce(
+                min(len(plan.splits), _TASKS_PER_BUCKET * self._shuffle.buckets)
+            )
+            found = by_split.mapPartitions(reading.candidates(plan, self._room))
+            candidates = self._shuffle.to_frame(found, schema(CANDIDATE_COLUMNS))
+            self._view(f"{kind}_candidates", self._shuffle.keep_frame(candidates))
+            if parent:
+                self._view_accepted(parent[0], f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
+            judged = self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
+            self._view(f"{kind}_judged", self._shuffle.keep_frame(judged))
+            self._share_judged(kind)
+        self._view(f"{kind}_refused", self._spark.sql(f"SELECT * FROM {kind}_judged WHERE code IS NOT NULL"))
+
+    def _share_judged(self, kind: Kind) -> None:
+        """Send to the buckets which of the good records are refused."""
+        if KINDS[kind].identity:
+            judged = f"SELECT reference, parent, code IS NULL AS is_accepted FROM {kind}_judged WHERE own_code IS NULL"
+            self._good[kind].append(self._shuffle.from_query(judged, f"{kind}_judged", "reference"))
+        else:
+            refused = f"""SELECT parent, CAST(1 AS BIGINT) AS records, CAST(amount AS DECIMAL(38,4)) AS amount
+                FROM {kind}_judged WHERE own_code IS NULL AND code IS NOT NULL"""
+            self._refused_items = [self._shuffle.from_query(refused, "refused_items", "parent")]
+
+    def _view_accepted(self, kind: Kind, references: str) -> None:
+        """Create the view of the accepted records among those with the selected references, which are few."""
+        asked = self._shuffle.from_query(references, "asked", "reference")
+        task = joining.accepted_among(kind, self._room, self._plans[kind].file.name)
+        found = self._shuffle.in_buckets(task, *self._good[kind], asked)
+        accepted = self._shuffle.to_frame(found, "reference STRING, parent STRING")
+        customer = "parent" if KINDS[kind].parent else "reference"
+        self._view(
+            f"{kind}_accepted",
+            self._shuffle.keep_frame(accepted.selectExpr("reference", "parent", f"{customer} AS customer")),
+        )
 
     def _counts(self, kind: Kind, lines: int, blank: int) -> Counts:
         rows = self._spark.sql(
@@ -160,123 +191,82 @@ class SparkEngine:
         self._refused[kind] = sum(row.records for row in rows)
         return Counts(lines, lines - blank, self._refused[kind], {row.code: row.records for row in rows})
 
-    def _keys(self, plan: FilePlan, has_wrong: bool) -> DataFrame | None:
-        """Return the keys of the candidates in each split (`tasks.KEYS`); None if there are none."""
-        kind, parent = plan.file.kind, KINDS[plan.file.kind].parent
-        parts = []
-        if has_wrong:
-            parts.append(
-                f"""SELECT DISTINCT split, 'own' AS part, CAST(NULL AS STRING) AS key FROM {kind}_first
-                WHERE part = 'total' AND code IS NOT NULL"""
-            )
-        if KINDS[kind].identity:
-            parts.append(
-                f"""SELECT DISTINCT split, 'reference' AS part, {kind}_good.reference AS key
-                FROM {kind}_good JOIN (
-                    SELECT reference FROM {kind}_good GROUP BY reference HAVING count(*) > 1
-                ) AS repeated ON {kind}_good.reference = repeated.reference"""
-            )
-        if parent:
-            parts.append(
-                f"""SELECT DISTINCT split, 'parent' AS part, parent AS key FROM {kind}_good
-                LEFT ANTI JOIN {parent[0]}_accepted AS accepted ON {kind}_good.parent = accepted.reference"""
-            )
-        if plan.file.has_row_ids and not self._has_distinct_ids(kind):
-            ids = of_splits(self._spark, plan, tasks.row_ids(plan, self._room), "split INT, id STRING")
-            self._view(f"{kind}_ids", ids, keep=True)
-            parts.append(
-                f"""SELECT DISTINCT split, 'id' AS part, {kind}_ids.id AS key FROM {kind}_ids JOIN (
-                    SELECT id FROM {kind}_ids GROUP BY id HAVING count(*) > 1
-                ) AS repeated ON {kind}_ids.id = repeated.id"""
-            )
-        if not parts:
-            return None
-        keys = self._keep(self._spark.sql(" UNION ALL ".join(parts)))
-        return keys if keys.head(1) else None
-
-    def _has_distinct_ids(self, kind: Kind) -> bool:
-        row = self._spark.sql(
-            f"""SELECT coalesce(sum(records), 0) AS ids,
-                coalesce(sum(bit_count(bits)) FILTER (WHERE block >= 0), 0) AS bits
-            FROM (SELECT block, sum(records) AS records, bit_or(bits) AS bits FROM {kind}_first
-                WHERE part = 'ids' GROUP BY block)"""
-        ).first()
-        return row is not None and row.ids == row.bits
-
-    def _judged(self, plan: FilePlan, keys: DataFrame | None) -> DataFrame:
-        kind = plan.file.kind
-        if keys is None:
-            return self._spark.createDataFrame([], tasks.schema(JUDGED_COLUMNS))
-        columns = tasks.schema(CANDIDATE_COLUMNS)
-        found = (
-            keys.repartition(min(len(plan.splits), 4 * self._partitions), "split")
-            .sortWithinPartitions("split")
-            .mapInArrow(tasks.candidates(plan, self._room), columns)
-        )
-        self._view(f"{kind}_candidates", found, keep=True)
-        return self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
-
     def join(self) -> Totals:
         """Sum by order and then by customer, and sort the customers."""
-        self._view("refused_records", self._spark.sql(refused_records_by_customer(is_standard=True)))
-        joined = self._keep(sort(self._spark.sql(_RESULTS), "customer_reference", self._partitions))
-        self._view("results", joined)
-        rows = self._spark.sql(
-            """SELECT spark_partition_id() AS part, count(*) AS customers, sum(orders) AS orders, sum(items) AS items,
-                sum(amount) AS amount, count_if(refused_records > 0) AS incomplete
-            FROM results GROUP BY spark_partition_id()"""
-        ).collect()
-        self._results = SortedRows(joined, {row.part: row.customers for row in rows})
-        counted = {kind: sum(row[kind.value] for row in rows) for kind in Kind}
+        day = f"batch {self._batch}"
+        orders = joining.order_sums(self._shuffle.buckets, self._room, day)
+        inputs = [*self._good[Kind.ORDERS], *self._good[Kind.ITEMS], *self._refused_items]
+        sums = self._shuffle.divide(self._shuffle.in_buckets(orders, *inputs))
+        customers = [*self._good[Kind.CUSTOMERS], sums, *self._refused_records()]
+        results = self._shuffle.in_buckets(joining.results(self._room, day), *customers)
+        self._results, parts = sort(
+            self._shuffle,
+            results,
+            "results",
+            """count(*), coalesce(sum(orders), 0)::BIGINT, coalesce(sum(items), 0)::BIGINT,
+            coalesce(sum(amount), 0), count(*) FILTER (refused_records > 0)""",
+            self._room,
+            day,
+        )
+        *counted, amount, incomplete = (sum(column) for column in zip(*parts, strict=True))
         return Totals(
-            counted,
-            sum((row.amount for row in rows), Decimal(0)),
+            dict(zip(Kind, counted, strict=True)),
+            amount,
             self._read_amount,
             self._refused_amount,
             self._refused_without_amount,
-            sum(row.incomplete for row in rows),
+            incomplete,
         )
+
+    def _refused_records(self) -> list[Blocks]:
+        """Return the number of refused records of each customer, if any record of the day was refused."""
+        if not any(self._refused.values()):
+            return []
+        self._view_accepted(Kind.CUSTOMERS, "SELECT DISTINCT customer_reference AS reference FROM orders_refused")
+        self._view_accepted(
+            Kind.ORDERS,
+            """SELECT order_reference AS reference FROM orders_refused
+            UNION SELECT order_reference FROM items_refused""",
+        )
+        return [self._shuffle.from_query(refused_records_by_customer(is_standard=True), "refused_records", "customer")]
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Write all full chunk files in tasks; the driver writes the remaining rows."""
         size, found = chunks.chunk_records, self._need_results()
         full = found.count // size
-        task = tasks.result_chunks(self._batch, self._store, size, _CHUNKS_PER_GROUP, self._room)
-        self._take_over(
-            chunks, found.write_chunks(task, chunks.directory, size, full, _CHUNKS_PER_GROUP, 4 * self._partitions)
-        )
+        task = writing.result_chunks(self._batch, self._store, size, _CHUNKS_PER_GROUP, self._room)
+        self._take_over(chunks, found.write_chunks(task, chunks.directory, size, full, _CHUNKS_PER_GROUP))
         rest = found.after(full, size)
-        with open_database(self._workdir, self._room.memory_mb, 1) as connection:
-            connection.register("results", rest)
-            results.write_results(connection, self._batch, chunks)
+        if rest is not None:
+            with open_database(self._workdir, self._room.memory_mb, 1) as connection:
+                connection.register("results", rest)
+                results.write_results(connection, self._batch, chunks)
 
     def _take_over(self, chunks: ChunkWriter, written: list[Chunk]) -> None:
         chunks.take_over(written)
         self.stored.update(chunk.path for chunk in written)
 
     def remove_customers(self, chunks: ChunkWriter) -> int:
-        """Compare the lists of earlier versions with the results."""
+        """Compare the lists of earlier versions with the accepted customers."""
         if not self._previous_customers:
             return 0
-        lists = len(self._previous_customers)
-        before = self._spark.range(0, lists, 1, lists).mapInArrow(
-            tasks.references(self._previous_customers, self._room), "customer_reference STRING"
-        )
-        gone = before.distinct().join(self._need_results().rows, "customer_reference", "left_anti")
-        rows = self._keep(sort(gone, "customer_reference", self._partitions))
-        sizes = rows.selectExpr("spark_partition_id() AS part").groupBy("part").count().collect()
-        removed = SortedRows(rows, {row["part"]: row["count"] for row in sizes})
+        day, lists = f"batch {self._batch}", self._previous_customers
+        task = writing.earlier_customers(lists, self._shuffle.buckets, self._room)
+        before = self._shuffle.divide(self._shuffle.each(range(len(lists)), task))
+        gone = self._shuffle.in_buckets(joining.removed(self._room, day), before, *self._good[Kind.CUSTOMERS])
+        removed, _ = sort(self._shuffle, gone, "removed", "count(*)", self._room, day)
         if removed.count:
             chunks.flush()
             per_chunk = results.removals_per_chunk(chunks.chunk_records)
             # The driver writes the last removals, as further requests may follow in the same chunk.
             full = (removed.count - 1) // per_chunk
-            task = tasks.removal_chunks(self._batch, self._store, chunks.chunk_records, len(chunks.chunks), self._room)
-            self._take_over(
-                chunks, removed.write_chunks(task, chunks.directory, per_chunk, full, 1, 4 * self._partitions)
+            write = writing.removal_chunks(
+                self._batch, self._store, chunks.chunk_records, len(chunks.chunks), self._room
             )
+            self._take_over(chunks, removed.write_chunks(write, chunks.directory, per_chunk, full, 1))
             rest = removed.after(full, per_chunk)
-            results.add_removals(self._batch, rest.column("customer_reference").to_pylist(), chunks)
+            if rest is not None:
+                results.add_removals(self._batch, rest.column("customer_reference").to_pylist(), chunks)
         return removed.count
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
@@ -297,7 +287,7 @@ class SparkEngine:
             self._spark.sql(f"SELECT {columns} FROM ({refused})")
             .coalesce(1)
             .mapInArrow(
-                tasks.reasons(self._plans[file.kind], self._room),
+                writing.reasons(self._plans[file.kind], self._room),
                 "line BIGINT, code STRING, reason STRING, customer_reference STRING, order_reference STRING",
             )
         )
@@ -307,8 +297,9 @@ class SparkEngine:
         """Write parts of the file in tasks; the driver only concatenates them."""
         parts, folder = -(-self._refused[file.kind] // _ROWS_PER_PARTITION), f"parts/{file.kind}-rejects-"
         refused = self._spark.sql(f"SELECT {', '.join(JUDGED_COLUMNS)} FROM {file.kind}_refused")
-        task = tasks.rejects(self._plans[file.kind], self._store, folder, self._room)
-        written = sort(refused, "line_number", max(parts, 1)).mapInArrow(task, "part INT, name STRING").collect()
+        task = writing.rejects(self._plans[file.kind], self._store, folder, self._room)
+        ordered = _in_order(refused, max(parts, 1))
+        written = ordered.mapInArrow(task, "part INT, name STRING").collect()
         with self._room.database(file.name) as (connection, workdir):
             create_sentences(connection)
             create_judged(connection, file.kind)
@@ -319,10 +310,8 @@ class SparkEngine:
 
     def write_references(self, target: Path) -> None:
         """Write the references in one task."""
-        references = self._need_results().rows.select("customer_reference").coalesce(1)
-        (_,) = references.mapInArrow(
-            tasks.reference_list(self._store, self._name(target), self._room), "name STRING"
-        ).collect()
+        task = writing.reference_list(self._store, self._name(target), self._room)
+        self._need_results().blocks.coalesce(1).mapPartitions(task).collect()
         self.stored.add(target)
 
     def _name(self, target: Path) -> str:
@@ -334,22 +323,13 @@ class SparkEngine:
             raise ValueError("the day is not joined yet")
         return self._results
 
-    def _keep(self, rows: DataFrame) -> DataFrame:
-        """Persist rows on the workers' disks; rows that are lost with a worker are computed again.
+    def _view(self, name: str, rows: DataFrame) -> None:
+        rows.createOrReplaceTempView(name)
 
-        As with `DataFrame.localCheckpoint`, the query plan is cut here: otherwise the plans of a day would contain each
-        other, and Spark would spend most of its time on printing them. Unlike with it, lost rows can be recomputed.
-        """
-        from pyspark.sql import DataFrame
 
-        kept = rows.persist(StorageLevel.DISK_ONLY)
-        self._kept.append(kept)
-        java: Any = kept._jdf
-        plan = self._spark._jsparkSession.internalCreateDataFrame(java.queryExecution().toRdd(), java.schema(), False)
-        return DataFrame(plan, self._spark)
-
-    def _view(self, name: str, rows: DataFrame, keep: bool = False) -> None:
-        (self._keep(rows) if keep else rows).createOrReplaceTempView(name)
+def schema(columns: dict[str, str]) -> str:
+    """Return the columns of a relation as a Spark schema."""
+    return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
 
 
 def configure(spark: SparkSession, partitions: int) -> None:
@@ -364,12 +344,15 @@ def configure(spark: SparkSession, partitions: int) -> None:
         spark.conf.set(name, value)
 
 
-def _accepted(kind: Kind, has_candidates: bool) -> str:
-    """Select the accepted records: all that were not candidates, and the candidates that were not refused."""
-    customer = "parent" if KINDS[kind].parent else "reference"
-    good = f"SELECT reference, parent, {customer} AS customer FROM {kind}_good"
-    if not has_candidates:
-        return good
-    return f"""{good} LEFT ANTI JOIN (SELECT reference AS candidate FROM {kind}_judged WHERE own_code IS NULL)
-            ON reference = candidate
-        UNION ALL SELECT reference, parent, {customer} AS customer FROM {kind}_judged WHERE code IS NULL"""
+def _in_order(rows: DataFrame, partitions: int) -> DataFrame:
+    """Sort rows by line: each partition is sorted, and all its rows precede those of the next one."""
+    divided = rows.coalesce(1) if partitions == 1 else rows.repartitionByRange(partitions, "line_number")
+    return divided.sortWithinPartitions("line_number")
+
+
+def _is_sign(one: Signs | Numbered) -> bool:
+    return isinstance(one, Signs)
+
+
+def _is_block(one: Signs | Numbered) -> bool:
+    return not isinstance(one, Signs)

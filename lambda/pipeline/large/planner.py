@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.large import tasks
+from pipeline.large import reading
 from pipeline.large.places import Source, Store
 from pipeline.large.plan import FilePlan, InOrderError, Room, begin, read_in_order
 from pipeline.large.splits import cut, lines_of, numbered, profile
@@ -19,7 +19,7 @@ from pipeline.reading.normalize import RecordLines
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pipeline.large.shuffle import Shuffle
 
 
 class Planner:
@@ -35,10 +35,8 @@ class Planner:
         Bytes that a gzip file may unpack to; None for no limit.
     """
 
-    def __init__(
-        self, spark: SparkSession, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
-    ) -> None:
-        self._spark = spark
+    def __init__(self, shuffle: Shuffle, store: Store, split_bytes: int, max_unpacked: int | None, room: Room) -> None:
+        self._shuffle = shuffle
         self._store = store
         self._split_bytes = split_bytes
         self._max_unpacked = max_unpacked
@@ -110,18 +108,11 @@ class Planner:
         """Process each value in a task of its own."""
         if not values:
             return []
-        found: list[Any] = self._spark.sparkContext.parallelize(values, len(values)).map(work).collect()
-        return found
+        return self._shuffle.each(values, lambda some: map(work, some)).collect()
 
     def _ask(self, plan: FilePlan, question: Callable[[CsvFile], str]) -> set[bool]:
-        answers = of_splits(self._spark, plan, tasks.answers(plan, question, self._room), "answer BOOLEAN")
-        return {row.answer for row in answers.where("answer IS NOT NULL").distinct().collect()}
-
-
-def of_splits(spark: SparkSession, plan: FilePlan, task: tasks.Task, columns: str) -> DataFrame:
-    """Process each split of a file in a task of its own."""
-    splits = len(plan.splits)
-    return spark.range(0, splits, 1, max(splits, 1)).mapInArrow(task, columns)
+        task = reading.answers(plan, question, self._room)
+        return {answer for answer in self._shuffle.each(range(len(plan.splits)), task).collect() if answer is not None}
 
 
 def _must_be_decimal(file: CsvFile) -> str:
