@@ -119,7 +119,7 @@ def run_here(engine: str, folder: Path, workdir: Path) -> list[Any]:
 
         spark = local_session(CORES, workdir, HEAP_MB)
         options = Options(TASK_MB, 1)
-        outcome = process_on_spark(spark, BATCH, sources, workdir / "day", options, split_bytes=32 << 20, partitions=8)
+        outcome = process_on_spark(spark, BATCH, sources, workdir / "day", options)
         spark.stop()
     else:
         outcome = process(BATCH, sources, workdir / "day", options)

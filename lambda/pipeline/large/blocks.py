@@ -6,7 +6,7 @@ bucket), so DuckDB can group and join them within one task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _PACKED_ROWS = 1_000_000
 """Rows of a query that are divided into blocks at a time."""
-_LOADED_ROWS = 200_000
-"""Rows of small blocks that are loaded into a table at a time."""
+HELD_BYTES = 256 << 20
+"""Bytes of blocks that a task holds in memory outside DuckDB."""
 
 _SPLIT = {"split": "INTEGER"}
 _SUM = {"records": "BIGINT", "amount": "DECIMAL(38,4)"}
@@ -83,7 +83,7 @@ def pack(connection: duckdb.DuckDBPyConnection, table: str, number: str, query: 
     """Run a query and divide its rows into blocks by `number`, an SQL expression over its columns."""
     rows = connection.sql(f"SELECT ({number})::INTEGER AS number, {', '.join(TABLES[table])} FROM ({query})")
     for batch in rows.to_arrow_reader(_PACKED_ROWS):
-        ordered = batch.take(pc.sort_indices(batch.column("number")))
+        ordered = batch if number.isdigit() else batch.take(pc.sort_indices(batch.column("number")))
         numbers = ordered.column("number")
         content = ordered.select(ordered.schema.names[1:])
         start = 0
@@ -121,24 +121,41 @@ def unpack(blocks: Iterable[Numbered]) -> Iterator[tuple[str, pa.Table]]:
 
 
 def load(connection: duckdb.DuckDBPyConnection, rows: Iterable[tuple[str, pa.Table]], tables: Iterable[str]) -> None:
-    """Create tables and insert their rows; rows of other tables are ignored."""
-    held: dict[str, list[pa.Table]] = {}
-    for table in tables:
-        columns = ", ".join(f"{name} {type_name}" for name, type_name in TABLES[table].items())
-        connection.execute(f"CREATE TABLE {table} ({columns})")
-        held[table] = []
+    """Provide the rows of tables under their names; rows of other tables are ignored.
+
+    DuckDB reads them where they are in memory. Only rows that are too many for that, as may happen if most have the
+    same key, are inserted into DuckDB's own tables, which it can spill to disk.
+    """
+    held: dict[str, list[pa.Table]] = {table: [_empty(connection, table)] for table in tables}
+    size, has_spilled = 0, False
     for table, some in rows:
         if table in held:
             held[table].append(some)
-            if sum(one.num_rows for one in held[table]) >= _LOADED_ROWS:
-                _insert(connection, table, held)
-    for table in held:
-        _insert(connection, table, held)
+            size += some.nbytes
+            if size > HELD_BYTES:
+                _insert(connection, held, has_spilled)
+                size, has_spilled = 0, True
+    if has_spilled:
+        _insert(connection, held, has_spilled)
+        return
+    for table, found in held.items():
+        connection.register(table, _together(found))
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, held: Mapping[str, list[pa.Table]]) -> None:
-    if held[table]:
-        connection.register("loaded", pa.concat_tables(held[table]))
-        connection.execute(f"INSERT INTO {table} BY NAME FROM loaded")
+def _empty(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Table:
+    columns = (f"NULL::{type_name} AS {name}" for name, type_name in TABLES[table].items())
+    return connection.sql(f"SELECT {', '.join(columns)} LIMIT 0").to_arrow_table()
+
+
+def _together(found: list[pa.Table]) -> pa.Table:
+    # Columns from Spark are not nullable if its query can't return NULL, which are other columns for Arrow.
+    return pa.concat_tables(found, promote_options="default")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, held: dict[str, list[pa.Table]], has_tables: bool) -> None:
+    """Insert all rows into tables, which are created first unless `has_tables`, and hold them no longer."""
+    for table, found in held.items():
+        connection.register("loaded", _together(found))
+        connection.execute(f"INSERT INTO {table} FROM loaded" if has_tables else f"CREATE TABLE {table} AS FROM loaded")
         connection.unregister("loaded")
-        held[table].clear()
+        del found[1:]

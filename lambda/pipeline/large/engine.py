@@ -59,8 +59,8 @@ class SparkEngine:
         Bytes that a gzip file may unpack to; None for no limit.
     split_bytes
         Bytes of a file that one task reads.
-    partitions
-        Number of shuffle partitions.
+    buckets
+        Number of buckets into which the rows of the day are divided (`blocks`).
     room
         The limits of a task.
     """
@@ -75,7 +75,7 @@ class SparkEngine:
         previous_customers: Sequence[Source] = (),
         max_unpacked: int | None = None,
         split_bytes: int = 64 * MB,
-        partitions: int = 64,
+        buckets: int = 64,
         room: Room | None = None,
     ) -> None:
         self._spark = spark
@@ -84,9 +84,8 @@ class SparkEngine:
         self._store = store
         self._workdir = workdir
         self._previous_customers = list(previous_customers)
-        self._partitions = partitions
         self._room = room or Room()
-        self._shuffle = Shuffle(spark, partitions, self._room)
+        self._shuffle = Shuffle(spark, buckets, self._room)
         self._planner = Planner(self._shuffle, store, split_bytes, max_unpacked, self._room)
         self._plans: dict[Kind, FilePlan] = {}
         self._good: dict[Kind, list[Blocks]] = {}
@@ -96,9 +95,10 @@ class SparkEngine:
         self.stored: set[Path] = set()
         """Paths in the working folder of the files that are not there, but in the store under the same name."""
         self._refused: dict[Kind, int] = {}
+        """The number of refused records of the kinds that have candidates."""
         self._read_amount = self._refused_amount = Decimal(0)
         self._refused_without_amount = 0
-        configure(spark, partitions)
+        configure(spark, buckets)
 
     def close(self) -> None:
         """Free what Spark has persisted for the day."""
@@ -122,9 +122,12 @@ class SparkEngine:
         totals = [row for one in signs for row in one.totals]
         if kind is Kind.ITEMS:
             self._read_amount = sum((amount for *_, amount in totals if amount is not None), Decimal(0))
-        self._judge_candidates(plan, self._keys(plan, signs, found.filter(_is_block)))
         lines = sum(records for _, _, records, _ in totals)
         blank = sum(records for is_blank, _, records, _ in totals if is_blank)
+        keys = self._keys(plan, signs, found.filter(_is_block))
+        if keys is None:
+            return Counts(lines, lines - blank, 0)
+        self._judge_candidates(plan, keys)
         return self._counts(kind, lines, blank)
 
     def _keys(self, plan: FilePlan, signs: list[Signs], keys: Blocks) -> Blocks | None:
@@ -139,24 +142,26 @@ class SparkEngine:
             keys = keys.union(repeated)
         return keys if has_keys else None
 
-    def _judge_candidates(self, plan: FilePlan, keys: Blocks | None) -> None:
+    def _judge_candidates(self, plan: FilePlan, keys: Blocks) -> None:
         """Read the candidates; create the views of judged and refused records."""
         kind, parent = plan.file.kind, KINDS[plan.file.kind].parent
-        if keys is None:
-            self._view(f"{kind}_judged", self._spark.createDataFrame([], schema(JUDGED_COLUMNS)))
-        else:
-            by_split = self._shuffle.divide(keys, len(plan.splits)).coalesce(
-                min(len(plan.splits), _TASKS_PER_BUCKET * self._shuffle.buckets)
-            )
-            found = by_split.mapPartitions(reading.candidates(plan, self._room))
-            candidates = self._shuffle.to_frame(found, schema(CANDIDATE_COLUMNS))
-            self._view(f"{kind}_candidates", self._shuffle.keep_frame(candidates))
-            if parent:
-                self._view_accepted(parent[0], f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
-            judged = self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
-            self._view(f"{kind}_judged", self._shuffle.keep_frame(judged))
-            self._share_judged(kind)
-        self._view(f"{kind}_refused", self._spark.sql(f"SELECT * FROM {kind}_judged WHERE code IS NOT NULL"))
+        for other in Kind:  # queries also name kinds without candidates, which have no views yet
+            if other not in self._refused:
+                self._view_judged(other, self._spark.createDataFrame([], schema(JUDGED_COLUMNS)))
+        at_most = min(len(plan.splits), _TASKS_PER_BUCKET * self._shuffle.buckets)
+        by_split = self._shuffle.divide(keys, len(plan.splits)).coalesce(at_most)
+        found = by_split.mapPartitions(reading.candidates(plan, self._room))
+        candidates = self._shuffle.to_frame(found, schema(CANDIDATE_COLUMNS))
+        self._shuffle.keep_frame(candidates).createOrReplaceTempView(f"{kind}_candidates")
+        if parent:
+            self._view_accepted(parent[0], f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
+        judged = self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
+        self._view_judged(kind, self._shuffle.keep_frame(judged))
+        self._share_judged(kind)
+
+    def _view_judged(self, kind: Kind, rows: DataFrame) -> None:
+        rows.createOrReplaceTempView(f"{kind}_judged")
+        rows.where("code IS NOT NULL").createOrReplaceTempView(f"{kind}_refused")
 
     def _share_judged(self, kind: Kind) -> None:
         """Send to the buckets which of the good records are refused."""
@@ -175,10 +180,8 @@ class SparkEngine:
         found = self._shuffle.in_buckets(task, *self._good[kind], asked)
         accepted = self._shuffle.to_frame(found, "reference STRING, parent STRING")
         customer = "parent" if KINDS[kind].parent else "reference"
-        self._view(
-            f"{kind}_accepted",
-            self._shuffle.keep_frame(accepted.selectExpr("reference", "parent", f"{customer} AS customer")),
-        )
+        with_customer = accepted.selectExpr("reference", "parent", f"{customer} AS customer")
+        self._shuffle.keep_frame(with_customer).createOrReplaceTempView(f"{kind}_accepted")
 
     def _counts(self, kind: Kind, lines: int, blank: int) -> Counts:
         rows = self._spark.sql(
@@ -220,7 +223,7 @@ class SparkEngine:
 
     def _refused_records(self) -> list[Blocks]:
         """Return the number of refused records of each customer, if any record of the day was refused."""
-        if not any(self._refused.values()):
+        if not self._refused:
             return []
         self._view_accepted(Kind.CUSTOMERS, "SELECT DISTINCT customer_reference AS reference FROM orders_refused")
         self._view_accepted(
@@ -322,9 +325,6 @@ class SparkEngine:
         if self._results is None:
             raise ValueError("the day is not joined yet")
         return self._results
-
-    def _view(self, name: str, rows: DataFrame) -> None:
-        rows.createOrReplaceTempView(name)
 
 
 def schema(columns: dict[str, str]) -> str:

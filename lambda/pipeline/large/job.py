@@ -23,7 +23,7 @@ from pipeline.joining.customer_data_processor import Options, Outcome, process_w
 from pipeline.large.engine import MB, SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.places import ObjectSource, ObjectStore
-from pipeline.large.plan import Room
+from pipeline.large.plan import Room, buckets_of
 from pipeline.large.steps import START, STEPS, STORE, SteppedEngine
 from pipeline.observability import logger
 from pipeline.reading.csv_file import SourceFile
@@ -33,9 +33,6 @@ from pipeline.stages.store import store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-_BYTES_PER_PARTITION = 64 * MB
-"""Bytes of the files for each partition that Spark shuffles; their narrow rows take about half as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +132,7 @@ def _engine(
         # All workers have the driver's disk. If a file took more than half of it, the task's other files would not fit.
         max_unpacked=shutil.disk_usage(directory).free // 2,
         split_bytes=sizes.split_bytes,
-        partitions=max(2 * spark.sparkContext.defaultParallelism, -(-size // _BYTES_PER_PARTITION)),
+        buckets=buckets_of(size, spark.sparkContext.defaultParallelism),
         room=Room(sizes.task_memory_mb),
     )
 

@@ -47,7 +47,7 @@ def _in_bucket(
     """Return a task that calls `work` with a database that has the tables of the bucket."""
 
     def task(blocks: Iterable[Numbered]) -> Iterator[Any]:
-        with room.database(what) as (connection, _):
+        with room.database(what, has_macros=False) as (connection, _):
             load(connection, unpack(blocks), tables)
             yield from work(connection)
 

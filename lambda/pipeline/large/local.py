@@ -13,7 +13,7 @@ from pipeline.joining.customer_data_processor import Options, Outcome, Previous,
 from pipeline.large.engine import MB, SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.places import LocalSource, LocalStore
-from pipeline.large.plan import Room
+from pipeline.large.plan import Room, buckets_of
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import SourceFile
 
@@ -38,6 +38,8 @@ def local_session(cores: int, workdir: Path, memory_mb: int = 1024) -> SparkSess
         SparkSession.builder.master(f"local[{cores},{_TRIES}]")
         .appName("pipeline")
         .config("spark.driver.memory", f"{memory_mb}m")
+        # Java only moves blocks: to compile its code thoroughly takes longer than that.
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")
@@ -59,7 +61,7 @@ def process(
     previous: Previous | None = None,
     *,
     split_bytes: int = 64 * MB,
-    partitions: int | None = None,
+    buckets: int | None = None,
 ) -> Outcome:
     """Read, validate and join the three files of a day on Spark, with the same outcome as DuckDB alone.
 
@@ -69,11 +71,12 @@ def process(
         `memory_mb` is DuckDB's limit in each task.
     split_bytes
         Bytes of a file that one task reads.
-    partitions
-        Number of shuffle partitions; None for two per core.
+    buckets
+        Number of buckets; None for a number that fits the files.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()
+    size = sum(source.path.stat().st_size for source in files.values())
     engine = SparkEngine(
         spark,
         batch,
@@ -83,7 +86,7 @@ def process(
         [LocalSource(path) for path in before.customers],
         options.max_unpacked,
         split_bytes,
-        partitions or 2 * spark.sparkContext.defaultParallelism,
+        buckets or buckets_of(size, spark.sparkContext.defaultParallelism),
         Room(options.memory_mb, workdir),
     )
     try:

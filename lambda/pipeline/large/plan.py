@@ -17,12 +17,21 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, refuse_foreign_formats
 from pipeline.reading.header import Header, read_header
-from pipeline.reading.sql import open_database
+from pipeline.reading.sql import connect, open_database
 
 if TYPE_CHECKING:
     import duckdb
 
 GZIP = b"\x1f\x8b"
+
+
+_BYTES_PER_BUCKET = 256 << 20
+"""Bytes of the files for each bucket; the rows that are divided into buckets take about half as much."""
+
+
+def buckets_of(size: int, cores: int) -> int:
+    """Return the number of buckets for files of so many bytes on workers with so many cores."""
+    return max(2 * cores, -(-size // _BYTES_PER_BUCKET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Room:
             yield Path(folder)
 
     @contextmanager
-    def database(self, what: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    def database(self, what: str, has_macros: bool = True) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
         """Provide a database and a temporary folder for a task that processes `what`, a file or a day.
 
         Raises
@@ -49,9 +58,10 @@ class Room:
         ResourceLimitError
             Memory or disk space is not sufficient.
         """
+        opened = open_database if has_macros else connect
         with (
             self.workdir() as workdir,
-            open_database(workdir, self.memory_mb, 1) as connection,
+            opened(workdir, self.memory_mb, 1) as connection,
             resource_limits(connection, workdir, what),
         ):
             yield connection, workdir

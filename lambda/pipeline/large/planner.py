@@ -108,7 +108,8 @@ class Planner:
         """Process each value in a task of its own."""
         if not values:
             return []
-        return self._shuffle.each(values, lambda some: map(work, some)).collect()
+        found: list[Any] = self._shuffle.each(values, lambda some: map(work, some)).collect()
+        return found
 
     def _ask(self, plan: FilePlan, question: Callable[[CsvFile], str]) -> set[bool]:
         task = reading.answers(plan, question, self._room)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 from pyspark import RDD, StorageLevel
@@ -15,7 +15,8 @@ from pipeline.large.plan import Room
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Blocks = RDD[Numbered]
+Blocks: TypeAlias = "RDD[Numbered]"
+"""Blocks with their numbers, as a distributed collection."""
 _BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
@@ -83,7 +84,7 @@ class Shuffle:
         room, buckets = self._room, self.buckets
 
         def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            with room.database(table) as (connection, _):
+            with room.database(table, has_macros=False) as (connection, _):
                 load(connection, ((table, pa.Table.from_batches([batch])) for batch in batches), [table])
                 for number, block in pack(connection, table, bucket(key, buckets), f"FROM {table}"):
                     yield pa.RecordBatch.from_pydict(

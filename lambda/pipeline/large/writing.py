@@ -40,7 +40,7 @@ def by_range(table: str, cuts: Sequence[str], room: Room, what: str) -> Task:
     """Divide rows by customer reference into ranges that begin at the sorted `cuts`: blocks by number of the range."""
 
     def task(blocks: Iterable[Numbered]) -> Iterator[Numbered]:
-        with room.database(what) as (connection, _):
+        with room.database(what, has_macros=False) as (connection, _):
             load(connection, unpack(blocks), [table])
             begins = {"cut": pa.array(cuts, pa.string()), "cut_number": range(1, len(cuts) + 1)}
             connection.register("cuts", pa.table(begins))
@@ -55,7 +55,7 @@ def sort_range(table: str, room: Room, what: str) -> Callable[[int, Iterable[Num
     """Sort the rows of a range by customer reference: blocks of at most `_SORTED_ROWS`, in order, with its number."""
 
     def task(number: int, blocks: Iterable[Numbered]) -> Iterator[Numbered]:
-        with room.database(what) as (connection, _):
+        with room.database(what, has_macros=False) as (connection, _):
             load(connection, unpack(blocks), [table])
             rows = connection.sql(f"FROM {table} ORDER BY customer_reference")
             for batch in rows.to_arrow_reader(_SORTED_ROWS):
@@ -189,7 +189,7 @@ def earlier_customers(
 
     def task(numbers: Iterable[int]) -> Iterator[Numbered]:
         for number in numbers:
-            with room.database("the list of an earlier version") as (connection, workdir):
+            with room.database("the list of an earlier version", has_macros=False) as (connection, workdir):
                 path = copy(lists[number], workdir / "customers.parquet")
                 yield from pack(
                     connection,

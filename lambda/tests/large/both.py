@@ -55,7 +55,7 @@ def assert_same(
     spark: SparkSession,
     files: Mapping[Kind, bytes],
     split_bytes: int = 1000,
-    partitions: int = 2,
+    buckets: int = 2,
     names: Mapping[Kind, str] | None = None,
     delivered_before: Sequence[str] = EARLIER,
     errors_before: Sequence[str] = (),
@@ -82,7 +82,7 @@ def assert_same(
                 chosen,
                 previous,
                 split_bytes=split_bytes,
-                partitions=partitions,
+                buckets=buckets,
             )
         )
     assert found == expected
