@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -123,8 +124,8 @@ def command(
 ) -> None:
     """Show each batch: present and missing files, state, counts, refused records, how long it took.
 
-    With --watch the display follows the stage, delivered chunks, counts and times of the runs. With --watch and BATCH
-    the command also waits for missing files.
+    With --watch the display follows the stage, the step of a Spark job, delivered chunks, counts and times of the runs.
+    With --watch and BATCH the command also waits for missing files.
 
     Example: pipeline status 20220131 --watch
 
@@ -138,7 +139,8 @@ def command(
             return read(bucket, table, [batch] if batch else find_batches(s3, bucket.name)[0][:last])
 
         console = terminal.err() if as_json else terminal.out()
-        watch.watch(look, runs.of(target), console, patient=batch is not None)
+        step = partial(large_day.step, bucket)
+        watch.watch(look, runs.of(target), console, patient=batch is not None, step=step)
         if batch is None and not as_json:
             return
     if batch is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import datetime
+from typing import Any, TypeGuard
 
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import CLOSED, Ledger
@@ -21,13 +22,29 @@ HOUR = 3600
 
 def progress(bucket: Bucket, entry: Ledger | None) -> str | None:
     """Say how far the Spark job of a run is; None if no such job is under way."""
-    if entry is None or entry.large_day is None or entry.large_day or entry.state in CLOSED:
+    if not _is_under_way(entry):
         return None
-    found = bucket.find_json(f"{WORK_PREFIX}{entry.batch}/{entry.version}/{PROGRESS}")
-    if found is None or found["execution"] != entry.execution:
+    found = _find_progress(bucket, entry)
+    if found is None:
         return "The Spark job for large days has been started, and has not begun yet."
     since = terminal.clock(datetime.fromisoformat(found["since"]))
     return f"The Spark job for large days is at step {found['number']} of {found['of']} since {since}: {found['step']}."
+
+
+def step(bucket: Bucket, entry: Ledger) -> str | None:
+    """Name the step of the Spark job of a run; None if no such job is under way or it has not begun yet."""
+    found = _find_progress(bucket, entry) if _is_under_way(entry) else None
+    return None if found is None else f"step {found['number']} of {found['of']}: {found['step']}"
+
+
+def _is_under_way(entry: Ledger | None) -> TypeGuard[Ledger]:
+    return entry is not None and entry.large_day is not None and not entry.large_day and entry.state not in CLOSED
+
+
+def _find_progress(bucket: Bucket, entry: Ledger) -> dict[str, Any] | None:
+    """Return what the job of this run has stored about its progress."""
+    found = bucket.find_json(f"{WORK_PREFIX}{entry.batch}/{entry.version}/{PROGRESS}")
+    return found if found is not None and found["execution"] == entry.execution else None
 
 
 def price_of_hour() -> float | None:

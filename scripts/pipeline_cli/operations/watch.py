@@ -27,14 +27,18 @@ def watch(
     console: Console,
     *,
     patient: bool,
+    step: Callable[[Ledger], str | None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Show batches until none is under way, or until Ctrl-C; with `patient`, also wait for missing files."""
+    """Show batches until none is under way, or until Ctrl-C; with `patient`, also wait for missing files.
+
+    `step` names the step of a run's Spark job, if it has one.
+    """
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
                 statuses = look()
-                live.update(table(statuses, runs, datetime.now(UTC)), refresh=True)
+                live.update(table(statuses, runs, datetime.now(UTC), step), refresh=True)
                 if all(status.settled and not (patient and status.missing) for status in statuses):
                     return
                 sleep(LOOK_SECONDS)
@@ -42,7 +46,12 @@ def watch(
             return
 
 
-def table(statuses: Sequence[BatchStatus], runs: Runs, now: datetime) -> Table:
+def table(
+    statuses: Sequence[BatchStatus],
+    runs: Runs,
+    now: datetime,
+    step: Callable[[Ledger], str | None] = lambda _: None,
+) -> Table:
     """Build a table with a line per batch: state, progress or result, errors and duration."""
     numbers = ("Errors", "Took")
     shown = terminal.table("Batch", "State", "Progress", *numbers, numbers=numbers)
@@ -52,14 +61,14 @@ def table(statuses: Sequence[BatchStatus], runs: Runs, now: datetime) -> Table:
         shown.add_row(
             status.batch,
             f"[{STYLES[status.state]}]{status.state}[/]",
-            _progress(status, runs, now),
+            _progress(status, runs, now, step),
             f"{Numbers.of(entry.summary).errors:,}" if entry and entry.summary else "",
             terminal.duration(seconds) if seconds is not None else "",
         )
     return shown
 
 
-def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
+def _progress(status: BatchStatus, runs: Runs, now: datetime, step: Callable[[Ledger], str | None]) -> RenderableType:
     """Describe the progress or the result of a batch."""
     entry = status.ledger
     if status.missing:
@@ -69,7 +78,9 @@ def _progress(status: BatchStatus, runs: Runs, now: datetime) -> RenderableType:
     if waiting := waiting_text(entry):
         return waiting
     if entry.state is BatchState.RUNNING:
-        return _stage(entry, runs, now)
+        stage = _stage(entry, runs, now)
+        at = step(entry)
+        return f"{stage}, {at}" if at else stage
     numbers = Numbers.of(entry.summary)
     if entry.state is BatchState.COMPLETED:
         refused = f"{numbers.refused:,} of {numbers.read:,} records refused"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline_cli.operations import watch
+from pipeline_cli.operations import large_day, watch
 from pipeline_cli.operations.batches import BatchStatus, read
 from pipeline_cli.operations.follow import look
 from pipeline_cli.operations.runs import Chunks, Stage
@@ -88,6 +88,28 @@ def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
     assert "write into the table, 3 chunks" in shows(Runs(total=0))
     finish(day)
     assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in shows()
+
+
+def test_the_step_of_a_spark_job_is_shown(day: Stack) -> None:
+    claim(day)
+    begin(day)
+    change(day, lambda entry: ledger.hand_over(entry, str(entry.execution)))
+    (status,) = read(day.bucket, day.table, [DAY])
+    entry = status.ledger
+    assert entry is not None
+
+    def shows() -> str:
+        console, step = Console(width=120), functools.partial(large_day.step, day.bucket)
+        with console.capture() as captured:
+            console.print(watch.table([status], Runs("TransformLargeDay"), NOW, step))  # type: ignore[arg-type]
+        return " ".join(captured.get().split())
+
+    assert "RUNNING read, validate, join in the Spark job 0 ms" in shows()
+    key = f"work/{DAY}/{entry.version}/large_day/progress.json"
+    day.bucket.put_json(key, {"execution": entry.execution, "step": "join", "number": 8, "of": 14})
+    assert "RUNNING read, validate, join in the Spark job, step 8 of 14: join 0 ms" in shows()
+    day.bucket.put_json(key, {"execution": "an earlier run", "step": "join", "number": 8, "of": 14})
+    assert "step" not in shows()
 
 
 def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
