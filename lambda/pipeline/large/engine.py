@@ -24,7 +24,7 @@ from pipeline.large.joining import Signs
 from pipeline.large.places import Source, Store
 from pipeline.large.plan import FilePlan, Room
 from pipeline.large.planner import Planner
-from pipeline.large.shuffle import Blocks, Shuffle
+from pipeline.large.shuffle import Blocks, Shuffle, schema
 from pipeline.large.sorted_rows import SortedRows, sort
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
@@ -98,7 +98,6 @@ class SparkEngine:
         """The number of refused records of the kinds that have candidates."""
         self._read_amount = self._refused_amount = Decimal(0)
         self._refused_without_amount = 0
-        configure(spark, buckets)
 
     def close(self) -> None:
         """Free what Spark has persisted for the day."""
@@ -201,10 +200,10 @@ class SparkEngine:
         inputs = [*self._good[Kind.ORDERS], *self._good[Kind.ITEMS], *self._refused_items]
         sums = self._shuffle.divide(self._shuffle.in_buckets(orders, *inputs))
         customers = [*self._good[Kind.CUSTOMERS], sums, *self._refused_records()]
-        results = self._shuffle.in_buckets(joining.results(self._room, day), *customers)
+        of_customers = self._shuffle.in_buckets(joining.results(self._room, day), *customers)
         self._results, parts = sort(
             self._shuffle,
-            results,
+            of_customers,
             "results",
             """count(*), coalesce(sum(orders), 0)::BIGINT, coalesce(sum(items), 0)::BIGINT,
             coalesce(sum(amount), 0), count(*) FILTER (refused_records > 0)""",
@@ -325,23 +324,6 @@ class SparkEngine:
         if self._results is None:
             raise ValueError("the day is not joined yet")
         return self._results
-
-
-def schema(columns: dict[str, str]) -> str:
-    """Return the columns of a relation as a Spark schema."""
-    return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
-
-
-def configure(spark: SparkSession, partitions: int) -> None:
-    """Configure Spark for exact decimals, errors instead of NULL, and small Arrow batches."""
-    for name, value in {
-        "spark.sql.shuffle.partitions": str(partitions),
-        "spark.sql.ansi.enabled": "true",
-        "spark.sql.decimalOperations.allowPrecisionLoss": "false",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "5000",
-        "spark.sql.maxPlanStringLength": "10000",
-    }.items():
-        spark.conf.set(name, value)
 
 
 def _in_order(rows: DataFrame, partitions: int) -> DataFrame:

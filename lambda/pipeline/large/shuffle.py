@@ -34,6 +34,7 @@ class Shuffle:
         self._room = room
         self._kept: list[Any] = []
         self.buckets = buckets
+        _configure(spark, buckets)
 
     def each(self, values: Any, task: Callable[[Iterator[Any]], Iterator[Any]]) -> RDD[Any]:
         """Process each value in a task of its own."""
@@ -108,3 +109,20 @@ def _unpack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for data in batch.column(0).to_pylist():
             yield from to_rows(data).to_batches()
+
+
+def schema(columns: dict[str, str]) -> str:
+    """Return the columns of a relation as a Spark schema."""
+    return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
+
+
+def _configure(spark: SparkSession, partitions: int) -> None:
+    """Configure Spark for exact decimals, errors instead of NULL, and small Arrow batches."""
+    for name, value in {
+        "spark.sql.shuffle.partitions": str(partitions),
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.decimalOperations.allowPrecisionLoss": "false",
+        _BATCH: "5000",
+        "spark.sql.maxPlanStringLength": "10000",
+    }.items():
+        spark.conf.set(name, value)
