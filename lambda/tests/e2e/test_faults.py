@@ -88,9 +88,9 @@ def day_and_correction(stack: Stack, day: str, fault: tuple[Path, str] | None) -
     stack.ended(day)
     stack.messages(day)
     if fault:
-        whole = fault[0].with_name(f"new-{fault[0].name}")
-        whole.write_text(fault[1])
-        whole.replace(fault[0])
+        complete = fault[0].with_name(f"new-{fault[0].name}")
+        complete.write_text(fault[1])
+        complete.replace(fault[0])
     stack.upload(corrected(day))
     eventually(lambda: stack.ended(day).state is BatchState.COMPLETED, f"the correction of {day}")
     if fault:

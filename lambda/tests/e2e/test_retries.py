@@ -100,13 +100,13 @@ def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, 
 def without_setting(stack: Stack, part: str, setting: str) -> Iterator[None]:
     """Remove a setting of a function within the block."""
     lambdas, name = stack.target.client("lambda"), stack.target.output("function_names")[part]
-    whole = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    rest = {key: value for key, value in whole.items() if key != setting}
+    settings = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    rest = {key: value for key, value in settings.items() if key != setting}
     lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": rest})
     try:
         yield
     finally:
-        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": whole})
+        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": settings})
 
 
 def test_a_failed_chunk_gives_the_ledger_its_own_error(stack: Stack, day: str) -> None:

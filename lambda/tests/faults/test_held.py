@@ -22,7 +22,7 @@ UNREADABLE = {
 }
 """Without one customer, and with invalid prices only: all items are refused."""
 
-MENDED = {f"items_{DAY}.csv": FILES[f"items_{DAY}.csv"].replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50")}
+CORRECTED = {f"items_{DAY}.csv": FILES[f"items_{DAY}.csv"].replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50")}
 Seen = dict[str, Any]
 
 
@@ -39,8 +39,8 @@ def release(platform: Platform) -> None:
     platform.settle()
 
 
-def mend(platform: Platform) -> None:
-    platform.upload(MENDED, LAST_EVENT)
+def correct(platform: Platform) -> None:
+    platform.upload(CORRECTED, LAST_EVENT)
     platform.settle()
 
 
@@ -128,19 +128,19 @@ def test_a_released_day_is_delivered_as_it_is_and_says_which_totals_are_incomple
 
 @pytest.mark.slow
 def test_a_correction_of_a_held_day_sends_only_what_differs_from_what_was_delivered_before_it() -> None:
-    held, mended = survey(mend)[0]
+    held, corrected = survey(correct)[0]
     with pytest.MonkeyPatch.context() as environment:
         set_credentials(environment)
         with fresh_platform(environment) as platform:
             platform.upload(FILES, LAST_EVENT)
             platform.settle()
-            platform.upload({**UNREADABLE, **MENDED}, LAST_EVENT)
+            platform.upload({**UNREADABLE, **CORRECTED}, LAST_EVENT)
             platform.settle()
             direct = seen(platform)
 
-    assert mended["state"] == "COMPLETED"
-    assert mended["table"] == direct["table"]
-    assert about_customers(mended["messages"] - held["messages"]) == about_customers(
+    assert corrected["state"] == "COMPLETED"
+    assert corrected["table"] == direct["table"]
+    assert about_customers(corrected["messages"] - held["messages"]) == about_customers(
         direct["messages"] - held["messages"]
     )
 
@@ -155,7 +155,7 @@ def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "then"),
-    [("transform", release), ("deliver", release), ("finalize", release), ("finalize", mend)],
+    [("transform", release), ("deliver", release), ("finalize", release), ("finalize", correct)],
     ids=["transform-released", "deliver-released", "finalize-released", "finalize-corrected"],
 )
 def test_no_single_fault_holds_twice_releases_twice_or_loses_anything(

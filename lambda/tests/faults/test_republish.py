@@ -1,4 +1,4 @@
-"""What publish gave up is sent again as it stands now."""
+"""Republish sends the current state of items whose stream records publish could not send."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def put(cloud: Cloud, *items: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def dead(cloud: Cloud) -> str:
-    """publish's dead-letter queue."""
+def dead_letters(cloud: Cloud) -> str:
+    """The URL of publish's dead-letter queue."""
     url: str = cloud.sqs.create_queue(QueueName="publish-dead-letter")["QueueUrl"]
     return url
 
 
-def give_up(cloud: Cloud, dead: str) -> None:
-    """Write the message that Lambda puts into the dead-letter queue when publish could send nothing of the stream."""
+def put_failed_batch(cloud: Cloud, dead_letters: str) -> None:
+    """Send the message that Lambda sends to the dead-letter queue after publish failed for all stream records."""
     streams = boto3.client("dynamodbstreams", region_name=REGION)
     arn = cloud.dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
     iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
     records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
-    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(given_up(records, arn, shard["ShardId"])))
+    cloud.sqs.send_message(QueueUrl=dead_letters, MessageBody=json.dumps(given_up(records, arn, shard["ShardId"])))
 
 
 def republisher(cloud: Cloud) -> Republisher:
@@ -55,55 +55,55 @@ def bodies(cloud: Cloud) -> list[str]:
     return sorted(message["Body"] for message in cloud.received())
 
 
-def test_each_item_is_sent_once_as_it_stands_now(cloud: Cloud, dead: str) -> None:
+def test_each_item_is_sent_once_in_its_current_state(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a", "1"), result_item("b", "2"), result_item("a", "3"))
-    give_up(cloud, dead)
+    put_failed_batch(cloud, dead_letters)
     put(cloud, result_item("b", "4"))
 
-    assert republisher(cloud).republish(dead) == Republished(messages=1, records=2)
+    assert republisher(cloud).republish(dead_letters) == Republished(messages=1, records=2)
 
     sent = [json.loads(body) for body in bodies(cloud)]
     assert [(one["customer_reference"], one["total_amount_spent"]) for one in sent] == [("a", 3), ("b", 4)]
 
 
-def test_a_removal_is_announced_where_the_customer_is_still_gone(cloud: Cloud, dead: str) -> None:
+def test_a_removal_is_sent_if_the_customer_is_still_removed(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a"), result_item("a", removed={"BOOL": True}))
-    give_up(cloud, dead)
+    put_failed_batch(cloud, dead_letters)
     cloud.dynamodb.delete_item(TableName=TABLE, Key={name: result_item("a")[name] for name in ("pk", "sk")})
 
-    republisher(cloud).republish(dead)
+    republisher(cloud).republish(dead_letters)
 
     assert bodies(cloud) == ['{"type":"customer_removed","customer_reference":"a"}']
 
 
-def test_doing_it_again_sends_nothing(cloud: Cloud, dead: str) -> None:
+def test_a_second_republish_sends_nothing(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a"))
-    give_up(cloud, dead)
-    republisher(cloud).republish(dead)
-    assert republisher(cloud).republish(dead) == Republished()
+    put_failed_batch(cloud, dead_letters)
+    republisher(cloud).republish(dead_letters)
+    assert republisher(cloud).republish(dead_letters) == Republished()
     assert len(bodies(cloud)) == 1
 
 
-def test_a_dead_letter_stays_while_publish_cannot_send(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_stays_while_publish_cannot_send(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a"))
-    give_up(cloud, dead)
+    put_failed_batch(cloud, dead_letters)
     failing = Republisher(
         cloud.sqs, boto3.client("dynamodbstreams"), cloud.dynamodb, TABLE, lambda _: {"batchItemFailures": [{}]}
     )
-    done = failing.republish(dead)
+    done = failing.republish(dead_letters)
     assert (done.messages, done.expired) == (0, 0)
     assert "publish could not send everything" in done.failed[0]
-    waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])
+    waiting = cloud.sqs.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["ApproximateNumberOfMessages"])
     assert waiting["Attributes"]["ApproximateNumberOfMessages"] == "1", "it is visible again at once"
 
 
-def test_a_dead_letter_that_cannot_be_sent_does_not_keep_the_others(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_that_cannot_be_sent_does_not_block_the_others(cloud: Cloud, dead_letters: str) -> None:
     place = {"shardId": "x", "startSequenceNumber": 1, "endSequenceNumber": 1, "streamArn": "too short"}
-    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
+    cloud.sqs.send_message(QueueUrl=dead_letters, MessageBody=json.dumps({"DDBStreamBatchInfo": place}))
     put(cloud, result_item("a"))
-    give_up(cloud, dead)
+    put_failed_batch(cloud, dead_letters)
 
-    done = republisher(cloud).republish(dead)
+    done = republisher(cloud).republish(dead_letters)
 
     assert (done.messages, done.records, len(done.failed)) == (1, 1, 1)
     assert "Invalid" in done.failed[0]
@@ -131,7 +131,7 @@ def test_a_batch_is_sent_again_with_the_ids_that_its_messages_had(cloud: Cloud) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("moto_active")
-def test_customers_whom_corrections_dropped_are_removed_again(environment: pytest.MonkeyPatch) -> None:
+def test_removals_by_earlier_corrections_are_sent_again(environment: pytest.MonkeyPatch) -> None:
     name, content = f"customers_{DAY}.csv", FILES[f"customers_{DAY}.csv"]
     without_one = content.replace(b"c-5,A,B,ok\n", b"")
     without_two = without_one.replace(b"c-4,A,B,ok\n", b"")
@@ -150,43 +150,43 @@ def test_customers_whom_corrections_dropped_are_removed_again(environment: pytes
         assert (count, len(announced)) == (len(sent), 2)
 
 
-def set_aside(cloud: Cloud, dead: str, reference: str, sequence_number: str = "7") -> None:
-    """Put the message that publish writes into its dead-letter queue when SQS refuses a customer's message."""
+def put_refused_record(cloud: Cloud, dead_letters: str, reference: str, sequence_number: str = "7") -> None:
+    """Send the message that publish puts into its dead-letter queue when SQS refuses a customer's message."""
     record = {"Keys": {name: result_item(reference)[name] for name in ("pk", "sk")}, "SequenceNumber": sequence_number}
     message = {
         "cause": {"code": "InvalidMessageContents", "message": "no"},
         "record": record | {"NewImage": result_item(reference)},
     }
-    cloud.sqs.send_message(QueueUrl=dead, MessageBody=json.dumps(message))
+    cloud.sqs.send_message(QueueUrl=dead_letters, MessageBody=json.dumps(message))
 
 
-def test_what_publish_set_aside_is_sent_as_it_stands_now(cloud: Cloud, dead: str) -> None:
+def test_a_refused_record_is_sent_in_its_current_state(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a", "5"))
-    set_aside(cloud, dead, "a")
+    put_refused_record(cloud, dead_letters, "a")
 
-    assert republisher(cloud).republish(dead) == Republished(messages=1, records=1)
+    assert republisher(cloud).republish(dead_letters) == Republished(messages=1, records=1)
 
     assert [json.loads(body)["total_amount_spent"] for body in bodies(cloud)] == [5]
 
 
-def test_what_is_refused_once_more_stays_and_is_tried_once(cloud: Cloud, dead: str) -> None:
+def test_a_record_that_is_refused_again_stays_and_is_tried_once(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a"))
-    set_aside(cloud, dead, "a")
+    put_refused_record(cloud, dead_letters, "a")
 
     def refuse(event: Mapping[str, Any]) -> Mapping[str, Any]:
         (record,) = event["Records"]
-        set_aside(cloud, dead, "a", record["dynamodb"]["SequenceNumber"])
+        put_refused_record(cloud, dead_letters, "a", record["dynamodb"]["SequenceNumber"])
         return {"batchItemFailures": []}
 
-    done = replace(republisher(cloud), invoke=refuse).republish(dead)
+    done = replace(republisher(cloud), invoke=refuse).republish(dead_letters)
 
     assert (done.messages, done.records) == (1, 1)
     (failed,) = done.failed
     assert "SQS refuses it once more: InvalidMessageContents no" in failed
 
 
-class Forgetful:
-    """A stream that keeps nothing any more."""
+class TrimmedStreams:
+    """A stream whose records are older than 24 hours, which DynamoDB removes."""
 
     def __init__(self, streams: Any) -> None:
         self._streams = streams
@@ -197,9 +197,11 @@ class Forgetful:
         )
 
 
-def test_a_dead_letter_that_outlived_the_stream_is_counted_and_stays(cloud: Cloud, dead: str) -> None:
+def test_a_dead_letter_whose_stream_records_expired_is_counted_and_stays(cloud: Cloud, dead_letters: str) -> None:
     put(cloud, result_item("a"))
-    give_up(cloud, dead)
-    forgetful: Any = Forgetful(boto3.client("dynamodbstreams"))
-    assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1)
-    assert replace(republisher(cloud), streams=forgetful).republish(dead) == Republished(expired=1), "it stays visible"
+    put_failed_batch(cloud, dead_letters)
+    trimmed: Any = TrimmedStreams(boto3.client("dynamodbstreams"))
+    assert replace(republisher(cloud), streams=trimmed).republish(dead_letters) == Republished(expired=1)
+    assert replace(republisher(cloud), streams=trimmed).republish(dead_letters) == Republished(expired=1), (
+        "it stays visible"
+    )
