@@ -11,7 +11,7 @@ TOGETHER = ("lambda/tests/e2e/test_faults.py", "lambda/tests/e2e/", "infra/tests
 ALONE = (
     "lambda/tests/faults/test_faults_in_memory.py",
     "lambda/tests/faults/test_held.py",
-    "scripts/tests/runbook/test_in_memory.py",
+    "lambda/tests/property/test_transform_properties.py",
 )
 """Files whose tests take long and share nothing, so that each may go to another worker."""
 
@@ -19,9 +19,10 @@ LONGEST = (
     *TOGETHER,
     *ALONE,
     "lambda/tests/large/test_same_outcome.py",
+    "scripts/tests/deploy/",
     "lambda/tests/unit/reading/",
-    "lambda/tests/property/",
     "scripts/tests/local/",
+    "scripts/tests/runbook/test_in_memory.py",
     "scripts/tests/commands/test_purge.py",
     "benchmarks/tests/",
 )
