@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import shutil
 import tempfile
 import threading
 import types
@@ -29,19 +30,24 @@ class SharedPackage(zipfile.ZipFile):
             super().extractall(path, members, pwd)
             return
         package, folder = Path(self.filename), Path(path)
-        folder.rmdir()
-        folder.symlink_to(self._copy(package), target_is_directory=True)
+        with _unpacking:
+            copy = self._copy(package)
+            folder.rmdir()
+            folder.symlink_to(copy, target_is_directory=True)
         package.unlink()  # each process has its own, which nothing reads any more
 
     def _copy(self, package: Path) -> Path:
         with package.open("rb") as file:
             name = hashlib.file_digest(file, "sha256").hexdigest()
-        copy = Path(tempfile.gettempdir()) / "packages" / name
-        with _unpacking:
-            if not copy.exists():
-                unfinished = copy.with_suffix(".unfinished")
-                super().extractall(unfinished)
-                unfinished.rename(copy)
+        temporary = Path(tempfile.gettempdir()).resolve()
+        copy = temporary / "packages" / name
+        if not copy.exists():
+            used = {code.resolve() for code in temporary.glob(f"*/{CODE}")}
+            for unused in {*copy.parent.glob("*")} - used:
+                shutil.rmtree(unused)
+            unfinished = copy.with_suffix(".unfinished")
+            super().extractall(unfinished)
+            unfinished.rename(copy)
         return copy
 
 

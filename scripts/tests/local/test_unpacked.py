@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -35,10 +36,21 @@ def test_two_processes_of_a_function_share_the_unpacked_package(tmp_path: Path) 
 
 
 def test_a_new_version_of_the_code_has_a_copy_of_its_own(tmp_path: Path) -> None:
-    old, new = unpack(tmp_path / "old", "x = 1"), unpack(tmp_path / "new", "x = 2")
+    old, new = unpack(tmp_path / "tmp" / "old", "x = 1"), unpack(tmp_path / "tmp" / "new", "x = 2")
 
     assert (old / "package" / "module.py").read_text() == "x = 1"
     assert (new / "package" / "module.py").read_text() == "x = 2"
+
+
+def test_a_copy_that_no_process_uses_any_more_is_removed(tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    old, kept = unpack(temporary / "old", "x = 1").resolve(), unpack(temporary / "kept", "x = 2").resolve()
+    shutil.rmtree(temporary / "old")
+
+    unpack(temporary / "new", "x = 3")
+
+    assert not old.exists()
+    assert (kept / "package" / "module.py").is_file()
 
 
 def test_a_layer_is_unpacked_in_its_place(tmp_path: Path) -> None:
