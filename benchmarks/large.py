@@ -139,24 +139,24 @@ def render(result: Result) -> str:
                 f"{function['cpu_seconds'] * 1e6 / customers:.0f} s",
                 f"{spark['cpu_seconds'] * 1e6 / customers:.0f} s",
                 f"{spark['cpu_seconds'] / function['cpu_seconds']:.1f}",
-                f"{spark['peak_mb']['main']:.0f} MB",
-                f"{spark['peak_mb']['java']:.0f} MB",
-                f"{spark['peak_mb']['workers']:.0f} MB",
+                f"{spark['peak_mb']['main']:,.0f} MB",
+                f"{spark['peak_mb']['java']:,.0f} MB",
+                f"{spark['peak_mb']['workers']:,.0f} MB",
             )
         )
     headings = (
-        "Customers",
-        "Function",
+        "customers",
+        "time: function",
         "Spark",
-        "CPU per million: function",
+        "CPU seconds per million: function",
         "Spark",
-        "Ratio",
-        "Driver (Python)",
+        "ratio of CPU",
+        "driver (Python)",
         "Java",
-        "Workers (Python)",
+        "tasks (Python)",
     )
     note = f"""Here Java is driver and worker in one process, with a heap of {result.data["heap_mb"]:,} MB for all
-        sizes; the workers' memory is the sum of {result.data["cores"]} tasks at a time."""
+        sizes; the memory of tasks is that of {result.data["cores"]} at a time."""
     return f"{table(headings, rows)}\n\n{paragraph(note)}"
 
 
