@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write_lines
+from pipeline.large.worker import prepare_worker
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file
@@ -46,6 +47,7 @@ class Room:
     @contextmanager
     def workdir(self) -> Iterator[Path]:
         """Provide a temporary folder for a task."""
+        prepare_worker()
         with TemporaryDirectory(prefix="task-", dir=self.folder, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
