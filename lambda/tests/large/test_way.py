@@ -23,6 +23,8 @@ from pipeline_cli.local import glue
 
 pytestmark = pytest.mark.spark
 
+JOB_SECONDS = 400.0
+"""Longest wait for a day: the job starts a Java and several Python processes, and is run again if it fails."""
 LARGE_DAYS = "\nlarge_days = { from_bytes = 1, workers = 2 }\n"
 
 
@@ -52,7 +54,7 @@ def test_a_large_day_is_delivered_as_a_small_one_and_the_ledger_knows_the_job(st
     day, files = "20230101", files_of("20230101")
     stack.upload(files)
 
-    entry = stack.ended(day)
+    entry = stack.ended(day, JOB_SECONDS)
 
     assert (entry.state, entry.cause) == (BatchState.COMPLETED, None)
     assert stack.counted(day) == run_locally(day, files, tmp_path / "check")
@@ -75,7 +77,7 @@ def test_a_stopped_run_stops_its_job(stack: Stack) -> None:
     stack.stepfunctions.stop_execution(executionArn=stack.workflow.execution_arn(name))
 
     eventually(lambda: [run["JobRunState"] for run in job_runs(stack, day)] == ["STOPPED"], "the job's end")
-    assert stack.ended(day).state is BatchState.FAILED
+    assert stack.ended(day, JOB_SECONDS).state is BatchState.FAILED
 
 
 def test_a_job_that_fails_twice_fails_the_run_and_says_why(stack: Stack) -> None:
@@ -87,7 +89,7 @@ def test_a_job_that_fails_twice_fails_the_run_and_says_why(stack: Stack) -> None
     client.update_job(JobName=name, JobUpdate={**update, "DefaultArguments": elsewhere})
     try:
         stack.upload(files_of(day))
-        entry = stack.ended(day)
+        entry = stack.ended(day, JOB_SECONDS)
     finally:
         client.update_job(JobName=name, JobUpdate={**update, "DefaultArguments": job["DefaultArguments"]})
 
