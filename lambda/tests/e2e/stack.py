@@ -81,7 +81,7 @@ class Stack:
         for name, content in files.items():
             self.s3.put_object(Bucket=self.bucket.name, Key=f"incoming/{name}", Body=content)
 
-    def ended(self, batch: str) -> Ledger:
+    def ended(self, batch: str, seconds: float = PATIENCE_SECONDS) -> Ledger:
         """Wait until the run of the files that are there now has ended and return the batch's ledger entry.
 
         Files come one by one, so a set of new and old ones may have its own run on the way to the last.
@@ -94,7 +94,7 @@ class Stack:
             files = self.bucket.find_set(batch)
             return entry if len(files) < len(Kind) or set_version(files) == entry.version else None
 
-        entry: Ledger = eventually(look, f"the end of batch {batch}")
+        entry: Ledger = eventually(look, f"the end of batch {batch}", seconds)
         return entry
 
     def items(self, batch: str = "") -> dict[tuple[str, str], dict[str, Any]]:
