@@ -92,7 +92,9 @@ class Privileges:
         self._machine = stack.workflow.arn.rpartition(":")[2]
 
     def role(self, part: str) -> str:
-        """The name of a part's role: that of the function, or of the state machine for `workflow`."""
+        """The name of a part's role: that of the function, of the state machine (`workflow`) or job (`large_day`)."""
+        if part == "large_day":
+            return str(self.stack.target.output("large_day_job_name"))
         return self._machine if part == "workflow" else self._names[part]
 
     @contextmanager

@@ -12,9 +12,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from e2e.privileges import INFRA, Grant, Privileges, grants_of, without
 from e2e.stack import Stack, eventually
-from e2e.test_day import files_of, run_locally
-from pipeline.ledger import BatchState
+from e2e.test_day import CUSTOMERS, files_of, run_locally
+from pipeline.ledger import BatchState, Ledger
 from pipeline.stages.large_day import OUTCOME
 from pipeline_cli.deploy import job_package, package
 from pipeline_cli.deploy.local_stack import deployed_stack
@@ -41,6 +42,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     job_package.build("local", quiet=True)
     with deployed_stack(folder / "stack", built.file, source) as target:
         yield Stack(target)
+
+
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
+GRANTS = [
+    grant
+    for grant in grants_of(INFRA / "modules/large_days/policy.json.tftpl")
+    if grant.statement != "ReadOwnCode"  # Glue asks for it when it loads the code; the emulator loads it with no role
+]
 
 
 def job_runs(stack: Stack, day: str) -> list[dict[str, Any]]:
@@ -135,3 +144,44 @@ def test_the_jobs_role_cannot_do_the_work_of_others(
 
     with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
         getattr(client, call)(**place, **parameters)
+
+
+@pytest.fixture(scope="module")
+def corrected(stack: Stack) -> Ledger:
+    """A day whose correction has refused records and removes a customer, so that the job needs all its permissions."""
+    day = "20230105"
+    stack.upload(files_of(day))
+    assert stack.ended(day, JOB_SECONDS).state is BatchState.COMPLETED
+    stack.upload(files_of(day, customers=CUSTOMERS.replace("2,Max,Born,c-2,Active\n", "")))
+    entry = stack.ended(day, JOB_SECONDS)
+    assert entry.state is BatchState.COMPLETED
+    return entry
+
+
+def run_job(stack: Stack, entry: Ledger) -> dict[str, Any]:
+    """Run the job for a day again, and return its run."""
+    name, client = stack.target.output("large_day_job_name"), stack.target.client("glue")
+    request = f"work/{entry.batch}/{entry.version}/large_day/request.json"
+    number = client.start_job_run(JobName=name, Arguments={"--request": request})["JobRunId"]
+
+    def ended() -> dict[str, Any] | None:
+        run: dict[str, Any] = client.get_job_run(JobName=name, RunId=number)["JobRun"]
+        return run if run["JobRunState"] in ENDED else None
+
+    found: dict[str, Any] = eventually(ended, "the job's end", JOB_SECONDS)
+    return found
+
+
+@pytest.mark.privileges
+def test_the_job_runs_again_with_all_its_permissions(stack: Stack, corrected: Ledger) -> None:
+    assert run_job(stack, corrected)["JobRunState"] == "SUCCEEDED"
+
+
+@pytest.mark.privileges
+@pytest.mark.parametrize("grant", GRANTS, ids=lambda grant: re.sub(r"[^\w:/-]+", "-", str(grant)))
+def test_the_job_fails_without_the_permission(stack: Stack, corrected: Ledger, grant: Grant) -> None:
+    with Privileges(stack).changed("large_day", "work", lambda policy: without(policy, grant)):
+        run = run_job(stack, corrected)
+
+    assert run["JobRunState"] == "FAILED", f"the job does its work without {grant}"
+    assert re.search("AccessDenied|not authorized|Forbidden", run["ErrorMessage"])

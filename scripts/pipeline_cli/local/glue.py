@@ -59,6 +59,7 @@ class _Docker:
             return name
 
 
+TRACEBACK = "Traceback (most recent call last):"
 _processes: dict[str, subprocess.Popen[bytes]] = {}
 """The running jobs, by the id of their job run."""
 
@@ -149,8 +150,15 @@ def _environment(job: Mapping[str, Any], name: str, folder: Path) -> dict[str, s
 
 
 def error_of(lines: list[str]) -> str:
-    """Return the error that ended a script: the last line of its traceback, without the module of the exception."""
-    text = next((line for line in reversed(lines) if line.strip()), "the job ended without a word")
+    """Return the error that ended a script: the last line of its last traceback, without the module of the exception.
+
+    Libraries may print more while the process ends; without a traceback it is the last line.
+    """
+    printed = [line for line in lines if line.strip()]
+    text = printed[-1] if printed else "the job ended without a word"
+    if TRACEBACK in printed:
+        last = len(printed) - 1 - printed[::-1].index(TRACEBACK)
+        text = next((line for line in printed[last + 1 :] if not line[0].isspace()), text)
     kind, colon, message = text.partition(":")
     return f"{kind.rpartition('.')[2]}{colon}{message}"
 

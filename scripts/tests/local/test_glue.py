@@ -14,6 +14,14 @@ from pipeline_cli.local import glue
             "SupersededError: run 2 is superseded",
         ),
         (["ValueError: https://example.com: no"], "ValueError: https://example.com: no"),
+        (
+            [
+                *("Traceback (most recent call last):", "  x", "KeyError: 1"),
+                *("Traceback (most recent call last):", "  y", "a.b.ClientError: not authorized", "more about it"),
+                *("library: leaked 3 functions", "see the manual"),
+            ],
+            "ClientError: not authorized",
+        ),
         (["KeyboardInterrupt"], "KeyboardInterrupt"),
         ([], "the job ended without a word"),
     ],
