@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import gc
 import sys
 from zipimport import zipimporter
 
@@ -11,18 +9,11 @@ from zipimport import zipimporter
 def prepare_worker() -> None:
     """Make the next tasks of this process start quickly; call it in each task.
 
-    Before each task, a worker calls `importlib.invalidate_caches`, and after it `gc.collect` (pyspark/worker.py and
-    daemon.py of Spark 3.5). The former reads the directories of all ZIP files from which modules were imported, and of
-    Spark's JAR file: with Python 3.11, that takes 65 ms, even for a task that does nothing. Finders that are removed
-    here are created again when a module is imported.
+    Before each task, a worker calls `importlib.invalidate_caches` (pyspark/worker.py of Spark 3.5), which reads the
+    directories of all ZIP files from which modules were imported, and of Spark's JAR file. With Python 3.11, that takes
+    65 ms, even for a task that does nothing. Finders that are removed here are created again when a module is imported.
     """
+    # Without gc.freeze, though each task ends with gc.collect: with it, DuckDB prints 40 lines when the process ends.
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):
             del sys.path_importer_cache[path]
-    _freeze()
-
-
-@functools.cache
-def _freeze() -> None:
-    """Exclude the modules that were imported up to now from garbage collection, once in a process."""
-    gc.freeze()
