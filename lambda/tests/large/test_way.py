@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from e2e.privileges import INFRA, Grant, Privileges, grants_of, without
@@ -27,6 +25,11 @@ pytestmark = pytest.mark.spark
 JOB_SECONDS = 400.0
 """Longest wait for a day: the job starts a Java and several Python processes, and is run again if it fails."""
 LARGE_DAYS = "\nlarge_days = { from_bytes = 1, workers = 2 }\n"
+GRANTS = [
+    grant
+    for grant in grants_of(INFRA / "modules/large_days/policy.json.tftpl")
+    if grant.statement != "ReadOwnCode"  # Glue asks for it when it loads the code; the emulator loads it with no role
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +45,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     job_package.build("local", quiet=True)
     with deployed_stack(folder / "stack", built.file, source) as target:
         yield Stack(target)
-
-
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT")
-GRANTS = [
-    grant
-    for grant in grants_of(INFRA / "modules/large_days/policy.json.tftpl")
-    if grant.statement != "ReadOwnCode"  # Glue asks for it when it loads the code; the emulator loads it with no role
-]
 
 
 def job_runs(stack: Stack, day: str) -> list[dict[str, Any]]:
@@ -132,18 +127,11 @@ def test_the_jobs_role_cannot_do_the_work_of_others(
         "dynamodb": {"TableName": stack.table.name},
         "glue": {"JobName": name},
     }[service]
-    iam, sts = stack.target.client("iam"), stack.target.client("sts")
-    role = iam.get_role(RoleName=name)["Role"]
-    anybody = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    iam.update_assume_role_policy(
-        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [anybody]})
-    )
-    given = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
-    session = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], stack.target.region)
-    client: Any = session.client(service, endpoint_url=stack.target.endpoint_url)  # type: ignore[call-overload]
-
-    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
-        getattr(client, call)(**place, **parameters)
+    with (
+        Privileges(stack).as_role("large_day") as client,
+        pytest.raises(ClientError, match=r"AccessDenied|not authorized"),
+    ):
+        getattr(client(service), call)(**place, **parameters)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +154,7 @@ def run_job(stack: Stack, entry: Ledger) -> dict[str, Any]:
 
     def ended() -> dict[str, Any] | None:
         run: dict[str, Any] = client.get_job_run(JobName=name, RunId=number)["JobRun"]
-        return run if run["JobRunState"] in ENDED else None
+        return run if run["JobRunState"] in glue.ENDED else None
 
     found: dict[str, Any] = eventually(ended, "the job's end", JOB_SECONDS)
     return found
