@@ -31,16 +31,12 @@ class ChunkWriter:
         self.directory = directory
         self.chunk_records = chunk_records
         self._number = number
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self.chunks: list[Chunk] = []
         directory.mkdir(parents=True, exist_ok=True)
 
     def add(self, lines: list[str]) -> None:
         """Add request lines; full chunks are written immediately."""
-        self.add_encoded([f"{line}\n".encode() for line in lines])
-
-    def add_encoded(self, lines: list[bytes]) -> None:
-        """Add request lines in UTF-8, each with its line feed."""
         lines = self._lines + lines if self._lines else lines
         whole = len(lines) - len(lines) % self.chunk_records
         for start in range(0, whole, self.chunk_records):
@@ -57,9 +53,9 @@ class ChunkWriter:
         """Append chunks that other writers have written, and continue after them."""
         self.chunks += chunks
 
-    def _write(self, lines: list[bytes]) -> None:
+    def _write(self, lines: list[str]) -> None:
         path = self.directory / chunk_name(self._number + len(self.chunks))
-        path.write_bytes(b"".join(lines))
+        path.write_bytes("".join([f"{line}\n" for line in lines]).encode())
         self.chunks.append(Chunk(path, len(lines)))
 
 

@@ -142,7 +142,7 @@ def row_id_number(file: CsvFile) -> str:
     """
     if not file.has_row_ids:
         return "NULL::UBIGINT"
-    return f"CASE WHEN {ROW_ID} <> '' THEN coalesce(TRY_CAST({ROW_ID} AS UBIGINT), {2**64 - 1}) END"
+    return f"id_number({ROW_ID})"
 
 
 def total(connection: Connection, *, has_refused: bool) -> None:

@@ -13,23 +13,15 @@ from pipeline.model.items import REFUSED_RECORDS, customer_key, customer_sort_ke
 from pipeline.reading.sql import file_literal, literal
 
 _FETCH = 20_000
-_BLOCK = 1 << 20
 
 
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
     """Add the put requests of the relation `results` to the chunks; only incomplete totals have `refused_records`."""
-    lines = chunks.directory / "results.jsonl"
-    # DuckDB writes one file with all threads; cutting it takes less time than fetching the rows.
     connection.execute("SET preserve_insertion_order = true")
-    connection.execute(
-        f"""COPY (SELECT {_put_request(batch)} FROM (FROM results ORDER BY customer_reference))
-        TO {literal(str(lines))} (FORMAT csv, HEADER false, DELIMITER '\x1f', QUOTE '', ESCAPE '')"""
-    )
+    rows = connection.execute(f"SELECT {_put_request(batch)} FROM (FROM results ORDER BY customer_reference)")
+    while requests := rows.fetchmany(_FETCH):
+        chunks.add([request for (request,) in requests])
     connection.execute("SET preserve_insertion_order = false")
-    with lines.open("rb") as file:
-        while requests := file.readlines(_BLOCK):
-            chunks.add_encoded(requests)
-    lines.unlink()
 
 
 def _put_request(batch: str) -> str:

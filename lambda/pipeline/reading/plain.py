@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.model.data_model import KINDS, ROW_ID, Column, ColumnType
+from pipeline.model.data_model import KINDS, Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
@@ -30,10 +30,11 @@ NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
 def plain_records_sql(file: CsvFile) -> str:
     """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
 
-    References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked for being empty or too long. No accepted
-    record has such a reference, so they are found as records without a parent and then read again by line.
+    Row ids are not trimmed (see `id_number`). References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked
+    for being empty or too long. No accepted record has such a reference, so they are found as records without a parent
+    and then read again by line.
     """
-    return query([_cells_step(file), _columns_step(file), _judged_step(file)])
+    return query([_cells_step(file), *_cents_steps(file), _clean_step(file), _columns_step(file), _judged_step(file)])
 
 
 def plain_rows(file: CsvFile) -> str:
@@ -60,27 +61,34 @@ def _scan(file: CsvFile, parallel: str) -> str:
         max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 
-def _columns_step(file: CsvFile) -> Step:
-    """Add is_clean: all cells are valid and need no trimming, apart from a reference to a parent.
-
-    Also add `cents`: the amount if it has the usual form.
-    """
-    cents = "NULL::DECIMAL(16,2)"
+def _cents_steps(file: CsvFile) -> list[Step]:
+    """Add `cents`: the amount if it has the usual form, else NULL."""
+    rounded, cents = "NULL", "NULL::DECIMAL(16,2)"
     for column in file.columns:
         if column.type is ColumnType.AMOUNT and file.decimal_mark == ".":
-            cents = f"as_cents({quoted(column.name)})"
+            cell = quoted(column.name)
+            rounded, cents = f"rounded({cell})", f"as_cents({cell}, rounded)"
+    return [
+        Step("with_rounded", f"SELECT *, {rounded} AS rounded FROM cells"),
+        Step("with_cents", f"SELECT *, {cents} AS cents FROM with_rounded"),
+    ]
+
+
+def _clean_step(file: CsvFile) -> Step:
+    """Add is_clean: all cells are valid and need no trimming, apart from a reference to a parent and the row id."""
     forms = " AND ".join(filter(None, (_clean_form(file, column) for column in file.columns)))
+    return Step("with_clean", f"SELECT *, {forms or 'true'} AS is_clean FROM with_cents")
+
+
+def _columns_step(file: CsvFile) -> Step:
+    """Trim the cells of the records that are not clean, except for free text and the row id."""
     columns = ", ".join(
         f"{_text(file, name)} AS {name}"
-        if column.type is ColumnType.TEXT and column.name != ROW_ID
+        if column.type is ColumnType.TEXT
         else f"CASE WHEN is_clean THEN {_text(file, name)} ELSE trimmed({_text(file, name)}) END AS {name}"
         for column, name in ((column, quoted(column.name)) for column in file.columns)
     )
-    return Step(
-        "columns",
-        f"""SELECT is_clean, cents, {columns}
-        FROM (SELECT *, {forms or "true"} AS is_clean FROM (SELECT *, {cents} AS cents FROM cells))""",
-    )
+    return Step("columns", f"SELECT is_clean, cents, {columns} FROM with_clean")
 
 
 def _text(file: CsvFile, cell: str) -> str:

@@ -119,7 +119,7 @@ GOOD_AMOUNTS = st.decimals("-1000", "1000", places=2).map(str)
 TEXTS = st.sampled_from(
     ["x", "", " pad ", 'say "hi"', "a,b", "a;b", "two\nlines", "two\r\nlines", "é", "\x0b", "'", "\t"]
 )
-IDS = st.sampled_from(["1", "2", "3", "01", " 1", "", "a", "18446744073709551615", "-1", "1.0"])
+IDS = st.sampled_from(["1", "2", "3", "01", " 1", "\u00a01", "\u00a0", "", "a", "18446744073709551615", "-1", "1.0"])
 
 
 @st.composite

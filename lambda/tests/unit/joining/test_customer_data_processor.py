@@ -152,7 +152,18 @@ def test_a_record_is_a_duplicate_only_of_an_accepted_one() -> None:
     assert observed.customers == {"c1": (1, Decimal(75)), "c2": (1, Decimal("12.5"))}
 
 
-@pytest.mark.parametrize("ids", [["1", "2", "2"], ["a", "b", "a"], ["1", "01", "1"], ["9" * 30, "x", "9" * 30]])
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["1", "2", "2"],
+        ["a", "b", "a"],
+        ["1", "01", "1"],
+        ["9" * 30, "x", "9" * 30],
+        ["5", "6", "\u00a05"],
+        ["a", "\u00a0", "a\u00a0"],
+        ["5 ", " ", "5\t"],
+    ],
+)
 def test_row_ids_of_any_form_must_not_repeat(ids: list[str]) -> None:
     rows = [f"{row_id},o1,pen,1,1" for row_id in [*ids, "", "", "7"]]
     items = "\n".join(["id,order_reference,item_name,quantity,total_price", *rows]).encode()

@@ -65,11 +65,20 @@ EXAMPLES = {
         ("7", True),
         ("-12", True),
         ("1" * 18, True),
+        ("-" + "1" * 18, True),
+        ("007", True),
         ("1" * 19, False),
-        (" 7", False),
-        ("/", False),
+        *((cell, False) for cell in (" 7", "7 ", "/", "1e3", "1_0", "+1", "-", "")),
     ],
-    "as_cents(cell)::VARCHAR": [
+    "id_number(cell)": [
+        ("7", 7),
+        (" 7\t", 7),
+        ("\u00a07", 7),
+        ("18446744073709551615", 2**64 - 1),
+        *((cell, 2**64 - 1) for cell in ("a", "-1", "9" * 30)),
+        *((cell, None) for cell in ("", "  ", "\t\u00a0")),
+    ],
+    "as_cents(cell, rounded(cell))::VARCHAR": [
         ("12.50", "12.50"),
         ("-0.01", "-0.01"),
         ("99999999999999.99", "99999999999999.99"),
@@ -133,9 +142,10 @@ def test_a_short_check_accepts_only_what_the_full_one_accepts(
     rows = connection.execute(
         """SELECT cell, is_plain_reference(cell) AND (cell = '' OR trimmed(cell) <> cell),
             is_plain_integer(cell) <> regexp_full_match(cell, '-?[0-9]{1,18}'),
-            as_cents(cell) IS NOT NULL AND NOT is_amount(cell, '.'),
-            CASE WHEN is_amount(cell, '.') THEN as_cents(cell) <> as_amount(cell, '.') ELSE false END
-        FROM (SELECT unnest(?::VARCHAR[]) AS cell)""",
+            id_number(cell) IS DISTINCT FROM id_number(trimmed(cell)),
+            cents IS NOT NULL AND NOT is_amount(cell, '.'),
+            CASE WHEN is_amount(cell, '.') THEN cents <> as_amount(cell, '.') ELSE false END
+        FROM (SELECT cell, as_cents(cell, rounded(cell)) AS cents FROM (SELECT unnest(?::VARCHAR[]) AS cell))""",
         [cells],
     ).fetchall()
     assert [row for row in rows if any(row[1:])] == []
