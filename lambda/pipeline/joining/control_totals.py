@@ -7,12 +7,14 @@ so items are summed by customer without another join. A record without an accept
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import duckdb
 
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.csv_parser import by_line
 from pipeline.reading.plain import NEEDS_TRIMMING, NotPlainError, plain_records_sql
 from pipeline.reading.sql import Step, query, quoted
 from pipeline.reading.steps import records_sql
@@ -31,21 +33,28 @@ def create_control_totals(connection: Connection) -> None:
     )
 
 
-def read_records(connection: Connection, file: CsvFile) -> None:
-    """Read a file once, after its parent was judged, and add its control totals.
+def read_records(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Read a file once, after its parent was judged, and add its control totals; return the file as it was read.
 
     Creates `<kind>_good`: the records that break no rule for single records and have an accepted parent (if their kind
     has one). Kinds with an identity are kept record by record (reference, customer, records: 1), and `<kind>_repeated`
     has the references that occur more than once. Other kinds are summed by customer (customer, records, amount).
+
+    Raises
+    ------
+    RefusedFileError
+        A quote is never closed.
     """
-    if file.is_plain:
+    while file.is_plain:
         # Without `ignore_errors`: with it, DuckDB 2.0 crashes if two threads read lines with very many cells.
         with suppress(*NotPlainError):
             _read(connection, file, plain_records_sql(file), NEEDS_TRIMMING)
             if _is_complete(connection, file):
-                return
+                return file
         _forget(connection, file)
+        file = by_line(connection, file, workdir)
     _read(connection, file, records_sql(file))
+    return file
 
 
 def _is_complete(connection: Connection, file: CsvFile) -> bool:

@@ -136,7 +136,9 @@ class _Run:
         files, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
-        counts = {kind: self._engine.judge(files[kind]) for kind in Kind}
+        files, counts, refused = self._judge(files)
+        if refused:
+            return self._refuse(sources, files, refused)
         totals = self._engine.join()
         reconciliation = _reconcile(files, counts, totals)
         held = {kind for kind in Kind if self._holds(counts[kind])}
@@ -188,6 +190,24 @@ class _Run:
             except RefusedFileError as error:
                 refused[kind] = error
         return files, refused
+
+    def _judge(
+        self, files: Mapping[Kind, CsvFile]
+    ) -> tuple[dict[Kind, CsvFile], dict[Kind, Counts], dict[Kind, RefusedFileError]]:
+        read: dict[Kind, CsvFile] = {}
+        counts: dict[Kind, Counts] = {}
+        refused: dict[Kind, RefusedFileError] = {}
+        for kind in Kind:
+            read[kind] = files[kind]
+            try:
+                if refused:
+                    self._engine.prove(files[kind])
+                else:
+                    read[kind], counts[kind] = self._engine.judge(files[kind])
+            except RefusedFileError as error:
+                del read[kind]
+                refused[kind] = error
+        return read, counts, refused
 
     def _refuse(
         self,

@@ -19,7 +19,7 @@ from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.sentences import create_sentences
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import read_file
+from pipeline.reading.csv_parser import proved, read_file
 
 
 class DuckDBEngine:
@@ -61,11 +61,11 @@ class DuckDBEngine:
         with resource_limits(self._connection, self._workdir, source.name):
             return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
 
-    def judge(self, file: CsvFile) -> Counts:
+    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the file once, and a second time if there may be errors."""
         kind = file.kind
         with resource_limits(self._connection, self._workdir, file.name):
-            read_records(self._connection, file)
+            file = read_records(self._connection, file, self._workdir)
             refused = judge(self._connection, file)
         self._refused += refused
         self._remove_files(file)
@@ -74,7 +74,12 @@ class DuckDBEngine:
                 coalesce(sum(records) FILTER (is_blank), 0)::BIGINT FROM control_totals WHERE kind = ?""",
             [str(kind)],
         )
-        return Counts(lines, lines - blank, refused, refused_by_code(self._connection, kind) if refused else {})
+        return file, Counts(lines, lines - blank, refused, refused_by_code(self._connection, kind) if refused else {})
+
+    def prove(self, file: CsvFile) -> None:
+        """Read a file with quotes to find records of several lines."""
+        with resource_limits(self._connection, self._workdir, file.name):
+            proved(self._connection, file, self._workdir)
 
     def join(self) -> Totals:
         """Create the table `results`."""

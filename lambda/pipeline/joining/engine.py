@@ -44,14 +44,21 @@ class Totals:
 class Engine(Protocol):
     """Reads, judges and joins the files of a day.
 
-    The order of calls is: `read` all files; `judge` customers, orders and items; `join`; then the others.
+    The order of calls is: `read` all files; `judge` customers, orders and items; `join`; then the others. If a file is
+    refused, `prove` is called for the files after it instead, as they may have to be refused too.
     """
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Detect the dialect of a file; raise RefusedFileError if it can't be used."""
 
-    def judge(self, file: CsvFile) -> Counts:
-        """Read the records of a file, after those of its parent, and find the refused ones."""
+    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
+        """Read the records of a file, after those of its parent, and find the refused ones; return the file as read.
+
+        Raises RefusedFileError if only this shows that the file can't be used.
+        """
+
+    def prove(self, file: CsvFile) -> None:
+        """Raise RefusedFileError if `judge` would."""
 
     def join(self) -> Totals:
         """Add up the accepted records by customer."""

@@ -108,7 +108,7 @@ class SparkEngine:
         self._plans[kind] = self._planner.plan(kind, source.name, self._sources[kind])
         return self._plans[kind].file
 
-    def judge(self, file: CsvFile) -> Counts:
+    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the file once, and the splits with errors a second time."""
         kind, plan = file.kind, self._plans[file.kind]
         splits = range(len(plan.splits))
@@ -125,9 +125,12 @@ class SparkEngine:
         blank = sum(records for is_blank, _, records, _ in totals if is_blank)
         keys = self._keys(plan, signs, found.filter(_is_block))
         if keys is None:
-            return Counts(lines, lines - blank, 0)
+            return file, Counts(lines, lines - blank, 0)
         self._judge_candidates(plan, keys)
-        return self._counts(kind, lines, blank)
+        return file, self._counts(kind, lines, blank)
+
+    def prove(self, file: CsvFile) -> None:
+        """Do nothing: `read` has found out all that refuses a file."""
 
     def _keys(self, plan: FilePlan, signs: list[Signs], keys: Blocks) -> Blocks | None:
         """Return the keys of the candidates; None if there are none."""

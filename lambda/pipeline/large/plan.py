@@ -15,7 +15,7 @@ from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write
 from pipeline.large.worker import prepare_worker
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import read_file
+from pipeline.reading.csv_parser import proved, read_file
 from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, refuse_foreign_formats
 from pipeline.reading.header import Header, read_header
 from pipeline.reading.sql import connect, open_database
@@ -151,6 +151,7 @@ def read_in_order(
         path = copy(source, workdir / "source")
         try:
             file = read_file(connection, kind, SourceFile(name, path), workdir, max_unpacked)
+            file = proved(connection, file, workdir)
         except RefusedFileError as error:
             return error
         local = file.records.path

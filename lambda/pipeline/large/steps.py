@@ -42,10 +42,14 @@ class SteppedEngine:
         self._begin(f"examine {kind}")
         return self._engine.read(kind, source)
 
-    def judge(self, file: CsvFile) -> Counts:
+    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the records of a file."""
         self._begin(f"judge {file.kind}")
         return self._engine.judge(file)
+
+    def prove(self, file: CsvFile) -> None:
+        """Find out whether a file has to be refused."""
+        self._engine.prove(file)
 
     def join(self) -> Totals:
         """Add up by customer."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.model.data_model import KINDS, ROW_ID, Column, Kind
-from pipeline.reading.dialect import Sentinels
+from pipeline.reading.dialect import Sentinels, Text
 from pipeline.reading.header import Header
 from pipeline.reading.normalize import RecordLines
 
@@ -40,6 +40,8 @@ class CsvFile:
     new_line: str = r"\n"
     """The line end, in DuckDB's notation."""
     decimal_mark: str = "."
+    unproven: Text | None = None
+    """The text of a plain file with quotes as long as only reading it can show whether a record has several lines."""
 
     @property
     def plain_lines(self) -> int:

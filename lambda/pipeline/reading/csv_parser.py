@@ -1,7 +1,12 @@
-"""The entry point for reading a received file: returns a `CsvFile`, or raises why the file can't be used."""
+"""The entry point for reading a received file: returns a `CsvFile`, or raises why the file can't be used.
+
+Most files with quotes are plain, but only reading the records proves it. So `read_file` takes them for plain if nothing
+speaks against it, and `by_line` prepares those that are not.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +19,7 @@ from pipeline.reading.dialect import RefusedFileError, Text, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
-from pipeline.reading.plain import NotPlainError, plain_rows
+from pipeline.reading.plain import NotPlainError, count_plain_records
 from pipeline.reading.sql import ask
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
@@ -55,22 +60,61 @@ def read_file(
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
     )
     is_line_by_line = text.is_regular and header.lines == header.skip
-    if is_line_by_line:
-        is_plain = _is_plain(file, text) and (not file.has_quotes or _has_plain_quotes(connection, file, text))
-        file = replace(file, is_plain=is_plain)
-    if not is_line_by_line or (file.has_quotes and not file.is_plain and ask(connection, has_broken_quotes(file))):
+    if is_line_by_line and file.has_quotes and _is_plain(file, text) and not text.starts_with_open_quotes:
+        return replace(file, is_plain=True, unproven=text)
+    if not is_line_by_line:
         file = _rewritten(file, text, workdir)
+    elif file.has_quotes:
+        file = _with_joined_records(connection, file, text, workdir)
+    else:
         file = replace(file, is_plain=_is_plain(file, text))
     if file.may_repeat_header:
         _refuse_second_header(connection, file)
     return replace(file, decimal_mark=_decimal_mark(connection, file))
 
 
+def by_line(connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Prepare a file that has turned out not to be plain: records of several lines are joined.
+
+    Raises
+    ------
+    RefusedFileError
+        A quote is never closed.
+    """
+    if file.unproven:
+        return _with_joined_records(connection, replace(file, unproven=None), file.unproven, workdir)
+    return replace(file, is_plain=False)
+
+
+def proved(connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Find out whether a file with quotes is plain, by counting its records, and prepare it otherwise.
+
+    Raises
+    ------
+    RefusedFileError
+        A quote is never closed.
+    """
+    if not file.unproven:
+        return file
+    with suppress(*NotPlainError):
+        if connection.execute(count_plain_records(file)).fetchone() == (file.plain_lines,):
+            return replace(file, unproven=None)
+    return by_line(connection, file, workdir)
+
+
+def _with_joined_records(connection: duckdb.DuckDBPyConnection, file: CsvFile, text: Text, workdir: Path) -> CsvFile:
+    """Rewrite a file with quotes if a line with quotes is not a record."""
+    if ask(connection, has_broken_quotes(file)):
+        return _rewritten(file, text, workdir)
+    return replace(file, is_plain=False)
+
+
 def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
     records = rewrite(text, file.header, workdir / f"{file.kind}.records.csv")
     if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
         text.path.unlink()
-    return replace(file, records=records, new_line=r"\n")
+    file = replace(file, records=records, new_line=r"\n")
+    return replace(file, is_plain=_is_plain(file, text))
 
 
 def _is_plain(file: CsvFile, text: Text) -> bool:
@@ -80,17 +124,6 @@ def _is_plain(file: CsvFile, text: Text) -> bool:
         return False
     # With another delimiter, the decimal mark is found by reading by line, which costs as much as is saved here.
     return not file.has_quotes or (file.header.delimiter == "," and not text.has_padded_quotes)
-
-
-def _has_plain_quotes(connection: duckdb.DuckDBPyConnection, file: CsvFile, text: Text) -> bool:
-    """Return whether DuckDB's reader finds a record with the right quotes and number of cells in every line."""
-    if text.starts_with_open_quotes:
-        return False
-    try:
-        row = connection.execute(plain_rows(file)).fetchone()
-    except NotPlainError:
-        return False
-    return bool(row and row[0] == file.plain_lines)
 
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:

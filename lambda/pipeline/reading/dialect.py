@@ -192,7 +192,9 @@ class Scan:
         self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
         if b'"' in block:
             self.has_quotes = True
-            self.has_padded_quotes = self.has_padded_quotes or _has_padded_quotes(self._last[-1:] + block)
+            self.has_padded_quotes = (
+                self.has_padded_quotes or _has_padded_quotes(block) or _has_padded_quotes(self._last[-1:] + block[:1])
+            )
         elif self._last.endswith(b'"') and block.startswith(b" "):
             self.has_padded_quotes = True
         self.sentinels_are_free = self.sentinels_are_free and not any(

@@ -5,8 +5,12 @@ rewritten. DuckDB's reader stops at a line whose number of cells differs from th
 does either (except for blank lines at the end of the file), the file is read by line instead.
 
 DuckDB takes the same quotes for right as `Grammar`, except that it removes blanks between a quote and a delimiter. So a
-file with blanks next to quotes is not plain. And a file with quotes is, unless it was rewritten, only plain if the
-reader finds a record in every line: else a record may have several lines.
+file with blanks next to quotes is not plain.
+
+A file with quotes is, unless it was rewritten, only plain if no record has several lines, which only reading can show.
+A thread that starts in the middle of the file can't tell whether it is between quotes: two threads may read the same
+lines, the one as part of a record, the other as records. But if no cell contains a line end, each record is one line;
+and if there are as many records as lines, each line was read once, and the next one began outside quotes.
 """
 
 from __future__ import annotations
@@ -37,27 +41,28 @@ def plain_records_sql(file: CsvFile) -> str:
     return query([_cells_step(file), *_cents_steps(file), _clean_step(file), _columns_step(file), _judged_step(file)])
 
 
-def plain_rows(file: CsvFile) -> str:
-    """Count the records in a plain file. If all have one line, there are as many as lines.
-
-    It is read from start to end: a reader that starts in the middle can't tell whether it is between quotes.
-    """
-    return f"SELECT count(*) FROM {_scan(file, 'parallel = false')}"
+def count_plain_records(file: CsvFile) -> str:
+    """Return the query for the number of records in a plain file that have one line."""
+    return query([_cells_step(file)], "count(*)")
 
 
 def _cells_step(file: CsvFile) -> Step:
-    """Name the cells as they are in the file; an empty cell is an empty string, not NULL."""
+    """Name the cells as they are in the file; an empty cell is an empty string, not NULL.
+
+    Unless it is known that there are none, records of several lines are left out, so that some seem to be missing.
+    """
     cells = ", ".join(f'"{file.header.positions[column.name]}" AS {quoted(column.name)}' for column in file.columns)
-    return Step("cells", f"SELECT {cells} FROM {_scan(file, 'parallel = true')}")
+    several_lines = " OR ".join(f'contains("{position}", chr(10))' for position in range(1, len(file.header.names) + 1))
+    return Step("cells", f"SELECT {cells} FROM {_scan(file)} {f'WHERE NOT ({several_lines})' if file.unproven else ''}")
 
 
-def _scan(file: CsvFile, parallel: str) -> str:
+def _scan(file: CsvFile) -> str:
     columns = ", ".join(f"'{position}': 'VARCHAR'" for position in range(1, len(file.header.names) + 1))
     quote = '"' if file.has_quotes else ""
     return f"""read_csv({file_literal(file.records.path)}, auto_detect = false, header = false,
         skip = {file.header.skip}, columns = {{{columns}}}, delim = {literal(file.header.delimiter)},
         quote = '{quote}', escape = '{quote}', comment = '', new_line = '{file.new_line}', compression = 'none',
-        nullstr = {literal(file.sentinels.bad_quoting)}, {parallel},
+        nullstr = {literal(file.sentinels.bad_quoting)}, parallel = true,
         max_line_size = {4 * BLOCK}, buffer_size = {8 * BLOCK})"""
 
 

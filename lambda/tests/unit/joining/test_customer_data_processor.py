@@ -279,6 +279,16 @@ def test_a_refused_batch_has_an_error_for_each_refused_file_and_removes_no_custo
     assert observed.summary["files"]["orders"]["delimiter"] == ","
 
 
+def test_files_that_only_reading_their_records_refuses_are_all_reported() -> None:
+    orders = ORDERS + b'c1,"x",o7,1\n' * 1000 + b'c1,"x,o7,1\n'
+    items = ITEMS + b'o1,"pen",1,1\n' * 1000 + b'o1,"pen,1,1\n'
+    observed = assert_agrees_with_reference(day(orders=orders, items=items))
+    assert observed.codes() == [("items", None, "unclosed_quote"), ("orders", None, "unclosed_quote")]
+    orders = ORDERS + b'c1,"x",o7,1\n' * 1000
+    observed = assert_agrees_with_reference(day(orders=orders, items=items))
+    assert observed.codes() == [("items", None, "unclosed_quote")]
+
+
 def test_refused_records_are_kept_as_they_were_read() -> None:
     lines = ['o1,"say ""hi""\n\nthere",x,1', " o9 ,pen , 1,1", "o1;pen;1;1"]
     observed = observe(day(items=ITEMS + "\n".join(lines).encode()))
@@ -322,9 +332,10 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
 def test_a_run_fails_where_the_control_totals_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, sentence: str
 ) -> None:
-    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object, **options: object) -> None:
-        original(connection, *arguments, **options)
+    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object, **options: object) -> object:
+        result = original(connection, *arguments, **options)
         connection.execute(table)
+        return result
 
     original = getattr(duckdb_engine, step)
     monkeypatch.setattr(duckdb_engine, step, with_a_defect)
