@@ -21,7 +21,7 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
 from pipeline.reading.sql import Step, ask, file_literal, literal, query, quoted
-from pipeline.reading.steps import broken_column, numbered_lines, records_sql
+from pipeline.reading.steps import broken_column, first_record, numbered_lines, records_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,25 +159,39 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
     kind = file.kind
     row_id = ROW_ID if file.has_row_ids else "''"
     value = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
-    # Reading in order uses one thread, so this step only selects lines; all threads then check them in detail.
-    connection.execute("SET preserve_insertion_order = true")
-    connection.execute(
-        f"""CREATE TABLE {kind}_candidate_lines AS
-        SELECT record, line FROM ({records_sql(file, numbered_lines(file))})
-        WHERE {" OR ".join(["NOT is_clean", *conditions])}"""
-    )
-    connection.execute("SET preserve_insertion_order = false")
+    lines = _select_lines(connection, file, conditions)
     is_candidate = f"code IS NOT NULL OR (is_good AND ({' OR '.join(conditions) or 'false'}))"
     columns = f"""line_number, line, cell_count, {row_id} AS id, {key(kind)} AS reference, {owner(kind)} AS parent,
         amount, {_shown_reference(file, "customer_reference")}, {_shown_reference(file, "order_reference")},
         code::VARCHAR AS code, column_name, CASE column_name {value} END AS value, quotes"""
     steps = [
-        Step("records", records_sql(file, f"{kind}_candidate_lines")),
+        Step("records", records_sql(file, lines)),
         Step("found", f"SELECT *, {broken_column(file)} AS column_name FROM records WHERE {is_candidate}"),
         _located(file, "found"),
     ]
     connection.execute(f"CREATE TABLE {kind}_candidates AS {query(steps, columns)}")
     connection.execute(f"DROP TABLE {kind}_candidate_lines")
+
+
+def _select_lines(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> str:
+    """Create `<kind>_candidate_lines`, and return the relation (record, line) of the lines to be checked in detail.
+
+    Without conditions, all threads read: the table has a row for every line, in the order of the file, with its text if
+    it is not clean. A condition joins, which does not keep the order, so the lines are numbered before, in one thread.
+    Source: https://duckdb.org/docs/2.0/sql/dialect/order_preservation.html
+    """
+    table = f"{file.kind}_candidate_lines"
+    if conditions:
+        selected = f"""SELECT record, line FROM ({records_sql(file, numbered_lines(file))})
+            WHERE {" OR ".join(["NOT is_clean", *conditions])}"""
+    else:
+        selected = f"SELECT CASE WHEN NOT is_clean THEN line END AS line FROM ({records_sql(file)})"
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute(f"CREATE TABLE {table} AS {selected}")
+    connection.execute("SET preserve_insertion_order = false")
+    if conditions:
+        return table
+    return f"(SELECT rowid + {first_record(file)} AS record, line FROM {table} WHERE line IS NOT NULL)"
 
 
 def _located(file: CsvFile, records: str) -> Step:

@@ -98,7 +98,12 @@ def judged_step(file: CsvFile) -> Step:
 
 def numbered_lines(file: CsvFile) -> str:
     """Select (record, line): the lines with their numbers. Requires `preserve_insertion_order`, so one thread."""
-    return f"(SELECT row_number() OVER () + {file.records.before + file.header.skip} AS record, line FROM {scan(file)})"
+    return f"(SELECT row_number() OVER () - 1 + {first_record(file)} AS record, line FROM {scan(file)})"
+
+
+def first_record(file: CsvFile) -> int:
+    """Return the number of the first record after the header."""
+    return file.records.before + file.header.skip + 1
 
 
 def broken_column(file: CsvFile) -> str:
