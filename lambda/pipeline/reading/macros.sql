@@ -36,13 +36,11 @@ CREATE MACRO is_plain_integer(cell) AS
 CREATE MACRO rounded(cell) AS CASE WHEN cell BETWEEN '-' AND ':' THEN TRY_CAST(cell AS DECIMAL(16,2)) END;
 CREATE MACRO as_cents(cell, rounded) AS CASE WHEN rounded::VARCHAR = cell THEN rounded END;
 
--- A row id as a number, NULL if there is none (blanks only). All ids that are not numbers become the same number. The cast
--- ignores blanks around a number, so only cells that can't be cast are trimmed: inside a `CASE`, or DuckDB would trim all.
+-- A row id as a number, NULL if the cell is empty. All ids that are not numbers become the same number. The cast ignores
+-- blanks around a number, so only cells that can't be cast are trimmed: inside a `CASE`, or DuckDB would trim all.
 CREATE MACRO id_number(cell) AS
     CASE WHEN TRY_CAST(cell AS UBIGINT) IS NOT NULL THEN TRY_CAST(cell AS UBIGINT)
-        WHEN trimmed(cell) = '' THEN NULL
-        WHEN TRY_CAST(trimmed(cell) AS UBIGINT) IS NOT NULL THEN TRY_CAST(trimmed(cell) AS UBIGINT)
-        ELSE 18446744073709551615::UBIGINT END;
+        WHEN cell <> '' THEN coalesce(TRY_CAST(trimmed(cell) AS UBIGINT), 18446744073709551615::UBIGINT) END;
 
 -- A plain decimal number: up to 14 digits before the decimal mark and 4 after it.
 CREATE MACRO is_amount(cell, mark) AS

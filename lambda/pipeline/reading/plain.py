@@ -68,15 +68,14 @@ def _scan(file: CsvFile) -> str:
 
 def _cents_steps(file: CsvFile) -> list[Step]:
     """Add `cents`: the amount if it has the usual form, else NULL."""
-    rounded, cents = "NULL", "NULL::DECIMAL(16,2)"
     for column in file.columns:
         if column.type is ColumnType.AMOUNT and file.decimal_mark == ".":
             cell = quoted(column.name)
-            rounded, cents = f"rounded({cell})", f"as_cents({cell}, rounded)"
-    return [
-        Step("with_rounded", f"SELECT *, {rounded} AS rounded FROM cells"),
-        Step("with_cents", f"SELECT *, {cents} AS cents FROM with_rounded"),
-    ]
+            return [
+                Step("with_rounded", f"SELECT *, rounded({cell}) AS rounded FROM cells"),
+                Step("with_cents", f"SELECT *, as_cents({cell}, rounded) AS cents FROM with_rounded"),
+            ]
+    return [Step("with_cents", "SELECT *, NULL::DECIMAL(16,2) AS cents FROM cells")]
 
 
 def _clean_step(file: CsvFile) -> Step:

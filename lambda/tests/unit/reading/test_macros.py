@@ -75,8 +75,8 @@ EXAMPLES = {
         (" 7\t", 7),
         ("\u00a07", 7),
         ("18446744073709551615", 2**64 - 1),
-        *((cell, 2**64 - 1) for cell in ("a", "-1", "9" * 30)),
-        *((cell, None) for cell in ("", "  ", "\t\u00a0")),
+        *((cell, 2**64 - 1) for cell in ("a", "-1", "9" * 30, "  ")),
+        ("", None),
     ],
     "as_cents(cell, rounded(cell))::VARCHAR": [
         ("12.50", "12.50"),
@@ -142,7 +142,7 @@ def test_a_short_check_accepts_only_what_the_full_one_accepts(
     rows = connection.execute(
         """SELECT cell, is_plain_reference(cell) AND (cell = '' OR trimmed(cell) <> cell),
             is_plain_integer(cell) <> regexp_full_match(cell, '-?[0-9]{1,18}'),
-            id_number(cell) IS DISTINCT FROM id_number(trimmed(cell)),
+            CASE WHEN trimmed(cell) <> '' THEN id_number(cell) <> id_number(trimmed(cell)) ELSE false END,
             cents IS NOT NULL AND NOT is_amount(cell, '.'),
             CASE WHEN is_amount(cell, '.') THEN cents <> as_amount(cell, '.') ELSE false END
         FROM (SELECT cell, as_cents(cell, rounded(cell)) AS cents FROM (SELECT unnest(?::VARCHAR[]) AS cell))""",
