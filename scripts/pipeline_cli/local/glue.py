@@ -140,6 +140,8 @@ def _environment(job: Mapping[str, Any], name: str, folder: Path) -> dict[str, s
         | {
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": endpoint(int(os.environ["GATEWAY_PORT"])),
+            # A local job is over before more compiled Java code would pay off.
+            "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
             "PYTHONPATH": str(folder / "modules"),
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_SUBMIT_ARGS": f"--master local[{CORES}] {options} pyspark-shell",
