@@ -1,4 +1,4 @@
-"""The same day by both engines, and whether what they leave is the same."""
+"""Run the same day with both engines and compare their output."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EARLIER: tuple[str, ...] = ()
 
 
 @dataclass
-class Left:
-    """What a run left: chunk files and rejects by name, summary, messages, customers and examples of errors."""
+class Output:
+    """The output of a run: chunk files and rejects by name, summary, messages, customers and examples of errors."""
 
     state: str
     chunks: list[tuple[str, int, bytes]]
@@ -37,10 +37,10 @@ class Left:
     examples: list[dict[str, Any]]
 
 
-def left(outcome: Outcome) -> Left:
+def output_of(outcome: Outcome) -> Output:
     import pyarrow.parquet as pq
 
-    return Left(
+    return Output(
         outcome.state,
         [(chunk.path.name, chunk.records, chunk.path.read_bytes()) for chunk in outcome.chunks],
         {path.name: path.read_bytes() for path in outcome.rejects.values()},
@@ -60,8 +60,8 @@ def assert_same(
     delivered_before: Sequence[str] = EARLIER,
     errors_before: Sequence[str] = (),
     **options: Any,
-) -> Left:
-    """Run a day on DuckDB alone and on Spark, and compare byte by byte what they leave."""
+) -> Output:
+    """Run a day on DuckDB alone and on Spark, and compare their output byte by byte."""
     from pipeline.large.local import process as process_on_spark
 
     chosen = Options(**({"memory_mb": 200, "threads": 2, "rejects_location": lambda: "feedback/"} | options))
@@ -72,8 +72,8 @@ def assert_same(
             path.write_bytes(content)
             sources[kind] = SourceFile(path.name, path)
         previous = Previous(frozenset(errors_before), _list(delivered_before, directory))
-        expected = left(process(BATCH, sources, directory / "duckdb", chosen, previous))
-        found = left(
+        expected = output_of(process(BATCH, sources, directory / "duckdb", chosen, previous))
+        found = output_of(
             process_on_spark(
                 spark,
                 BATCH,

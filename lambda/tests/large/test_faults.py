@@ -1,4 +1,4 @@
-"""What dies in the middle of a day is done again, and leaves the same."""
+"""If a worker or the driver dies in the middle of a day, the work is repeated with the same output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from batches import BATCH, file_name
-from both import left
+from comparison import output_of
 from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process, process_with
 from pipeline.large.places import LocalSource, LocalStore
@@ -85,7 +85,7 @@ def test_a_worker_that_dies_is_replaced(spark: SparkSession, tmp_path: Path, dea
 
     outcome = run(spark, DyingStore(tmp_path / "spark", deaths), tmp_path / "spark", sources)
 
-    assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+    assert output_of(outcome) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
     assert (tmp_path / "spark" / f"death-{deaths - 1}").exists()
 
 
@@ -99,7 +99,7 @@ def test_a_day_that_failed_half_way_is_run_again_over_what_it_left(spark: SparkS
     assert list((folder / "chunks").glob("*.jsonl"))
     outcome = run(spark, LocalStore(folder), folder, sources)
 
-    assert left(outcome) == left(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+    assert output_of(outcome) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The job leaves in the bucket what the function leaves: the same keys and bytes."""
+"""The job stores the same keys and bytes in the bucket as the function."""
 
 from __future__ import annotations
 

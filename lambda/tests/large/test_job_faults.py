@@ -1,4 +1,4 @@
-"""A job that dies anywhere is run again and leaves the same; one whose files or batch have changed leaves nothing."""
+"""A job that was killed stores the same when it is run again; one whose files or batch have changed stores nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def killed(when: Callable[[str, dict[str, Any]], bool], moment: str = "after-cal
         events.unregister(f"{moment}.s3", die)
 
 
-def test_a_driver_killed_at_each_step_and_call_and_run_again_leaves_the_same(aws: Deployed) -> None:
+def test_a_driver_killed_at_each_step_and_call_stores_the_same_when_run_again(aws: Deployed) -> None:
     run = aws.upload(DAY)
     _, expected = aws.by_function(run)
     request = aws.request(run)
@@ -80,7 +80,7 @@ def body(params: dict[str, Any]) -> bytes:
     return content if isinstance(content, bytes) else b""
 
 
-def test_a_driver_killed_at_any_call_of_a_refused_day_leaves_the_same(aws: Deployed) -> None:
+def test_a_driver_killed_at_any_call_of_a_refused_day_stores_the_same_when_run_again(aws: Deployed) -> None:
     run = aws.upload(day(items=b"id;name\n"))
     _, expected = aws.by_function(run)
     request = aws.request(run)

@@ -1,4 +1,4 @@
-"""Any mix of defects, any bytes, splits of any size: Spark leaves what DuckDB alone leaves."""
+"""For any mix of defects, any bytes and splits of any size, Spark's output is that of DuckDB alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from both import assert_same
+from comparison import assert_same
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pipeline.model.data_model import Kind

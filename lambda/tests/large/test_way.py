@@ -1,4 +1,4 @@
-"""The way of a large day through the deployed stack: from the files to the messages, with the job on a local Spark."""
+"""A large day on the deployed stack, from its files to its messages, with the job on a local Spark."""
 
 from __future__ import annotations
 
