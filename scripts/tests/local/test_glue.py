@@ -1,4 +1,4 @@
-"""Glue on the local AWS: what a job's end says. lambda/tests/large/test_way.py runs jobs."""
+"""Glue on the local AWS: what a job's end says. lambda/tests/large/test_day_on_the_stack.py runs jobs."""
 
 from __future__ import annotations
 
