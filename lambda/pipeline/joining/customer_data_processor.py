@@ -133,10 +133,7 @@ class _Run:
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
 
     def join(self, sources: Mapping[Kind, SourceFile]) -> Outcome:
-        files, refused = self._read(sources)
-        if refused:
-            return self._refuse(sources, files, refused)
-        files, counts, refused = self._judge(files)
+        files, counts, refused = self._judge(*self._read(sources))
         if refused:
             return self._refuse(sources, files, refused)
         totals = self._engine.join()
@@ -192,22 +189,22 @@ class _Run:
         return files, refused
 
     def _judge(
-        self, files: Mapping[Kind, CsvFile]
+        self, files: Mapping[Kind, CsvFile], refused: Mapping[Kind, RefusedFileError]
     ) -> tuple[dict[Kind, CsvFile], dict[Kind, Counts], dict[Kind, RefusedFileError]]:
+        """Judge the files, or if one is refused, only find out whether others have to be refused too."""
         read: dict[Kind, CsvFile] = {}
         counts: dict[Kind, Counts] = {}
-        refused: dict[Kind, RefusedFileError] = {}
-        for kind in Kind:
-            read[kind] = files[kind]
+        errors = dict(refused)
+        for kind, file in files.items():
             try:
-                if refused:
-                    self._engine.prove(files[kind])
+                if errors:
+                    self._engine.prove(file)
+                    read[kind] = file
                 else:
-                    read[kind], counts[kind] = self._engine.judge(files[kind])
+                    read[kind], counts[kind] = self._engine.judge(file)
             except RefusedFileError as error:
-                del read[kind]
-                refused[kind] = error
-        return read, counts, refused
+                errors[kind] = error
+        return read, counts, errors
 
     def _refuse(
         self,

@@ -45,7 +45,7 @@ class Engine(Protocol):
     """Reads, judges and joins the files of a day.
 
     The order of calls is: `read` all files; `judge` customers, orders and items; `join`; then the others. If a file is
-    refused, `prove` is called for the files after it instead, as they may have to be refused too.
+    refused, `prove` is called for the others instead, as they may have to be refused too.
     """
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:

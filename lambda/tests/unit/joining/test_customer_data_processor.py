@@ -287,6 +287,8 @@ def test_files_that_only_reading_their_records_refuses_are_all_reported() -> Non
     orders = ORDERS + b'c1,"x",o7,1\n' * 1000
     observed = assert_agrees_with_reference(day(orders=orders, items=items))
     assert observed.codes() == [("items", None, "unclosed_quote")]
+    observed = assert_agrees_with_reference(day(b"", orders, items))
+    assert observed.codes() == [("customers", None, "empty_file"), ("items", None, "unclosed_quote")]
 
 
 def test_refused_records_are_kept_as_they_were_read() -> None:
