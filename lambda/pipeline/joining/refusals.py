@@ -20,7 +20,7 @@ from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
-from pipeline.reading.sql import Step, ask, file_literal, literal, query, quoted
+from pipeline.reading.sql import Step, ask, file_literal, in_order, literal, query, quoted
 from pipeline.reading.steps import broken_column, first_record, numbered_lines, records_sql
 
 
@@ -186,9 +186,8 @@ def _select_lines(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditio
             WHERE {" OR ".join(["NOT is_clean", *conditions])}"""
     else:
         selected = f"SELECT CASE WHEN NOT is_clean THEN line END AS line FROM ({records_sql(file)})"
-    connection.execute("SET preserve_insertion_order = true")
-    connection.execute(f"CREATE TABLE {table} AS {selected}")
-    connection.execute("SET preserve_insertion_order = false")
+    with in_order(connection):
+        connection.execute(f"CREATE TABLE {table} AS {selected}")
     if conditions:
         return table
     return f"(SELECT rowid + {first_record(file)} AS record, line FROM {table} WHERE line IS NOT NULL)"

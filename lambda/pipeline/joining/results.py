@@ -10,18 +10,17 @@ import duckdb
 
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.model.items import REFUSED_RECORDS, customer_key, customer_sort_key, delete_line, put_line, removed_item
-from pipeline.reading.sql import file_literal, literal
+from pipeline.reading.sql import file_literal, in_order, literal
 
 _FETCH = 20_000
 
 
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
     """Add the put requests of the relation `results` to the chunks; only incomplete totals have `refused_records`."""
-    connection.execute("SET preserve_insertion_order = true")
-    rows = connection.execute(f"SELECT {_put_request(batch)} FROM (FROM results ORDER BY customer_reference)")
-    while requests := rows.fetchmany(_FETCH):
-        chunks.add([request for (request,) in requests])
-    connection.execute("SET preserve_insertion_order = false")
+    with in_order(connection):
+        rows = connection.execute(f"SELECT {_put_request(batch)} FROM (FROM results ORDER BY customer_reference)")
+        while requests := rows.fetchmany(_FETCH):
+            chunks.add([request for (request,) in requests])
 
 
 def _put_request(batch: str) -> str:

@@ -20,7 +20,7 @@ from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
 from pipeline.reading.plain import NotPlainError, count_plain_records
-from pipeline.reading.sql import ask
+from pipeline.reading.sql import ask, in_order
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
 
@@ -74,7 +74,7 @@ def read_file(
 
 
 def by_line(connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path) -> CsvFile:
-    """Prepare a file that has turned out not to be plain: records of several lines are joined.
+    """Prepare a file that has turned out not to be plain. Records of several lines are joined; then it may be plain.
 
     Raises
     ------
@@ -130,15 +130,14 @@ def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) 
     """Refuse the file if a record names all required columns, but differs from the header."""
     required = {column.name for column in KINDS[file.kind].columns}
     grammar = Grammar(file.header.delimiter)
-    connection.execute("SET preserve_insertion_order = true")
-    rows = connection.execute(lines_with(file, required))
-    while batch := rows.fetchmany(100):
-        for record, line in batch:
-            cells = grammar.split(line.replace(file.sentinels.newline, "\n")) or []
-            names = column_names(cells)
-            if required <= set(names) and names != file.header.names:
-                raise RefusedFileError(ErrorCode.SECOND_HEADER, number=record + _extra_before(file.records, record))
-    connection.execute("SET preserve_insertion_order = false")
+    with in_order(connection):
+        rows = connection.execute(lines_with(file, required))
+        while batch := rows.fetchmany(100):
+            for record, line in batch:
+                cells = grammar.split(line.replace(file.sentinels.newline, "\n")) or []
+                names = column_names(cells)
+                if required <= set(names) and names != file.header.names:
+                    raise RefusedFileError(ErrorCode.SECOND_HEADER, number=record + _extra_before(file.records, record))
 
 
 def _extra_before(records: RecordLines, record: int) -> int:

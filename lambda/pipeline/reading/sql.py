@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -64,6 +65,16 @@ def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
     codes = ", ".join(literal(code) for code in RECORD_CODES)
     connection.execute(f"CREATE TYPE error_code AS ENUM ({codes})")
     connection.execute((resources.files(__package__) / "macros.sql").read_text(encoding="utf-8"))
+
+
+@contextmanager
+def in_order(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let queries keep the order of the rows that they read; this takes more memory, and for some only one thread."""
+    connection.execute("SET preserve_insertion_order = true")
+    try:
+        yield
+    finally:
+        connection.execute("SET preserve_insertion_order = false")
 
 
 def ask(connection: duckdb.DuckDBPyConnection, question: str) -> bool:
