@@ -22,6 +22,7 @@ from pipeline.model.messages import message_for, number_text
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
+from pipeline.reading.text_reader import TextReader
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -90,11 +91,14 @@ def process(
         Memory or disk space is not sufficient; the error names the file and the limit.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    with open_database(workdir, options.memory_mb, options.threads) as connection:
-        before = previous or Previous()
-        engine = DuckDBEngine(connection, batch, workdir, before.customers, options.max_unpacked, options.keep_files)
-        with resource_limits(connection, workdir, f"batch {batch}"):
-            return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
+    before = previous or Previous()
+    with (
+        TextReader(files, workdir, options.max_unpacked) as texts,
+        open_database(workdir, options.memory_mb, options.threads) as connection,
+        resource_limits(connection, workdir, f"batch {batch}"),
+    ):
+        engine = DuckDBEngine(connection, batch, workdir, texts, before.customers, options.keep_files)
+        return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 
 
 def process_with(
@@ -133,7 +137,7 @@ class _Run:
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
 
     def join(self, sources: Mapping[Kind, SourceFile]) -> Outcome:
-        files, counts, refused = self._judge(*self._read(sources))
+        files, counts, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
         totals = self._engine.join()
@@ -178,33 +182,25 @@ class _Run:
         rejects = {kind: self._write_rejects(files[kind]) for kind in Kind if counts[kind].refused}
         return self._finish(summary, rejects)
 
-    def _read(self, sources: Mapping[Kind, SourceFile]) -> tuple[dict[Kind, CsvFile], dict[Kind, RefusedFileError]]:
+    def _read(
+        self, sources: Mapping[Kind, SourceFile]
+    ) -> tuple[dict[Kind, CsvFile], dict[Kind, Counts], dict[Kind, RefusedFileError]]:
+        """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
         files: dict[Kind, CsvFile] = {}
+        counts: dict[Kind, Counts] = {}
         refused: dict[Kind, RefusedFileError] = {}
         for kind in Kind:
             try:
-                files[kind] = self._engine.read(kind, sources[kind])
+                file = self._engine.read(kind, sources[kind])
+                if refused:
+                    self._engine.prove(file)
+                else:
+                    file, counts[kind] = self._engine.judge(file)
             except RefusedFileError as error:
                 refused[kind] = error
-        return files, refused
-
-    def _judge(
-        self, files: Mapping[Kind, CsvFile], refused: Mapping[Kind, RefusedFileError]
-    ) -> tuple[dict[Kind, CsvFile], dict[Kind, Counts], dict[Kind, RefusedFileError]]:
-        """Judge the files, or if one is refused, only find out whether others have to be refused too."""
-        read: dict[Kind, CsvFile] = {}
-        counts: dict[Kind, Counts] = {}
-        errors = dict(refused)
-        for kind, file in files.items():
-            try:
-                if errors:
-                    self._engine.prove(file)
-                    read[kind] = file
-                else:
-                    read[kind], counts[kind] = self._engine.judge(file)
-            except RefusedFileError as error:
-                errors[kind] = error
-        return read, counts, errors
+            else:
+                files[kind] = file
+        return files, counts, refused
 
     def _refuse(
         self,

@@ -20,6 +20,7 @@ from pipeline.joining.sentences import create_sentences
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import proved, read_file
+from pipeline.reading.text_reader import TextReader
 
 
 class DuckDBEngine:
@@ -27,10 +28,10 @@ class DuckDBEngine:
 
     Parameters
     ----------
+    texts
+        The bytes of the files.
     previous_customers
         Parquet files with the customer references that earlier versions delivered.
-    max_unpacked
-        Bytes that a gzip file may unpack to; None for no limit.
     keep_files
         Whether to keep the source files. If not, each is deleted after it was judged, to free disk space.
     """
@@ -40,15 +41,15 @@ class DuckDBEngine:
         connection: duckdb.DuckDBPyConnection,
         batch: str,
         workdir: Path,
+        texts: TextReader,
         previous_customers: Sequence[Path] = (),
-        max_unpacked: int | None = None,
         keep_files: bool = True,
     ) -> None:
         self._connection = connection
         self._batch = batch
         self._workdir = workdir
+        self._texts = texts
         self._previous_customers = previous_customers
-        self._max_unpacked = max_unpacked
         self._keep_files = keep_files
         self._sources: dict[Kind, SourceFile] = {}
         self._refused = 0
@@ -59,7 +60,7 @@ class DuckDBEngine:
         """Examine the file's bytes and its header."""
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
-            return read_file(self._connection, kind, source, self._workdir, self._max_unpacked)
+            return read_file(self._connection, kind, source.name, self._texts.read(kind), self._workdir)
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the file once, and a second time if there may be errors."""

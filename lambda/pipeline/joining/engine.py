@@ -44,8 +44,8 @@ class Totals:
 class Engine(Protocol):
     """Reads, judges and joins the files of a day.
 
-    The order of calls is: `read` all files; `judge` customers, orders and items; `join`; then the others. If a file is
-    refused, `prove` is called for the others instead, as they may have to be refused too.
+    The order of calls is: `read` and `judge` customers, then orders, then items; `join`; then the others. If a file is
+    refused, `prove` is called for the files after it instead of `judge`, as they may have to be refused too.
     """
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:

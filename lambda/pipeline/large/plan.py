@@ -14,9 +14,9 @@ from pipeline.large.places import Source, Store, copy
 from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write_lines
 from pipeline.large.worker import prepare_worker
 from pipeline.model.data_model import Kind
-from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import proved, read_file
-from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, refuse_foreign_formats
+from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, read_text, refuse_foreign_formats
 from pipeline.reading.header import Header, read_header
 from pipeline.reading.sql import connect, open_database
 
@@ -150,7 +150,7 @@ def read_in_order(
     with room.database(name) as (connection, workdir):
         path = copy(source, workdir / "source")
         try:
-            file = read_file(connection, kind, SourceFile(name, path), workdir, max_unpacked)
+            file = read_file(connection, kind, name, read_text(path, kind, workdir, max_unpacked), workdir)
             file = proved(connection, file, workdir)
         except RefusedFileError as error:
             return error

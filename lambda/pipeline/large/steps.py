@@ -14,8 +14,7 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 START, STORE = "start", "store the manifest"
 STEPS = (
     START,
-    *(f"examine {kind}" for kind in Kind),
-    *(f"judge {kind}" for kind in Kind),
+    *(f"{step} {kind}" for kind in Kind for step in ("examine", "judge")),
     "join",
     "write results",
     "write errors",

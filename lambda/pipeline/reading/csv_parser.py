@@ -1,4 +1,4 @@
-"""The entry point for reading a received file: returns a `CsvFile`, or raises why the file can't be used.
+"""The entry point for reading a received text: returns a `CsvFile`, or raises why the file can't be used.
 
 Most files with quotes are plain, but only reading the records proves it. So `read_file` takes them for plain if nothing
 speaks against it, and `by_line` prepares those that are not.
@@ -14,8 +14,8 @@ import duckdb
 
 from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.dialect import RefusedFileError, Text, read_text
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.dialect import RefusedFileError, Text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
 from pipeline.reading.normalize import RecordLines, as_records, rewrite
@@ -24,32 +24,27 @@ from pipeline.reading.sql import ask, in_order
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
 
 
-def read_file(
-    connection: duckdb.DuckDBPyConnection,
-    kind: Kind,
-    source: SourceFile,
-    workdir: Path,
-    max_unpacked: int | None = None,
-) -> CsvFile:
+def read_file(connection: duckdb.DuckDBPyConnection, kind: Kind, name: str, text: Text, workdir: Path) -> CsvFile:
     """Detect the dialect of a file, and normalize it to one record per line where needed.
 
     Parameters
     ----------
+    name
+        The file's name as the partner sent it.
+    text
+        Its bytes, from `dialect.read_text`.
     workdir
-        Folder for the unpacked and the normalized file.
-    max_unpacked
-        Bytes that a gzip file may unpack to; None for no limit.
+        Folder for the normalized file.
 
     Raises
     ------
     RefusedFileError
         The file as a whole can't be used.
     """
-    text = read_text(source.path, kind, workdir, max_unpacked)
     header = read_header(text.path, kind)
     file = CsvFile(
         kind,
-        source.name,
+        name,
         as_records(text),
         header,
         text.sentinels,
