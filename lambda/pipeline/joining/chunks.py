@@ -55,7 +55,7 @@ class ChunkWriter:
 
     def _write(self, lines: list[str]) -> None:
         path = self.directory / chunk_name(self._number + len(self.chunks))
-        path.write_bytes("".join([f"{line}\n" for line in lines]).encode())
+        path.write_bytes("\n".join([*lines, ""]).encode())
         self.chunks.append(Chunk(path, len(lines)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,11 @@ def process(
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()
     with (
-        TextReader(files, workdir, options.max_unpacked) as texts,
+        ThreadPoolExecutor(1) as thread,
         open_database(workdir, options.memory_mb, options.threads) as connection,
         resource_limits(connection, workdir, f"batch {batch}"),
     ):
+        texts = TextReader(thread, files, workdir, options.max_unpacked)
         engine = DuckDBEngine(connection, batch, workdir, texts, before.customers, options.keep_files)
         return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 

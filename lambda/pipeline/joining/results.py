@@ -12,7 +12,7 @@ from pipeline.joining.chunks import ChunkWriter
 from pipeline.model.items import REFUSED_RECORDS, customer_key, customer_sort_key, delete_line, put_line, removed_item
 from pipeline.reading.sql import file_literal, in_order, literal
 
-_FETCH = 20_000
+_FETCH = 5_000
 
 
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:

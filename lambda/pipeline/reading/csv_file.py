@@ -39,6 +39,8 @@ class CsvFile:
     """Empty lines at the end of the file."""
     new_line: str = r"\n"
     """The line end, in DuckDB's notation."""
+    has_other_blanks: bool = True
+    """Whether references may have other blanks around them than spaces; if unknown, true."""
     decimal_mark: str = "."
     unproven: Text | None = None
     """The text of a plain file with quotes as long as only reading it can show whether a record has several lines."""

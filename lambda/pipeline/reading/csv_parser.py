@@ -53,6 +53,7 @@ def read_file(connection: duckdb.DuckDBPyConnection, kind: Kind, name: str, text
         text.may_repeat_header,
         blank_end=text.blank_end,
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
+        has_other_blanks=text.has_other_blanks,
     )
     is_line_by_line = text.is_regular and header.lines == header.skip
     if is_line_by_line and file.has_quotes and _is_plain(file, text) and not text.starts_with_open_quotes:

@@ -83,6 +83,8 @@ class Text:
     """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
     starts_with_open_quotes: bool
     """Whether one of the first lines has an odd number of quotes, so that records probably have several lines."""
+    has_other_blanks: bool
+    """Whether there is a tab or a character outside ASCII: then not only spaces may have to be trimmed."""
     sentinels: Sentinels
 
 
@@ -135,6 +137,7 @@ def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = 
         scan.names > 1,
         scan.has_padded_quotes,
         scan.starts_with_open_quotes,
+        scan.has_other_blanks,
         sentinels,
     )
 
@@ -174,6 +177,7 @@ class Scan:
         self.blank_end = 0
         self.has_padded_quotes = False
         self.starts_with_open_quotes = False
+        self.has_other_blanks = False
         self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -200,7 +204,9 @@ class Scan:
         self.sentinels_are_free = self.sentinels_are_free and not any(
             sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT]
         )
-        self.is_regular = self.is_regular and self._is_utf8(block) and self._is_short(block, BLOCK)
+        is_ascii = block.isascii()
+        self.has_other_blanks = self.has_other_blanks or not is_ascii or b"\t" in block
+        self.is_regular = self.is_regular and self._is_utf8(block, is_ascii) and self._is_short(block, BLOCK)
         self._count_names(block)
         end = block.replace(b"\r\n", b"\n") if block.endswith(b"\r\n\r\n") else block
         self.blank_end = max(len(end) - len(end.rstrip(b"\n")) - 1, 0)
@@ -234,8 +240,8 @@ class Scan:
         before = self._last[1 - len(self._name) :] if self._last else b""
         self.names += (before + block).lower().count(self._name)
 
-    def _is_utf8(self, block: bytes) -> bool:
-        if not self._pending and block.isascii():
+    def _is_utf8(self, block: bytes, is_ascii: bool) -> bool:
+        if is_ascii and not self._pending:
             return True
         try:
             self._decoder.decode(block)

@@ -14,10 +14,11 @@ CREATE MACRO is_integer(cell) AS
     OR (regexp_full_match(cell, '-?0*[0-9]{19}') AND TRY_CAST(cell AS BIGINT) IS NOT NULL);
 
 -- Whether a reference is not empty and has nothing to trim; false also where only the full check can tell. It is for cells
--- without line ends. Comparing the first byte takes a hundredth of the time of a regular expression.
+-- without line ends; `has_no_spaces_around` for those of a file without tabs and without characters outside ASCII.
+-- Comparing the first byte takes a hundredth of the time of a regular expression.
+CREATE MACRO has_no_spaces_around(cell) AS cell >= '!' AND cell < chr(127) AND NOT ends_with(cell, ' ');
 CREATE MACRO is_plain_reference(cell) AS
-    cell >= '!' AND cell < chr(127) AND NOT ends_with(cell, ' ') AND NOT ends_with(cell, chr(9))
-    AND NOT ends_with(cell, chr(160));
+    has_no_spaces_around(cell) AND NOT ends_with(cell, chr(9)) AND NOT ends_with(cell, chr(160));
 
 -- A cell without blanks, tabs, line ends and no-break spaces at both ends. Most cells have none, and `trim` is slow.
 CREATE MACRO trimmed(cell) AS

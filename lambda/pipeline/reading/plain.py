@@ -103,7 +103,8 @@ def _clean_form(file: CsvFile, column: Column) -> str | None:
     name = quoted(column.name)
     match column.type:
         case ColumnType.REFERENCE if column.name == KINDS[file.kind].identity or not _is_parent(file, column):
-            form = f"strlen({name}) <= {MAX_REFERENCE} AND is_plain_reference({name})"
+            nothing_to_trim = "is_plain_reference" if file.has_other_blanks else "has_no_spaces_around"
+            form = f"strlen({name}) <= {MAX_REFERENCE} AND {nothing_to_trim}({name})"
             newline = literal(file.sentinels.newline)
             return f"{form} AND NOT contains({name}, {newline})" if file.records.joins else form
         case ColumnType.INTEGER | ColumnType.TIMESTAMP:

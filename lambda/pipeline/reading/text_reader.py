@@ -1,45 +1,43 @@
 """Examine the bytes of a day's files in a thread: those of the next file while the records of a file are read.
 
-DuckDB reads records without Python's lock, so both proceed at the same time.
+DuckDB reads records without holding Python's lock, so both proceed at the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import SourceFile
 from pipeline.reading.dialect import Text, read_text
 
+_KINDS = list(Kind)
+
 
 class TextReader:
-    """Reads the texts of files in the order customers, orders, items; at its end, it waits for its thread.
+    """Reads the texts of a day's files in the order of `Kind`.
 
     Parameters
     ----------
+    thread
+        Runs one task at a time.
     workdir
         Folder for unpacked files. At most two of them exist at a time, if each is deleted once its records were read.
     max_unpacked
         Bytes that a gzip file may unpack to; None for no limit.
     """
 
-    def __init__(self, sources: Mapping[Kind, SourceFile], workdir: Path, max_unpacked: int | None = None) -> None:
+    def __init__(
+        self, thread: Executor, sources: Mapping[Kind, SourceFile], workdir: Path, max_unpacked: int | None = None
+    ) -> None:
+        self._thread = thread
         self._sources = sources
         self._workdir = workdir
         self._max_unpacked = max_unpacked
-        self._thread = ThreadPoolExecutor(1, "texts")
         self._texts: dict[Kind, Future[Text]] = {}
-
-    def __enter__(self) -> Self:
-        self._begin(next(iter(Kind)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
+        self._begin(_KINDS[0])
 
     def read(self, kind: Kind) -> Text:
         """Wait for the text of a file, and begin with the next file.
@@ -50,9 +48,8 @@ class TextReader:
             The file is empty, damaged, too large, or not text.
         """
         text = self._begin(kind).result()
-        following = list(Kind).index(kind) + 1
-        if following < len(Kind):
-            self._begin(list(Kind)[following])
+        for following in _KINDS[_KINDS.index(kind) + 1 :][:1]:
+            self._begin(following)
         return text
 
     def _begin(self, kind: Kind) -> Future[Text]:

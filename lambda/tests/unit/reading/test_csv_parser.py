@@ -13,9 +13,9 @@ import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from pipeline.model.data_model import Kind
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError
+from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, read_text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import DELIMITERS
 from pipeline.reading.normalize import MAX_RECORD
@@ -33,7 +33,7 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def understand(connection: duckdb.DuckDBPyConnection, directory: Path, content: bytes, kind: Kind) -> CsvFile:
     path = directory / "file.csv"
     path.write_bytes(content)
-    return read_file(connection, kind, SourceFile(f"{kind}_20220131.csv", path), directory)
+    return read_file(connection, kind, f"{kind}_20220131.csv", read_text(path, kind, directory), directory)
 
 
 def test_a_typical_european_file_is_read_correctly() -> None:
@@ -106,11 +106,11 @@ def test_no_cell_of_a_file_without_header_is_shown() -> None:
     assert "Ada" not in observed.only_error()["message"]
 
 
-def test_an_unpacked_file_that_is_too_large_is_refused(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+def test_an_unpacked_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.csv.gz"
     path.write_bytes(gzip.compress(ITEM_HEADER + b"\n" * 3_000_000))
     with pytest.raises(RefusedFileError) as refused:
-        read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv.gz", path), tmp_path, max_unpacked=BLOCK)
+        read_text(path, Kind.ITEMS, tmp_path, max_unpacked=BLOCK)
     assert refused.value.code == ErrorCode.FILE_TOO_LARGE
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * BLOCK
 

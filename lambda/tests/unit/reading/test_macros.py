@@ -51,6 +51,15 @@ EXAMPLES = {
     "is_amount(cell, ',')": [("1,5", True), ("1", True), ("1.5", False), ("1.234,5", False)],
     "as_amount(cell, '.')::VARCHAR": [("12.5", "12.5000"), ("-0", "0.0000")],
     "as_amount(cell, ',')::VARCHAR": [("12,5", "12.5000"), ("-99999999999999,9999", "-99999999999999.9999")],
+    "has_no_spaces_around(cell)": [
+        ("a", True),
+        ("a b", True),
+        (" a", False),
+        ("\ta", False),
+        ("a ", False),
+        ("é", False),
+        ("", False),
+    ],
     "is_plain_reference(cell)": [
         ("a", True),
         ("a b", True),
@@ -141,6 +150,8 @@ def test_a_short_check_accepts_only_what_the_full_one_accepts(
 ) -> None:
     rows = connection.execute(
         """SELECT cell, is_plain_reference(cell) AND (cell = '' OR trimmed(cell) <> cell),
+            has_no_spaces_around(cell) AND NOT contains(cell, chr(9)) AND strlen(cell) = length(cell)
+                AND NOT is_plain_reference(cell),
             is_plain_integer(cell) <> regexp_full_match(cell, '-?[0-9]{1,18}'),
             CASE WHEN trimmed(cell) <> '' THEN id_number(cell) <> id_number(trimmed(cell)) ELSE false END,
             cents IS NOT NULL AND NOT is_amount(cell, '.'),

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day
+from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pipeline.joining import control_totals
 from pipeline.model.data_model import Kind
 from pipeline.reading import plain
-from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import proved, read_file
-from pipeline.reading.dialect import BLOCK, RefusedFileError
+from pipeline.reading.dialect import BLOCK, RefusedFileError, read_text
 from pipeline.reading.sql import literal, open_database
 from pipeline.reading.steps import records_sql
 
@@ -26,7 +26,7 @@ def understand(content: bytes, directory: Path) -> CsvFile:
     path = directory / "items.csv"
     path.write_bytes(content)
     with open_database(directory, 200, 1) as connection:
-        file = read_file(connection, Kind.ITEMS, SourceFile("items_20220131.csv", path), directory)
+        file = read_file(connection, Kind.ITEMS, path.name, read_text(path, Kind.ITEMS, directory), directory)
         return proved(connection, file, directory)
 
 
@@ -94,6 +94,18 @@ def test_numbers_and_own_references_are_trimmed_if_needed() -> None:
         )
     )
     assert observed.customers["c3"] == (1, 2.5)
+
+
+@pytest.mark.parametrize("reference", ["c3\t", "c3\u00a0", "\tc3", "\u00a0c3", "c3 ", " c3"])
+@pytest.mark.parametrize("records_before", [0, BLOCK // 1000])
+def test_blanks_around_a_reference_are_trimmed_wherever_the_first_of_them_is(
+    reference: str, records_before: int
+) -> None:
+    before = b"".join(b"x%d,%s,b,c\n" % (number, b"y" * 1000) for number in range(records_before))
+    customers = CUSTOMERS + before + f"{reference},a,b,c\nc3,a,b,c\n".encode()
+    observed = observe(day(customers, ORDERS + b"c3,x,o3,1\n"))
+    assert observed.customers["c3"] == (1, 0)
+    assert observed.codes() == [("customers", customers.count(b"\n"), "duplicate_reference")]
 
 
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
@@ -213,14 +225,11 @@ def test_a_line_end_in_the_free_text_of_a_clean_record_is_no_difference(tmp_path
 def are_read_alike(directory: Path, records: list[list[str]], new_line: str) -> bool:
     """Read items by line and by DuckDB's reader, and expect the same; return False if its reader can't read them."""
     text = "".join(",".join(record) + "\n" for record in records).replace("\n", new_line)
-    (directory / "items.csv").write_bytes(
-        ITEMS[: ITEMS.index(b"\n") + 1].replace(b"\n", new_line.encode()) + text.encode()
-    )
+    path = directory / "items.csv"
+    path.write_bytes(ITEMS[: ITEMS.index(b"\n") + 1].replace(b"\n", new_line.encode()) + text.encode())
     with open_database(directory, 200, 2) as connection:
         try:
-            file = read_file(
-                connection, Kind.ITEMS, SourceFile("items_20220131.csv", directory / "items.csv"), directory
-            )
+            file = read_file(connection, Kind.ITEMS, path.name, read_text(path, Kind.ITEMS, directory), directory)
         except RefusedFileError:
             return False
         if not file.is_plain:
