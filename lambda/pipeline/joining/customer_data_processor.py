@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,18 +191,32 @@ class _Run:
         files: dict[Kind, CsvFile] = {}
         counts: dict[Kind, Counts] = {}
         refused: dict[Kind, RefusedFileError] = {}
-        for kind in Kind:
+        for kind, file in self._files(sources):
+            if isinstance(file, RefusedFileError):
+                refused[kind] = file
+                continue
             try:
-                file = self._engine.read(kind, sources[kind])
                 if refused:
                     self._engine.prove(file)
+                    files[kind] = file
                 else:
-                    file, counts[kind] = self._engine.judge(file)
+                    files[kind], counts[kind] = self._engine.judge(file)
             except RefusedFileError as error:
                 refused[kind] = error
-            else:
-                files[kind] = file
         return files, counts, refused
+
+    def _files(self, sources: Mapping[Kind, SourceFile]) -> Iterable[tuple[Kind, CsvFile | RefusedFileError]]:
+        """Return the files, or why they can't be used: one by one, or if all are read first, refused ones first."""
+        files = ((kind, self._read_file(kind, sources[kind])) for kind in Kind)
+        if self._engine.reads_all_first:
+            return sorted(files, key=lambda read: isinstance(read[1], CsvFile))
+        return files
+
+    def _read_file(self, kind: Kind, source: SourceFile) -> CsvFile | RefusedFileError:
+        try:
+            return self._engine.read(kind, source)
+        except RefusedFileError as error:
+            return error
 
     def _refuse(
         self,

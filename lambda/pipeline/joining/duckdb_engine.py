@@ -36,6 +36,8 @@ class DuckDBEngine:
         Whether to keep the source files. If not, each is deleted after it was judged, to free disk space.
     """
 
+    reads_all_first = False
+
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,

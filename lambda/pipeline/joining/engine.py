@@ -48,6 +48,9 @@ class Engine(Protocol):
     refused, `prove` is called for the files after it instead of `judge`, as they may have to be refused too.
     """
 
+    reads_all_first: bool
+    """Whether to read all files before the first is judged; then no file is judged if one of them is refused."""
+
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Detect the dialect of a file; raise RefusedFileError if it can't be used."""
 

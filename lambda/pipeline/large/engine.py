@@ -65,6 +65,8 @@ class SparkEngine:
         The limits of a task.
     """
 
+    reads_all_first = True
+
     def __init__(
         self,
         spark: SparkSession,

@@ -14,7 +14,8 @@ from pipeline.reading.csv_file import CsvFile, SourceFile
 START, STORE = "start", "store the manifest"
 STEPS = (
     START,
-    *(f"{step} {kind}" for kind in Kind for step in ("examine", "judge")),
+    *(f"examine {kind}" for kind in Kind),
+    *(f"judge {kind}" for kind in Kind),
     "join",
     "write results",
     "write errors",
@@ -33,6 +34,7 @@ class SteppedEngine:
     """
 
     def __init__(self, engine: Engine, begin: Callable[[str], None]) -> None:
+        self.reads_all_first = engine.reads_all_first
         self._engine = engine
         self._begin = begin
 
