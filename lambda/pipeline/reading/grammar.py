@@ -40,15 +40,19 @@ class Grammar:
         self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
         self._delimiter, self._blank = d_bytes, blank.encode()
         self._lines: tuple[tuple[bytes, int], re.Pattern[bytes], re.Pattern[bytes]] | None = None
+        self._beside_quotes = re.compile(rb'"(?:(?<=[^%s\n"]")|(?=[^%s\n"]))' % (d_bytes, d_bytes))
         self._before = re.compile(rb"%s%s" % (cell, d_bytes))
         self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
         self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
 
-    def has_stray_quotes(self, lines: bytes, newline: bytes, columns: int) -> bool:
+    def has_stray_quotes(self, lines: bytes, outside: bytes, newline: bytes, columns: int) -> bool:
         """Return whether quotes may be wrong or stray in lines whose line ends between quotes `newline` has replaced.
 
         True if a line is not a valid record, if a record has a line end outside a quoted cell, or if the second line
         of a record has all cells when quotes are read as ordinary characters.
+
+        `outside` is what remains of the lines when each text between quotes is left out, and one quote stands for both.
+        If there is nothing but cells and line ends around these, all texts between quotes are whole cells.
         """
         if self._lines is None or self._lines[0] != (newline, columns):
             n, d = re.escape(newline), self._delimiter
@@ -60,7 +64,8 @@ class Grammar:
             second = re.compile(rb"%s(?:%s%s){%d}%s[%s\n]" % (n, piece, d, columns - 1, piece, n))
             self._lines = (newline, columns), whole, second
         _, whole, second = self._lines
-        return whole.fullmatch(lines) is None or second.search(lines) is not None
+        is_wrong = self._beside_quotes.search(outside) and not whole.fullmatch(lines)
+        return bool(is_wrong or second.search(lines))
 
     def is_open_after(self, line: bytes, was_open: bool) -> bool:
         """Return whether a quoted cell is still open at the end of this line."""

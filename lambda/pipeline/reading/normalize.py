@@ -160,7 +160,7 @@ class _Writer:
         """
         newline = self._newline
         texts = block.split(b'"')
-        quoted = b'"'.join(texts[1::2])
+        outside, quoted = b'"'.join(texts[::2]), b'"'.join(texts[1::2])
         if b"\n" in quoted:
             texts[1::2] = quoted.replace(b"\n", newline).split(b'"')
         joined, held = b'"'.join(texts), b""
@@ -171,7 +171,7 @@ class _Writer:
         lines = joined.split(b"\n")
         is_long = len(joined) + len(held) > MAX_RECORD and (len(held) > MAX_RECORD or max(map(len, lines)) > MAX_RECORD)
         columns = len(self._header.names)
-        if is_long or not _is_utf8(joined) or self._grammar.has_stray_quotes(joined, newline, columns):
+        if is_long or not _is_utf8(joined) or self._grammar.has_stray_quotes(joined, outside, newline, columns):
             return False
         self._target.write(joined)
         self._held = held
