@@ -20,8 +20,15 @@ from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
-from pipeline.reading.sql import Step, ask, file_literal, in_order, literal, query, quoted
-from pipeline.reading.steps import broken_column, first_record, numbered_lines, records_sql
+from pipeline.reading.sql import Step, ask, in_order, literal, query, quoted
+from pipeline.reading.steps import (
+    broken_column,
+    first_record,
+    joined_records,
+    numbered_lines,
+    read_numbers,
+    records_sql,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +176,12 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
         Step("found", f"SELECT *, {broken_column(file)} AS column_name FROM records WHERE {is_candidate}"),
         _located(file, "found"),
     ]
+    if file.records.extra:
+        with in_order(connection):
+            connection.execute(f"CREATE TABLE {kind}_joined AS {joined_records(file)}")
     connection.execute(f"CREATE TABLE {kind}_candidates AS {query(steps, columns)}")
-    connection.execute(f"DROP TABLE {kind}_candidate_lines")
+    for table in ("candidate_lines", "joined"):
+        connection.execute(f"DROP TABLE IF EXISTS {kind}_{table}")
 
 
 def _select_lines(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> str:
@@ -196,9 +207,9 @@ def _select_lines(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditio
 def _located(file: CsvFile, records: str) -> Step:
     """Add the line number of each record, and a note to lines of a record of several lines with wrong quotes."""
     line_number, quotes, joins = "record", "NULL::VARCHAR", ""
-    if file.records.joins:
-        line_number = "record + coalesce(extra, 0)"
-        joins = f"ASOF LEFT JOIN {_read_numbers(file.records.joins, 'joined', 'extra')} ON record > joined"
+    if file.records.extra:
+        line_number = f"record + coalesce(extra, {file.records.extra_before})"
+        joins = f"ASOF LEFT JOIN {file.kind}_joined ON record > joined"
     if file.records.quotes:
         quotes = f"""CASE WHEN record = opened
                 THEN '; the quote that opens cell ' || cell || ' is still open at the end of this line, so all lines '
@@ -207,15 +218,10 @@ def _located(file: CsvFile, records: str) -> Step:
                 THEN '; this line is refused with line ' || {line_number} + opened - record
                     || ', where the quote is open'
             END"""
-        joins += f" ASOF LEFT JOIN {_read_numbers(file.records.quotes, 'opened', 'last', 'cell')} ON record >= opened"
+        joins += f" ASOF LEFT JOIN {read_numbers(file.records.quotes, 'opened', 'last', 'cell')} ON record >= opened"
     return Step(
         "located", f"SELECT {records}.*, {line_number} AS line_number, {quotes} AS quotes FROM {records} {joins}"
     )
-
-
-def _read_numbers(path: Path, *columns: str) -> str:
-    types = ", ".join(f"'{column}': 'BIGINT'" for column in columns)
-    return f"read_csv({file_literal(path)}, auto_detect = false, header = false, columns = {{{types}}})"
 
 
 def _shown_reference(file: CsvFile, name: str) -> str:
@@ -252,4 +258,4 @@ def _as_read(file: CsvFile) -> str:
     """Return the SQL of the record as it was read, without the sentinels."""
     prefixes = " OR ".join(f"starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes())
     record = f"CASE WHEN {prefixes} THEN line[2:] ELSE line END"
-    return f"replace({record}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else record
+    return f"replace({record}, {literal(file.sentinels.newline)}, chr(10))" if file.records.extra else record

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class FilePlan:
     """Byte offset of the first record."""
     has_crlf: bool = False
     store: Store | None = None
-    """Holds the lists of `RecordLines` (joins, quotes) for each split, if the file has them."""
+    """Holds the lists of `RecordLines` (shortened, quotes) for each split, if the file has them."""
 
     def load(self, split: Split, workdir: Path) -> CsvFile:
         """Copy the lines of a split into a local file, which is then read like any other file."""
@@ -99,7 +100,7 @@ class FilePlan:
         for name in _LISTS:
             if self.store and getattr(self.file.records, name):
                 kept[name] = copy(self.store.source(_part_name(name, self.file.kind, split)), workdir / f"{name}.csv")
-        records = replace(self.file.records, path=path, before=split.before, **kept)
+        records = replace(self.file.records, path=path, before=split.before, extra_before=split.extra_before, **kept)
         header = replace(self.file.header, skip=0)
         return replace(self.file, records=records, header=header, new_line=r"\n")
 
@@ -158,7 +159,7 @@ def read_in_order(
         start = _start_of_records(local, file.header.skip)
         if local != path:
             source = store.source(_keep(store, local, f"records/{kind}.csv"))
-        splits = _numbered_splits(source, start, split_bytes, file.header.skip)
+        splits = _numbered_splits(source, start, split_bytes, file)
         for list_name in _LISTS:
             if path := getattr(file.records, list_name):
                 _cut_list(list_name, path, kind, splits, store, workdir)
@@ -177,20 +178,37 @@ def _start_of_records(path: Path, skip: int) -> int:
         return file.tell()
 
 
-def _numbered_splits(source: Source, start: int, split_bytes: int, skip: int) -> list[Split]:
-    splits = cut(start, source.size, split_bytes)
-    return numbered(splits, (_count_lines(lines_of(source, split, start)) for split in splits), skip)
+def _numbered_splits(source: Source, start: int, split_bytes: int, file: CsvFile) -> list[Split]:
+    splits, newline = cut(start, source.size, split_bytes), file.sentinels.newline.encode()
+    counts = [_count_lines(lines_of(source, split, start), newline) for split in splits]
+    found = numbered(splits, (lines for lines, _ in counts), file.header.skip)
+    extra = accumulate((removed for lines, removed in counts if lines), initial=file.records.extra_before)
+    shortened = list(_shortened(file))
+    return [
+        replace(split, extra_before=before + sum(removed for record, removed in shortened if record <= split.before))
+        for split, before in zip(found, extra, strict=False)
+    ]
 
 
-def _count_lines(blocks: Iterator[bytes]) -> int:
-    lines, last = 0, b"\n"
+def _count_lines(blocks: Iterator[bytes], newline: bytes) -> tuple[int, int]:
+    """Count the lines, and the line ends that were removed from them."""
+    lines, removed, last = 0, 0, b"\n"
     for block in blocks:
         lines += block.count(b"\n")
+        removed += block.count(newline)
         last = block[-1:]
-    return lines + (last != b"\n")
+    return lines + (last != b"\n"), removed
 
 
-_LISTS = ("joins", "quotes")
+def _shortened(file: CsvFile) -> Iterator[tuple[int, int]]:
+    if file.records.shortened:
+        with file.records.shortened.open() as rows:
+            for row in rows:
+                record, removed = row.split(",")
+                yield int(record), int(removed)
+
+
+_LISTS = ("shortened", "quotes")
 """The lists of `RecordLines`; each row begins with a record number."""
 
 

@@ -23,6 +23,8 @@ class Split:
     lines: int = 0
     before: int = 0
     """Lines of the file before this split, including the header."""
+    extra_before: int = 0
+    """Line ends that were removed from the records before this split, including the header."""
 
 
 @dataclass(frozen=True, slots=True)

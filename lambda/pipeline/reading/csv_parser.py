@@ -18,10 +18,10 @@ from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import RefusedFileError, Text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
-from pipeline.reading.normalize import RecordLines, as_records, rewrite
+from pipeline.reading.normalize import as_records, rewrite
 from pipeline.reading.plain import NotPlainError, count_plain_records
 from pipeline.reading.sql import ask, in_order
-from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, lines_with
+from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, joined_records, lines_with
 
 
 def read_file(connection: duckdb.DuckDBPyConnection, kind: Kind, name: str, text: Text, workdir: Path) -> CsvFile:
@@ -133,20 +133,15 @@ def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) 
                 cells = grammar.split(line.replace(file.sentinels.newline, "\n")) or []
                 names = column_names(cells)
                 if required <= set(names) and names != file.header.names:
-                    raise RefusedFileError(ErrorCode.SECOND_HEADER, number=record + _extra_before(file.records, record))
+                    raise RefusedFileError(
+                        ErrorCode.SECOND_HEADER, number=record + _extra_before(connection, file, record)
+                    )
 
 
-def _extra_before(records: RecordLines, record: int) -> int:
+def _extra_before(connection: duckdb.DuckDBPyConnection, file: CsvFile, record: int) -> int:
     """Return how many line ends were removed from the records before this one."""
-    extra = 0
-    if records.joins:
-        with records.joins.open() as joins:
-            for line in joins:
-                joined, extra_then = map(int, line.split(","))
-                if joined >= record:
-                    break
-                extra = extra_then
-    return extra
+    row = connection.execute(f"SELECT max(extra) FROM ({joined_records(file)}) WHERE joined < {record}").fetchone()
+    return (row and row[0]) or file.records.extra_before
 
 
 def _decimal_mark(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:

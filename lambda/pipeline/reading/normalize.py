@@ -3,7 +3,8 @@
 Only files that need it are rewritten: those with CR or mixed line ends, line ends inside quoted cells, bytes that are
 not valid UTF-8, or very long lines. Sentinels keep what the rewriting would lose: one replaces each line end inside a
 record; others precede a record with invalid bytes, and each line of a record of several lines that is refused for its
-quotes. Two small lists map records to the physical lines that they occupied.
+quotes. So counting the sentinels tells which physical lines a record occupied, except for records that are too long:
+for them there is a small list.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, compress, repeat
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -32,10 +32,12 @@ class RecordLines:
     path: Path
     records: int
     """Lines of the file, including blank lines and the header."""
-    joins: Path | None = None
-    """CSV of (record, extra): `extra` line ends were removed up to and including this record."""
     extra: int = 0
     """Line ends that were removed in the whole file."""
+    extra_before: int = 0
+    """Line ends that were removed before the first record after the header (in a part of a file: before the part)."""
+    shortened: Path | None = None
+    """CSV of (record, removed): line ends that were removed with the rest of a record that was too long."""
     quotes: Path | None = None
     """CSV of (record, last, cell): the records from `record` to `last` are the lines of one record that was refused for
     its quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
@@ -47,7 +49,7 @@ class RecordLines:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that exist."""
-        return tuple(path for path in (self.path, self.joins, self.quotes) if path)
+        return tuple(path for path in (self.path, self.shortened, self.quotes) if path)
 
 
 def as_records(text: Text) -> RecordLines:
@@ -63,20 +65,21 @@ def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
     RefusedFileError
         A line is too long, or a quote is never closed.
     """
-    joins, quotes = target.with_suffix(".joins.csv"), target.with_suffix(".quotes.csv")
-    with target.open("wb") as lines, joins.open("w") as joined, quotes.open("w") as refused:
-        writer = _Writer(lines, joined, refused, text, header)
+    shortened, quotes = target.with_suffix(".shortened.csv"), target.with_suffix(".quotes.csv")
+    with target.open("wb") as lines, shortened.open("w") as cut, quotes.open("w") as refused:
+        writer = _Writer(lines, cut, refused, text, header)
         for block in _whole_lines(text.path):
             writer.write(block)
         writer.finish()
-    for path in (joins, quotes):
+    for path in (shortened, quotes):
         if not path.stat().st_size:
             path.unlink()
     return RecordLines(
         target,
         writer.records,
-        joins if joins.exists() else None,
         writer.extra,
+        header.lines - header.skip,
+        shortened if shortened.exists() else None,
         quotes if quotes.exists() else None,
         has_refused=writer.has_refused,
     )
@@ -116,9 +119,9 @@ class _Writer:
     lines has the header's number of cells when quotes are read as ordinary characters.
     """
 
-    def __init__(self, target: IO[bytes], joined: IO[str], refused: IO[str], text: Text, header: Header) -> None:
+    def __init__(self, target: IO[bytes], shortened: IO[str], refused: IO[str], text: Text, header: Header) -> None:
         self._target = target
-        self._joined = joined
+        self._shortened = shortened
         self._refused = refused
         self._grammar = Grammar(header.delimiter)
         self._delimiter = header.delimiter.encode()
@@ -168,22 +171,18 @@ class _Writer:
             # The last record continues in the next block.
             end = joined.rfind(b"\n") + 1
             joined, held = joined[:end], joined[end:].replace(newline, b"\n")
-        lines = joined.split(b"\n")
-        is_long = len(joined) + len(held) > MAX_RECORD and (len(held) > MAX_RECORD or max(map(len, lines)) > MAX_RECORD)
         columns = len(self._header.names)
-        if is_long or not _is_utf8(joined) or self._grammar.has_stray_quotes(joined, outside, newline, columns):
+        if (
+            len(held) > MAX_RECORD
+            or _has_long_line(joined)
+            or not _is_utf8(joined)
+            or self._grammar.has_stray_quotes(joined, outside, newline, columns)
+        ):
             return False
         self._target.write(joined)
         self._held = held
-        if newline in joined:
-            counts = list(map(bytes.count, lines, repeat(newline)))
-            extras = accumulate(counts, initial=self.extra)
-            next(extras)
-            numbers = range(self.records + 1, self.records + 1 + len(lines))
-            joins = [f"{number},{extra}\n" for number, extra in compress(zip(numbers, extras, strict=True), counts)]
-            self._joined.write("".join(joins))
-            self.extra += sum(counts)
-        self.records += len(lines) - 1
+        self.extra += joined.count(newline)
+        self.records += joined.count(b"\n")
         return True
 
     def _write_lines(self, block: bytes) -> None:
@@ -224,10 +223,12 @@ class _Writer:
         elif self._open.is_doubtful and not is_header:
             self._refuse_lines(self._sentinels.doubtful_quoting)
         else:
-            self._ready.append(self._clean(self._newline.join(self._open.beginning)))
+            record = self._clean(self._newline.join(self._open.beginning))
+            self._ready.append(record)
             self.records += 1
             self.extra += self._open.lines - 1
-            self._joined.write(f"{self.records},{self.extra}\n")
+            if removed := self._open.lines - 1 - record.count(self._newline):
+                self._shortened.write(f"{self.records},{removed}\n")
         self._open.close()
         self._open = _OpenRecord()
 
@@ -286,6 +287,15 @@ class _OpenRecord:
     def close(self) -> None:
         if self._rest is not None:
             self._rest.close()
+
+
+def _has_long_line(lines: bytes) -> bool:
+    start = 0
+    while len(lines) - start > MAX_RECORD:
+        start = lines.rfind(b"\n", start, start + MAX_RECORD + 1) + 1
+        if not start:
+            return True
+    return False
 
 
 def _cut(data: bytes, length: int) -> bytes:

@@ -96,7 +96,7 @@ def _columns_step(file: CsvFile) -> Step:
 
 
 def _text(file: CsvFile, cell: str) -> str:
-    return f"replace({cell}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else cell
+    return f"replace({cell}, {literal(file.sentinels.newline)}, chr(10))" if file.records.extra else cell
 
 
 def _clean_form(file: CsvFile, column: Column) -> str | None:
@@ -106,7 +106,7 @@ def _clean_form(file: CsvFile, column: Column) -> str | None:
             nothing_to_trim = "is_plain_reference" if file.has_other_blanks else "has_no_spaces_around"
             form = f"strlen({name}) <= {MAX_REFERENCE} AND {nothing_to_trim}({name})"
             newline = literal(file.sentinels.newline)
-            return f"{form} AND NOT contains({name}, {newline})" if file.records.joins else form
+            return f"{form} AND NOT contains({name}, {newline})" if file.records.extra else form
         case ColumnType.INTEGER | ColumnType.TIMESTAMP:
             return f"is_plain_integer({name})"
         case ColumnType.AMOUNT:

@@ -8,6 +8,7 @@ recovers from a bad record.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from pipeline.model.data_model import ROW_ID, Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
@@ -101,6 +102,27 @@ def numbered_lines(file: CsvFile) -> str:
     return f"(SELECT row_number() OVER () - 1 + {first_record(file)} AS record, line FROM {scan(file)})"
 
 
+def joined_records(file: CsvFile) -> str:
+    """Select (joined, extra): the records of several lines, and the line ends that were removed up to and with each.
+
+    Requires `preserve_insertion_order`.
+    """
+    newline = literal(file.sentinels.newline)
+    removed = f"""SELECT record, count_of(line, {newline}) AS removed
+        FROM {numbered_lines(file)} WHERE contains(line, {newline})"""
+    if file.records.shortened:
+        shortened = read_numbers(file.records.shortened, "record", "removed")
+        removed += f" UNION ALL SELECT record, removed FROM {shortened} WHERE record >= {first_record(file)}"
+    return f"""SELECT record AS joined, {file.records.extra_before} + sum(removed) OVER (ORDER BY record) AS extra
+        FROM ({removed})"""
+
+
+def read_numbers(path: Path, *columns: str) -> str:
+    """Read a CSV file of whole numbers without a header."""
+    types = ", ".join(f"'{column}': 'BIGINT'" for column in columns)
+    return f"read_csv({file_literal(path)}, auto_detect = false, header = false, columns = {{{types}}})"
+
+
 def first_record(file: CsvFile) -> int:
     """Return the number of the first record after the header."""
     return file.records.before + file.header.skip + 1
@@ -186,7 +208,7 @@ def _text(file: CsvFile, column: Column) -> str:
 
 def _plain_text(file: CsvFile, cell: str) -> str:
     text = f"unquoted({cell})" if file.has_quotes else cell
-    return f"replace({text}, {literal(file.sentinels.newline)}, chr(10))" if file.records.joins else text
+    return f"replace({text}, {literal(file.sentinels.newline)}, chr(10))" if file.records.extra else text
 
 
 def _clean_form(file: CsvFile) -> str:
@@ -195,7 +217,7 @@ def _clean_form(file: CsvFile) -> str:
         return _NOTHING
     columns = {file.header.positions[column.name]: column for column in file.columns}
     delimiter = _escaped(file.header.delimiter)
-    newline = file.sentinels.newline if file.records.joins else ""
+    newline = file.sentinels.newline if file.records.extra else ""
     controls = "".join(f"\\x{code:02x}" for code in range(32) if chr(code) != newline)
     forms = []
     for position in range(1, len(file.header.names) + 1):

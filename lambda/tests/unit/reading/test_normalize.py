@@ -34,7 +34,7 @@ def rewritten(data: str, folder: Path) -> object:
         found = rewrite(text, read_header(path, Kind.ITEMS), folder / "records.csv")
     except RefusedFileError as error:
         return str(error)
-    lists = [path and path.read_text() for path in (found.joins, found.quotes)]
+    lists = [path and path.read_text() for path in (found.shortened, found.quotes)]
     return found.path.read_text(), lists, found.records, found.extra, found.has_refused
 
 
