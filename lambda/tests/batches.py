@@ -17,6 +17,7 @@ import reference
 from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.model.data_model import Kind
+from pipeline.reading.normalize import MAX_RECORD
 
 BATCH = "20220131"
 
@@ -32,6 +33,15 @@ csv.field_size_limit(sys.maxsize)
 def day(customers: bytes = CUSTOMERS, orders: bytes = ORDERS, items: bytes = ITEMS) -> dict[Kind, bytes]:
     """A good day, or one with some other file."""
     return {Kind.CUSTOMERS: customers, Kind.ORDERS: orders, Kind.ITEMS: items}
+
+
+def items_with_long_records() -> bytes:
+    """Items where the header, and records that are too long, have several lines; errors come after them."""
+    short = b'o1,"two\nlines",1,1,\n'
+    many_lines = b'o1,"long\n' + b"x\n" * (MAX_RECORD // 2) + b'",1,1,\n'
+    long_lines = b'o1,"longer\n' + (b"y" * 600_000 + b"\n") * 2 + b"z\n" * 1000 + b'",1,1,\n'
+    header = ITEMS.splitlines()[0] + b',"a\nnote"\n'
+    return b"".join([header, short, many_lines, b"o1,pen,1,x,\n", short * 3, long_lines, short, b"o1,pen,y,1,\n"])
 
 
 def file_name(kind: Kind) -> str:

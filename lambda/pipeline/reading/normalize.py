@@ -265,6 +265,7 @@ class _OpenRecord:
         self.is_doubtful = True
         """Whether each line so far has the header's number of cells when quotes are read as ordinary characters."""
         self._bytes = 0
+        """Length of the beginning as one line."""
         self._rest: IO[bytes] | None = None
 
     def add(self, line: bytes, has_all_cells: bool) -> None:
@@ -272,7 +273,7 @@ class _OpenRecord:
         self.is_doubtful = self.is_doubtful and has_all_cells
         if self._bytes <= MAX_RECORD:
             self.beginning.append(line)
-            self._bytes += len(line) + 1
+            self._bytes += len(line) + (self.lines > 1)
             return
         if self._rest is None:
             self._rest = TemporaryFile()  # noqa: SIM115 (open as long as the record is)

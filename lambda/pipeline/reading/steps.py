@@ -113,8 +113,8 @@ def joined_records(file: CsvFile) -> str:
     if file.records.shortened:
         shortened = read_numbers(file.records.shortened, "record", "removed")
         removed += f" UNION ALL SELECT record, removed FROM {shortened} WHERE record >= {first_record(file)}"
-    return f"""SELECT record AS joined, {file.records.extra_before} + sum(removed) OVER (ORDER BY record) AS extra
-        FROM ({removed})"""
+    extra = f"{file.records.extra_before} + sum(removed) OVER (ORDER BY record)"
+    return f"SELECT record AS joined, ({extra})::BIGINT AS extra FROM ({removed})"
 
 
 def read_numbers(path: Path, *columns: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name
+from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name, items_with_long_records
 from comparison import assert_same
 from pipeline.model.data_model import Kind
 
@@ -101,6 +101,11 @@ def test_every_example_day(spark: SparkSession, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(DAYS.keys() - {"clean", "repeated references", "line ends in cells"}))
 def test_days_of_every_dialect_and_defect(spark: SparkSession, name: str) -> None:
     assert_same(spark, DAYS[name], split_bytes=300)
+
+
+@pytest.mark.spark
+def test_lines_after_too_long_records_keep_their_numbers_in_every_split(spark: SparkSession) -> None:
+    assert_same(spark, day(items=items_with_long_records()), split_bytes=300_000)
 
 
 @pytest.mark.parametrize("chunk_records", [pytest.param(2, marks=pytest.mark.spark), 3])

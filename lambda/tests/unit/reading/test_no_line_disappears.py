@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
+from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, items_with_long_records, observe
 from pipeline.model.data_model import Kind
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.normalize import MAX_RECORD
@@ -149,6 +149,18 @@ def test_many_records_of_several_lines_keep_their_line_numbers_across_blocks() -
     observed = assert_agrees_with_reference(day(items=items))
     last = items.count(b"\n")
     assert observed.codes() == [("items", last - 11, "not_an_amount"), ("items", last, "not_an_integer")]
+
+
+def test_lines_after_a_header_and_too_long_records_of_several_lines_keep_their_numbers() -> None:
+    items = items_with_long_records()
+    observed = assert_agrees_with_reference(day(items=items))
+    line_of = items.splitlines().index
+    assert observed.codes() == [
+        ("items", line_of(b'o1,"long') + 1, "record_too_long"),
+        ("items", line_of(b"o1,pen,1,x,") + 1, "not_an_amount"),
+        ("items", line_of(b'o1,"longer') + 1, "record_too_long"),
+        ("items", line_of(b"o1,pen,y,1,") + 1, "not_an_integer"),
+    ]
 
 
 @pytest.mark.slow
