@@ -16,7 +16,6 @@ from pipeline.joining.control_totals import create_control_totals, read_records,
 from pipeline.joining.engine import Counts, Totals
 from pipeline.joining.refusals import Refusal, first_refusals, judge, refusals, refused_by_code, write_rejects
 from pipeline.joining.resource_limits import resource_limits
-from pipeline.joining.sentences import create_sentences
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import proved, read_file
@@ -56,7 +55,6 @@ class DuckDBEngine:
         self._sources: dict[Kind, SourceFile] = {}
         self._refused = 0
         create_control_totals(connection)
-        create_sentences(connection)
 
     def read(self, kind: Kind, source: SourceFile) -> CsvFile:
         """Examine the file's bytes and its header."""

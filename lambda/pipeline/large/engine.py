@@ -17,7 +17,6 @@ from pipeline.joining.engine import Counts, Totals
 from pipeline.joining.incomplete import refused_records_by_customer
 from pipeline.joining.refusals import Refusal, create_judged, write_rejects
 from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS, judged_candidates
-from pipeline.joining.sentences import create_sentences
 from pipeline.large import joining, reading, writing
 from pipeline.large.blocks import Numbered
 from pipeline.large.joining import Signs
@@ -308,7 +307,6 @@ class SparkEngine:
         ordered = _in_order(refused, max(parts, 1))
         written = ordered.mapInArrow(task, "part INT, name STRING").collect()
         with self._room.database(file.name) as (connection, workdir):
-            create_sentences(connection)
             create_judged(connection, file.kind)
             write_rejects(connection, file, workdir / "header.csv")  # writes only the header line
             self._store.put(workdir / "header.csv", f"{folder}header.csv")

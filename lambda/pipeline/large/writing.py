@@ -19,7 +19,6 @@ from pipeline.joining import results
 from pipeline.joining.chunks import Chunk, ChunkWriter
 from pipeline.joining.refusals import create_judged, refusals, write_rejects
 from pipeline.joining.rules_between_records import JUDGED_COLUMNS
-from pipeline.joining.sentences import create_sentences
 from pipeline.large.blocks import Block, Numbered, bucket, load, pack, to_bytes, to_rows, unpack
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.plan import FilePlan, Room
@@ -175,7 +174,6 @@ def rejects(plan: FilePlan, store: Store, folder: str, room: Room) -> Callable[[
 
 def _take_judged(connection: duckdb.DuckDBPyConnection, plan: FilePlan, batches: Batches) -> None:
     kind = plan.file.kind
-    create_sentences(connection)
     create_judged(connection, kind)
     for batch in batches:
         connection.register("some_judged", pa.Table.from_batches([batch]))

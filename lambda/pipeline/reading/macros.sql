@@ -1,8 +1,8 @@
 -- Checks and conversions of cells. Each macro is tested by one SELECT over a table of examples
 -- (lambda/tests/unit/reading/test_macros.py).
 
--- A line of blanks only; it is not a record.
-CREATE MACRO is_blank(line) AS line IS NULL OR trim(line, ' ') = '';
+-- A line of blanks only; it is not a record. Lines that begin with something else need no `trim`, which is slow.
+CREATE MACRO is_blank(line) AS CASE WHEN line >= '!' THEN false ELSE line IS NULL OR trim(line, ' ') = '' END;
 
 -- The text of a cell without the quotes around it; a doubled quote becomes one quote.
 CREATE MACRO unquoted(cell) AS
