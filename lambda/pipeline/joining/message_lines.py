@@ -26,9 +26,9 @@ _BETWEEN = (
     (b'"}}}}\n', b"}\n"),
 )
 
-# Chunks with these characters are parsed line by line: an escaped text may look like the text that is replaced, and
-# `message_for` escapes the two non-characters, which SQS does not accept.
-_UNLIKE = (b"\\", "\ufffe".encode(), "\uffff".encode())
+# Chunks with a backslash or one of these two are parsed line by line: an escaped text may look like the text that is
+# replaced, and `message_for` escapes the two non-characters, which SQS does not accept.
+_NON_CHARACTERS = ("\ufffe".encode(), "\uffff".encode())
 
 
 def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
@@ -48,7 +48,8 @@ def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
 
 def _customer_messages(requests: bytes, records: int) -> bytes | None:
     """Convert put requests of customers' results; None if any line is something else or must be parsed."""
-    if any(unlike in requests for unlike in _UNLIKE):
+    # Most references are ASCII, and a search for several bytes takes thirty times as long as finding that out.
+    if b"\\" in requests or (not requests.isascii() and any(unlike in requests for unlike in _NON_CHARACTERS)):
         return None
     if REFUSED_RECORDS.encode() in requests:
         requests = _REFUSED_RECORDS.sub(b"", requests)
