@@ -93,14 +93,14 @@ def process(
     """
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()
-    with (
-        ThreadPoolExecutor(1) as thread,
-        open_database(workdir, options.memory_mb, options.threads) as connection,
-        resource_limits(connection, workdir, f"batch {batch}"),
-    ):
+    with ThreadPoolExecutor(1) as thread:
         texts = TextReader(thread, files, workdir, options.max_unpacked)
-        engine = DuckDBEngine(connection, batch, workdir, texts, before.customers, options.keep_files)
-        return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
+        with (
+            open_database(workdir, options.memory_mb, options.threads) as connection,
+            resource_limits(connection, workdir, f"batch {batch}"),
+        ):
+            engine = DuckDBEngine(connection, batch, workdir, texts, before.customers, options.keep_files)
+            return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 
 
 def process_with(
