@@ -12,8 +12,9 @@ import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
 from pipeline.errors import ReconciliationError
-from pipeline.joining import duckdb_engine
+from pipeline.joining import customer_data_processor, duckdb_engine
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.large.steps import SteppedEngine
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_sort_key
 from pipeline.reading.sql import literal
@@ -289,6 +290,26 @@ def test_files_that_only_reading_their_records_refuses_are_all_reported() -> Non
     assert observed.codes() == [("items", None, "unclosed_quote")]
     observed = assert_agrees_with_reference(day(b"", orders, items))
     assert observed.codes() == [("customers", None, "empty_file"), ("items", None, "unclosed_quote")]
+
+
+@pytest.mark.parametrize(
+    ("reads_all_first", "steps"),
+    [
+        (True, ["examine customers", "examine orders", "examine items"]),
+        (False, ["examine customers", "judge customers", "examine orders", "judge orders", "examine items"]),
+    ],
+)
+def test_an_engine_that_reads_all_files_first_judges_none_if_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads_all_first: bool, steps: list[str]
+) -> None:
+    begun: list[str] = []
+    engine = duckdb_engine.DuckDBEngine
+    monkeypatch.setattr(engine, "reads_all_first", reads_all_first)
+    monkeypatch.setattr(
+        customer_data_processor, "DuckDBEngine", lambda *them: SteppedEngine(engine(*them), begun.append)
+    )
+    assert run(day(items=b"id\n"), tmp_path).state == "REFUSED"
+    assert begun == steps
 
 
 def test_refused_records_are_kept_as_they_were_read() -> None:
