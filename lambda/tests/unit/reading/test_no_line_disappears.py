@@ -151,6 +151,7 @@ def test_many_records_of_several_lines_keep_their_line_numbers_across_blocks() -
     assert observed.codes() == [("items", last - 11, "not_an_amount"), ("items", last, "not_an_integer")]
 
 
+@pytest.mark.slow
 def test_lines_after_a_header_and_too_long_records_of_several_lines_keep_their_numbers() -> None:
     items = items_with_long_records()
     observed = assert_agrees_with_reference(day(items=items))
