@@ -53,7 +53,7 @@ class CsvFile:
     @property
     def further_lines(self) -> int:
         """Physical lines after the header that continue a record of several lines."""
-        return self.records.extra - (self.header.lines - self.header.skip)
+        return self.records.extra - self.records.extra_before
 
     @property
     def has_row_ids(self) -> bool:

@@ -77,10 +77,10 @@ def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
     return RecordLines(
         target,
         writer.records,
-        writer.extra,
-        header.lines - header.skip,
-        shortened if shortened.exists() else None,
-        quotes if quotes.exists() else None,
+        extra=writer.extra,
+        extra_before=header.lines - header.skip,
+        shortened=shortened if shortened.exists() else None,
+        quotes=quotes if quotes.exists() else None,
         has_refused=writer.has_refused,
     )
 

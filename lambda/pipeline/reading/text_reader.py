@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.model.data_model import Kind
 from pipeline.reading.csv_file import SourceFile
 from pipeline.reading.dialect import Text, read_text
 
-_KINDS = list(Kind)
+_FOLLOWING = dict(pairwise(Kind))
 
 
 class TextReader:
@@ -37,7 +38,7 @@ class TextReader:
         self._workdir = workdir
         self._max_unpacked = max_unpacked
         self._texts: dict[Kind, Future[Text]] = {}
-        self._begin(_KINDS[0])
+        self._begin(next(iter(Kind)))
 
     def read(self, kind: Kind) -> Text:
         """Wait for the text of a file, and begin with the next file.
@@ -48,8 +49,8 @@ class TextReader:
             The file is empty, damaged, too large, or not text.
         """
         text = self._begin(kind).result()
-        for following in _KINDS[_KINDS.index(kind) + 1 :][:1]:
-            self._begin(following)
+        if kind in _FOLLOWING:
+            self._begin(_FOLLOWING[kind])
         return text
 
     def _begin(self, kind: Kind) -> Future[Text]:
