@@ -21,7 +21,7 @@ from typing import Any
 
 import counting
 from pipeline.stages.transform import MB_PER_CPU
-from pipeline_cli.deploy.target import declared_variables
+from pipeline_cli.terraform.target import declared_variables
 
 from benchmarks.document import paragraph, table
 from benchmarks.generate import Day, generate

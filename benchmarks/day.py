@@ -16,12 +16,12 @@ from typing import Any
 
 from e2e.stack import Stack, eventually
 from pipeline.model.data_model import Kind
-from pipeline_cli.deploy import package
-from pipeline_cli.deploy.local_stack import deployed_stack
-from pipeline_cli.deploy.target import LOCAL, Target
+from pipeline_cli.deployment import runs
+from pipeline_cli.deployment.queues import Waiting, waiting
 from pipeline_cli.local.emulator import Emulator
-from pipeline_cli.operations import runs
-from pipeline_cli.operations.queues import Waiting, waiting
+from pipeline_cli.terraform import package
+from pipeline_cli.terraform.local_stack import deployed_stack
+from pipeline_cli.terraform.target import LOCAL, Target
 
 from benchmarks.document import paragraph, table
 from benchmarks.generate import Day, generate

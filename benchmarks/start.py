@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.deploy import package
-from pipeline_cli.deploy.target import LOCAL
+from pipeline_cli.terraform import package
+from pipeline_cli.terraform.target import LOCAL
 
 from benchmarks.document import paragraph, table
 from benchmarks.results import SCRATCH, Result

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from pipeline_cli.deploy.target import declared_variables
+from pipeline_cli.terraform.target import declared_variables
 
 from benchmarks import cost
 from benchmarks.cost import MILLION, RUN_STATES, basis, bill, day_of, dollars, prices

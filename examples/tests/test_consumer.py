@@ -18,7 +18,7 @@ from pipeline.aws.sqs import Outgoing, Queue
 from pipeline.model.data_model import Kind
 from pipeline.model.items import REFUSED_RECORDS, error_item, removed_item
 from pipeline.model.messages import message_for
-from pipeline_cli.deploy.target import declared_variables
+from pipeline_cli.terraform.target import declared_variables
 from support import receive_at_once
 
 from examples.consumer import consumer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from pipeline_cli.deploy.local_stack import LocalStack
 from pipeline_cli.local import emulator
+from pipeline_cli.terraform.local_stack import LocalStack
 
 from infra.tests.current_provider.terraform_check import CurrentProvider, current_provider
 from infra.tests.support import Plan, Planner, running_provider

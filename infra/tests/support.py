@@ -16,7 +16,7 @@ from unittest import mock
 
 import hcl2
 import python_terraform
-from pipeline_cli.deploy.local_stack import LocalStack
+from pipeline_cli.terraform.local_stack import LocalStack
 from python_terraform import IsFlagged
 
 INFRA = Path(__file__).resolve().parent.parent

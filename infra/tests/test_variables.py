@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_cli.deploy.terraform_command import find_terraform
+from pipeline_cli.terraform.terraform_command import find_terraform
 
 from infra.tests.support import INFRA, MODULES, Terraform, blocks, one_line, parse
 

@@ -19,11 +19,11 @@ LONGEST = (
     *TOGETHER,
     *ALONE,
     "lambda/tests/large/test_same_outcome.py",
-    "scripts/tests/deploy/",
+    "scripts/tests/terraform/",
     "lambda/tests/unit/reading/",
     "scripts/tests/local/",
     "scripts/tests/runbook/test_in_memory.py",
-    "scripts/tests/commands/test_purge.py",
+    "scripts/tests/verbs/test_purge.py",
     "benchmarks/tests/",
 )
 """They start first, in this order; otherwise one worker would run them while the others have nothing left to do."""

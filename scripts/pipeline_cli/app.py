@@ -1,4 +1,4 @@
-"""The operator's command line: finds the commands, each of which has a module in `commands/`.
+"""The operator's command line: finds the commands, each of which has a module in `verbs/`.
 
 Every command says which target it acts on, prints its result on standard output and everything else on standard error.
 Expected failures end in one line and an exit code, not in a traceback.
@@ -43,7 +43,7 @@ COMMANDS = (
     "deploy",
     "local",
 )
-"""In the order of the help text; each is a module of `commands/` with a `command` or, for a group, an `app`."""
+"""In the order of the help text; each is a module of `verbs/` with a `command` or, for a group, an `app`."""
 
 
 class Commands(TyperGroup):
@@ -91,7 +91,7 @@ class Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    module = import_module(f"pipeline_cli.commands.{name.replace('-', '_')}")
+    module = import_module(f"pipeline_cli.verbs.{name.replace('-', '_')}")
     if hasattr(module, "app"):
         command: Any = typer.main.get_command(module.app)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 from pipeline_cli.app import app
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.terraform.target import ROOT
 
 FILE = ROOT / "docs" / "commands.md"
 HEAD = """# The commands

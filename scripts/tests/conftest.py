@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline_cli.deploy import target as targets
+from pipeline_cli.terraform import target as targets
 from support import REGION, Cloud, in_memory_aws
 from typer.testing import CliRunner, Result
 

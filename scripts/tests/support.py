@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline_cli.deploy.target import Target
+from pipeline_cli.terraform.target import Target
 from support import REGION, Cloud
 from typer.testing import Result
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.terraform.target import ROOT
 
 WORKFLOW: dict[Any, Any] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
 ROLES = (ROOT / "examples/deploy-role/main.tf").read_text()

@@ -14,7 +14,7 @@ import pytest
 from pipeline import settings
 from pipeline.model.data_model import KINDS
 from pipeline.stages.run import Run
-from pipeline_cli.deploy.target import ROOT, declared_variables
+from pipeline_cli.terraform.target import ROOT, declared_variables
 
 from scripts.tests import command_docs
 

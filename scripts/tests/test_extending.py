@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.terraform.target import ROOT
 
 GUIDE = ROOT / "docs" / "extending.md"
 DAY = "20220131"

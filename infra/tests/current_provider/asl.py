@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.deploy.target import ROOT
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform.target import ROOT
 
 VALIDATOR = ROOT / "build" / "asl-validator" / "node_modules" / ".bin" / "asl-validator"
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.deploy.terraform_command import Terraform
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform.terraform_command import Terraform
 
 from infra.tests.current_provider.asl import check_state_machine
 from infra.tests.current_provider.schema_provider import VERSION, serve

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from e2e.stack import Stack, folder_in_memory
-from pipeline_cli.deploy import package
-from pipeline_cli.deploy.local_stack import deployed_stack
+from pipeline_cli.terraform import package
+from pipeline_cli.terraform.local_stack import deployed_stack
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,8 @@ from pipeline.ledger import CLOSED, Ledger
 from pipeline.model.data_model import Kind
 from pipeline.model.file_set import set_version
 from pipeline.model.items import notice_item
-from pipeline_cli.deploy.target import Target
-from pipeline_cli.operations.queues import in_tens, waiting
+from pipeline_cli.deployment.queues import in_tens, waiting
+from pipeline_cli.terraform.target import Target
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef

@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.model.messages import number_text
-from pipeline_cli.commands import consume
-from pipeline_cli.operations.queues import waiting
+from pipeline_cli.deployment.queues import waiting
+from pipeline_cli.verbs import consume
 
 pytestmark = pytest.mark.e2e
 

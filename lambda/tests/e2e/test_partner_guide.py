@@ -18,9 +18,9 @@ import pytest
 from e2e.stack import Stack
 from e2e.test_partner import AWS
 from pipeline.ledger import BatchState
-from pipeline_cli.deploy.target import ROOT
-from pipeline_cli.operations import partner
-from pipeline_cli.operations.sample import generate
+from pipeline_cli.deployment import partner
+from pipeline_cli.deployment.sample import generate
+from pipeline_cli.terraform.target import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.scenarios]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from e2e.stack import Stack
 from pipeline.ledger import BatchState
-from pipeline_cli.operations import runs
-from pipeline_cli.operations.runs import Chunks
-from pipeline_cli.operations.sample import generate
+from pipeline_cli.deployment import runs
+from pipeline_cli.deployment.runs import Chunks
+from pipeline_cli.deployment.sample import generate
 from pipeline_cli.report import day as day_page
 from pipeline_cli.report.gather import gather_day
 

@@ -19,9 +19,9 @@ from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from e2e.test_partner import AWS
 from pipeline.ledger import BatchState
 from pipeline_cli.app import app
-from pipeline_cli.commands import deploy
-from pipeline_cli.deploy import target as targets
-from pipeline_cli.deploy.local_stack import LocalStack
+from pipeline_cli.terraform import target as targets
+from pipeline_cli.terraform.local_stack import LocalStack
+from pipeline_cli.verbs import deploy
 from typer.testing import CliRunner
 
 from scripts.tests.runbook import rows

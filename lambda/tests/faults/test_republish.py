@@ -13,8 +13,8 @@ from faults.aws_platform import given_up
 from faults.test_faults_in_memory import DAY, FILES, fresh_platform
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
-from pipeline_cli.operations.removed_customers import removed_customers
-from pipeline_cli.operations.republish import Republished, Republisher
+from pipeline_cli.deployment.removed_customers import removed_customers
+from pipeline_cli.deployment.republish import Republished, Republisher
 from support import REGION, TABLE, Cloud, Context, result_item
 
 

@@ -15,10 +15,10 @@ from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, files_of, run_locally
 from pipeline.ledger import BatchState, Ledger
 from pipeline.stages.large_day import OUTCOME
-from pipeline_cli.deploy import job_package, package
-from pipeline_cli.deploy.local_stack import deployed_stack
-from pipeline_cli.deploy.target import ROOT
 from pipeline_cli.local import glue
+from pipeline_cli.terraform import job_package, package
+from pipeline_cli.terraform.local_stack import deployed_stack
+from pipeline_cli.terraform.target import ROOT
 
 pytestmark = pytest.mark.spark
 

@@ -23,8 +23,8 @@ READING = {"reading", *MODEL}
 JOINING = {"joining", *READING}
 CORE = {"ledger", "events", "settings", "observability", *MODEL}
 LOCAL = {"local", "output"}
-DEPLOY = {"deploy", *LOCAL}
-OPERATIONS = {"operations", *DEPLOY}
+TERRAFORM = {"terraform", *LOCAL}
+DEPLOYMENT = {"deployment", *TERRAFORM}
 ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
     "pipeline": {
         "errors": set(),
@@ -41,11 +41,11 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
         "large": {"large", "stages", "aws", *JOINING, *CORE},
     },
     "pipeline_cli": {
-        "app": {"commands", "output"},
-        "commands": {"report", *OPERATIONS},
-        "report": {"report", "operations", "output"},
-        "operations": OPERATIONS,
-        "deploy": DEPLOY,
+        "app": {"verbs", "output"},
+        "verbs": {"report", *DEPLOYMENT},
+        "report": {"report", "deployment", "output"},
+        "deployment": DEPLOYMENT,
+        "terraform": TERRAFORM,
         "local": LOCAL,
         "output": {"output"},
     },
@@ -101,7 +101,7 @@ def test_every_folder_is_listed_here() -> None:
 
 
 def test_no_command_imports_another() -> None:
-    commands = {module for module in MODULES if module.startswith("pipeline_cli.commands.")}
+    commands = {module for module in MODULES if module.startswith("pipeline_cli.verbs.")}
 
     assert {module: found for module in commands if (found := ours(module) & commands)} == {}
 

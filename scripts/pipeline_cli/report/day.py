@@ -10,9 +10,9 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import INCOMING_PREFIX, Kind
 from pipeline.model.messages import number_text
 
-from pipeline_cli.operations import large_day
-from pipeline_cli.operations.batches import BatchStatus, duration_of, waiting_text
-from pipeline_cli.operations.runs import STAGES, Stage
+from pipeline_cli.deployment import large_day
+from pipeline_cli.deployment.batches import BatchStatus, duration_of, waiting_text
+from pipeline_cli.deployment.runs import STAGES, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.summary import Numbers, amount, read_as
 from pipeline_cli.report import wording

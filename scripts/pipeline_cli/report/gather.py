@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from pipeline.ledger import BatchState
 
-from pipeline_cli.operations import batch_errors, batches, runs
-from pipeline_cli.operations.batch_errors import Group
-from pipeline_cli.operations.batches import BatchStatus
-from pipeline_cli.operations.runs import Stage
+from pipeline_cli.deployment import batch_errors, batches, runs
+from pipeline_cli.deployment.batch_errors import Group
+from pipeline_cli.deployment.batches import BatchStatus
+from pipeline_cli.deployment.runs import Stage
 from pipeline_cli.report import distribution
 from pipeline_cli.report.distribution import Distribution
 
 if TYPE_CHECKING:
-    from pipeline_cli.deploy.target import Target
+    from pipeline_cli.terraform.target import Target
 
 EXAMPLES = 3
 """How many errors of each code the page of a day quotes."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline_cli.operations.batches import BatchStatus, duration_of
+from pipeline_cli.deployment.batches import BatchStatus, duration_of
 from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers, amount
 from pipeline_cli.report import wording

@@ -14,11 +14,11 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from pipeline_cli.deploy.target import Target
 from pipeline_cli.local import emulator
 from pipeline_cli.local.emulator import Emulator, endpoint, free_port, temporary_emulator
 from pipeline_cli.local.serve import name_errors_as_lambda_does
 from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.terraform.target import Target
 
 
 @pytest.fixture

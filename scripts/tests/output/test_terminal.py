@@ -18,14 +18,14 @@ from pipeline.ledger import Ledger, SourceObject
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_item
 from pipeline.model.text import ESCAPES, escape_controls
-from pipeline_cli.operations.batches import duration_of
+from pipeline_cli.deployment.batches import duration_of
 from pipeline_cli.output import terminal
 from rich.progress import Progress
 
-from scripts.tests.commands.test_check import write
-from scripts.tests.commands.test_logs import write as write_log
-from scripts.tests.commands.test_upload import DAY, run_batch
 from scripts.tests.support import Run, Stack
+from scripts.tests.verbs.test_check import write
+from scripts.tests.verbs.test_logs import write as write_log
+from scripts.tests.verbs.test_upload import DAY, run_batch
 
 HOSTILE = "\x1b[31m\x1b]0;owned\x07\x9b2J\x00\x7f\u202egpj.\u2066x\ry[/]\nforged line"
 """Colours, a window title, a C1 sequence that clears the screen, reordered letters, markup, a line of its own."""

@@ -17,8 +17,8 @@ from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_item
-from pipeline_cli.commands import check
-from pipeline_cli.operations.sample import generate
+from pipeline_cli.deployment.sample import generate
+from pipeline_cli.verbs import check
 
 from scripts.tests.support import Stack
 

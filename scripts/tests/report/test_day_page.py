@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pipeline.model.data_model import Kind
 from pipeline.model.items import error_item
-from pipeline_cli.operations.runs import Stage
-from pipeline_cli.operations.sample import FIRST_NAMES, LAST_NAMES
+from pipeline_cli.deployment.runs import Stage
+from pipeline_cli.deployment.sample import FIRST_NAMES, LAST_NAMES
 from pipeline_cli.report import day, gather
 
 from scripts.tests.report.support import DAY, HOSTILE, Page, complete, hold, put, refuse

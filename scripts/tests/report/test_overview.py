@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pipeline.ledger import Ledger
-from pipeline_cli.operations.batches import BatchStatus
+from pipeline_cli.deployment.batches import BatchStatus
 from pipeline_cli.report import gather, overview
 
 from scripts.tests.report.support import Page, close, complete, hold, refuse

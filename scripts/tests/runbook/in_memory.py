@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from faults.aws_platform import Platform, Run, given_up
 from pipeline import observability
 from pipeline.handlers import finalize, intake, publish, transform
-from pipeline_cli.operations import follow
+from pipeline_cli.deployment import follow
 from support import REGION, load_event, queued, s3_event
 
 from scripts.tests.runbook import rows

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.terraform.target import ROOT
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
 LOOKS = {"status", "errors", "logs", "feedback", "report", "messages", "check", "dead-letters", "plan"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from e2e import test_scenarios
-from pipeline_cli.deploy.target import ROOT
+from pipeline_cli.terraform.target import ROOT
 
 from scripts.tests.runbook import rows, test_in_memory
 

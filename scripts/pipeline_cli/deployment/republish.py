@@ -1,0 +1,232 @@
+"""Send messages again: those that publish failed to send (its dead-letter queue names them), or those of a batch."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, ParamValidationError
+from pipeline.aws.clients import error_code
+from pipeline.model.items import REMOVED, batch_key, customer_key, customer_sort_key, put_line, removed_item
+
+from pipeline_cli.deployment.dead_letters import receive_all
+from pipeline_cli.deployment.queues import put_back
+from pipeline_cli.output import hints
+from pipeline_cli.output.errors import CommandError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_sqs import SQSClient
+
+    from pipeline_cli.terraform.target import Target
+
+BATCH_RECORDS = 100
+HIDDEN_SECONDS = 300
+"""Visibility timeout of a dead-letter message while it is processed; one that fails is made visible at the end."""
+AGAIN = "0"
+"""The sequence number of a record that is made here: no record of a stream has it."""
+GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
+
+Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Calls publish with an event and returns its reply; raises if the function fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Republished:
+    """The result of processing publish's dead-letter queue.
+
+    Attributes
+    ----------
+    messages, records
+        How many dead-letter messages were processed, and how many items were sent for them.
+    expired
+        How many dead-letter messages name changes that the table's stream no longer keeps.
+    failed
+        Why other dead-letter messages could not be processed, a sentence for each.
+    """
+
+    messages: int = 0
+    records: int = 0
+    expired: int = 0
+    failed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Republisher:
+    """Sends the present state of items again.
+
+    An old stream record is not sent as it was: newer messages about the same customer may have been sent since, and the
+    old one would then arrive last. The present state in the table is always right to send; a consumer that has it
+    already ignores it because of its `message_id`.
+    """
+
+    sqs: SQSClient
+    streams: DynamoDBStreamsClient
+    dynamodb: DynamoDBClient
+    table: str
+    invoke: Invoke
+
+    def republish(self, queue_url: str) -> Republished:
+        """Process all messages of a dead-letter queue; each is deleted once all its items are sent. Safe to repeat.
+
+        A message that can't be processed stays in the queue, visible, and does not stop the others.
+        """
+        done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
+        sent = set[str]()
+        try:
+            for message in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
+                try:
+                    body = json.loads(message["Body"])
+                    _refuse_what_was_refused_just_now(body, sent)
+                    present = self._present(self._records(body))
+                    sent |= {_key(record["dynamodb"]) for record in present}
+                    self.send(present)
+                except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
+                    stays.append(message["ReceiptHandle"])
+                    if isinstance(error, ClientError) and error_code(error) in GONE:
+                        expired += 1
+                    else:
+                        failed.append(f"{message['MessageId']}: {_sentence(error)}")
+                    continue
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                done, records = done + 1, records + len(present)
+        finally:
+            put_back(self.sqs, queue_url, stays)
+        return Republished(done, records, expired, tuple(failed))
+
+    def republish_batch(self, batch: str, removed: Iterable[str] = ()) -> int:
+        """Send every result and error of a batch in the table, and removals of customers; return the number of all.
+
+        This scans the whole table, as the partition key of results is their customer.
+        """
+        occasion, count = uuid.uuid4().hex, 0
+        present = (_record(item, {"NewImage": item}, occasion) for item in self._items(batch))
+        gone = (_removal(reference, batch, occasion) for reference in removed)
+        records = itertools.chain(present, gone)
+        while some := list(itertools.islice(records, BATCH_RECORDS)):
+            self.send(some)
+            count += len(some)
+        return count
+
+    def _items(self, batch: str) -> Iterator[dict[str, Any]]:
+        errors = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": batch_key(batch)}, ":sk": {"S": "error#"}},
+            ConsistentRead=True,
+        )
+        results = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.table,
+            FilterExpression="sk = :sk AND begins_with(pk, :pk)",
+            ExpressionAttributeValues={":sk": {"S": customer_sort_key(batch)}, ":pk": {"S": customer_key("")}},
+            ConsistentRead=True,
+        )
+        for page in itertools.chain(results, errors):
+            yield from page["Items"]
+
+    def _records(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Return the stream records of a dead-letter message: publish includes the record, Lambda only names them."""
+        return iter([{"dynamodb": body["record"]}]) if "record" in body else self._read(body["DDBStreamBatchInfo"])
+
+    def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Read the stream records that a dead-letter message of Lambda names."""
+        last = int(place["endSequenceNumber"])
+        iterator: str | None = self.streams.get_shard_iterator(
+            StreamArn=place["streamArn"],
+            ShardId=place["shardId"],
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=place["startSequenceNumber"],
+        )["ShardIterator"]
+        while iterator:
+            reply = self.streams.get_records(ShardIterator=iterator)
+            for record in reply["Records"]:
+                if int(record["dynamodb"]["SequenceNumber"]) > last:
+                    return
+                yield record
+            iterator = reply.get("NextShardIterator") if reply["Records"] else None
+
+    def _present(self, records: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Replace old records by records of the present state of their items, one for each item."""
+        latest = {json.dumps(record["dynamodb"]["Keys"], sort_keys=True): record for record in records}
+        return [present for record in latest.values() if (present := self._as_it_is_now(record))]
+
+    def _as_it_is_now(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
+        change = record["dynamodb"]
+        item = self.dynamodb.get_item(TableName=self.table, Key=change["Keys"], ConsistentRead=True).get("Item")
+        images = {"NewImage": item} if item else {name: change.get(name) for name in ("NewImage", "OldImage")}
+        if not images.get("NewImage"):
+            return None  # neither the table nor the record has the item, so there is nothing to send
+        return _record(change["Keys"], images, change["SequenceNumber"], "INSERT" if item else "MODIFY")
+
+    def send(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Call publish with records, as the table's stream does.
+
+        Raises
+        ------
+        CommandError
+            publish could not send all of them.
+        """
+        for start in range(0, len(records), BATCH_RECORDS):
+            if self.invoke({"Records": records[start : start + BATCH_RECORDS]}).get("batchItemFailures"):
+                raise CommandError("publish could not send everything; what it could not stays where it is.")
+
+
+def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, name: str = "INSERT") -> dict[str, Any]:
+    """Make a stream record. The queue drops its message if the same record of the same occasion was sent before."""
+    digest = hashlib.sha256(json.dumps([occasion, images], sort_keys=True).encode()).hexdigest()
+    return {
+        "eventID": digest[:32],
+        "eventName": name,
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": AGAIN, **images},
+    }
+
+
+def _removal(customer_reference: str, batch: str, occasion: str) -> dict[str, Any]:
+    """Make the stream record with which a correction drops a customer's result."""
+    item = json.loads(put_line(removed_item(customer_reference, batch)))["PutRequest"]["Item"]
+    before = {name: value for name, value in item.items() if name != REMOVED}
+    return _record(item, {"NewImage": item, "OldImage": before}, occasion, "MODIFY")
+
+
+def _key(change: Mapping[str, Any]) -> str:
+    return json.dumps({name: change["Keys"][name] for name in ("pk", "sk")})
+
+
+def _refuse_what_was_refused_just_now(body: Mapping[str, Any], sent: set[str]) -> None:
+    """Raise for a message that publish wrote because SQS refused an item of this call: retrying it would never end."""
+    if "record" in body and body["record"]["SequenceNumber"] == AGAIN and _key(body["record"]) in sent:
+        cause = body.get("cause", {})
+        raise CommandError(f"SQS refuses it once more: {cause.get('code')} {cause.get('message')}")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, KeyError | TypeError | ValueError):
+        return "it was written neither by Lambda, which names records of the table's stream, nor by publish"
+    return str(error)
+
+
+def republisher(target: Target) -> Republisher:
+    """Return the republisher of a target."""
+    see = f"See {hints.command('logs', env=target.name)}, mend the cause and run the command again."
+
+    def invoke(event: Mapping[str, Any]) -> Mapping[str, Any]:
+        reply = target.client("lambda").invoke(
+            FunctionName=target.output("function_names")["publish"], Payload=json.dumps(event, default=str).encode()
+        )
+        answer: dict[str, Any] = json.load(reply["Payload"])
+        if reply.get("FunctionError"):
+            raise CommandError(
+                f"publish failed again: {answer.get('errorMessage', reply['FunctionError'])}",
+                see,
+            )
+        return answer
+
+    clients = (target.client("sqs"), target.client("dynamodbstreams"), target.client("dynamodb"))
+    return Republisher(*clients, target.output("table_name"), invoke)

@@ -1,0 +1,134 @@
+"""Runs in Step Functions: their stages with times, and how many of their chunks are delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+from pipeline.aws.clients import error_code
+from pipeline.aws.workflow import execution_arn
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+    from pipeline_cli.terraform.target import Target
+
+STAGES = {
+    "Transform": "read, validate, join",
+    "TransformLargeDay": "read, validate, join in the Spark job",
+    "CollectLargeDay": "take the result of the Spark job",
+    "Deliver": "write into the table",
+    "Finalize": "close the run",
+    "RunFailed": "close after a failure",
+}
+"""The states of the state machine that are shown as stages, with what they do."""
+
+NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException", "InvalidAction", "UnknownOperation"}
+"""Error codes if a run is not known: its history was deleted after 90 days, or may not be read."""
+
+FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One state of a run.
+
+    `start` is in seconds after the start of the run, `seconds` is the duration so far, `failures` the failed attempts.
+    """
+
+    name: str
+    start: float
+    seconds: float
+    failures: int = 0
+    over: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """How many of a run's chunk files are delivered."""
+
+    done: int
+    total: int
+
+
+class Runs:
+    """The runs of the state machine whose history Step Functions still has."""
+
+    def __init__(self, machine_arn: str, stepfunctions: SFNClient) -> None:
+        self._machine_arn = machine_arn
+        self._stepfunctions = stepfunctions
+
+    def stages(self, execution: str, now: datetime) -> list[Stage]:
+        """List the stages of a run in order; empty if its history is not available (any more)."""
+        pages = self._stepfunctions.get_paginator("get_execution_history").paginate(
+            executionArn=self.arn(execution), includeExecutionData=False
+        )
+        try:
+            events = [event for page in pages for event in page["events"]]
+        except ClientError as error:
+            if error_code(error) in NOT_KNOWN:
+                return []
+            raise
+        return _stages(events, now)
+
+    def chunks(self, execution: str) -> Chunks | None:
+        """Count the delivered chunks of a run; None if its Distributed Map has not begun or is not known."""
+        try:
+            runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution))["mapRuns"]
+            if not runs:
+                return None
+            newest = max(runs, key=lambda run: run["startDate"])
+            counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+        except ClientError as error:
+            if error_code(error) in NOT_KNOWN:
+                return None
+            raise
+        return Chunks(counts["succeeded"], counts["total"])
+
+    def arn(self, execution: str) -> str:
+        """Return the ARN of a run by its name."""
+        return execution_arn(self._machine_arn, execution)
+
+
+def of(target: Target) -> Runs:
+    """Return the runs of a target's state machine."""
+    return Runs(target.output("state_machine_arn"), target.client("stepfunctions"))
+
+
+def _stages(events: list[Any], now: datetime) -> list[Stage]:
+    """Make stages from the events that enter and exit states; the last stage of a running run has no exit yet."""
+    found: list[Stage] = []
+    entered: tuple[str, datetime] | None = None
+    failures = 0
+    started = events[0]["timestamp"] if events else now
+
+    def leave(moment: datetime, *, over: bool) -> None:
+        if entered is not None:
+            name, since = entered
+            seconds = (moment - since).total_seconds()
+            found.append(Stage(name, (since - started).total_seconds(), seconds, failures, over))
+
+    for event in events:
+        moment, kind = event["timestamp"], event["type"]
+        if kind in FAILURES:
+            failures += 1
+            continue
+        name = _name(event)
+        begins = name in STAGES and kind.endswith("StateEntered")
+        ends = entered is not None and kind.endswith("StateExited") and name == entered[0]
+        if begins or ends or (kind.startswith("Execution") and kind != "ExecutionStarted"):
+            if begins and name == "TransformLargeDay":
+                failures -= 1  # the error by which transform hands a large day over
+            # A state that is left through Catch has no exit event: the next entry or the end of the run ends it.
+            leave(moment, over=True)
+            entered, failures = ((name, moment) if begins else None), 0
+    leave(now, over=False)
+    return found
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
+    return str(details.get("name", ""))

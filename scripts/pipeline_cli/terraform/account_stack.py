@@ -1,0 +1,102 @@
+"""The stack in an AWS account: Terraform runs directly on `infra/`, shows its plan and asks for approval."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.files import write_whole
+from pipeline_cli.terraform.target import ROOT
+from pipeline_cli.terraform.terraform_command import Terraform
+
+APPROVED = ("-auto-approve", "-input=false")
+
+
+@dataclass(frozen=True)
+class AccountStack:
+    """The stack in an AWS account: the unchanged `infra/` with the environment's variables."""
+
+    name: str
+    source: Path = ROOT / "infra"
+    builds: Path = ROOT / "build"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this environment's build products."""
+        return self.builds / self.name
+
+    @property
+    def terraform(self) -> Terraform:
+        """Terraform on `infra/`."""
+        # Each environment has a workspace of its own, so their states are separate.
+        return Terraform(self.source, self.folder / "terraform", os.environ | {"TF_WORKSPACE": self.name})
+
+    @property
+    def backend_file(self) -> Path:
+        """The file that names the bucket of the state; it does not exist while the state is on this machine."""
+        return self.source / "env" / f"{self.name}.s3.tfbackend"
+
+    def move_state(self) -> None:
+        """Move the state from this machine to the bucket that the backend file names."""
+        self._without_workspace().show("init", "-input=false", "-migrate-state", "-force-copy", *self._backend())
+
+    def _without_workspace(self) -> Terraform:
+        """Terraform for `init`, which fails if the bucket has no such workspace; the first apply creates it."""
+        if not self.backend_file.exists():
+            return self.terraform
+        return replace(self.terraform, environment={**self.terraform.environment, "TF_WORKSPACE": ""})
+
+    def _backend(self) -> list[str]:
+        """Return the options that select the backend.
+
+        The type of the backend must stand in the configuration, so this writes an override file with it.
+        """
+        override = self.source / "backend_override.tf"
+        if not self.backend_file.exists():
+            override.unlink(missing_ok=True)
+            return []
+        write_whole(override, '# Written by deploy/account_stack.py.\n\nterraform {\n  backend "s3" {}\n}\n')
+        return [f"-backend-config={self.backend_file.resolve()}"]
+
+    def init(self) -> None:
+        """Initialise Terraform and fetch the outputs of the deployed stack, if there is one."""
+        self._without_workspace().show("init", "-input=false", *self._backend())
+        self._save_outputs()
+
+    def plan(self, zip_file: Path) -> None:
+        """Show what `apply` would do."""
+        self._prepare()
+        self.terraform.show("plan", "-input=false", *self._settings(zip_file))
+
+    def apply(self, zip_file: Path, *, approved: bool = False) -> None:
+        """Show the plan, ask for approval unless `approved`, and deploy."""
+        self._prepare()
+        try:
+            self.terraform.show("apply", *self._settings(zip_file), *(APPROVED if approved else ()))
+        finally:
+            self._save_outputs()
+
+    def destroy(self, zip_file: Path, *, approved: bool = False) -> None:
+        """Show what would be destroyed, ask for approval unless `approved`, and destroy it."""
+        self._prepare()
+        self.terraform.show("destroy", *self._settings(zip_file), *(APPROVED if approved else ()))
+        (self.folder / "outputs.json").unlink(missing_ok=True)
+
+    def _prepare(self) -> None:
+        print(f"Preparing Terraform for {self.name}…", flush=True)
+        self._without_workspace().run("init", "-input=false", "-no-color", *self._backend())
+
+    def _settings(self, zip_file: Path) -> list[str]:
+        return [f"-var-file=env/{self.name}.tfvars", f"-var=package_file={os.path.relpath(zip_file, self.source)}"]
+
+    def _save_outputs(self) -> None:
+        """Save the outputs for the other commands; if nothing is deployed, there are none."""
+        with suppress(CommandError):
+            printed = self.terraform.run("output", "-json")
+            if json.loads(printed):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_whole(self.folder / "outputs.json", printed)

@@ -1,0 +1,166 @@
+"""The dependencies in the Lambda package: installed for the functions' platform, reduced, compressed and cached."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform import bytecode
+from pipeline_cli.terraform.target import LOCAL, ROOT, variables
+
+LOCK = ROOT / "lambda" / "requirements.lock"
+
+# The services that the functions call; botocore's models of the other 400 are left out.
+SERVICES = frozenset({"dynamodb", "s3", "sqs", "stepfunctions", "sts"})
+LEFT_OUT = (
+    "bin/*",
+    "*/__pycache__/*",
+    "*.pyc",
+    "*.pyi",
+    "*/py.typed",
+    "*/tests/*",
+    # Pip's records of this installation. METADATA is kept, as DuckDB reads its version from it.
+    "*.dist-info/RECORD",
+    "*.dist-info/INSTALLER",
+    "*.dist-info/REQUESTED",
+    "*.dist-info/direct_url.json",
+    # Optional parts that the functions do not use.
+    "adbc_driver_duckdb/*",
+    "duckdb/experimental/*",
+    "botocore/data/*/*/examples-1.json*",
+)
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that the zip format has
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The platform of a package: a Python version and a processor.
+
+    Attributes
+    ----------
+    python
+        The version, such as 3.13.
+    machine
+        The processor as wheels name it, or None for the interpreter that runs this.
+    glibc
+        The minor version of glibc 2 for which wheels may be built; None for the one of Lambda.
+    """
+
+    python: str
+    machine: str | None = None
+    glibc: int | None = None
+
+    def __str__(self) -> str:
+        """Name the platform."""
+        return f"Python {self.python} on {self.machine or platform.machine()}"
+
+    @property
+    def pip_options(self) -> list[str]:
+        """The options that make pip choose wheels for this platform."""
+        if self.machine is None:
+            return []
+        # Amazon Linux 2023, from python3.12 on, has glibc 2.34; Amazon Linux 2 has 2.26.
+        newest = self.glibc or (34 if tuple(map(int, self.python.split("."))) >= (3, 12) else 26)
+        tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(newest, 16, -1))]
+        options = ["--implementation", "cp", "--python-version", self.python]
+        return options + [word for tag in tags for word in ("--platform", f"{tag}_{self.machine}")]
+
+
+def platform_of(env: str) -> Platform:
+    """Return the platform that the functions of an environment run on."""
+    if env == LOCAL:
+        return Platform(f"{sys.version_info.major}.{sys.version_info.minor}")
+    settings = variables(env)
+    runtime = re.fullmatch(r"python(3\.\d+)", str(settings.get("python_runtime", "python3.13")))
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}.get(str(settings.get("architecture", "arm64")))
+    if not runtime or not machine:
+        raise CommandError(
+            f"infra/env/{env}.tfvars names a runtime or processor that Lambda does not have.",
+            "python_runtime is one like python3.13, architecture is arm64 or x86_64.",
+        )
+    return Platform(runtime[1], machine)
+
+
+def archive(chosen: Platform, *, quiet: bool = False) -> Path:
+    """Return the zip of the installed dependencies; create it if it is not in the cache."""
+    makers = (Path(file).read_bytes() for file in (__file__, bytecode.__file__))
+    words = (str(chosen), sys.implementation.cache_tag, bytecode.interpreter_for(chosen.python))
+    key = digest([LOCK.read_bytes(), *makers, *(word.encode() for word in words)])
+    file = ROOT / "build" / "packages" / f"{key[:16]}.zip"
+    if file.exists():
+        return file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not quiet:
+        print(f"Collecting the package's dependencies for {chosen}…", flush=True)
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
+        failure = f"The dependencies for {chosen} could not be installed"
+        run_pip(chosen, failure, "install", LOCK, "--no-compile", "--target", str(installed))
+        kept = _kept(installed)
+        if bytecode.interpreter_for(chosen.python):
+            kept += bytecode.compiled(kept, Path(folder, "bytecode"))
+        with zipfile.ZipFile(unfinished, "w") as bundle:
+            add_files(bundle, kept)
+        unfinished.replace(file)
+    return file
+
+
+def run_pip(platform: Platform, failure: str, command: str, requirements: Path, *options: str) -> None:
+    """Install or download the locked wheels of a requirements file for a platform.
+
+    Raises
+    ------
+    CommandError
+        pip failed; the message begins with `failure`.
+    """
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", command]
+    locked = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(requirements)]
+    done = subprocess.run([*pip, *locked, *options, *platform.pip_options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError(
+            f"{failure}: {done.stderr.strip().splitlines()[-1]}",
+            "Is the package index within reach, and has every package a wheel for that platform?",
+        )
+
+
+def _kept(installed: Path) -> list[tuple[str, Path]]:
+    files = ((file.relative_to(installed).as_posix(), file) for file in installed.rglob("*") if file.is_file())
+    return [(name, file) for name, file in files if is_kept(name)]
+
+
+def is_kept(name: str) -> bool:
+    """Return whether a dependency's file goes into the package."""
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_OUT):
+        return False
+    parts = PurePosixPath(name).parts
+    of_a_service = parts[:2] in (("botocore", "data"), ("boto3", "data")) and len(parts) > 3
+    return not of_a_service or parts[2] in SERVICES
+
+
+def add_files(archive: zipfile.ZipFile, files: Iterable[tuple[str, Path]]) -> None:
+    """Add files in order of their names, without time stamps or anything else that depends on this machine."""
+    for name, file in sorted(files):
+        entry = zipfile.ZipInfo(name, EARLIEST)
+        entry.create_system = 3  # Unix, so that Lambda takes the permissions from the next line
+        entry.external_attr = 0o100644 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, file.read_bytes())
+
+
+def digest(parts: Iterable[bytes]) -> str:
+    """Return the SHA-256 of several parts, each with its length, in hexadecimal digits."""
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(f"{len(part)}\0".encode())
+        made.update(part)
+    return made.hexdigest()

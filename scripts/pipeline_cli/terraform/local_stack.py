@@ -1,0 +1,274 @@
+"""The stack on the local AWS: Terraform runs on the copy of `infra/` that `local/provider_compat.py` adapts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline_cli.local import emulator, offline_provider, provider_compat
+from pipeline_cli.output import terminal
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.files import write_whole
+from pipeline_cli.terraform.dependencies import digest
+from pipeline_cli.terraform.target import LOCAL, ROOT, Target, read_outputs
+from pipeline_cli.terraform.terraform_command import Terraform
+
+# Prefixes of variables that a person may have set for an AWS account, and that must not affect the local target.
+NOT_FOR_LOCAL = ("AWS_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_VAR_", "TF_PLUGIN_CACHE_DIR")
+
+RARE_GC = {"GOGC": "400"}
+"""Terraform and its provider spend a third of their time on garbage collection by default; they live for seconds."""
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """The stack on a local AWS: emulator, adapted configuration, state and outputs, all in one folder.
+
+    Attributes
+    ----------
+    folder
+        `build/local`, or a test's own folder.
+    shared
+        The folder of the unpacked provider and its schema, which several stacks share.
+    source
+        The configuration, `infra/`.
+    quiet
+        Whether to print nothing.
+    """
+
+    folder: Path = ROOT / "build" / LOCAL
+    shared: Path = ROOT / "build" / LOCAL
+    source: Path = ROOT / "infra"
+    quiet: bool = False
+
+    @property
+    def terraform(self) -> Terraform:
+        """Terraform on the adapted copy."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_LOCAL)}
+        environment = kept | {
+            **RARE_GC,
+            "TF_CLI_CONFIG_FILE": str(self.shared / "terraform.rc"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "NO_PROXY": emulator.HOST,
+            "no_proxy": emulator.HOST,
+        }
+        return Terraform(self.folder / "infra", self.folder / "terraform", environment)
+
+    @property
+    def state_file(self) -> Path:
+        """Terraform's state, outside the folder of the configuration, which is rewritten when `infra/` changes."""
+        return self.folder / "terraform.tfstate"
+
+    def init(self) -> provider_compat.Fitted:
+        """Adapt the configuration and initialise Terraform, if anything has changed since the last call."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        offline_provider.prepare_provider(self.shared)
+        code = [Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
+        inputs = digest(part for file in (*_files(self.source), *code) for part in (bytes(file), file.read_bytes()))
+        stamp = self.folder / "fitted.json"
+        with suppress(OSError, ValueError, KeyError):
+            done = json.loads(stamp.read_text())
+            if done["inputs"] == inputs and (self.terraform.data_folder / "providers").exists():
+                return provider_compat.Fitted(self.terraform.working_folder, tuple(done["left_out"]))
+        stamp.unlink(missing_ok=True)
+        self._say("Fitting infra/ to the offline AWS provider…")
+        default = emulator.endpoint(emulator.DEFAULT_PORT)
+        fitted = provider_compat.fit(
+            self.source, self.terraform.working_folder, self._schema(), default, self.state_file
+        )
+        if fitted.left_out:
+            self._say(
+                f"  The local target goes without what provider {offline_provider.PROVIDER_VERSION} does not know or "
+                "cannot do here:"
+            )
+            for line in _in_short(fitted.left_out):
+                self._say(f"    {line}")
+        if fitted.lacks_versioning:
+            self._say("  The bucket's versioning is switched on through S3 itself after tf-apply.")
+        self.terraform.run("init", "-input=false", "-no-color")
+        stamp.write_text(json.dumps({"inputs": inputs, "left_out": fitted.left_out}))
+        return fitted
+
+    def plan(self, zip_file: Path, port: int | None = None) -> None:
+        """Show what `apply` would do."""
+        self.init()
+        record = self._emulator(port)
+        self.terraform.show("plan", *self._settings(record, zip_file))
+
+    def apply(self, zip_file: Path, port: int | None = None) -> Target:
+        """Deploy; return the target with its outputs."""
+        fitted = self.init()
+        self._start_over_if_interrupted()
+        record = self._emulator(port)
+        target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
+        _upload_package(target, zip_file)
+        self._interrupted.touch()
+        try:
+            summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
+        except CommandError:
+            self._interrupted.unlink()  # Terraform was not interrupted, so its state is complete
+            raise
+        outputs = self.folder / "outputs.json"
+        write_whole(outputs, self.terraform.run("output", "-json"))
+        (self.folder / "instance").write_text(record.instance)
+        target = replace(target, known_outputs=read_outputs(outputs))
+        if fitted.lacks_versioning:
+            target.client("s3").put_bucket_versioning(
+                Bucket=target.output("bucket_name"), VersioningConfiguration={"Status": "Enabled"}
+            )
+        self._interrupted.unlink()
+        self._say(f"{summary} The local AWS is {target.endpoint_url}.")
+        return target
+
+    def destroy(self, zip_file: Path) -> None:
+        """Undo `apply`. If the local AWS has ended since, only its state files are deleted."""
+        record = emulator.Emulator(self.folder).running()
+        if record is None or not self._is_of(record):
+            self._forget()
+            self._say("Nothing is deployed on this machine's local AWS.")
+            return
+        self.init()
+        summary = self._watch("Destroying", "destroy", "-auto-approve", *self._settings(record, zip_file))
+        _delete_package(Target(LOCAL, emulator.REGION, emulator.endpoint(record.port)))
+        self._forget()
+        self._say(summary)
+
+    @property
+    def _interrupted(self) -> Path:
+        """The file that exists while Terraform applies; it remains if that is interrupted."""
+        return self.folder / "applying"
+
+    def _start_over_if_interrupted(self) -> None:
+        """Stop a local AWS whose first deployment was interrupted: it may hold resources that Terraform does not know.
+
+        After a later interrupted deployment it keeps running, as it may hold files and results.
+        """
+        if self._interrupted.exists() and not (self.folder / "outputs.json").exists():
+            self._say("The first deployment was interrupted, so the local AWS is started anew.")
+            emulator.Emulator(self.folder).stop()
+            self._forget()
+
+    def _emulator(self, port: int | None) -> emulator.Record:
+        """Return the running emulator; delete the state of an earlier one, whose data ended with its process."""
+        record = emulator.Emulator(self.folder).start(port)
+        if self.state_file.exists() and not self._is_of(record):
+            self._say("The local AWS was started anew since the last tf-apply, so everything is created again.")
+            self._forget()
+        (self.folder / "instance").write_text(record.instance)
+        return record
+
+    def _is_of(self, record: emulator.Record) -> bool:
+        with suppress(OSError):
+            return (self.folder / "instance").read_text() == record.instance
+        return False
+
+    def _forget(self) -> None:
+        for name in ("terraform.tfstate", "terraform.tfstate.backup", "outputs.json", "instance"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _settings(self, record: emulator.Record, zip_file: Path) -> list[str]:
+        return [
+            "-input=false",
+            "-lock-timeout=20s",
+            f"-var-file=env/{LOCAL}.tfvars",
+            f"-var=package_file={os.path.relpath(zip_file, self.terraform.working_folder)}",
+            f"-var=region={emulator.REGION}",
+            f"-var=local_endpoint={emulator.endpoint(record.port)}",
+        ]
+
+    def _watch(self, doing: str, *arguments: str) -> str:
+        """Run a Terraform command with a progress line; return its summary."""
+        if os.environ.get("VERBOSE") and not self.quiet:
+            self.terraform.show(*arguments)
+            return f"{doing} is done."
+        total, done, summary = 0, 0, ""
+        with nullcontext() if self.quiet else terminal.err().status(f"{doing}…") as status:
+            for event in self.terraform.events(*arguments):
+                if event["type"] == "apply_complete":
+                    done += 1
+                elif event["type"] == "change_summary" and event["changes"]["operation"] == "plan":
+                    total = sum(event["changes"][change] for change in ("add", "change", "remove"))
+                elif event["type"] == "change_summary":
+                    summary = _summary(event["changes"])
+                if status and total:
+                    status.update(f"{doing}… {done} of {total} resources")
+        return summary
+
+    def _schema(self) -> dict[str, Any]:
+        file = self.shared / "mirror" / f"aws-{offline_provider.PROVIDER_VERSION}.schema.json"
+        with suppress(OSError, ValueError):
+            schema: dict[str, Any] = json.loads(file.read_text())
+            return schema
+        folder = self.folder / "schema"
+        folder.mkdir(exist_ok=True)
+        (folder / "main.tf").write_text(
+            'terraform {\n  required_providers {\n    aws = {\n      source  = "hashicorp/aws"\n'
+            f'      version = "{offline_provider.PROVIDER_VERSION}"\n    }}\n  }}\n}}\n'
+        )
+        terraform = Terraform(folder, folder / ".terraform", self.terraform.environment)
+        terraform.run("init", "-input=false", "-no-color")
+        schema = offline_provider.schema_from(terraform.run("providers", "schema", "-json"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(schema))
+        shutil.rmtree(folder)
+        return schema
+
+    def _say(self, sentence: str) -> None:
+        if not self.quiet:
+            print(sentence, flush=True)
+
+
+@contextmanager
+def deployed_stack(folder: Path, zip_file: Path, source: Path = ROOT / "infra") -> Iterator[Target]:
+    """Deploy the whole stack to a new emulator on a free port; stop the emulator at the end of the block."""
+    with emulator.temporary_emulator(folder):
+        yield LocalStack(folder, source=source, quiet=True).apply(zip_file)
+
+
+def _upload_package(target: Target, zip_file: Path) -> None:
+    s3 = target.client("s3")
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(
+            Bucket=provider_compat.PACKAGE_BUCKET, CreateBucketConfiguration={"LocationConstraint": target.region}
+        )
+    s3.upload_file(str(zip_file), provider_compat.PACKAGE_BUCKET, provider_compat.PACKAGE_KEY)
+
+
+def _delete_package(target: Target) -> None:
+    s3 = target.client("s3")
+    with suppress(s3.exceptions.NoSuchBucket):
+        s3.delete_object(Bucket=provider_compat.PACKAGE_BUCKET, Key=provider_compat.PACKAGE_KEY)
+        s3.delete_bucket(Bucket=provider_compat.PACKAGE_BUCKET)
+
+
+def _summary(changes: Mapping[str, int]) -> str:
+    counts = [
+        f"{changes[key]} {word}"
+        for key, word in (("add", "created"), ("change", "changed"), ("remove", "removed"))
+        if changes[key]
+    ]
+    return f"{', '.join(counts).capitalize()}." if counts else "Nothing to change."
+
+
+def _in_short(names: Sequence[str]) -> list[str]:
+    """Put the names of one resource type on one line."""
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        kind, dot, rest = name.partition(".")
+        grouped.setdefault(kind, []).append(rest if dot else "")
+    return [f"{kind}: {', '.join(rest)}" if rest[0] else kind for kind, rest in grouped.items()]
+
+
+def _files(folder: Path) -> list[Path]:
+    ignored = {"tests", ".terraform"}
+    return sorted(
+        file for file in folder.rglob("*") if file.is_file() and not ignored & set(file.relative_to(folder).parts)
+    )

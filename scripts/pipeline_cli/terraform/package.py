@@ -1,0 +1,168 @@
+"""Build the Lambda package: one zip for all functions; the same inputs give the same bytes.
+
+For AWS it contains the wheels for the runtime and processor that the environment's variables name, for `local` those
+for the Python that runs the local AWS. The zip of the dependencies, which rarely change, is cached; the pipeline's own
+files are added to a copy of it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform import bytecode, dependencies
+from pipeline_cli.terraform.target import LOCAL, ROOT
+
+SOURCES = ROOT / "lambda" / "pipeline"
+
+MEGABYTE = 1024 * 1024
+ZIPPED_LIMIT = 50 * MEGABYTE  # Lambda's, for a package that is uploaded directly
+UNZIPPED_LIMIT = 250 * MEGABYTE
+
+CHECK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib, pkgutil, boto3, duckdb, pipeline
+assert duckdb.sql("SELECT 6 * 7").fetchall() == [(42,)]
+for service in sys.argv[2:]:
+    boto3.client(service, region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="a")
+for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
+    importlib.import_module(module.name)
+outside = [n for n, m in sys.modules.items() if "site-packages" in (getattr(m, "__file__", None) or "")]
+assert not outside, f"imported from outside the package: {outside}"
+"""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A built package."""
+
+    file: Path
+    zipped: int
+    unzipped: int
+    largest: tuple[tuple[str, int], ...]
+    has_bytecode: bool
+
+    @property
+    def report(self) -> str:
+        """The package's size, compared with Lambda's limits."""
+        return (
+            f"{shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
+            f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%}), "
+            f"{'with' if self.has_bytecode else 'without'} bytecode"
+        )
+
+
+def zip_file(env: str) -> Path:
+    """Return the path of an environment's package."""
+    return ROOT / "build" / env / "pipeline.zip"
+
+
+def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None, *, quiet: bool = False) -> Package:
+    """Build the package of an environment, or return the existing one if nothing has changed.
+
+    `quiet` suppresses the line that announces the slow step.
+
+    Raises
+    ------
+    CommandError
+        A dependency has no wheel for the platform, the package does not work, or it is too large.
+    """
+    target = target or zip_file(env)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    chosen = dependencies.platform_of(env)
+    collected = dependencies.archive(chosen, quiet=quiet)
+    files = _own_files(sources)
+    stamp = target.with_suffix(".json")
+    inputs = dependencies.digest(
+        [collected.name.encode(), *(part for name, file in files for part in (name.encode(), file.read_bytes()))]
+    )
+    with suppress(OSError, ValueError, KeyError):
+        if target.exists() and json.loads(stamp.read_text())["inputs"] == inputs:
+            return _measured(target)
+    stamp.unlink(missing_ok=True)
+    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(collected, unfinished)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(unfinished, "a") as archive:
+            if bytecode.interpreter_for(chosen.python):
+                files += bytecode.compiled(files, Path(folder))
+            dependencies.add_files(archive, files)
+        package = _measured(unfinished)
+        _check_size(package)
+        if chosen.machine is None:
+            _check_works(unfinished)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    stamp.write_text(json.dumps({"inputs": inputs}))
+    return _measured(target)
+
+
+def _own_files(sources: Path) -> list[tuple[str, Path]]:
+    return [
+        (f"pipeline/{file.relative_to(sources).as_posix()}", file)
+        for file in sources.rglob("*")
+        # Large days run as a Spark job, which has its own package: no function imports `large`.
+        if file.is_file() and not {"__pycache__", "large"} & set(file.relative_to(sources).parts)
+    ]
+
+
+def _measured(file: Path) -> Package:
+    sizes: Counter[str] = Counter()
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    for entry in entries:
+        sizes[entry.filename.split("/", 1)[0]] += entry.file_size
+    has_bytecode = any(entry.filename.endswith(".pyc") for entry in entries)
+    return Package(file, file.stat().st_size, sum(sizes.values()), tuple(sizes.most_common(5)), has_bytecode)
+
+
+def _check_size(package: Package) -> None:
+    for size, limit, what in (
+        (package.zipped, ZIPPED_LIMIT, "zipped"),
+        (package.unzipped, UNZIPPED_LIMIT, "unzipped"),
+    ):
+        if size > limit:
+            parts = ", ".join(f"{name} {_size(part)}" for name, part in package.largest)
+            raise CommandError(
+                f"The package has {_size(size)} {what}, and Lambda takes {_size(limit)} at most.",
+                f"Its largest parts, unzipped: {parts}.",
+            )
+
+
+def _check_works(file: Path) -> None:
+    """Import every module of the package, with nothing else on the import path."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(folder)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", CHECK, folder, *sorted(dependencies.SERVICES)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CommandError(f"The package does not work on this machine: {lines[-1]}", "\n".join(["", *lines[-6:-1]]))
+
+
+def _size(count: int) -> str:
+    return f"{count / MEGABYTE:.1f} MB"
+
+
+def shown(file: Path) -> str:
+    """Return a path relative to the project if it is inside, else as it is."""
+    with suppress(ValueError):
+        return str(file.relative_to(ROOT))
+    return str(file)

@@ -1,0 +1,281 @@
+"""`pipeline check`: run the pipeline's transform on the three files of a folder, without AWS.
+
+Partners run it before they send files: it writes exactly the messages that would go to the output queue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
+from typing import Annotated, Any
+
+import typer
+from pipeline.errors import PipelineError, ResourceLimitError
+from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
+from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
+from pipeline.joining.resource_limits import NO_ROOM
+from pipeline.model.data_model import FEEDBACK_PREFIX, Kind
+from pipeline.model.file_set import SourceObject, set_version
+
+from pipeline_cli.deployment.batch_errors import group, show
+from pipeline_cli.deployment.day_folder import DayFolder, look
+from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
+
+MEMORY_MB = 1024
+MAX_REFUSED_PERCENT = 20
+"""The default of the Terraform variable max_refused_percent."""
+STANDARD_OUTPUT = Path("-")
+Write = Callable[[bytes], object]
+_MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
+
+
+class NotCheckedError(CommandError):
+    """The check could not be completed; this says nothing about the files."""
+
+    exit_code = 4
+
+
+class Engine(StrEnum):
+    """The engine that reads and joins the records."""
+
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+def run(
+    batch: str,
+    files: Mapping[Kind, Path],
+    workdir: Path,
+    memory_mb: int = MEMORY_MB,
+    engine: Engine = Engine.DUCKDB,
+) -> Outcome:
+    """Transform the files exactly as the pipeline does.
+
+    Raises
+    ------
+    NotCheckedError
+        There was not enough memory or disk space, or the transform itself failed.
+    """
+    chosen = Options(
+        memory_mb=memory_mb,
+        threads=os.cpu_count() or 1,
+        max_refused_percent=MAX_REFUSED_PERCENT,
+        # The version needs a second pass over every byte, so it is computed only when an error text needs it.
+        rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
+    )
+    try:
+        sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
+        if engine is Engine.SPARK:
+            return _on_spark(batch, sources, workdir, chosen)
+        return process(batch, sources, workdir, chosen)
+    except PipelineError as error:
+        hint = _MORE_ROOM if isinstance(error, ResourceLimitError) else ""
+        raise NotCheckedError(f"The check of {batch} was not finished: {error}.", hint) from error
+
+
+def _on_spark(batch: str, sources: Mapping[Kind, SourceFile], workdir: Path, chosen: Options) -> Outcome:
+    if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
+        raise NotCheckedError(
+            "Spark or Java is not installed here.",
+            "Install Java 17 (Debian: openjdk-17-jre-headless); make test-spark installs Spark.",
+        )
+    from pipeline.large.local import local_session
+    from pipeline.large.local import process as process_on_spark
+
+    spark = local_session(os.cpu_count() or 1, workdir / "spark")
+    try:
+        return process_on_spark(spark, batch, sources, workdir, chosen)
+    finally:
+        spark.stop()
+
+
+def _version(files: Mapping[Kind, Path]) -> str:
+    """Compute the version that the pipeline will give the set, from MD5 sums: the ETags that S3 will report."""
+    sources = {}
+    for kind, path in files.items():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        sources[kind] = SourceObject(path.name, digest, path.stat().st_size, "")
+    return set_version(sources)
+
+
+@contextmanager
+def enough_room(what: str) -> Iterator[None]:
+    """Turn a lack of memory or disk space inside the block into an error that names `what` and the place.
+
+    Raises
+    ------
+    NotCheckedError
+        Memory or disk space ran out.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise NotCheckedError(f"{what} was not finished: this machine has no memory left.", _MORE_ROOM) from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        where = error.filename or f"{gettempdir()} (or where the results go)"
+        sentence = f"{what} was not finished: {where} has no room left ({error.strerror})."
+        raise NotCheckedError(sentence, _MORE_ROOM) from error
+
+
+def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
+    """Return the highest code that applies: 0, 1 (records refused), 2 (files to correct) or 3 (the day is held)."""
+    of_files = 0 if folder.is_sound else 2
+    if outcome is None:
+        return of_files
+    of_state = {"REFUSED": 2, "HELD": 3}.get(outcome.state, 1 if outcome.summary.errors else 0)
+    return max(of_files, of_state)
+
+
+def write_messages(outcome: Outcome | None, notices: Iterable[str], write: Write) -> list[dict[str, Any]]:
+    """Write the messages of a day, customers first, then errors by file and line; return the errors.
+
+    `notices` are the bodies of further error messages about files, which the outcome does not include.
+    """
+    errors = [_encoded(body) for body in notices]
+    for block in message_lines(outcome.chunks) if outcome else ():
+        if block.startswith(CUSTOMER_MESSAGE):
+            write(block)
+        else:
+            errors.append(block)
+    # The errors of each file are already in line order, and the sort is stable.
+    found = sorted(((json.loads(line), line) for line in errors if line), key=lambda error: str(error[0]["file"]))
+    for _, line in found:
+        write(line)
+    return [fields for fields, _ in found]
+
+
+def _encoded(body: str) -> bytes:
+    # A file name that is not valid UTF-8 contains surrogates, which can only be written escaped.
+    return f"{body}\n".encode(errors="backslashreplace")
+
+
+def _print_lines(block: bytes) -> None:
+    for line in block.decode().split("\n")[:-1]:
+        terminal.print_line(line)
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[Write]:
+    """Open the file for the messages; on a terminal, control characters are escaped."""
+    if path is None:
+        yield lambda _: None
+    elif path != STANDARD_OUTPUT:
+        with path.open("wb") as file:
+            yield file.write
+    elif sys.stdout.isatty():
+        yield _print_lines
+    else:
+        sys.stdout.flush()
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+
+
+def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> None:
+    """Print the outcome for a person to read."""
+    out = terminal.out()
+    if summary["state"] == "REFUSED":
+        out.print(f"Batch {batch} [bold red]would be refused[/]: a file can't be used.")
+    elif summary["state"] == "HELD":
+        held = " and ".join(
+            terminal.shown(file["file"]) for file in summary["files"].values() if file["too_many_refused"]
+        )
+        out.print(
+            f"Batch {batch} [bold red]would be held[/], as too many records of {held} are refused: "
+            f"nothing but the errors would be delivered. {Numbers.of(summary).sentence()}",
+            soft_wrap=True,
+        )
+    else:
+        style = "yellow" if summary["errors"] else "green"
+        out.print(f"Batch {batch}: [{style}]{Numbers.of(summary).sentence()}[/]")
+        out.print(f"Customers spent {amount(summary['total_amount'])} in all.")
+    out.print(files_table(summary))
+    if line := reconciliation(summary):
+        out.print(line, soft_wrap=True)
+    show(group(errors, 3, summary))
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the three files, .csv or .csv.gz.")],
+    batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, if DIR holds several.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write one message per line there; - is stdout.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records there, as read.")
+    ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond that it uses the disk.")
+    ] = MEMORY_MB,
+    as_json: options.Json = False,
+    engine: Annotated[
+        Engine,
+        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
+    ] = Engine.DUCKDB,
+) -> None:
+    """Check the three files of a day before they are sent, with the pipeline's own transform and without AWS.
+
+    Shows a summary and the errors. Writes the messages that would go to the output queue, one JSON object per line, to
+    --out FILE, or to standard output if that is not a terminal. They include the errors about files that are missing
+    or whose names are not those of batch files.
+
+    Example: pipeline check /tmp/day --batch 20220131 --out messages.jsonl
+
+    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
+    named like a batch file, 3 so many records are refused that the day would be held, 4 the check could not be
+    completed because disk space or memory ran out.
+    """
+    if out is None and not as_json and not sys.stdout.isatty():
+        out = STANDARD_OUTPUT
+    found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
+    what = f"The check of {found.batch or folder}"
+    outcome: Outcome | None = None
+    with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
+        if found.batch and not found.missing:
+            outcome = run(found.batch, found.files, Path(directory), memory, engine)
+        with _opened(out) as write:
+            errors = write_messages(outcome, found.notices(), write)
+        if rejects and outcome:
+            rejects.mkdir(parents=True, exist_ok=True)
+            for path in outcome.rejects.values():
+                shutil.copy(path, rejects / f"{found.batch}_{path.name}")
+    _show(found, outcome, errors, out, as_json=as_json)
+    raise typer.Exit(exit_code(found, outcome))
+
+
+def _show(
+    found: DayFolder, outcome: Outcome | None, errors: list[dict[str, Any]], out: Path | None, *, as_json: bool
+) -> None:
+    """Print the summary; it goes to standard error if the messages go to standard output."""
+    summary = outcome.summary.as_dict() if outcome else {"state": "WAITING"}
+    if as_json:
+        about_files = {
+            "missing": found.missing,
+            "foreign_files": [path.name for path in found.foreign],
+            "replaced_files": [other.name for other, _ in found.replaced],
+        }
+        terminal.print_json({"batch": found.batch, **summary, **about_files})
+        return
+    note = terminal.err()
+    for sentence in found.sentences():
+        note.print(f"[yellow]{terminal.shown(sentence)}[/]", soft_wrap=True)
+    if outcome is None:
+        waits = f"Batch {found.batch} would wait" if found.batch else "There would be no batch"
+        note.print(f"{waits}: only the errors about files would be sent.")
+    elif out == STANDARD_OUTPUT:
+        note.print(f"Batch {found.batch}: {Numbers.of(summary).sentence()}")
+    else:
+        show_summary(str(found.batch), summary, errors)

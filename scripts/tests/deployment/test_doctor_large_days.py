@@ -1,0 +1,74 @@
+"""`pipeline doctor` and large days: the job runs what was built, and the account or this machine can run it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_cli.deployment.doctor_large_days import large_days
+from pipeline_cli.local import glue
+from pipeline_cli.terraform import job_package
+
+from scripts.tests.support import REGION
+from scripts.tests.verbs.test_doctor import StubbedTarget, answer, levels
+
+CONTENT = b"a zip of wheels"
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    file = tmp_path / "pipeline.gluewheels.zip"
+    file.write_bytes(CONTENT)
+    monkeypatch.setattr(job_package, "zip_file", lambda _: file)
+    return file
+
+
+def target(tmp_path: Path, *, name: str = "prod", content: bytes = CONTENT, dpus: float | None = 100) -> StubbedTarget:
+    endpoint = "http://127.0.0.1:1" if name == "local" else None
+    found = StubbedTarget(name, REGION, endpoint, {"large_day_job_name": "large-day"}, tmp_path / "build")
+    key = f"s3://bucket/code/{hashlib.sha256(content).hexdigest()}/pipeline.gluewheels.zip"
+    job: dict[str, Any] = {
+        "NumberOfWorkers": 10,
+        "WorkerType": "G.2X",
+        "ExecutionProperty": {"MaxConcurrentRuns": 2},
+        "DefaultArguments": {"--additional-python-modules": key},
+    }
+    quotas = [{"QuotaName": "Number of crawlers", "Value": 1.0}]
+    if dpus is not None:
+        quotas += [{"QuotaName": "Max task DPUs per account", "Value": dpus}]
+    answer(found, "glue", get_job={"Job": job})
+    answer(found, "service-quotas", list_service_quotas={"Quotas": quotas})
+    return found
+
+
+def test_without_large_days_it_says_what_happens_to_a_large_day(tmp_path: Path) -> None:
+    (found,) = large_days(StubbedTarget("prod", REGION, None, {}, tmp_path))
+    assert (found.level, "variable large_days" in found.text) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("dpus", "level", "said"),
+    [(40, "ok", "40 DPUs at once"), (39, "problem", "they wait or fail"), (None, "warning", "no quota of DPUs")],
+)
+def test_the_accounts_dpus_are_compared_with_what_all_runs_can_use(
+    tmp_path: Path, built: Path, dpus: float | None, level: str, said: str
+) -> None:
+    package, quota = large_days(target(tmp_path, dpus=dpus))
+    assert (package.level, quota.level) == ("ok", level)
+    assert said in quota.text
+
+
+def test_a_job_that_runs_another_package_is_found(tmp_path: Path, built: Path) -> None:
+    assert levels(large_days(target(tmp_path, content=b"older"))) == ["warning large days", "ok large days"]
+    built.unlink()
+    assert levels(large_days(target(tmp_path))) == ["warning large days", "ok large days"]
+
+
+@pytest.mark.parametrize(("reason", "level"), [("there is no Java", "problem"), (None, "ok")])
+def test_on_this_machine_java_and_spark_are_needed(
+    tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, reason: str | None, level: str
+) -> None:
+    monkeypatch.setattr(glue, "missing", lambda: reason)
+    assert levels(large_days(target(tmp_path, name="local"))) == ["ok large days", f"{level} large days"]

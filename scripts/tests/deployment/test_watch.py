@@ -1,0 +1,159 @@
+"""Watching batches while they run."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pipeline import ledger
+from pipeline.ledger import BatchState, Ledger
+from pipeline_cli.deployment import large_day, watch
+from pipeline_cli.deployment.batches import BatchStatus, read
+from pipeline_cli.deployment.follow import look
+from pipeline_cli.deployment.runs import Chunks, Stage
+from pipeline_cli.deployment.sample import generate
+from rich.console import Console
+
+from scripts.tests.support import Run, Stack
+from scripts.tests.verbs.test_upload import DAY, SUMMARY
+
+NOW = datetime(2022, 2, 1, 6, 0, tzinfo=UTC)
+
+
+class Runs:
+    """Step Functions with one run in progress; each call returns one more delivered chunk."""
+
+    def __init__(self, stage: str = "Deliver", total: int = 3) -> None:
+        self.stage, self.total, self.done = stage, total, -1
+
+    def stages(self, *_: object) -> list[Stage]:
+        return [Stage(self.stage, 1, 2, over=False)]
+
+    def chunks(self, _: str) -> Chunks | None:
+        self.done += 1
+        return Chunks(self.done, self.total) if self.total else None
+
+
+@pytest.fixture
+def day(stack: Stack, tmp_path: Any) -> Stack:
+    for path in generate(tmp_path, DAY, customers=3).files.values():
+        stack.put(f"incoming/{path.name}", path.read_bytes())
+    return stack
+
+
+def change(stack: Stack, step: Callable[[Ledger], Ledger]) -> None:
+    stack.table.update_ledger(DAY, step)
+
+
+def claim(stack: Stack) -> None:
+    change(stack, functools.partial(ledger.claim, files=stack.bucket.find_set(DAY), now=NOW))
+
+
+def begin(stack: Stack) -> None:
+    change(stack, lambda entry: ledger.begin(entry, str(entry.execution), NOW))
+
+
+def deliver(stack: Stack) -> None:
+    change(stack, lambda entry: ledger.deliver(entry, str(entry.execution), chunks=3))
+
+
+def finish(stack: Stack, state: BatchState = BatchState.COMPLETED, cause: str | None = None) -> None:
+    end = NOW + timedelta(seconds=75)
+    change(stack, lambda entry: ledger.finish(entry, str(entry.execution), state, end, summary=SUMMARY, cause=cause))
+
+
+def seen(statuses: list[BatchStatus], runs: Runs) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(watch.table(statuses, runs, NOW + timedelta(seconds=5)))  # type: ignore[arg-type]
+    return " ".join(captured.get().split())
+
+
+def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
+    def shows(runs: Runs | None = None) -> str:
+        return seen(read(day.bucket, day.table, [DAY]), runs or Runs())
+
+    assert "WAITING files are there, about to be noticed" in shows()
+    claim(day)
+    assert "QUEUED 5.0 s" in shows()
+    begin(day)
+    assert "RUNNING read, validate, join 5.0 s" in shows(Runs("Transform"))
+    deliver(day)
+    assert "write into the table" in shows()
+    assert "0 of 3" in shows()
+    assert "write into the table, 3 chunks" in shows(Runs(total=0))
+    finish(day)
+    assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in shows()
+
+
+def test_the_step_of_a_spark_job_is_shown(day: Stack) -> None:
+    claim(day)
+    begin(day)
+    change(day, lambda entry: ledger.hand_over(entry, str(entry.execution)))
+    (status,) = read(day.bucket, day.table, [DAY])
+    entry = status.ledger
+    assert entry is not None
+
+    def shows() -> str:
+        console, step = Console(width=120), functools.partial(large_day.step, day.bucket)
+        with console.capture() as captured:
+            console.print(watch.table([status], Runs("TransformLargeDay"), NOW, step))  # type: ignore[arg-type]
+        return " ".join(captured.get().split())
+
+    assert "RUNNING read, validate, join in the Spark job 0 ms" in shows()
+    key = f"work/{DAY}/{entry.version}/large_day/progress.json"
+    day.bucket.put_json(key, {"execution": entry.execution, "step": "join", "number": 8, "of": 14})
+    assert "RUNNING read, validate, join in the Spark job, step 8 of 14: join 0 ms" in shows()
+    day.bucket.put_json(key, {"execution": "an earlier run", "step": "join", "number": 8, "of": 14})
+    assert "step" not in shows()
+
+
+def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
+    claim(day)
+    begin(day)
+    finish(day, BatchState.FAILED, "[disk] full")
+    assert "FAILED [disk] full" in seen(read(day.bucket, day.table, [DAY]), Runs())
+
+
+def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    steps: Iterator[Callable[[Stack], None]] = iter([claim, begin, deliver, finish])
+    monkeypatch.setattr("pipeline_cli.deployment.runs.of", lambda _: Runs())
+    monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": lambda _: next(steps)(day)})
+
+    result = run("status", "--watch")
+
+    assert result.exit_code == 0
+    assert "COMPLETED  2 customers; 1 of 5 records refused" in result.stdout
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_watching_one_batch_waits_for_its_missing_files(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    stack.put(f"incoming/orders_{DAY}.csv")
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": stop})
+    assert "waits for customers and items" in run("status", "--watch").stdout
+
+    result = run("status", DAY, "--watch", "--json")
+    assert result.exit_code == 0
+    assert "waits for customers and items" in result.stderr
+    assert json.loads(result.stdout)["missing"] == ["customers", "items"]
+
+
+def test_following_an_upload_shows_the_delivered_chunks(day: Stack) -> None:
+    claim(day)
+    begin(day)
+    deliver(day)
+    runs: Any = Runs()
+    progress = [look(day.bucket, day.table, DAY, runs).describe() for _ in range(2)]
+    assert progress == [f"{DAY}: delivering 0 of 3 chunks", f"{DAY}: delivering 1 of 3 chunks"]
+    assert look(day.bucket, day.table, DAY).describe() == f"{DAY}: delivering 3 chunks"

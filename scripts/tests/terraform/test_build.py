@@ -1,0 +1,232 @@
+"""The lock files, the Makefile and the making of the virtual environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_cli.terraform.target import ROOT
+from pipeline_cli.verbs.report import OVERVIEW, page_name
+from setuptools import find_packages
+
+LOCKS = ["requirements.lock", "requirements-local.lock", "requirements-large.lock", "lambda/requirements.lock"]
+MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
+messages consume errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] dead-letters redrive release BATCH=YYYYMMDD
+replay BATCH=YYYYMMDD republish BATCH=YYYYMMDD logs doctor purge bench clean"""
+
+
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pins(requirements: list[str]) -> set[str]:
+    """The `name==version` of each requirement, without extras, markers and comments."""
+    found = set()
+    for requirement in requirements:
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)", requirement)
+        assert match, f"{requirement} is not pinned"
+        found.add(f"{match[1].lower()}=={match[2]}")
+    return found
+
+
+def locked(name: str) -> set[str]:
+    return pins([line for line in (ROOT / name).read_text().splitlines() if re.match("[A-Za-z0-9]", line)])
+
+
+def test_every_dependency_is_pinned_and_in_its_lock() -> None:
+    settings = project()["project"]
+    extras = settings["optional-dependencies"]
+    runtime = pins(settings["dependencies"])
+
+    assert runtime <= locked("lambda/requirements.lock")
+    assert runtime | pins(extras["cli"]) | pins(extras["local"]) <= locked("requirements-local.lock")
+    # Spark is installed on top of the rest, and only where it is used.
+    assert pins(extras.pop("large")) <= locked("requirements-large.lock")
+    assert runtime.union(*map(pins, extras.values())) <= locked("requirements.lock")
+    assert pins(project()["build-system"]["requires"]) <= locked("requirements-local.lock")
+
+
+def test_the_smaller_locks_are_parts_of_the_whole() -> None:
+    assert locked("lambda/requirements.lock") < locked("requirements-local.lock") < locked("requirements.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_hashes_and_no_index(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    entries = [number for number, line in enumerate(lines) if re.match("[A-Za-z0-9]", line)]
+
+    assert all("--hash=sha256:" in lines[number + 1] for number in entries)
+    assert not [line for line in lines if "://" in line or re.match(r"\s*(-i|-f|--(?!hash))", line)]
+
+
+def test_the_package_is_the_same_on_every_platform() -> None:
+    assert ";" not in (ROOT / "lambda/requirements.lock").read_text(), "pip evaluates markers for the wrong Python"
+
+
+def test_boto3_is_what_the_emulator_pins() -> None:
+    emulator = (ROOT / "requirements.lock").read_text()
+    boto3, botocore = (re.search(rf"^{name}==(\S+)", emulator, re.M) for name in ("boto3", "botocore"))
+
+    assert boto3
+    assert botocore
+    assert boto3[1] == botocore[1]
+
+
+def test_all_packages_of_the_source_are_installed() -> None:
+    declared = project()["tool"]["setuptools"]["packages"]["find"]
+    expected = {
+        ".".join([name, *file.parent.relative_to(folder).parts])
+        for name, folder in {
+            "pipeline": ROOT / "lambda" / "pipeline",
+            "pipeline_cli": ROOT / "scripts" / "pipeline_cli",
+        }.items()
+        for file in folder.rglob("*.py")
+    }
+
+    found = {
+        name for where in declared["where"] for name in find_packages(str(ROOT / where), include=declared["include"])
+    }
+
+    assert found == expected
+
+
+def make(*arguments: str, **environment: str) -> str:
+    # Variables that make was called with are in the environment of the tests that it runs, such as ARGS.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "ARGS"}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_alone_lists_the_targets_in_their_order() -> None:
+    printed = make()
+    main = printed.split("For developers")[0]
+    listed = [line.strip().split("  ")[0] for line in main.splitlines() if line.startswith("  ")]
+    names = [text.split()[0] for text in listed]
+
+    assert printed == make("help")
+    assert names == [word for word in MAIN_TARGETS.split() if not re.search("[=]", word)]
+    for word in re.findall(r"\S+ \[?[A-Z]+=\S+", MAIN_TARGETS):
+        assert [line for line in listed if line.startswith(word)], word
+
+
+def test_every_target_is_documented() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.M)
+    assert phony
+    documented = set(re.findall(r"^([a-z][a-z0-9-]*):.* ## ", text, re.M))
+
+    assert documented == set(phony[1].replace("\\", "").split()) - {"FORCE"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(re.findall(r"^([a-z][a-z0-9-]*):.* ## ", (ROOT / "Makefile").read_text(), re.M))
+)
+def test_every_target_is_well_formed(name: str) -> None:
+    make("--dry-run", name)
+
+
+@pytest.mark.parametrize("name", ["my file.csv", 'a "quoted" $day.csv', "it's.csv"])
+def test_a_file_keeps_its_name_on_the_way_through_make(name: str) -> None:
+    shown = ["PIPELINE=printf '<%s>'", "--old-file=.venv/.ready"]
+    assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><{name}>"
+    assert make("report", "BATCH=20220131", "OUT=" + name.replace("$", "$$"), *shown).endswith(f"<--out><{name}>")
+
+
+def test_tests_that_are_chosen_are_not_measured_against_the_whole_codes_coverage() -> None:
+    assert "--cov" in make("--dry-run", "test")
+    chosen = make("--dry-run", "test", "ARGS=-k name")
+    assert "-k name" in chosen
+    assert "--cov" not in chosen
+
+
+def test_clean_deletes_everything_that_make_created_and_that_git_ignores(tmp_path: Path) -> None:
+    ignored = (ROOT / ".gitignore").read_text()
+    sections = [section for section in ignored.split("\n\n") if "make" in section.partition("\n")[0]]
+    names = [name for section in sections for name in re.findall(r"^/?([\w.*-]+)/?$", section, re.MULTILINE)]
+    for name in names:
+        (tmp_path / name.replace("*", "20220201")).mkdir()
+    (tmp_path / "lambda" / "__pycache__").mkdir(parents=True)
+    for kept in ("Makefile", "README.md"):
+        shutil.copy(ROOT / kept, tmp_path)
+
+    assert {".venv", "build", ".coverage", OVERVIEW.name, "report_*.html"} <= set(names)
+    assert fnmatchcase(page_name("20220201"), "report_*.html")
+    assert subprocess.run(["make", "clean"], cwd=tmp_path, capture_output=True, check=True).stderr == b""
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["Makefile", "README.md", "lambda"]
+
+
+def fake_python(folder: Path, answer: str) -> dict[str, str]:
+    """A PATH on which every Python is too old."""
+    folder.mkdir()
+    for name in ("bash", "env", "cat", "rm", "grep", "touch"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.14"):
+        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
+        (folder / name).chmod(0o755)
+    return {"PATH": str(folder)}
+
+
+def venv(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    (folder / "some.lock").write_text("six==1.17.0 \\\n    --hash=sha256:0\n")
+    return subprocess.run(
+        [str(ROOT / "scripts" / "venv.sh"), ".venv", "some.lock", ".venv/.ready"],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_python_that_is_too_old_is_named_with_what_to_install(tmp_path: Path) -> None:
+    environment = fake_python(tmp_path / "bin", 'case "$1" in --version) echo Python 3.9.2;; *) exit 1;; esac')
+
+    done = venv(tmp_path, environment)
+
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "needs Python 3.11 or newer and this machine has Python 3.9.2. Install it" in done.stderr
+
+
+def test_a_later_python_beside_an_old_one_is_found(tmp_path: Path) -> None:
+    environment = fake_python(tmp_path / "bin", "exit 1")
+    newer = tmp_path / "bin" / "python3.12"
+    newer.unlink()
+    newer.write_text(f'#!/bin/sh\nif [ "$1" = -m ]; then echo "no venv here"; exit 1; fi\nexec {sys.executable} "$@"\n')
+    newer.chmod(0o755)
+
+    done = venv(tmp_path, environment)
+
+    assert done.stderr == (
+        "python3.12 could not make a virtual environment (Debian, Ubuntu: apt install python3-venv): no venv here\n"
+    )
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_an_installation_that_fails_leaves_no_stamp_and_is_started_over(tmp_path: Path) -> None:
+    environment = dict(os.environ) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
+
+    for _ in range(2):
+        done = venv(tmp_path, environment)
+
+        assert done.returncode == 1
+        assert "could not be installed" in done.stderr
+        assert "Making the virtual environment" in done.stdout
+        assert not (tmp_path / ".venv" / ".ready").exists()
+
+
+@pytest.mark.slow
+def test_an_index_out_of_reach_is_one_sentence(tmp_path: Path) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1", "PIP_CONFIG_FILE": os.devnull}
+
+    done = venv(tmp_path, dict(os.environ) | nowhere)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The Python package index is out of reach: check the network, or name a mirror of it (PIP_INDEX_URL).\n"
+    )

