@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
-from pipeline.aws.backoff import within
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import BATCH_ITEMS, Table
-from pipeline.aws.parallel import CALLERS
+from pipeline.aws.parallel import THREADS
 from pipeline.aws.sqs import BATCH_ENTRIES, Outgoing, Queue
 from pipeline.model.items import put_line
 from pipeline.model.messages import message_for
@@ -92,14 +92,14 @@ def product(service: str, count: int) -> Callable[[], object]:
     """Deliver as `deliver` does with the lines of a chunk file, and `publish` with messages."""
     if service == "dynamodb":
         target, chunk = Table(TABLE_NAME), lines(count)
-        return lambda: target.write(chunk, within(SECONDS))
+        return lambda: target.write([json.loads(line) for line in chunk], Deadline.after(SECONDS))
     queue, messages = Queue(QUEUE_URL), outgoing(count)
-    return lambda: queue.send(messages, within(SECONDS))
+    return lambda: queue.send(messages, Deadline.after(SECONDS))
 
 
 WAYS: dict[str, Way] = {
     "the product": product,
-    f"boto3, {CALLERS} threads": with_boto3(CALLERS),
+    f"boto3, {THREADS} threads": with_boto3(THREADS),
     "boto3, one call after the other": with_boto3(1),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from pipeline.aws.backoff import Clock, attempts, within
-from pipeline.aws.bodies import write_bodies
+from pipeline.aws.backoff import Deadline, attempts
 from pipeline.aws.clients import client, error_code
-from pipeline.aws.parallel import callers
+from pipeline.aws.parallel import parallel_map
 from pipeline.errors import LedgerConflictError, ThrottledError
 from pipeline.ledger import Ledger
-from pipeline.model.items import LEDGER_SORT_KEY, batch_key, is_put
+from pipeline.model.items import LEDGER_SORT_KEY, batch_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +41,6 @@ class Table:
     def __init__(self, name: str, dynamodb: DynamoDBClient | None = None) -> None:
         self.name = name
         self._dynamodb: DynamoDBClient = dynamodb or client("dynamodb")
-        write_bodies(self._dynamodb, "BatchWriteItem", _body)
 
     def get_ledger(self, batch: str) -> Ledger | None:
         """Read a batch's ledger entry with strong consistency; None if there is none."""
@@ -51,18 +48,18 @@ class Table:
         item = reply.get("Item")
         return Ledger.from_item(plain_item(item)) if item else None
 
-    def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], left: Clock | None = None) -> Ledger:
+    def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], deadline: Deadline | None = None) -> Ledger:
         """Apply a pure function to a batch's ledger entry exactly once, even under concurrent changes.
 
         `change` gets a new entry if there is none yet, may be called several times, and may raise to refuse the
-        change. If it returns the entry unchanged, nothing is written. `left` limits the attempts, by default to 20 s.
+        change. If it returns the entry unchanged, nothing is written. `deadline` is by default in 20 s.
 
         Raises
         ------
         LedgerConflictError
             The entry was changed concurrently at each attempt.
         """
-        for _ in attempts(left or within(_LEDGER_SECONDS)):
+        for _ in attempts(deadline or Deadline.after(_LEDGER_SECONDS)):
             old = self.get_ledger(batch)
             before = old or Ledger(batch)
             after = change(before)
@@ -105,51 +102,40 @@ class Table:
         )
         return frozenset(item["sk"]["S"] for page in pages for item in page["Items"])
 
-    def write(self, lines: Sequence[bytes], left: Clock) -> int:
-        """Send write requests, all puts before all deletes, and return their number.
+    def write(self, requests: Sequence[Mapping[str, Any]], deadline: Deadline) -> int:
+        """Send write requests (in DynamoDB JSON, as in a chunk file), all puts before all deletes; return their number.
 
-        `lines` are those of a chunk file: each is a request in DynamoDB JSON, which is sent as it is. Several calls
-        run at once, and unprocessed requests are retried. Puts come first because a removed customer has both: the
-        put of the `removed` item, which causes the message, and its deletion.
+        Several calls run at once, and unprocessed requests are retried. Puts come first because a removed customer has
+        both: the put of the `removed` item, which causes the message, and its deletion.
 
         Raises
         ------
         ThrottledError
             Some requests were not accepted in time. All of them may be repeated.
         """
-        puts = [line for line in lines if is_put(line)]
-        deletes = [line for line in lines if not is_put(line)]
+        puts = [request for request in requests if "PutRequest" in request]
+        deletes = [request for request in requests if "PutRequest" not in request]
         for chosen in (puts, deletes):
             groups = [chosen[start : start + BATCH_ITEMS] for start in range(0, len(chosen), BATCH_ITEMS)]
-            with callers(len(groups)) as call:
-                rest = sum(call(lambda group: self._write_group(group, left), groups))
+            rest = sum(parallel_map(lambda group: self._write_group(group, deadline), groups))
             if rest:
                 raise ThrottledError(f"{rest} of {len(chosen)} writes were not accepted in time")
-        return len(lines)
+        return len(requests)
 
-    def _write_group(self, group: Sequence[bytes], left: Clock) -> int:
+    def _write_group(self, group: Sequence[Any], deadline: Deadline) -> int:
         """Write up to 25 requests; return how many were not accepted in time."""
-        todo: Sequence[Any] = group
-        for _ in attempts(left):
+        todo = group
+        for _ in attempts(deadline):
             try:
                 reply = self._dynamodb.batch_write_item(RequestItems={self.name: todo})
             except ClientError as error:
                 if error_code(error) not in _THROTTLES:
                     raise
                 continue
-            todo = [json.dumps(request).encode() for request in reply.get("UnprocessedItems", {}).get(self.name, ())]
+            todo = reply.get("UnprocessedItems", {}).get(self.name, ())
             if not todo:
                 break
         return len(todo)
-
-
-def _body(params: dict[str, Any]) -> bytes | None:
-    """Return the body of a BatchWriteItem call whose requests are lines; None for any other call."""
-    ((table, requests),) = params["RequestItems"].items()
-    if not all(isinstance(request, bytes) for request in requests):
-        return None
-    params["RequestItems"] = {table: [{}]}  # a placeholder, since a client that validates parameters requires one
-    return b'{"RequestItems":{%s:[%s]}}' % (json.dumps(table).encode(), b",".join(requests))
 
 
 def _ledger_key(batch: str) -> dict[str, Any]:

@@ -173,14 +173,10 @@ class Bucket:
                 return None
             raise
 
-    def lines(self, key: str) -> list[bytes]:
-        """Read the lines of an object without line ends; empty lines are skipped."""
-        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
-        return [line for line in body.read().split(b"\n") if line]
-
     def json_lines(self, key: str) -> list[Any]:
-        """Read an object with one JSON value per line."""
-        return [json.loads(line) for line in self.lines(key)]
+        """Read an object with one JSON value per line; empty lines are skipped."""
+        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
+        return [json.loads(line) for line in body.read().split(b"\n") if line]
 
 
 class _Blocks:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.aws.backoff import Clock, attempts
-from pipeline.aws.bodies import write_bodies
+from pipeline.aws.backoff import Deadline, attempts
 from pipeline.aws.clients import client
-from pipeline.aws.parallel import callers
+from pipeline.aws.parallel import parallel_map
 from pipeline.model.messages import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, SendMessageBatchRequestEntryTypeDef
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1024 * 1024
@@ -39,9 +38,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A message that SQS permanently refuses as the sender's fault; `place` is its index among the given messages."""
+    """A message that SQS permanently refuses as the sender's fault; `index` is its place among the given messages."""
 
-    place: int
+    index: int
     code: str
     reason: str
 
@@ -50,11 +49,11 @@ class Refusal:
 class Delivery:
     """The outcome of sending messages.
 
-    The first `taken` messages were accepted or are listed in `refused`; the next one was not accepted in time.
+    The first `accepted_prefix` messages were accepted or are in `refused`; the next one was not accepted in time.
     `refused` may also list messages after that one.
     """
 
-    taken: int
+    accepted_prefix: int
     refused: tuple[Refusal, ...] = ()
 
 
@@ -65,34 +64,31 @@ class Queue:
         self.url = url
         self._fifo = url.endswith(".fifo")
         self._sqs: SQSClient = sqs or client("sqs")
-        write_bodies(self._sqs, "SendMessageBatch", _body)
 
-    def send(self, messages: Sequence[Outgoing], left: Clock) -> Delivery:
+    def send(self, messages: Sequence[Outgoing], deadline: Deadline) -> Delivery:
         """Send messages, in order within each group, and return how many were accepted or refused.
 
         If a message was not accepted in time, later ones may have been accepted; when the caller sends them again, the
         queue drops them by their deduplication ids. Calls run concurrently as long as no group occurs in two of them:
         a message is sent only when no earlier message of its group is pending. Refused messages block no others.
         """
-        batches = list(_batches(messages))
-        taken = 0
+        accepted = 0
         refused: list[Refusal] = []
-        with callers(len(batches)) as call:
-            for wave in _waves(batches):
-                for batch, done in zip(wave, call(lambda batch: self._send_batch(batch, left), wave), strict=True):
-                    refused += [replace(refusal, place=refusal.place + taken) for refusal in done.refused]
-                    taken += done.taken
-                    if done.taken < len(batch):
-                        return Delivery(taken, tuple(refused))
-        return Delivery(taken, tuple(refused))
+        for wave in _waves(_batches(messages)):
+            deliveries = parallel_map(lambda batch: self._send_batch(batch, deadline), wave)
+            for batch, delivery in zip(wave, deliveries, strict=True):
+                refused += [replace(refusal, index=refusal.index + accepted) for refusal in delivery.refused]
+                accepted += delivery.accepted_prefix
+                if delivery.accepted_prefix < len(batch):
+                    return Delivery(accepted, tuple(refused))
+        return Delivery(accepted, tuple(refused))
 
-    def _send_batch(self, batch: Sequence[Outgoing], left: Clock) -> Delivery:
+    def _send_batch(self, batch: Sequence[Outgoing], deadline: Deadline) -> Delivery:
         """Send up to 10 messages."""
         todo = {number: self._entry(number, outgoing) for number, outgoing in enumerate(batch)}
         refused: dict[int, Refusal] = {}
-        for _ in attempts(left):
-            entries: list[Any] = list(todo.values())
-            reply = self._sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
+        for _ in attempts(deadline):
+            reply = self._sqs.send_message_batch(QueueUrl=self.url, Entries=list(todo.values()))
             failed = {int(entry["Id"]): entry for entry in reply.get("Failed", ())}
             for number, entry in failed.items():
                 if entry["SenderFault"]:
@@ -102,38 +98,25 @@ class Queue:
                 break
         return Delivery(min(todo, default=len(batch)), tuple(refused[number] for number in sorted(refused)))
 
-    def _entry(self, number: int, outgoing: Outgoing) -> bytes:
-        """Return an entry of a call as JSON, built from a template, as entries differ only in their values."""
+    def _entry(self, number: int, outgoing: Outgoing) -> SendMessageBatchRequestEntryTypeDef:
+        """Return an entry of a call; its id is its number."""
         message = outgoing.message
-        texts = {
-            "batch": message.batch or "unknown",
-            "version": outgoing.version or "unknown",
-            "message_id": message.id,
+        attributes: dict[str, MessageAttributeValueTypeDef] = {
+            "batch": {"DataType": "String", "StringValue": message.batch or "unknown"},
+            "version": {"DataType": "String", "StringValue": outgoing.version or "unknown"},
+            "message_id": {"DataType": "String", "StringValue": message.id},
         }
-        attributes = ",".join(
-            f'"{name}":{{"DataType":"String","StringValue":{_quote(text)}}}' for name, text in texts.items()
-        )
         if message.refused_records:
-            attributes += f',"refused_records":{{"DataType":"Number","StringValue":"{message.refused_records}"}}'
-        fifo = (
-            f',"MessageGroupId":{_quote(message.group)},"MessageDeduplicationId":{_quote(outgoing.deduplication_id)}'
-            if self._fifo
-            else ""
-        )
-        body = _quote(message.body)
-        return f'{{"Id":"{number}","MessageBody":{body},"MessageAttributes":{{{attributes}}}{fifo}}}'.encode()
-
-
-_quote = json.JSONEncoder().encode
-
-
-def _body(params: dict[str, Any]) -> bytes | None:
-    """Return the body of a SendMessageBatch call whose entries are JSON; None for any other call."""
-    entries = params["Entries"]
-    if not all(isinstance(entry, bytes) for entry in entries):
-        return None
-    params["Entries"] = []
-    return b'{"QueueUrl":%s,"Entries":[%s]}' % (_quote(params["QueueUrl"]).encode(), b",".join(entries))
+            attributes["refused_records"] = {"DataType": "Number", "StringValue": str(message.refused_records)}
+        entry: SendMessageBatchRequestEntryTypeDef = {
+            "Id": str(number),
+            "MessageBody": message.body,
+            "MessageAttributes": attributes,
+        }
+        if self._fifo:
+            entry["MessageGroupId"] = message.group
+            entry["MessageDeduplicationId"] = outgoing.deduplication_id
+        return entry
 
 
 def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline.aws.backoff import seconds_left
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.observability import Metric, count, instrument, logger
@@ -23,8 +23,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     settings = read_settings(DeliverSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
     execution, key = event["execution"], event["chunk"]["key"]
-    left = seconds_left(context.get_remaining_time_in_millis)
-    written = deliver(table, bucket, event["batch"], execution, key, left)
+    deadline = Deadline.of_invocation(context.get_remaining_time_in_millis)
+    written = deliver(table, bucket, event["batch"], execution, key, deadline)
     count(Metric.ITEMS_WRITTEN, written)
     logger().info("chunk written", execution=execution, chunk=key, items=written)
     return {"written": written}

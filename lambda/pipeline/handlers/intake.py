@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline.aws.backoff import seconds_left
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
@@ -30,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         Bucket(settings.bucket_name),
         Table(settings.table_name),
         Workflow(settings.state_machine_arn),
-        seconds_left(context.get_remaining_time_in_millis),
+        Deadline.of_invocation(context.get_remaining_time_in_millis),
         settings.days_ahead,
     )
     due = due_batch(event, settings.due_days)

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBStreamEvent
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline.aws.backoff import seconds_left
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.sqs import Queue
 from pipeline.errors import ThrottledError
@@ -25,8 +25,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     settings = read_settings(PublishSettings)
     records = list(DynamoDBStreamEvent(event).records)
-    table, left = Table(settings.table_name), seconds_left(context.get_remaining_time_in_millis)
-    done = publish(records, table, Queue(settings.queue_url), Queue(settings.dead_letter_queue_url), left)
+    table, deadline = Table(settings.table_name), Deadline.of_invocation(context.get_remaining_time_in_millis)
+    done = publish(records, table, Queue(settings.queue_url), Queue(settings.dead_letter_queue_url), deadline)
     count(Metric.MESSAGES_SENT, done.sent)
     logger().info(
         "messages sent", records=len(records), messages=done.sent, set_aside=done.set_aside, batches=done.batches

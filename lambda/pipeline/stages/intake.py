@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from pipeline import ledger
-from pipeline.aws.backoff import Clock, attempts, within
+from pipeline.aws.backoff import Deadline, attempts
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import LONG_AGO, Workflow
@@ -34,8 +34,8 @@ class Intake:
 
     Parameters
     ----------
-    left
-        Limit for the retries while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
+    deadline
+        Until when to retry while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
         than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
     days_ahead
         How far in the future the day of a batch may lie.
@@ -46,13 +46,13 @@ class Intake:
         bucket: Bucket,
         table: Table,
         workflow: Workflow,
-        left: Clock | None = None,
+        deadline: Deadline | None = None,
         days_ahead: int = MAX_DAYS_AHEAD,
     ) -> None:
         self._bucket = bucket
         self._table = table
         self._workflow = workflow
-        self._left = left or within(_PATIENCE_SECONDS)
+        self._deadline = deadline or Deadline.after(_PATIENCE_SECONDS)
         self._days_ahead = days_ahead
 
     def receive(self, event: dict[str, Any]) -> None:
@@ -114,8 +114,8 @@ class Intake:
             The files or the entry still changed when the time was up.
         """
         seen = self._bucket.find_set(batch)
-        for _ in attempts(self._left):
-            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen), self._left)
+        for _ in attempts(self._deadline):
+            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen), self._deadline)
             before, seen = seen, self._bucket.find_set(batch)
             if has_same_content(seen, before):
                 return entry

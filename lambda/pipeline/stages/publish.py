@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import 
     DynamoDBRecordEventName,
 )
 
-from pipeline.aws.backoff import Clock
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.sqs import Outgoing, Queue, Refusal
 from pipeline.model.messages import Message, message_for
@@ -49,7 +49,7 @@ class _Change:
 
 
 def publish(
-    records: Sequence[DynamoDBRecord], table: Table, queue: Queue, dead_letters: Queue, left: Clock
+    records: Sequence[DynamoDBRecord], table: Table, queue: Queue, dead_letters: Queue, deadline: Deadline
 ) -> Published:
     """Send one message for each record that concerns consumers.
 
@@ -58,15 +58,15 @@ def publish(
     sent again after the 5 minutes in which the queue drops repetitions.
     """
     changes = _changes(records, table)
-    delivery = queue.send([change.outgoing for change in changes], left)
-    refused = [refusal for refusal in delivery.refused if refusal.place < delivery.taken]
-    set_aside = _set_aside(changes, refused, dead_letters, left)
-    taken = delivery.taken if set_aside == len(refused) else refused[set_aside].place
+    delivery = queue.send([change.outgoing for change in changes], deadline)
+    refused = [refusal for refusal in delivery.refused if refusal.index < delivery.accepted_prefix]
+    set_aside = _set_aside(changes, refused, dead_letters, deadline)
+    done = delivery.accepted_prefix if set_aside == len(refused) else refused[set_aside].index
     return Published(
         messages=len(changes),
-        sent=taken - set_aside,
+        sent=done - set_aside,
         set_aside=set_aside,
-        retry_from=changes[taken].sequence_number if taken < len(changes) else None,
+        retry_from=changes[done].sequence_number if done < len(changes) else None,
         batches=sorted({change.outgoing.message.batch or "unknown" for change in changes}),
     )
 
@@ -86,17 +86,17 @@ def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
     return changes
 
 
-def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_letters: Queue, left: Clock) -> int:
+def _set_aside(changes: Sequence[_Change], refused: Sequence[Refusal], dead_letters: Queue, deadline: Deadline) -> int:
     """Put refused messages into the dead-letter queue; return how many of them, from the first, were accepted."""
     for refusal in refused:
         logger().error(
             "message set aside: the queue refuses it",
-            sequence_number=changes[refusal.place].sequence_number,
+            sequence_number=changes[refusal.index].sequence_number,
             code=refusal.code,
             reason=refusal.reason,
         )
-    stored = dead_letters.send([_dead_letter(changes[refusal.place], refusal) for refusal in refused], left)
-    return min([stored.taken, *(refusal.place for refusal in stored.refused)])
+    stored = dead_letters.send([_dead_letter(changes[refusal.index], refusal) for refusal in refused], deadline)
+    return min([stored.accepted_prefix, *(refusal.index for refusal in stored.refused)])
 
 
 def _dead_letter(change: _Change, refusal: Refusal) -> Outgoing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +74,9 @@ class Injector:
             if table:
                 parsed["UnprocessedItems"] = {table: rest}
             else:
-                ids = [json.loads(entry)["Id"] for entry in rest]
-                parsed["Failed"] = [{"Id": one, "SenderFault": False, "Code": "InternalError"} for one in ids]
+                parsed["Failed"] = [
+                    {"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in rest
+                ]
 
     _left_out: tuple[str | None, list[Any]] | None = None
 
@@ -89,7 +89,7 @@ class Injector:
         if model.name == "BatchWriteItem":
             ((table, requests),) = params["RequestItems"].items()
             shorter = {**params, "RequestItems": {table: requests[:1]}}
-            left_out = (table, [json.loads(line) for line in requests[1:]])
+            left_out = (table, requests[1:])
         elif model.name == "SendMessageBatch":
             shorter = {**params, "Entries": params["Entries"][:1]}
             left_out = (None, params["Entries"][1:])

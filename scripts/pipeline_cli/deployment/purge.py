@@ -11,12 +11,11 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from pipeline.aws.backoff import within
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
 from pipeline.errors import ThrottledError
 from pipeline.model.data_model import CODE_PREFIX
-from pipeline.model.items import delete_line
 from rich.progress import TaskID
 
 from pipeline_cli.deployment.messages import LOOKED_AT
@@ -184,8 +183,8 @@ def empty_table(dynamodb: DynamoDBClient, name: str, report: Report) -> Emptied:
     keys = {"ProjectionExpression": "#pk, #sk", "ExpressionAttributeNames": {"#pk": "pk", "#sk": "sk"}}
     for page in dynamodb.get_paginator("scan").paginate(TableName=name, ConsistentRead=True, **keys):  # type: ignore[arg-type]
         try:
-            lines = [delete_line(str(item["pk"]["S"]), str(item["sk"]["S"])).encode() for item in page["Items"]]
-            result.removed += table.write(lines, within(WRITE_SECONDS))
+            requests = [{"DeleteRequest": {"Key": key}} for key in page["Items"]]
+            result.removed += table.write(requests, Deadline.after(WRITE_SECONDS))
         except ThrottledError as error:
             result.problems.append(str(error))
         report(result.removed)
@@ -198,8 +197,8 @@ def empty_queue(sqs: SQSClient, url: str, report: Report, sleep: Callable[[float
     result = Emptied(queue_name(url))
     before = waiting(sqs, url).total
     _purge_queue(sqs, url, sleep)
-    deadline = within(PURGE_QUEUE_SECONDS)
-    while (left := waiting(sqs, url).total) and deadline() > 0:
+    deadline = Deadline.after(PURGE_QUEUE_SECONDS)
+    while (left := waiting(sqs, url).total) and deadline.remaining_seconds() > 0:
         sleep(1)
     result.removed, result.left = max(0, before - left), left
     report(result.removed)
@@ -207,12 +206,12 @@ def empty_queue(sqs: SQSClient, url: str, report: Report, sleep: Callable[[float
 
 
 def _purge_queue(sqs: SQSClient, url: str, sleep: Callable[[float], None]) -> None:
-    deadline = within(PURGE_QUEUE_SECONDS + 10)
+    deadline = Deadline.after(PURGE_QUEUE_SECONDS + 10)
     while True:
         try:
             sqs.purge_queue(QueueUrl=url)
         except ClientError as error:
-            if not error_code(error).endswith("PurgeQueueInProgress") or deadline() <= 0:
+            if not error_code(error).endswith("PurgeQueueInProgress") or deadline.remaining_seconds() <= 0:
                 raise
             sleep(5)
         else:

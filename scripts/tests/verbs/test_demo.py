@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
-from pipeline.aws.backoff import within
+from pipeline.aws.backoff import Deadline
 from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import Kind
@@ -49,7 +49,7 @@ def work(stack: Stack) -> None:
         paths = {Kind(name): path.rename(path.with_name(f"{name}_{demo.DAY}.csv")) for name, path in found.items()}
         outcome = check.run(demo.DAY, paths, Path(directory) / "work")
         for chunk in outcome.chunks:
-            stack.table.write(chunk.path.read_bytes().splitlines(), within(10))
+            stack.table.write([json.loads(line) for line in chunk.path.read_text().splitlines()], Deadline.after(10))
         for number, body in enumerate(messages(outcome)):
             stack.send(json.loads(body), group=str(number))
 

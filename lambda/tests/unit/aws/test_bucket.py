@@ -118,7 +118,6 @@ def test_an_object_is_uploaded_in_blocks_and_fetched(cloud: Cloud, tmp_path: Pat
 
 def test_the_lines_of_an_object_are_read_without_empty_ones(cloud: Cloud) -> None:
     put(cloud, b'{"a": 1}\n\n[2]\n')
-    assert cloud.bucket.lines(KEY) == [b'{"a": 1}', b"[2]"]
     assert cloud.bucket.json_lines(KEY) == [{"a": 1}, [2]]
 
 

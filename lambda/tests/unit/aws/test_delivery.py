@@ -1,19 +1,19 @@
-"""Delivery to DynamoDB and SQS: the number of requests, bytes and connections, and the behaviour under faults."""
+"""Delivery to DynamoDB and SQS: the number of requests and connections, and the behaviour under faults."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws import clients, parallel
-from pipeline.aws.backoff import within
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.sqs import Delivery, Outgoing, Queue
 from pipeline.errors import ThrottledError
-from pipeline.model.items import delete_line, put_line
 from pipeline.model.messages import message_for
 from sink import FAULTS, Sink
 from support import set_credentials
@@ -41,20 +41,12 @@ def use(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", sink.url)
 
 
-def puts(count: int) -> list[bytes]:
-    """Lines of results as transform writes them."""
-    return [
-        put_line(
-            {
-                "pk": f"customer#{number:08x}-11ed-cust",
-                "sk": "batch#20220131",
-                "customer_reference": f"{number:08x}-11ed-cust",
-                "number_of_orders": 4,
-                "total_amount_spent": number,
-            }
-        ).encode()
-        for number in range(count)
-    ]
+def key(number: int) -> dict[str, Any]:
+    return {"pk": {"S": f"customer#{number:08x}-11ed-cust"}, "sk": {"S": "batch#20220131"}}
+
+
+def puts(count: int) -> list[dict[str, Any]]:
+    return [{"PutRequest": {"Item": {**key(number), "total": {"N": str(number)}}}} for number in range(count)]
 
 
 def outgoing(count: int, groups: int | None = None) -> list[Outgoing]:
@@ -69,73 +61,47 @@ def outgoing(count: int, groups: int | None = None) -> list[Outgoing]:
     return made
 
 
-def test_a_chunk_takes_one_request_for_25_items_few_bytes_and_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = puts(1_000)
+def test_a_chunk_takes_one_request_for_25_items(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=1) as sink:
         use(sink, monkeypatch)
-        assert Table("results").write(lines, within(60)) == 1_000
+        assert Table("results").write(puts(1_000), Deadline.after(60)) == 1_000
         assert len(sink.items) == 1_000
         assert sink.requests == {"BatchWriteItem": 40}
-        frame = len(b'{"RequestItems":{"results":[]}}') - 1
-        assert sink.body_bytes["BatchWriteItem"] == sum(len(line) + 1 for line in lines) + 40 * frame
-        assert sink.connections <= parallel.CALLERS
 
 
-def test_messages_take_one_request_for_ten_few_bytes_and_few_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_take_one_request_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=1) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(outgoing(400), within(60)) == Delivery(400)
+        assert Queue(QUEUE).send(outgoing(400), Deadline.after(60)) == Delivery(400)
         assert len(sink.sent) == 400
         assert sink.requests == {"SendMessageBatch": 40}
-        assert sink.body_bytes["SendMessageBatch"] / 400 <= 560
-        assert sink.connections <= parallel.CALLERS
 
 
 def test_connections_are_reused_for_the_next_chunk_and_the_next_records(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=1) as sink:
         use(sink, monkeypatch)
         for _ in range(4):
-            Table("results").write(puts(250), within(60))
-            Queue(QUEUE).send(outgoing(100), within(60))
-        assert sink.connections <= 2 * parallel.CALLERS
+            Table("results").write(puts(250), Deadline.after(60))
+            Queue(QUEUE).send(outgoing(100), Deadline.after(60))
+        assert sink.connections <= 2 * parallel.THREADS
 
 
 def test_calls_run_at_once_but_no_more_than_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sink(latency_ms=20) as sink:
         use(sink, monkeypatch)
-        Table("results").write(puts(1_000), within(60))
-        assert 1 < sink.busiest <= parallel.CALLERS
+        Table("results").write(puts(1_000), Deadline.after(60))
+        assert 1 < sink.busiest <= parallel.THREADS
     with Sink(latency_ms=20) as sink:
         use(sink, monkeypatch)
-        Queue(QUEUE).send(outgoing(200), within(60))
-        assert 1 < sink.busiest <= parallel.CALLERS
-
-
-def test_a_single_call_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "ThreadPoolExecutor", None)
-    with Sink() as sink:
-        use(sink, monkeypatch)
-        Table("results").write(puts(25), within(60))
-        Queue(QUEUE).send(outgoing(10), within(60))
-        assert sink.requests == {"BatchWriteItem": 1, "SendMessageBatch": 1}
-
-
-def test_delivery_works_where_threads_cannot_be_pinned_to_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr("os.sched_setaffinity", forbid, raising=False)
-    with Sink() as sink:
-        use(sink, monkeypatch)
-        Table("results").write(puts(100), within(60))
-        assert len(sink.items) == 100
+        Queue(QUEUE).send(outgoing(200), Deadline.after(60))
+        assert 1 < sink.busiest <= parallel.THREADS
 
 
 def test_two_messages_of_a_group_are_never_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(300, groups=37)
     with Sink(latency_ms=5) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, within(60)) == Delivery(300)
+        assert Queue(QUEUE).send(messages, Deadline.after(60)) == Delivery(300)
         assert sink.overlaps == 0
         assert in_order(sink) == in_order_of(messages)
 
@@ -144,7 +110,7 @@ def test_nothing_more_of_a_group_is_sent_after_a_failed_call(monkeypatch: pytest
     messages = outgoing(60, groups=30)
     with Sink(refused_group=messages[5].message.group, sender_fault=False) as sink:
         use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, within(0)) == Delivery(5)
+        assert Queue(QUEUE).send(messages, Deadline.after(0)) == Delivery(5)
         assert {one.deduplication_id for one in messages[:5]} <= {one for _, one, _ in sink.sent}
         assert not {one.deduplication_id for one in messages[30:]} & {one for _, one, _ in sink.sent}
 
@@ -153,8 +119,8 @@ def test_permanently_refused_messages_are_reported_and_do_not_block_others(monke
     messages = outgoing(60, groups=30)
     with Sink(refused_group=messages[5].message.group) as sink:
         use(sink, monkeypatch)
-        delivery = Queue(QUEUE).send(messages, within(60))
-        assert (delivery.taken, [refusal.place for refusal in delivery.refused]) == (60, [5, 35])
+        delivery = Queue(QUEUE).send(messages, Deadline.after(60))
+        assert (delivery.accepted_prefix, [refusal.index for refusal in delivery.refused]) == (60, [5, 35])
         others = {one.deduplication_id for place, one in enumerate(messages) if place not in (5, 35)}
         assert {one for _, one, _ in sink.sent} == others
 
@@ -162,11 +128,10 @@ def test_permanently_refused_messages_are_reported_and_do_not_block_others(monke
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("seed", range(4))
 def test_a_chunk_is_written_completely_despite_faults(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    gone = [delete_line(f"customer#{number:08x}-11ed-cust", "batch#20220131").encode() for number in range(0, 600, 3)]
-    lines = puts(600) + gone
+    gone = [{"DeleteRequest": {"Key": key(number)}} for number in range(0, 600, 3)]
     with Sink(fault_rate=0.4, seed=seed) as sink:
         use(sink, monkeypatch)
-        deliver(lines)
+        deliver(puts(600) + gone)
         assert set(sink.faults) == set(FAULTS)
         assert sink.items.keys() == {
             (f"customer#{number:08x}-11ed-cust", "batch#20220131") for number in range(600) if number % 3
@@ -186,11 +151,11 @@ def test_each_message_is_sent_once_and_in_order_despite_faults(monkeypatch: pyte
         assert in_order(sink) == in_order_of(messages)
 
 
-def deliver(lines: list[bytes]) -> None:
+def deliver(requests: list[dict[str, Any]]) -> None:
     """Write a chunk as the state machine does: retry until it succeeds."""
     while True:
         try:
-            Table("results").write(lines, within(60))
+            Table("results").write(requests, Deadline.after(60))
         except (ClientError, BotoCoreError, ThrottledError):
             continue
         return
@@ -201,7 +166,7 @@ def publish(messages: list[Outgoing]) -> None:
     sent = 0
     while sent < len(messages):
         try:
-            sent += Queue(QUEUE).send(messages[sent:], within(60)).taken
+            sent += Queue(QUEUE).send(messages[sent:], Deadline.after(60)).accepted_prefix
         except (ClientError, BotoCoreError):
             continue
 

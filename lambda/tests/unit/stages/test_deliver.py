@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
+from pipeline.aws.backoff import Deadline
 from pipeline.errors import SupersededError, ThrottledError
 from pipeline.handlers import deliver
 from pipeline.ledger import Ledger
@@ -79,11 +80,10 @@ def test_a_run_of_a_purged_batch_writes_nothing(cloud: Cloud, context: Context) 
 
 
 class Reluctant:
-    """A DynamoDB client that accepts one record a call and throttles every third call."""
+    """A DynamoDB client that accepts one request a call and throttles every third call."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
-        self.meta = real.meta
         self._calls = 0
 
     def batch_write_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
@@ -92,10 +92,13 @@ class Reluctant:
             raise self._real.exceptions.ProvisionedThroughputExceededException(
                 {"Error": {"Code": "ProvisionedThroughputExceededException"}}, "BatchWriteItem"
             )
-        ((table, lines),) = RequestItems.items()
-        self._real.batch_write_item(RequestItems={table: lines[:1]})
-        rest = [json.loads(line) for line in lines[1:]]
-        return {"UnprocessedItems": {table: rest} if rest else {}}
+        ((table, requests),) = RequestItems.items()
+        self._real.batch_write_item(RequestItems={table: requests[:1]})
+        return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+
+
+def requests(count: int) -> list[Any]:
+    return [json.loads(put(number)) for number in range(count)]
 
 
 def test_what_dynamodb_leaves_unprocessed_or_throttles_is_retried(
@@ -103,26 +106,19 @@ def test_what_dynamodb_leaves_unprocessed_or_throttles_is_retried(
 ) -> None:
     monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
     table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
-    assert table.write([put(number) for number in range(40)], lambda: 60) == 40
+    assert table.write(requests(40), Deadline.after(60)) == 40
     assert len(results(cloud)) == 40
-
-
-def test_requests_that_are_not_lines_are_serialised_by_the_sdk(cloud: Cloud) -> None:
-    item = {"pk": {"S": "customer#1"}, "sk": {"S": "x"}}
-    deliver.Table(cloud.table.name, cloud.dynamodb)
-    cloud.dynamodb.batch_write_item(RequestItems={cloud.table.name: [{"PutRequest": {"Item": item}}]})
-    assert list(results(cloud).values()) == [item]
 
 
 def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) -> None:
     table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
     with pytest.raises(ThrottledError, match="4 of 5 writes were not accepted"):
-        table.write([put(number) for number in range(5)], lambda: -1)
+        table.write(requests(5), Deadline.after(-1))
 
 
 def test_an_invalid_request_is_not_retried_like_a_throttled_one(cloud: Cloud) -> None:
     with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
-        cloud.table.write([put_line({"pk": "no sort key"}).encode()], lambda: 60)
+        cloud.table.write([{"PutRequest": {"Item": {"pk": {"S": "no sort key"}}}}], Deadline.after(60))
 
 
 def test_the_ledger_survives_concurrent_changes(cloud: Cloud) -> None:

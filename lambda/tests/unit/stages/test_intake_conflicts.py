@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pipeline.aws import backoff, dynamodb
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.workflow import LONG_AGO, Workflow
 from pipeline.errors import LedgerConflictError
 from pipeline.ledger import BatchState
@@ -16,6 +17,8 @@ from pipeline.stages import intake as intake_stage
 from pipeline.stages.intake import Intake, start_run
 from support import BUCKET, Cloud, Context, s3_event
 from unit.stages.test_intake import arrive
+
+EVENT = s3_event("incoming/items_20220131.csv")
 
 
 def test_a_run_that_ended_meanwhile_is_not_started_again(cloud: Cloud, context: Context) -> None:
@@ -81,7 +84,7 @@ def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
     cloud.upload_day()
     storm = Storm(cloud, looks=60, same=False)
 
-    Intake(storm, cloud.table, cloud.workflow, lambda: 50.0).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
+    Intake(storm, cloud.table, cloud.workflow, Deadline.after(50)).receive(EVENT)  # type: ignore[arg-type]
 
     entry = cloud.table.get_ledger("20220131")
     assert entry is not None
@@ -94,7 +97,7 @@ def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
 def test_files_with_the_same_content_are_not_waited_for(cloud: Cloud) -> None:
     cloud.upload_day()
     storm = Storm(cloud, looks=1_000, same=True)
-    Intake(storm, cloud.table, cloud.workflow, lambda: 0.0).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
+    Intake(storm, cloud.table, cloud.workflow, Deadline.after(0)).receive(EVENT)  # type: ignore[arg-type]
     assert len(cloud.executions()) == 1
 
 
@@ -108,7 +111,7 @@ def test_a_ledger_entry_that_others_keep_changing_is_retried_until_the_invocatio
     late = iter(range(40))
     monkeypatch.setattr(cloud.table, "_put_ledger", lambda *arguments: next(late, None) is None and put(*arguments))
 
-    Intake(cloud.bucket, cloud.table, cloud.workflow, lambda: 50.0).receive(s3_event("incoming/items_20220131.csv"))
+    Intake(cloud.bucket, cloud.table, cloud.workflow, Deadline.after(50)).receive(EVENT)
 
     assert len(cloud.executions()) == 1
 
@@ -119,7 +122,7 @@ def test_a_conflict_that_outlasts_the_invocation_fails_it_so_that_the_event_is_r
     monkeypatch.setattr(cloud.table, "_put_ledger", lambda *arguments: False)
     cloud.upload_day()
     with pytest.raises(LedgerConflictError, match="20220131 kept changing"):
-        Intake(cloud.bucket, cloud.table, cloud.workflow, lambda: 0.0).receive(s3_event("incoming/items_20220131.csv"))
+        Intake(cloud.bucket, cloud.table, cloud.workflow, Deadline.after(0)).receive(EVENT)
     assert cloud.executions() == {}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pipeline.aws import sqs
+from pipeline.aws.backoff import Deadline
 from pipeline.aws.sqs import Delivery, Outgoing, Queue, Refusal
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
@@ -142,21 +143,19 @@ class Unwilling:
 
     def __init__(self, real: Any, refused: str, sender_fault: bool, *, for_ever: bool = False) -> None:
         self._real = real
-        self.meta = real.meta
         self._refused = refused
         self._sender_fault = sender_fault
         self._for_ever = for_ever or sender_fault
         self._seen: set[str] = set()
 
-    def send_message_batch(self, QueueUrl: str, Entries: list[bytes]) -> dict[str, Any]:  # noqa: N803
-        entries = {entry: json.loads(entry) for entry in Entries}
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
         bad = [
             entry
-            for entry in entries.values()
+            for entry in Entries
             if self._refused in entry["MessageBody"] and (self._for_ever or entry["MessageBody"] not in self._seen)
         ]
         self._seen |= {entry["MessageBody"] for entry in bad}
-        good = [line for line, entry in entries.items() if entry not in bad]
+        good = [entry for entry in Entries if entry not in bad]
         if good:
             self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
         return {
@@ -176,13 +175,13 @@ def outgoing(count: int) -> list[Outgoing]:
 def test_entries_that_fail_are_sent_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
     queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "5", sender_fault=False))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), lambda: 60) == Delivery(25)
+    assert queue.send(outgoing(25), Deadline.after(60)) == Delivery(25)
     assert len(cloud.received()) == 25
 
 
 def test_a_permanently_refused_entry_does_not_block_the_others(cloud: Cloud) -> None:
     queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "13", sender_fault=True))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), lambda: 60) == Delivery(25, (Refusal(13, "InternalError", "no"),))
+    assert queue.send(outgoing(25), Deadline.after(60)) == Delivery(25, (Refusal(13, "InternalError", "no"),))
     assert len(cloud.received()) == 24
 
 
@@ -265,7 +264,7 @@ def test_calls_respect_the_quotas_of_sqs() -> None:
 
 def test_a_standard_queue_gets_no_fifo_fields(cloud: Cloud) -> None:
     url = cloud.sqs.create_queue(QueueName="plain")["QueueUrl"]
-    assert Queue(url, cloud.sqs).send(outgoing(1), lambda: 60) == Delivery(1)
+    assert Queue(url, cloud.sqs).send(outgoing(1), Deadline.after(60)) == Delivery(1)
 
 
 def test_the_same_fact_has_the_same_id_and_a_different_fact_a_different_id() -> None:
