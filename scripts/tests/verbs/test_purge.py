@@ -119,7 +119,7 @@ def test_unprocessed_deletes_are_retried(stack: Stack, monkeypatch: pytest.Monke
         calls.append(len(requests))
         if len(calls) == 1:
             write(RequestItems={name: requests[:5]})
-            return {"UnprocessedItems": {name: [json.loads(line) for line in requests[5:]]}}
+            return {"UnprocessedItems": {name: requests[5:]}}
         return write(**request)
 
     monkeypatch.setattr(dynamodb, "batch_write_item", half)
