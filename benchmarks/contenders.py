@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 from benchmarks.generate import BATCH, rows
 
@@ -27,7 +29,7 @@ class Limits:
     threads: int
 
 
-Files = Mapping[Kind, Path]
+Files = Mapping[RecordKind, Path]
 Answer = tuple[int, str | Callable[[], str]]
 """The number of customers, and the sum of all totals or a function that reads it from the output (not measured)."""
 
@@ -84,7 +86,7 @@ def _written_total(path: Path) -> str:
 
 def _amount(files: Files) -> str:
     """Return the SQL of an item's price; if the generated file has invalid prices, the bare query skips them."""
-    with files[Kind.ITEMS].open("rb") as file:
+    with files[data_model.ITEMS].open("rb") as file:
         has_bad_prices = b"n/a" in file.read(1 << 20)
     return f"{'TRY_CAST' if has_bad_prices else 'CAST'}(total_price AS DECIMAL(18,4))"
 
@@ -94,7 +96,7 @@ def polars(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG0
     import polars as pl
 
     schema = {"total_price": pl.Decimal(18, 4)}
-    customers, orders, items = (pl.scan_csv(files[kind], schema_overrides=schema) for kind in Kind)
+    customers, orders, items = (pl.scan_csv(files[kind], schema_overrides=schema) for kind in MODEL.kinds)
     spent = items.group_by("order_reference").agg(pl.col("total_price").sum())
     ordered = (
         orders.join(spent, on="order_reference", how="left")
@@ -111,9 +113,9 @@ def pandas(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG0
     """Merge and group with pandas as it is usually used: amounts are binary floats, nothing is validated."""
     import pandas as pd
 
-    customers = pd.read_csv(files[Kind.CUSTOMERS], usecols=["customer_reference"])
-    orders = pd.read_csv(files[Kind.ORDERS], usecols=["customer_reference", "order_reference"])
-    items = pd.read_csv(files[Kind.ITEMS], usecols=["order_reference", "total_price"])
+    customers = pd.read_csv(files[data_model.CUSTOMERS], usecols=["customer_reference"])
+    orders = pd.read_csv(files[data_model.ORDERS], usecols=["customer_reference", "order_reference"])
+    items = pd.read_csv(files[data_model.ITEMS], usecols=["order_reference", "total_price"])
     joined = customers.merge(orders, how="left").merge(items, how="left")
     results = joined.groupby("customer_reference").agg({"order_reference": "nunique", "total_price": "sum"})
     return len(results), f"{results['total_price'].sum():.4f}"
@@ -121,15 +123,15 @@ def pandas(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG0
 
 def plain(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
     """Read with the csv module and add up Decimals in dictionaries; checks references and numbers, row by row."""
-    spent = {row["customer_reference"]: Decimal(0) for row in rows(files[Kind.CUSTOMERS])}
+    spent = {row["customer_reference"]: Decimal(0) for row in rows(files[data_model.CUSTOMERS])}
     orders: dict[str, int] = defaultdict(int)
     owner: dict[str, str] = {}
-    for row in rows(files[Kind.ORDERS]):
+    for row in rows(files[data_model.ORDERS]):
         if row["customer_reference"] in spent and row["order_reference"] not in owner:
             int(row["order_timestamp"])
             owner[row["order_reference"]] = row["customer_reference"]
             orders[row["customer_reference"]] += 1
-    for row in rows(files[Kind.ITEMS]):
+    for row in rows(files[data_model.ITEMS]):
         customer = owner.get(row["order_reference"])
         if customer is not None:
             int(row["quantity"])
@@ -139,7 +141,7 @@ def plain(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG00
 
 def nested(files: Files, limits: Limits, workdir: Path) -> Answer:  # noqa: ARG001 (one signature for all)
     """Filter all orders for each customer, and all items for each order: the time is quadratic."""
-    customers, orders, items = (list(rows(files[kind])) for kind in Kind)
+    customers, orders, items = (list(rows(files[kind])) for kind in MODEL.kinds)
     total = Decimal(0)
     for customer in customers:
         for order in (row for row in orders if row["customer_reference"] == customer["customer_reference"]):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.stack import Stack, eventually
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline_cli.deployment import runs
 from pipeline_cli.deployment.queues import Waiting, waiting
 from pipeline_cli.local.emulator import Emulator
@@ -203,13 +203,13 @@ def shapes(days: int, customers: int) -> list[Day]:
     return [Day(customers, 1 + number % 5, 1 + number // 5) for number in range(days)]
 
 
-def files_of(shape: Day) -> dict[Kind, Path]:
+def files_of(shape: Day) -> dict[RecordKind, Path]:
     """Generate the files of a day unless they exist."""
     name = f"day-{shape.customers}-{shape.orders_per_customer}-{shape.items_per_order}"
     return generate(shape, SCRATCH / name)
 
 
-def contents(batch: str, files: Mapping[Kind, Path]) -> dict[str, bytes]:
+def contents(batch: str, files: Mapping[RecordKind, Path]) -> dict[str, bytes]:
     """Return the files of a batch by the names under which they are uploaded."""
     return {f"{kind}_{batch}.csv": path.read_bytes() for kind, path in files.items()}
 

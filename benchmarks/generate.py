@@ -15,7 +15,9 @@ from typing import Annotated
 
 import duckdb
 import typer
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 BATCH = "20220131"
 
@@ -50,10 +52,10 @@ class Day:
         return self.orders * self.items_per_order
 
 
-def generate(day: Day, directory: Path) -> dict[Kind, Path]:
+def generate(day: Day, directory: Path) -> dict[RecordKind, Path]:
     """Write the files into the directory and return their paths; existing files are kept."""
     directory.mkdir(parents=True, exist_ok=True)
-    paths = {kind: directory / f"{kind}_{BATCH}.csv" for kind in Kind}
+    paths = {kind: directory / f"{kind}_{BATCH}.csv" for kind in MODEL.kinds}
     with duckdb.connect(config={"threads": "2"}) as connection:
         for kind, query in _queries(day).items():
             if not paths[kind].exists():
@@ -70,21 +72,22 @@ def rows(path: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _queries(day: Day) -> dict[Kind, str]:
+def _queries(day: Day) -> dict[RecordKind, str]:
     # References are scrambled by a multiplication modulo 2^32, so that no file is sorted by them.
     customer = "printf('%08x-11ed-cust', ({} * 2654435761) % 4294967296)"
     order = "printf('%08x-ord', ({} * 2246822519) % 4294967296)"
     name = "'\"Last, Jr\" ' || i" if day.quoting is Quoting.NAMES else "'Last' || i % 5000"
     bad = f"i % {day.items // day.bad_items} = 0" if day.bad_items else "false"
     return {
-        Kind.CUSTOMERS: f"""SELECT i AS id, 'First' || i % 1000 AS first_name, {name} AS last_name,
+        data_model.CUSTOMERS: f"""SELECT i AS id, 'First' || i % 1000 AS first_name, {name} AS last_name,
             {customer.format("i")} AS customer_reference, 'Active' AS status
             FROM range({day.customers}) AS numbers(i)""",
-        Kind.ORDERS: f"""SELECT i AS id, {customer.format(f"(i // {day.orders_per_customer})")} AS customer_reference,
+        data_model.ORDERS: f"""SELECT i AS id,
+            {customer.format(f"(i // {day.orders_per_customer})")} AS customer_reference,
             'Delivered' AS order_status, {order.format("i")} AS order_reference,
             1643587200 + i % 86400 AS order_timestamp
             FROM range({day.orders}) AS numbers(i)""",
-        Kind.ITEMS: f"""SELECT i AS id, {order.format(f"(i // {day.items_per_order})")} AS order_reference,
+        data_model.ITEMS: f"""SELECT i AS id, {order.format(f"(i // {day.items_per_order})")} AS order_reference,
             'item ' || i % 1000 AS item_name, i % 9 + 1 AS quantity,
             CASE WHEN {bad} THEN 'n/a' ELSE printf('%d.%02d', i * 37 % 1000, i % 100) END AS total_price
             FROM range({day.items}) AS numbers(i)""",

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.joining.customer_data_processor import Options, SourceFile, process
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 
 from benchmarks.document import paragraph, table
 from benchmarks.generate import BATCH, Day, generate
@@ -59,7 +60,7 @@ def measure(quick: bool, say: Say) -> dict[str, Any]:
         runs = {}
         for engine in ("function", "spark"):
             say(f"{customers:,} customers, {engine}")
-            runs[engine] = watch(engine, files[Kind.ITEMS].parent)
+            runs[engine] = watch(engine, files[data_model.ITEMS].parent)
         if runs["function"].answer != runs["spark"].answer:
             raise RuntimeError(f"the engines came to different results: {runs}")
         megabytes = sum(path.stat().st_size for path in files.values()) / 1e6
@@ -111,7 +112,7 @@ def _processes(session: int) -> list[tuple[int, str, float, float]]:
 
 def run_here(engine: str, folder: Path, workdir: Path) -> list[Any]:
     """Run an engine in this process; return what must be the same for both."""
-    sources = {kind: SourceFile(f"{kind}_{BATCH}.csv", folder / f"{kind}_{BATCH}.csv") for kind in Kind}
+    sources = {kind: SourceFile(f"{kind}_{BATCH}.csv", folder / f"{kind}_{BATCH}.csv") for kind in MODEL.kinds}
     options = Options(TASK_MB * CORES, CORES)
     if engine == "spark":
         from pipeline.large.local import local_session

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.aws.dynamodb import plain_item
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from reference import reference
 
 
@@ -27,7 +27,7 @@ class NotExactError(Exception):
     """A result was lost, doubled or wrong."""
 
 
-def expected(batch: str, files: Mapping[Kind, Path]) -> Counter[Result]:
+def expected(batch: str, files: Mapping[RecordKind, Path]) -> Counter[Result]:
     """Compute the results of a day."""
     customers = reference({str(kind): path.read_bytes() for kind, path in files.items()}).customers
     return Counter(Result(batch, customer, *figures) for customer, figures in customers.items())

@@ -13,7 +13,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 
 from benchmarks.contenders import CONTENDERS, Files, Limits
 from benchmarks.results import ROOT
@@ -46,8 +47,8 @@ def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
     RuntimeError
         The contender failed otherwise.
     """
-    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[Kind.ITEMS].parent))
-    arguments = [name, limits.memory_mb, limits.threads, workdir, *(files[kind] for kind in Kind)]
+    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[data_model.ITEMS].parent))
+    arguments = [name, limits.memory_mb, limits.threads, workdir, *(files[kind] for kind in MODEL.kinds)]
     command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
     try:
         with _Watch(workdir) as watch:
@@ -103,5 +104,5 @@ def _size(path: Path) -> int:
 
 if __name__ == "__main__":
     name, memory_mb, threads, folder, *paths = sys.argv[1:]
-    files = dict(zip(Kind, map(Path, paths), strict=True))
+    files = dict(zip(MODEL.kinds, map(Path, paths), strict=True))
     print(json.dumps(asdict(run_here(name, files, Limits(int(memory_mb), int(threads)), Path(folder)))))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 
 from benchmarks import day
 from benchmarks.generate import generate
@@ -41,9 +41,10 @@ def test_a_lost_a_doubled_and_a_wrong_result_are_reported(found: Counter[Result]
 
 def test_the_expected_results_are_those_of_the_files(tmp_path: Path) -> None:
     contents = {
-        Kind.CUSTOMERS: "customer_reference,first_name,last_name,status\nc-1,Ada,Byron,\nc-2,Max,Born,\n",
-        Kind.ORDERS: "order_reference,customer_reference,order_status,order_timestamp\no-1,c-1,,1\no-2,c-1,,1\n",
-        Kind.ITEMS: "order_reference,item_name,quantity,total_price\no-1,Pen,1,0.10\no-1,Ink,1,0.20\no-2,Ink,1,-0.1\n",
+        data_model.CUSTOMERS: "customer_reference,first_name,last_name,status\nc-1,Ada,Byron,\nc-2,Max,Born,\n",
+        data_model.ORDERS: "order_reference,customer_reference,order_status,order_timestamp\no-1,c-1,,1\no-2,c-1,,1\n",
+        data_model.ITEMS: "order_reference,item_name,quantity,total_price\n"
+        "o-1,Pen,1,0.10\no-1,Ink,1,0.20\no-2,Ink,1,-0.1\n",
     }
     files = {kind: tmp_path / kind for kind in contents}
     for kind, path in files.items():

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from pipeline.errors import EventError
-from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline.model.batch_files import INCOMING_PREFIX
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item
 from pipeline.model.text import escape_controls
@@ -137,9 +137,9 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
     return {**item, "sk": f"{item['sk']}#{digest}"}
 
 
-def missing_file_error(batch: str, kind: Kind) -> dict[str, Any]:
+def missing_file_error(batch: str, kind: str) -> dict[str, Any]:
     """Return the error item for a file that is due and missing; the run of the complete set deletes the item."""
-    name = f"{kind.value}_{batch}.csv"
+    name = f"{kind}_{batch}.csv"
     return notice_item(
         batch,
         kind,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.errors import BatchBusyError, RetryableError, SupersededError
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set_time, set_version
 
 HISTORY_LENGTH = 50
@@ -76,14 +76,14 @@ class Ledger:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def missing(self) -> list[Kind]:
-        """The kinds of files that have not arrived."""
-        return [kind for kind in Kind if kind not in self.files]
+    def missing(self) -> list[str]:
+        """The names of the kinds of files that have not arrived."""
+        return [kind for kind in MODEL.kinds if kind not in self.files]
 
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item as plain values, without the table's keys."""
         values = {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
-        files = {kind.value: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
+        files = {kind: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
         plain = {"state": self.state.value, "files": files, "delivered": list(self.delivered)}
         return {**self.unknown, **values, **plain, "history": list(self.history)}
 
@@ -113,7 +113,7 @@ def _as_it_is(value: Any) -> Any:
 _TABLE_KEYS = {"pk", "sk"}
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "state": BatchState,
-    "files": lambda files: {Kind(kind): SourceObject.from_dict(source) for kind, source in files.items()},
+    "files": lambda files: {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in files.items()},
     "attempts": lambda attempts: {version: int(count) for version, count in attempts.items()},
     "delivered": tuple,
     "chunks": int,

@@ -16,7 +16,9 @@ from typing import Any
 import reference
 from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.normalize import MAX_RECORD
 
 BATCH = "20220131"
@@ -30,9 +32,9 @@ ITEMS = b"order_reference,item_name,quantity,total_price\no1,pen,1,12.50\no2,ink
 csv.field_size_limit(sys.maxsize)
 
 
-def day(customers: bytes = CUSTOMERS, orders: bytes = ORDERS, items: bytes = ITEMS) -> dict[Kind, bytes]:
+def day(customers: bytes = CUSTOMERS, orders: bytes = ORDERS, items: bytes = ITEMS) -> dict[RecordKind, bytes]:
     """A good day, or one with some other file."""
-    return {Kind.CUSTOMERS: customers, Kind.ORDERS: orders, Kind.ITEMS: items}
+    return {data_model.CUSTOMERS: customers, data_model.ORDERS: orders, data_model.ITEMS: items}
 
 
 def items_with_long_records() -> bytes:
@@ -44,11 +46,13 @@ def items_with_long_records() -> bytes:
     return b"".join([header, short, many_lines, b"o1,pen,1,x,\n", short * 3, long_lines, short, b"o1,pen,y,1,\n"])
 
 
-def file_name(kind: Kind) -> str:
+def file_name(kind: RecordKind) -> str:
     return f"{kind}_{BATCH}.csv"
 
 
-def run(files: Mapping[Kind, bytes], directory: Path, previous: Previous | None = None, **options: Any) -> Outcome:
+def run(
+    files: Mapping[RecordKind, bytes], directory: Path, previous: Previous | None = None, **options: Any
+) -> Outcome:
     """Run the transform over files with these contents."""
     sources = {}
     for kind, content in files.items():
@@ -77,7 +81,7 @@ class Observed:
     customers: dict[str, tuple[int, Decimal]]
     incomplete: dict[str, int]
     errors: list[dict[str, Any]]
-    rejects: dict[Kind, list[dict[str, str]]]
+    rejects: dict[RecordKind, list[dict[str, str]]]
     messages: list[dict[str, Any]]
     summary: dict[str, Any]
 
@@ -114,7 +118,7 @@ def read(outcome: Outcome) -> Observed:
     )
 
 
-def observe(files: Mapping[Kind, bytes], **options: Any) -> Observed:
+def observe(files: Mapping[RecordKind, bytes], **options: Any) -> Observed:
     """Run the transform in a temporary directory and read its output."""
     with working_directory() as directory:
         return read(run(files, directory, **options))
@@ -126,7 +130,7 @@ def working_directory() -> Any:
         yield Path(directory)
 
 
-def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) -> Observed:
+def assert_agrees_with_reference(files: Mapping[RecordKind, bytes], **options: Any) -> Observed:
     """Compare results, errors, lines, references and rejected text with the reference's."""
     expected = reference.reference({str(kind): content for kind, content in files.items()})
     observed = observe(files, **options)
@@ -140,7 +144,7 @@ def assert_agrees_with_reference(files: Mapping[Kind, bytes], **options: Any) ->
         (error["kind"], int(error["line"]), error["code"], error["customer_reference"], error["order_reference"])
         for error in observed.errors
     ] == [(error.kind, error.line, error.code, error.customer_reference, error.order_reference) for error in refused]
-    for kind in Kind:
+    for kind in MODEL.kinds:
         mine = [(int(row["line"]), row["code"], _beginning(row["record"])) for row in observed.rejects.get(kind, [])]
         assert mine == [(one.line, one.code, _beginning(one.record)) for one in refused if one.kind == kind]
         summary = observed.summary["files"][kind]
@@ -160,4 +164,4 @@ def _beginning(record: str) -> str:
 
 
 def _by_file(refused: list[reference.Refused]) -> list[reference.Refused]:
-    return sorted(refused, key=lambda one: (file_name(Kind(one.kind)), one.line or 0))
+    return sorted(refused, key=lambda one: (file_name(MODEL.kind(one.kind)), one.line or 0))

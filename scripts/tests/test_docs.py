@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from pipeline import settings
-from pipeline.model.data_model import KINDS
+from pipeline.model.data_model import MODEL
 from pipeline.stages.run import Run
 from pipeline_cli.terraform.target import ROOT, declared_variables
 
@@ -179,8 +179,8 @@ def test_the_ledgers_diagram_has_every_state_of_a_batch() -> None:
 
 def test_the_partners_guide_names_every_required_column() -> None:
     text = (ROOT / "docs" / "partner.md").read_text()
-    for kind, record in KINDS.items():
-        assert f"| `{kind}_YYYYMMDD.csv` | {', '.join(column.name for column in record.columns)} |" in text
+    for kind in MODEL.kinds:
+        assert f"| `{kind}_YYYYMMDD.csv` | {', '.join(column.name for column in kind.required)} |" in text
 
 
 def test_the_table_of_variables_names_them_and_their_defaults() -> None:

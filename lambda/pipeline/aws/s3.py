@@ -13,8 +13,10 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
 from pipeline.errors import SourceChangedError
-from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_key
+from pipeline.model.batch_files import INCOMING_PREFIX, parse_key
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject
+from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -41,10 +43,10 @@ class Bucket:
 
         If there is both a `.csv` and a `.csv.gz` of a kind, the later upload counts.
         """
-        found = {kind: self._youngest(kind, batch) for kind in Kind}
+        found = {kind: self._youngest(kind, batch) for kind in MODEL.kinds}
         return {kind: source for kind, source in found.items() if source is not None}
 
-    def _youngest(self, kind: Kind, batch: str) -> SourceObject | None:
+    def _youngest(self, kind: RecordKind, batch: str) -> SourceObject | None:
         sources = [self.head(key) for key in self.keys(f"{INCOMING_PREFIX}{kind}_{batch}.csv") if parse_key(key)]
         there = [source for source in sources if source is not None]
         return max(there, key=lambda source: (source.last_modified, source.key), default=None)

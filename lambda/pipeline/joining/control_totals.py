@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.joining.incomplete import refused_records_by_customer
-from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import by_line
 from pipeline.reading.plain import NEEDS_TRIMMING, NotPlainError, plain_records_sql
@@ -79,13 +79,13 @@ def _forget(connection: Connection, file: CsvFile) -> None:
 def _read(connection: Connection, file: CsvFile) -> None:
     kind = file.kind
     numbered = _numbered_records(file)
-    if KINDS[kind].identity:
+    if kind.identity:
         connection.execute(f"CREATE TABLE {kind}_read AS SELECT * EXCLUDE (amount) FROM ({numbered})")
         _add_control_totals(connection, file, amount="NULL::DECIMAL(18,4)")
         # Later steps need only the references; dropping the rest frees memory.
         for column in ("is_blank", "code", "number"):
             connection.execute(f"ALTER TABLE {kind}_read DROP COLUMN IF EXISTS {column}")
-        customer = "customer" if KINDS[kind].parent else "rowid::UINTEGER AS customer"
+        customer = "customer" if kind.parent else "rowid::UINTEGER AS customer"
         connection.execute(
             f"""CREATE VIEW {kind}_good AS SELECT reference, {customer}, 1 AS records FROM {kind}_read
             WHERE reference IS NOT NULL"""
@@ -133,7 +133,7 @@ def _numbered_records(file: CsvFile) -> str:
     records, stops_at, columns = records_sql(file), "false", "is_blank, code, amount"
     if file.is_plain:
         records, stops_at, columns = plain_records_sql(file), NEEDS_TRIMMING, "code, amount"
-    parent = KINDS[file.kind].parent
+    parent = file.kind.parent
     step = Step(
         "records",
         f"""SELECT {columns}, CASE WHEN is_good THEN {key(file.kind)} END AS reference,
@@ -149,7 +149,7 @@ def _numbered_records(file: CsvFile) -> str:
             CASE WHEN customer IS NULL AND records.parent IS NOT NULL AND ({stops_at})
                 THEN error('a reference has blanks around it') ELSE customer END AS customer,
             CASE WHEN customer IS NOT NULL THEN records.reference END AS reference
-        FROM records LEFT JOIN {parent[0]}_accepted AS parents ON records.parent = parents.reference""",
+        FROM records LEFT JOIN {parent.kind}_accepted AS parents ON records.parent = parents.reference""",
     )
     return query([step, numbered])
 
@@ -159,9 +159,7 @@ def row_id_number(file: CsvFile) -> str:
 
     Two of these look repeated then, which proves nothing, so that the ids are compared one by one.
     """
-    if not file.has_row_ids:
-        return "NULL::UBIGINT"
-    return f"id_number({ROW_ID})"
+    return f"id_number({quoted(file.unique)})" if file.unique else "NULL::UBIGINT"
 
 
 def total(connection: Connection, *, has_refused: bool) -> None:
@@ -194,13 +192,13 @@ def total(connection: Connection, *, has_refused: bool) -> None:
     )
 
 
-def key(kind: Kind) -> str:
+def key(kind: RecordKind) -> str:
     """Return the column that identifies records of a kind: their own reference, or else their parent's."""
-    identity = KINDS[kind].identity
+    identity = kind.identity
     return quoted(identity) if identity else owner(kind)
 
 
-def owner(kind: Kind) -> str:
+def owner(kind: RecordKind) -> str:
     """Return the column with the reference of a record's parent; NULL if the kind has no parent."""
-    parent = KINDS[kind].parent
-    return quoted(parent[1]) if parent else "NULL::VARCHAR"
+    parent = kind.parent
+    return quoted(parent.column) if parent else "NULL::VARCHAR"

@@ -16,10 +16,13 @@ from pipeline.joining.gate import holds
 from pipeline.joining.refusals import Refusal
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.model.data_model import Kind, rejects_name
+from pipeline.model import data_model
+from pipeline.model.batch_files import rejects_name
+from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line
 from pipeline.model.messages import message_for, number_text
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
@@ -68,7 +71,7 @@ class Outcome:
 
     state: State
     chunks: list[Chunk]
-    rejects: dict[Kind, Path]
+    rejects: dict[RecordKind, Path]
     """Files of refused records, for the kinds that have some."""
     customers: Path | None
     """Parquet file with the customer references that this version delivers; None if it delivers no results."""
@@ -78,7 +81,11 @@ class Outcome:
 
 
 def process(
-    batch: str, files: Mapping[Kind, SourceFile], workdir: Path, options: Options, previous: Previous | None = None
+    batch: str,
+    files: Mapping[RecordKind, SourceFile],
+    workdir: Path,
+    options: Options,
+    previous: Previous | None = None,
 ) -> Outcome:
     """Read, validate and join the three files of a day.
 
@@ -106,7 +113,7 @@ def process(
 def process_with(
     engine: Engine,
     batch: str,
-    files: Mapping[Kind, SourceFile],
+    files: Mapping[RecordKind, SourceFile],
     workdir: Path,
     options: Options,
     previous_errors: frozenset[str] = frozenset(),
@@ -138,13 +145,13 @@ class _Run:
         self._error_sort_keys: set[str] = set()
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def join(self, sources: Mapping[Kind, SourceFile]) -> Outcome:
+    def join(self, sources: Mapping[RecordKind, SourceFile]) -> Outcome:
         files, counts, refused = self._read(sources)
         if refused:
             return self._refuse(sources, files, refused)
         totals = self._engine.join()
         reconciliation = _reconcile(files, counts, totals)
-        held = {kind for kind in Kind if self._holds(counts[kind])}
+        held = {kind for kind in MODEL.kinds if self._holds(counts[kind])}
         if not held:
             self._engine.write_results(self._chunks)
         reported = {
@@ -167,30 +174,30 @@ class _Run:
                 messages=reported[kind],
                 too_many_refused=kind in held,
             )
-            for kind in Kind
+            for kind in MODEL.kinds
         }
         summary = Summary(
             state="HELD" if held else "READY",
             files=summaries,
-            customers=summaries[Kind.CUSTOMERS].counted,
-            orders=summaries[Kind.ORDERS].counted,
-            items=summaries[Kind.ITEMS].counted,
+            customers=summaries[data_model.CUSTOMERS].counted,
+            orders=summaries[data_model.ORDERS].counted,
+            items=summaries[data_model.ITEMS].counted,
             total_amount=reconciliation.delivered_amount,
             incomplete_customers=totals.incomplete_customers,
             removed_customers=0 if held else self._engine.remove_customers(self._chunks),
             errors=len(self._error_sort_keys),
             reconciliation=reconciliation,
         )
-        rejects = {kind: self._write_rejects(files[kind]) for kind in Kind if counts[kind].refused}
+        rejects = {kind: self._write_rejects(files[kind]) for kind in MODEL.kinds if counts[kind].refused}
         return self._finish(summary, rejects)
 
     def _read(
-        self, sources: Mapping[Kind, SourceFile]
-    ) -> tuple[dict[Kind, CsvFile], dict[Kind, Counts], dict[Kind, RefusedFileError]]:
+        self, sources: Mapping[RecordKind, SourceFile]
+    ) -> tuple[dict[RecordKind, CsvFile], dict[RecordKind, Counts], dict[RecordKind, RefusedFileError]]:
         """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
-        files: dict[Kind, CsvFile] = {}
-        counts: dict[Kind, Counts] = {}
-        refused: dict[Kind, RefusedFileError] = {}
+        files: dict[RecordKind, CsvFile] = {}
+        counts: dict[RecordKind, Counts] = {}
+        refused: dict[RecordKind, RefusedFileError] = {}
         for kind, file in self._files(sources):
             if isinstance(file, RefusedFileError):
                 refused[kind] = file
@@ -205,14 +212,16 @@ class _Run:
                 refused[kind] = error
         return files, counts, refused
 
-    def _files(self, sources: Mapping[Kind, SourceFile]) -> Iterable[tuple[Kind, CsvFile | RefusedFileError]]:
+    def _files(
+        self, sources: Mapping[RecordKind, SourceFile]
+    ) -> Iterable[tuple[RecordKind, CsvFile | RefusedFileError]]:
         """Return the files, or why they can't be used: one by one, or if all are read first, refused ones first."""
-        files = ((kind, self._read_file(kind, sources[kind])) for kind in Kind)
+        files = ((kind, self._read_file(kind, sources[kind])) for kind in MODEL.kinds)
         if self._engine.reads_all_first:
             return sorted(files, key=lambda read: isinstance(read[1], CsvFile))
         return files
 
-    def _read_file(self, kind: Kind, source: SourceFile) -> CsvFile | RefusedFileError:
+    def _read_file(self, kind: RecordKind, source: SourceFile) -> CsvFile | RefusedFileError:
         try:
             return self._engine.read(kind, source)
         except RefusedFileError as error:
@@ -220,9 +229,9 @@ class _Run:
 
     def _refuse(
         self,
-        sources: Mapping[Kind, SourceFile],
-        files: Mapping[Kind, CsvFile],
-        refused: Mapping[Kind, RefusedFileError],
+        sources: Mapping[RecordKind, SourceFile],
+        files: Mapping[RecordKind, CsvFile],
+        refused: Mapping[RecordKind, RefusedFileError],
     ) -> Outcome:
         """Refuse the batch: the only output is an error for each file that can't be used."""
         for kind in _by_name(sources):
@@ -236,12 +245,12 @@ class _Run:
                 ignored_columns=_shortened(files[kind].header.ignored) if kind in files else (),
                 file_error=str(refused[kind].code) if kind in refused else None,
             )
-            for kind in Kind
+            for kind in MODEL.kinds
         }
         summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
         return self._finish(summary, {})
 
-    def _finish(self, summary: Summary, rejects: dict[Kind, Path]) -> Outcome:
+    def _finish(self, summary: Summary, rejects: dict[RecordKind, Path]) -> Outcome:
         customers = self._workdir / "customers.parquet" if summary.state == "READY" else None
         if customers:
             self._engine.write_references(customers)
@@ -289,7 +298,7 @@ class _Run:
             refusal.order_reference,
         )
 
-    def _add_file_error(self, kind: Kind, name: str, code: ErrorCode, reason: str) -> None:
+    def _add_file_error(self, kind: RecordKind, name: str, code: ErrorCode, reason: str) -> None:
         item = error_item(self._batch, kind, name, None, code, reason)
         self._add_errors([item])
         self._add_example(item, 1)
@@ -315,8 +324,8 @@ class _Run:
         return target
 
 
-def _by_name(sources: Mapping[Kind, SourceFile]) -> list[Kind]:
-    return sorted(Kind, key=lambda kind: sources[kind].name)
+def _by_name(sources: Mapping[RecordKind, SourceFile]) -> list[RecordKind]:
+    return sorted(MODEL.kinds, key=lambda kind: sources[kind].name)
 
 
 def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -325,7 +334,9 @@ def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
 
 
-def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], totals: Totals) -> Reconciliation:
+def _reconcile(
+    files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts], totals: Totals
+) -> Reconciliation:
     """Compare the totals of the input with those of the output, and fail if they differ.
 
     The input side is taken before any grouping and joining: line ends counted in the bytes, and amounts summed directly
@@ -336,7 +347,7 @@ def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], tot
     ReconciliationError
         The totals do not match.
     """
-    for kind in Kind:
+    for kind in MODEL.kinds:
         read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
         lines, made = files[kind].lines - files[kind].header.lines, counts[kind].lines + files[kind].further_lines
         if lines != made:
@@ -349,7 +360,7 @@ def _reconcile(files: Mapping[Kind, CsvFile], counts: Mapping[Kind, Counts], tot
             )
     if totals.read_amount != totals.amount + totals.refused_amount:
         raise ReconciliationError(
-            f"{files[Kind.ITEMS].name}: the amounts read sum up to {totals.read_amount}, but {totals.amount} was "
+            f"{files[data_model.ITEMS].name}: the amounts read sum up to {totals.read_amount}, but {totals.amount} was "
             f"counted and {totals.refused_amount} refused"
         )
     return Reconciliation(

@@ -16,7 +16,8 @@ from pipeline.joining.control_totals import create_control_totals, read_records,
 from pipeline.joining.engine import Counts, Totals
 from pipeline.joining.refusals import Refusal, first_refusals, judge, refusals, refused_by_code, write_rejects
 from pipeline.joining.resource_limits import resource_limits
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import proved, read_file
 from pipeline.reading.text_reader import TextReader
@@ -52,11 +53,11 @@ class DuckDBEngine:
         self._texts = texts
         self._previous_customers = previous_customers
         self._keep_files = keep_files
-        self._sources: dict[Kind, SourceFile] = {}
+        self._sources: dict[RecordKind, SourceFile] = {}
         self._refused = 0
         create_control_totals(connection)
 
-    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+    def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine the file's bytes and its header."""
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
@@ -94,7 +95,7 @@ class DuckDBEngine:
                 (SELECT coalesce(sum(amount), 0) FROM items_refused),
                 (SELECT count(*) - count(amount) FROM items_refused)"""
         )
-        numbers = {kind: number or 0 for kind, number in zip(Kind, counted, strict=True)}
+        numbers = {kind: number or 0 for kind, number in zip(MODEL.kinds, counted, strict=True)}
         return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without, incomplete)
 
     def write_results(self, chunks: ChunkWriter) -> None:

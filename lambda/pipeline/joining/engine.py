@@ -13,7 +13,7 @@ from typing import Protocol
 
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.refusals import Refusal
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 
 
@@ -32,7 +32,7 @@ class Counts:
 class Totals:
     """The totals of a day: what will be delivered, and the amounts of items that were read and refused."""
 
-    counted: Mapping[Kind, int]
+    counted: Mapping[RecordKind, int]
     amount: Decimal
     read_amount: Decimal
     refused_amount: Decimal
@@ -51,7 +51,7 @@ class Engine(Protocol):
     reads_all_first: bool
     """Whether to read all files before the first is judged; then no file is judged if one of them is refused."""
 
-    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+    def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Detect the dialect of a file; raise RefusedFileError if it can't be used."""
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:

@@ -16,8 +16,8 @@ import duckdb
 from pipeline.joining.control_totals import key, owner
 from pipeline.joining.rules_between_records import JUDGED_COLUMNS, judged_candidates
 from pipeline.joining.sentences import with_reasons
-from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
 from pipeline.reading.sql import Step, ask, in_order, literal, query, quoted
@@ -53,31 +53,31 @@ def judge(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> int:
     conditions = _candidate_conditions(connection, file, signs)
     if not conditions and not signs["errors"]:
         create_judged(connection, kind)
-        if KINDS[kind].identity:
+        if kind.identity:
             connection.execute(f"CREATE VIEW {kind}_accepted AS FROM {kind}_good")
         return 0
     collect_candidates(connection, file, conditions)
-    connection.execute(f"CREATE TABLE {kind}_judged AS {judged_candidates(kind, file.has_row_ids)}")
+    connection.execute(f"CREATE TABLE {kind}_judged AS {judged_candidates(kind, file.unique)}")
     connection.execute(f"DROP TABLE {kind}_candidates")
-    if KINDS[kind].identity:
+    if kind.identity:
         connection.execute(f"CREATE TABLE {kind}_accepted AS {_accepted(kind)}")
     _create_refused(connection, kind)
     row = connection.execute(f"SELECT count(*) FROM {kind}_refused").fetchone()
     return row[0] if row else 0
 
 
-def create_judged(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+def create_judged(connection: duckdb.DuckDBPyConnection, kind: RecordKind) -> None:
     """Create an empty `<kind>_judged`, to be filled with records that were judged elsewhere, and `<kind>_refused`."""
     columns = ", ".join(f"{name} {type_name}" for name, type_name in JUDGED_COLUMNS.items())
     connection.execute(f"CREATE TABLE {kind}_judged ({columns})")
     _create_refused(connection, kind)
 
 
-def _create_refused(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+def _create_refused(connection: duckdb.DuckDBPyConnection, kind: RecordKind) -> None:
     connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
 
 
-def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: Kind) -> dict[str, int]:
+def refused_by_code(connection: duckdb.DuckDBPyConnection, kind: RecordKind) -> dict[str, int]:
     """Count the refused records of a file by code."""
     return dict(connection.execute(f"SELECT code, count(*) FROM {kind}_refused GROUP BY code ORDER BY code").fetchall())
 
@@ -130,9 +130,9 @@ def _find_signs(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> dict[st
         "references": f"EXISTS (FROM {kind}_repeated)",
         "row_ids": f"(SELECT coalesce(sum(row_ids), 0) > coalesce(sum(distinct_numbers), 0) {good})",
     }
-    if not KINDS[kind].parent:
+    if not kind.parent:
         del signs["orphans"]
-    if not KINDS[kind].identity:
+    if not kind.identity:
         del signs["references"]
     row = connection.execute(f"SELECT {', '.join(signs.values())}").fetchone()
     return dict(zip(signs, row or (), strict=True))
@@ -144,27 +144,28 @@ def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile, 
     A condition is included only if some record meets it. If there is none, and no error, the second reading is not
     needed.
     """
-    kind, parent = file.kind, KINDS[file.kind].parent
+    kind, parent = file.kind, file.kind.parent
     found = []
     if signs["row_ids"]:
+        unique = quoted(str(file.unique))
         connection.execute(
             f"""CREATE TABLE {kind}_repeated_ids AS
-            SELECT {ROW_ID} AS id FROM ({records_sql(file)}) WHERE is_good AND {ROW_ID} <> ''
-            GROUP BY {ROW_ID} HAVING count(*) > 1"""
+            SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_good AND {unique} <> ''
+            GROUP BY {unique} HAVING count(*) > 1"""
         )
         if ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
-            found.append(f"{ROW_ID} IN (SELECT id FROM {kind}_repeated_ids)")
+            found.append(f"{unique} IN (SELECT id FROM {kind}_repeated_ids)")
     if signs.get("references"):
         found.append(f"{key(kind)} IN (SELECT reference FROM {kind}_repeated)")
     if parent and signs["orphans"]:
-        found.append(f"{owner(kind)} NOT IN (SELECT reference FROM {parent[0]}_accepted)")
+        found.append(f"{owner(kind)} NOT IN (SELECT reference FROM {parent.kind}_accepted)")
     return found
 
 
 def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, conditions: list[str]) -> None:
     """Read the file in order and store the records that break a rule by themselves or meet one of the conditions."""
     kind = file.kind
-    row_id = ROW_ID if file.has_row_ids else "''"
+    row_id = quoted(file.unique) if file.unique else "''"
     value = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
     lines = _select_lines(connection, file, conditions)
     is_candidate = f"code IS NOT NULL OR (is_good AND ({' OR '.join(conditions) or 'false'}))"
@@ -232,15 +233,15 @@ def _shown_reference(file: CsvFile, name: str) -> str:
         THEN {name} END AS {name}"""
 
 
-def _accepted(kind: Kind) -> str:
+def _accepted(kind: RecordKind) -> str:
     """Return the SQL of the accepted records: all that were not candidates, and the candidates that were not refused.
 
     Of several records with the same reference, only the first that breaks no other rule is accepted.
     """
-    parent = KINDS[kind].parent
+    parent = kind.parent
     stands = f"SELECT reference, parent FROM {kind}_judged WHERE code IS NULL"
     numbered = (
-        f"""SELECT judged.reference, customer FROM {parent[0]}_accepted AS parents
+        f"""SELECT judged.reference, customer FROM {parent.kind}_accepted AS parents
             JOIN ({stands}) AS judged ON judged.parent = parents.reference"""
         if parent
         else f"""SELECT reference, min(customer) FROM {kind}_good SEMI JOIN ({stands}) USING (reference)

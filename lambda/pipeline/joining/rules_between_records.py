@@ -7,12 +7,13 @@ that every engine with standard SQL runs it: DuckDB here, Spark for days that ar
 
 from __future__ import annotations
 
-from pipeline.model.data_model import KINDS, ROW_ID, Kind
+from pipeline.model import data_model
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import Parent, RecordKind
 from pipeline.reading.sql import Step, query
 
-UNKNOWN = {Kind.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, Kind.ORDERS: ErrorCode.UNKNOWN_ORDER}
-REFUSED = {Kind.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, Kind.ORDERS: ErrorCode.REFUSED_ORDER}
+UNKNOWN = {data_model.CUSTOMERS: ErrorCode.UNKNOWN_CUSTOMER, data_model.ORDERS: ErrorCode.UNKNOWN_ORDER}
+REFUSED = {data_model.CUSTOMERS: ErrorCode.REFUSED_CUSTOMER, data_model.ORDERS: ErrorCode.REFUSED_ORDER}
 
 CANDIDATE_COLUMNS = {
     "line_number": "BIGINT",
@@ -42,21 +43,18 @@ JUDGED_COLUMNS = CANDIDATE_COLUMNS | {"own_code": "STRING", "first_line": "BIGIN
 _PASSED_ON = ", ".join(name for name in CANDIDATE_COLUMNS if name not in ("code", "column_name", "value"))
 
 
-def judged_candidates(kind: Kind, has_row_ids: bool, is_standard: bool = False) -> str:
+def judged_candidates(kind: RecordKind, unique: str | None, is_standard: bool = False) -> str:
     """Select the candidates of a kind with their final `code`, NULL if accepted; `is_standard` as for `query`.
 
     Reads `<kind>_candidates` and, for the kind of the parent, `<parent>_accepted` (reference) and `<parent>_refused`.
     """
-    record_kind = KINDS[kind]
     steps = [_standing(kind)]
-    if record_kind.parent:
-        steps.append(_check_parent(*record_kind.parent, records=steps[-1].name))
-    if has_row_ids:
-        steps += _check_repeated("id", ROW_ID, ErrorCode.DUPLICATE_ID, records=steps[-1].name)
-    if record_kind.identity:
-        steps += _check_repeated(
-            "reference", record_kind.identity, ErrorCode.DUPLICATE_REFERENCE, records=steps[-1].name
-        )
+    if kind.parent:
+        steps.append(_check_parent(kind.parent, records=steps[-1].name))
+    if unique:
+        steps += _check_repeated("id", unique, ErrorCode.DUPLICATE_ID, records=steps[-1].name)
+    if kind.identity:
+        steps += _check_repeated("reference", kind.identity, ErrorCode.DUPLICATE_REFERENCE, records=steps[-1].name)
     columns = ", ".join(JUDGED_COLUMNS)
     broken = f"""SELECT {_PASSED_ON}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
         FROM {kind}_candidates WHERE code IS NOT NULL"""
@@ -64,7 +62,7 @@ def judged_candidates(kind: Kind, has_row_ids: bool, is_standard: bool = False) 
     return query([*steps, every], columns, is_standard)
 
 
-def _standing(kind: Kind) -> Step:
+def _standing(kind: RecordKind) -> Step:
     """Select the candidates that break no rule by themselves."""
     return Step(
         "standing",
@@ -73,8 +71,9 @@ def _standing(kind: Kind) -> Step:
     )
 
 
-def _check_parent(kind: Kind, column: str, records: str) -> Step:
+def _check_parent(parent: Parent, records: str) -> Step:
     """Refuse the records whose parent is not among the accepted records of its kind."""
+    kind, column = parent.kind, parent.column
     return Step(
         "with_parent",
         f"""SELECT {_PASSED_ON}, own_code, first_line,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 
 State = Literal["READY", "HELD", "REFUSED"]
 """READY for delivery, HELD because too many records were refused, or REFUSED because a file can't be used."""
@@ -58,7 +58,7 @@ class Summary:
     """The run as a whole. For a HELD batch, the numbers are what a release would deliver."""
 
     state: State
-    files: Mapping[Kind, FileSummary]
+    files: Mapping[RecordKind, FileSummary]
     customers: int = 0
     orders: int = 0
     items: int = 0
@@ -72,8 +72,8 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as plain JSON values."""
-        values = asdict(self)
-        values["files"] = {str(kind): _lists(file) for kind, file in values["files"].items()}
+        values = asdict(replace(self, files={}))
+        values["files"] = {kind: _lists(asdict(file)) for kind, file in self.files.items()}
         return values
 
 

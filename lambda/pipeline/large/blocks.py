@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +38,7 @@ _OF_A_KIND = {
     # The candidates that break no rule by themselves, in the bucket of the reference.
     "judged": {"reference": "VARCHAR", "parent": "VARCHAR", "is_accepted": "BOOLEAN"},
 }
-TABLES = {f"{kind}_{name}": columns for kind in Kind for name, columns in _OF_A_KIND.items()} | {
+TABLES = {f"{kind}_{name}": columns for kind in MODEL.kinds for name, columns in _OF_A_KIND.items()} | {
     # The keys of candidates, by split. `part` is 'own' for records that break a rule by themselves; otherwise it is
     # 'reference', 'parent' or 'id', and records with this `key` are candidates.
     "keys": _SPLIT | {"part": "VARCHAR", "key": "VARCHAR"},

@@ -25,7 +25,9 @@ from pipeline.large.plan import FilePlan, Room
 from pipeline.large.planner import Planner
 from pipeline.large.shuffle import Blocks, Shuffle, schema
 from pipeline.large.sorted_rows import SortedRows, sort
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.sql import open_database
 
@@ -70,7 +72,7 @@ class SparkEngine:
         self,
         spark: SparkSession,
         batch: str,
-        sources: Mapping[Kind, Source],
+        sources: Mapping[RecordKind, Source],
         store: Store,
         workdir: Path,
         previous_customers: Sequence[Source] = (),
@@ -88,14 +90,14 @@ class SparkEngine:
         self._room = room or Room()
         self._shuffle = Shuffle(spark, buckets, self._room)
         self._planner = Planner(self._shuffle, store, split_bytes, max_unpacked, self._room)
-        self._plans: dict[Kind, FilePlan] = {}
-        self._good: dict[Kind, list[Blocks]] = {}
+        self._plans: dict[RecordKind, FilePlan] = {}
+        self._good: dict[RecordKind, list[Blocks]] = {}
         """By kind, the blocks of the first reading and, if there are candidates, those of `judged`."""
         self._refused_items: list[Blocks] = []
         self._results: SortedRows | None = None
         self.stored: set[Path] = set()
         """Paths in the working folder of the files that are not there, but in the store under the same name."""
-        self._refused: dict[Kind, int] = {}
+        self._refused: dict[RecordKind, int] = {}
         """The number of refused records of the kinds that have candidates."""
         self._read_amount = self._refused_amount = Decimal(0)
         self._refused_without_amount = 0
@@ -104,7 +106,7 @@ class SparkEngine:
         """Free what Spark has persisted for the day."""
         self._shuffle.close()
 
-    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+    def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine all bytes of a file in tasks, in parallel if possible."""
         self._plans[kind] = self._planner.plan(kind, source.name, self._sources[kind])
         return self._plans[kind].file
@@ -115,12 +117,12 @@ class SparkEngine:
         splits = range(len(plan.splits))
         first = self._shuffle.each(splits, reading.first_reading(plan, self._shuffle.buckets, self._room))
         self._good[kind] = [self._shuffle.divide(first)]
-        parent = KINDS[kind].parent
-        inputs = self._good[kind] + (self._good[parent[0]] if parent else [])
+        parent = kind.parent
+        inputs = self._good[kind] + (self._good[parent.kind] if parent else [])
         found = self._shuffle.keep(self._shuffle.in_buckets(joining.signs(kind, self._room, file.name), *inputs))
         signs: list[Signs] = found.filter(_is_sign).collect()
         totals = [row for one in signs for row in one.totals]
-        if kind is Kind.ITEMS:
+        if kind is data_model.ITEMS:
             self._read_amount = sum((amount for *_, amount in totals if amount is not None), Decimal(0))
         lines = sum(records for _, _, records, _ in totals)
         blank = sum(records for is_blank, _, records, _ in totals if is_blank)
@@ -147,8 +149,8 @@ class SparkEngine:
 
     def _judge_candidates(self, plan: FilePlan, keys: Blocks) -> None:
         """Read the candidates; create the views of judged and refused records."""
-        kind, parent = plan.file.kind, KINDS[plan.file.kind].parent
-        for other in Kind:  # queries also name kinds without candidates, which have no views yet
+        kind, parent = plan.file.kind, plan.file.kind.parent
+        for other in MODEL.kinds:  # queries also name kinds without candidates, which have no views yet
             if other not in self._refused:
                 self._view_judged(other, self._spark.createDataFrame([], schema(JUDGED_COLUMNS)))
         at_most = min(len(plan.splits), _TASKS_PER_BUCKET * self._shuffle.buckets)
@@ -157,18 +159,18 @@ class SparkEngine:
         candidates = self._shuffle.to_frame(found, schema(CANDIDATE_COLUMNS))
         self._shuffle.keep_frame(candidates).createOrReplaceTempView(f"{kind}_candidates")
         if parent:
-            self._view_accepted(parent[0], f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
-        judged = self._spark.sql(judged_candidates(kind, plan.file.has_row_ids, is_standard=True))
+            self._view_accepted(parent.kind, f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
+        judged = self._spark.sql(judged_candidates(kind, plan.file.unique, is_standard=True))
         self._view_judged(kind, self._shuffle.keep_frame(judged))
         self._share_judged(kind)
 
-    def _view_judged(self, kind: Kind, rows: DataFrame) -> None:
+    def _view_judged(self, kind: RecordKind, rows: DataFrame) -> None:
         rows.createOrReplaceTempView(f"{kind}_judged")
         rows.where("code IS NOT NULL").createOrReplaceTempView(f"{kind}_refused")
 
-    def _share_judged(self, kind: Kind) -> None:
+    def _share_judged(self, kind: RecordKind) -> None:
         """Send to the buckets which of the good records are refused."""
-        if KINDS[kind].identity:
+        if kind.identity:
             judged = f"SELECT reference, parent, code IS NULL AS is_accepted FROM {kind}_judged WHERE own_code IS NULL"
             self._good[kind].append(self._shuffle.from_query(judged, f"{kind}_judged", "reference"))
         else:
@@ -176,22 +178,22 @@ class SparkEngine:
                 FROM {kind}_judged WHERE own_code IS NULL AND code IS NOT NULL"""
             self._refused_items = [self._shuffle.from_query(refused, "refused_items", "parent")]
 
-    def _view_accepted(self, kind: Kind, references: str) -> None:
+    def _view_accepted(self, kind: RecordKind, references: str) -> None:
         """Create the view of the accepted records among those with the selected references, which are few."""
         asked = self._shuffle.from_query(references, "asked", "reference")
         task = joining.accepted_among(kind, self._room, self._plans[kind].file.name)
         found = self._shuffle.in_buckets(task, *self._good[kind], asked)
         accepted = self._shuffle.to_frame(found, "reference STRING, parent STRING")
-        customer = "parent" if KINDS[kind].parent else "reference"
+        customer = "parent" if kind.parent else "reference"
         with_customer = accepted.selectExpr("reference", "parent", f"{customer} AS customer")
         self._shuffle.keep_frame(with_customer).createOrReplaceTempView(f"{kind}_accepted")
 
-    def _counts(self, kind: Kind, lines: int, blank: int) -> Counts:
+    def _counts(self, kind: RecordKind, lines: int, blank: int) -> Counts:
         rows = self._spark.sql(
             f"""SELECT code, count(*) AS records, sum(amount) AS amount, count(*) - count(amount) AS without
             FROM {kind}_refused GROUP BY code ORDER BY code"""
         ).collect()
-        if kind is Kind.ITEMS:
+        if kind is data_model.ITEMS:
             self._refused_amount = sum((row.amount for row in rows if row.amount is not None), Decimal(0))
             self._refused_without_amount = sum(row.without for row in rows)
         self._refused[kind] = sum(row.records for row in rows)
@@ -201,9 +203,9 @@ class SparkEngine:
         """Sum by order and then by customer, and sort the customers."""
         day = f"batch {self._batch}"
         orders = joining.order_sums(self._shuffle.buckets, self._room, day)
-        inputs = [*self._good[Kind.ORDERS], *self._good[Kind.ITEMS], *self._refused_items]
+        inputs = [*self._good[data_model.ORDERS], *self._good[data_model.ITEMS], *self._refused_items]
         sums = self._shuffle.divide(self._shuffle.in_buckets(orders, *inputs))
-        customers = [*self._good[Kind.CUSTOMERS], sums, *self._refused_records()]
+        customers = [*self._good[data_model.CUSTOMERS], sums, *self._refused_records()]
         of_customers = self._shuffle.in_buckets(joining.results(self._room, day), *customers)
         self._results, parts = sort(
             self._shuffle,
@@ -216,7 +218,7 @@ class SparkEngine:
         )
         *counted, amount, incomplete = (sum(column) for column in zip(*parts, strict=True))
         return Totals(
-            dict(zip(Kind, counted, strict=True)),
+            dict(zip(MODEL.kinds, counted, strict=True)),
             amount,
             self._read_amount,
             self._refused_amount,
@@ -228,9 +230,9 @@ class SparkEngine:
         """Return the number of refused records of each customer, if any record of the day was refused."""
         if not self._refused:
             return []
-        self._view_accepted(Kind.CUSTOMERS, "SELECT DISTINCT customer_reference AS reference FROM orders_refused")
+        self._view_accepted(data_model.CUSTOMERS, "SELECT DISTINCT customer_reference AS reference FROM orders_refused")
         self._view_accepted(
-            Kind.ORDERS,
+            data_model.ORDERS,
             """SELECT order_reference AS reference FROM orders_refused
             UNION SELECT order_reference FROM items_refused""",
         )
@@ -259,7 +261,7 @@ class SparkEngine:
         day, lists = f"batch {self._batch}", self._previous_customers
         task = writing.earlier_customers(lists, self._shuffle.buckets, self._room)
         before = self._shuffle.divide(self._shuffle.each(range(len(lists)), task))
-        gone = self._shuffle.in_buckets(joining.removed(self._room, day), before, *self._good[Kind.CUSTOMERS])
+        gone = self._shuffle.in_buckets(joining.removed(self._room, day), before, *self._good[data_model.CUSTOMERS])
         removed, _ = sort(self._shuffle, gone, "removed", "count(*)", self._room, day)
         if removed.count:
             chunks.flush()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.large.blocks import Numbered, bucket, load, pack, to_bytes, unpack
 from pipeline.large.plan import Room
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     import duckdb
@@ -54,31 +55,31 @@ def _in_bucket(
     return task
 
 
-def _tables_of_accepted(kind: Kind) -> list[str]:
+def _tables_of_accepted(kind: RecordKind) -> list[str]:
     return [f"{kind}_good", f"{kind}_judged"]
 
 
-def _accepted(kind: Kind) -> str:
+def _accepted(kind: RecordKind) -> str:
     """Select the accepted records: all that were not candidates, and the candidates that were not refused."""
     return f"""(SELECT reference, parent FROM {kind}_good ANTI JOIN {kind}_judged USING (reference)
         UNION ALL SELECT reference, parent FROM {kind}_judged WHERE is_accepted)"""
 
 
-def signs(kind: Kind, room: Room, what: str) -> Task:
+def signs(kind: RecordKind, room: Room, what: str) -> Task:
     """Find what must be read a second time: Signs, and blocks of `keys` by split."""
-    parent = KINDS[kind].parent
+    parent = kind.parent
     tables = [f"{kind}_{name}" for name in ("totals", "id_bits", "good", "by_parent")]
     found = [f"SELECT DISTINCT split, 'own' AS part, NULL AS key FROM {kind}_totals WHERE code IS NOT NULL"]
-    if KINDS[kind].identity:
+    if kind.identity:
         found.append(
             f"""SELECT DISTINCT split, 'reference', reference FROM {kind}_good
             WHERE reference IN (SELECT reference FROM {kind}_good GROUP BY reference HAVING count(*) > 1)"""
         )
     if parent:
-        tables += _tables_of_accepted(parent[0])
+        tables += _tables_of_accepted(parent.kind)
         found.append(
             f"""SELECT split, 'parent', records.parent FROM {kind}_by_parent AS records
-            ANTI JOIN {_accepted(parent[0])} AS accepted ON records.parent = accepted.reference"""
+            ANTI JOIN {_accepted(parent.kind)} AS accepted ON records.parent = accepted.reference"""
         )
 
     def work(connection: duckdb.DuckDBPyConnection) -> Iterator[Signs | Numbered]:
@@ -97,14 +98,14 @@ def signs(kind: Kind, room: Room, what: str) -> Task:
     return _in_bucket(tables, work, room, what)
 
 
-def repeated_ids(kind: Kind, room: Room, what: str) -> Task:
+def repeated_ids(kind: RecordKind, room: Room, what: str) -> Task:
     """Find the row ids that occur more than once: blocks of `keys` by split."""
     query = f"""SELECT DISTINCT split, 'id' AS part, id AS key FROM {kind}_ids
         WHERE id IN (SELECT id FROM {kind}_ids GROUP BY id HAVING count(*) > 1)"""
     return _in_bucket([f"{kind}_ids"], lambda connection: pack(connection, "keys", "split", query), room, what)
 
 
-def accepted_among(kind: Kind, room: Room, what: str) -> Task:
+def accepted_among(kind: RecordKind, room: Room, what: str) -> Task:
     """Select the accepted records with the references in `asked`: (reference, parent) as Arrow streams."""
 
     def work(connection: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
@@ -118,7 +119,7 @@ def order_sums(buckets: int, room: Room, what: str) -> Task:
     """Sum the orders of a bucket and their items by customer: blocks of `order_sums`."""
     # Items that break no rule by themselves were summed in the first reading; those that are refused are subtracted.
     query = f"""SELECT parent AS customer, count(*) AS orders, sum(records)::BIGINT AS items, sum(amount) AS amount
-        FROM {_accepted(Kind.ORDERS)} LEFT JOIN (
+        FROM {_accepted(data_model.ORDERS)} LEFT JOIN (
             SELECT parent AS order_reference, sum(records) AS records, sum(amount) AS amount
             FROM (SELECT parent, records, amount FROM items_by_parent
                 UNION ALL SELECT parent, -records, -amount FROM refused_items)
@@ -126,7 +127,7 @@ def order_sums(buckets: int, room: Room, what: str) -> Task:
         ) ON reference = order_reference
         GROUP BY parent"""
     return _in_bucket(
-        [*_tables_of_accepted(Kind.ORDERS), "items_by_parent", "refused_items"],
+        [*_tables_of_accepted(data_model.ORDERS), "items_by_parent", "refused_items"],
         lambda connection: pack(connection, "order_sums", bucket("customer", buckets), query),
         room,
         what,
@@ -138,14 +139,14 @@ def results(room: Room, what: str) -> Task:
     query = f"""SELECT reference AS customer_reference, coalesce(orders, 0)::BIGINT AS orders,
             coalesce(items, 0)::BIGINT AS items, coalesce(amount, 0)::DECIMAL(38,4) AS amount,
             coalesce(refused_records, 0)::BIGINT AS refused_records
-        FROM {_accepted(Kind.CUSTOMERS)}
+        FROM {_accepted(data_model.CUSTOMERS)}
         LEFT JOIN (
             SELECT customer, sum(orders) AS orders, sum(items) AS items, sum(amount) AS amount
             FROM order_sums GROUP BY customer
         ) AS sums ON reference = sums.customer
         LEFT JOIN refused_records ON reference = refused_records.customer"""
     return _in_bucket(
-        [*_tables_of_accepted(Kind.CUSTOMERS), "order_sums", "refused_records"],
+        [*_tables_of_accepted(data_model.CUSTOMERS), "order_sums", "refused_records"],
         lambda connection: pack(connection, "results", "0", query),
         room,
         what,
@@ -155,9 +156,9 @@ def results(room: Room, what: str) -> Task:
 def removed(room: Room, what: str) -> Task:
     """Select the customers that earlier versions delivered and this one does not: blocks of `removed`."""
     query = f"""SELECT DISTINCT customer_reference FROM before
-        ANTI JOIN {_accepted(Kind.CUSTOMERS)} AS accepted ON customer_reference = reference"""
+        ANTI JOIN {_accepted(data_model.CUSTOMERS)} AS accepted ON customer_reference = reference"""
     return _in_bucket(
-        [*_tables_of_accepted(Kind.CUSTOMERS), "before"],
+        [*_tables_of_accepted(data_model.CUSTOMERS), "before"],
         lambda connection: pack(connection, "removed", "0", query),
         room,
         what,

@@ -14,7 +14,7 @@ from pipeline.large.engine import MB, SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.places import LocalSource, LocalStore
 from pipeline.large.plan import Room, buckets_of
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import SourceFile
 
 _TRIES = 4
@@ -55,7 +55,7 @@ def local_session(cores: int, workdir: Path, memory_mb: int = 1024) -> SparkSess
 def process(
     spark: SparkSession,
     batch: str,
-    files: Mapping[Kind, SourceFile],
+    files: Mapping[RecordKind, SourceFile],
     workdir: Path,
     options: Options,
     previous: Previous | None = None,

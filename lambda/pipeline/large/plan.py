@@ -14,7 +14,7 @@ from pipeline.joining.resource_limits import resource_limits
 from pipeline.large.places import Source, Store, copy
 from pipeline.large.splits import Split, cut, lines_of, numbered, profile, write_lines
 from pipeline.large.worker import prepare_worker
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import proved, read_file
 from pipeline.reading.dialect import BLOCK, RefusedFileError, header_name, read_text, refuse_foreign_formats
@@ -109,7 +109,7 @@ class InOrderError(Exception):
     """A file can't be read in parts; the text gives the reason."""
 
 
-def begin(kind: Kind, source: Source, workdir: Path) -> Start:
+def begin(kind: RecordKind, source: Source, workdir: Path) -> Start:
     """Read the header of a file.
 
     Raises
@@ -145,7 +145,7 @@ def _after_lines(data: bytes, lines: int) -> int | None:
 
 
 def read_in_order(
-    kind: Kind, name: str, source: Source, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
+    kind: RecordKind, name: str, source: Source, store: Store, split_bytes: int, max_unpacked: int | None, room: Room
 ) -> FilePlan | RefusedFileError:
     """Read a whole file in one task, and store it normalized, so that many tasks can read it."""
     with room.database(name) as (connection, workdir):
@@ -212,11 +212,11 @@ _LISTS = ("shortened", "quotes")
 """The lists of `RecordLines`; each row begins with a record number."""
 
 
-def _part_name(name: str, kind: Kind, split: Split) -> str:
+def _part_name(name: str, kind: RecordKind, split: Split) -> str:
     return f"{name}/{kind}-{split.number:05}.csv"
 
 
-def _cut_list(name: str, path: Path, kind: Kind, splits: list[Split], store: Store, workdir: Path) -> None:
+def _cut_list(name: str, path: Path, kind: RecordKind, splits: list[Split], store: Store, workdir: Path) -> None:
     """Divide a list by split; each part begins with the last row before the records of the split."""
     part = workdir / "part.csv"
     last = ""

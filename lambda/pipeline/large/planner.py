@@ -11,7 +11,7 @@ from pipeline.large import reading
 from pipeline.large.places import Source, Store
 from pipeline.large.plan import FilePlan, InOrderError, Room, begin, read_in_order
 from pipeline.large.splits import cut, lines_of, numbered, profile
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 from pipeline.observability import logger
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import RefusedFileError, header_name, usual_sentinels
@@ -42,7 +42,7 @@ class Planner:
         self._max_unpacked = max_unpacked
         self._room = room
 
-    def plan(self, kind: Kind, name: str, source: Source) -> FilePlan:
+    def plan(self, kind: RecordKind, name: str, source: Source) -> FilePlan:
         """Return the plan for reading a file.
 
         Raises
@@ -56,7 +56,7 @@ class Planner:
             logger().info("one task reads the whole file in order", kind=str(kind), reason=str(reason))
             return self._in_order(kind, name, source)
 
-    def _in_parts(self, kind: Kind, name: str, source: Source) -> FilePlan:
+    def _in_parts(self, kind: RecordKind, name: str, source: Source) -> FilePlan:
         with self._room.workdir() as workdir:
             start = begin(kind, source, workdir)
         splits = cut(start.size, source.size, self._split_bytes)
@@ -93,7 +93,7 @@ class Planner:
             raise InOrderError("the commas in its amounts may group thousands")
         return "," if found else "."
 
-    def _in_order(self, kind: Kind, name: str, source: Source) -> FilePlan:
+    def _in_order(self, kind: RecordKind, name: str, source: Source) -> FilePlan:
         # Local variables, since the planner can't be sent to the tasks: it holds the Spark session.
         store, room, split_bytes, max_unpacked = self._store, self._room, self._split_bytes, self._max_unpacked
         (found,) = self._each(

@@ -17,11 +17,10 @@ from pipeline.joining.refusals import collect_candidates
 from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS
 from pipeline.large.blocks import Numbered, bucket, load, pack, to_bytes, unpack
 from pipeline.large.plan import FilePlan, Room
-from pipeline.model.data_model import KINDS, ROW_ID
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.plain import NotPlainError, plain_records_sql
 from pipeline.reading.rules import MAX_REFERENCE
-from pipeline.reading.sql import ask
+from pipeline.reading.sql import ask, quoted
 from pipeline.reading.steps import records_sql
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterabl
             f"""SELECT {of_split}, is_blank, code, count(*) AS records, sum(amount) AS amount
             FROM records GROUP BY is_blank, code""",
         )
-        if plan.file.has_row_ids:
+        if plan.file.unique:
             yield from pack(
                 connection,
                 f"{kind}_id_bits",
@@ -56,14 +55,14 @@ def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterabl
                 """SELECT number >> 6 AS id_block, count(*) AS records, bit_or(1::UBIGINT << (number & 63)) AS bits
                 FROM records WHERE is_good AND number IS NOT NULL GROUP BY id_block""",
             )
-        if KINDS[kind].identity:
+        if kind.identity:
             yield from pack(
                 connection,
                 f"{kind}_good",
                 bucket("reference", buckets),
                 f"SELECT {of_split}, reference, parent FROM records WHERE is_good",
             )
-        if KINDS[kind].parent:
+        if kind.parent:
             yield from pack(
                 connection,
                 f"{kind}_by_parent",
@@ -99,8 +98,8 @@ def row_ids(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterable[int]
             connection,
             f"{file.kind}_ids",
             bucket("id", buckets),
-            f"""SELECT {split_number}::INTEGER AS split, {ROW_ID} AS id FROM ({records_sql(file)})
-            WHERE is_good AND {ROW_ID} <> ''""",
+            f"""SELECT {split_number}::INTEGER AS split, {quoted(str(file.unique))} AS id FROM ({records_sql(file)})
+            WHERE is_good AND {quoted(str(file.unique))} <> ''""",
         )
 
     return _splits(read, plan, room)
@@ -141,7 +140,7 @@ def candidates(plan: FilePlan, room: Room) -> Callable[[Iterable[Numbered]], Ite
     conditions = {
         "reference": f"{key(kind)} IN (SELECT key FROM keys WHERE part = 'reference')",
         "parent": f"{owner(kind)} IN (SELECT key FROM keys WHERE part = 'parent')",
-        "id": f"{ROW_ID} IN (SELECT key FROM keys WHERE part = 'id')",
+        "id": f"{quoted(str(plan.file.unique))} IN (SELECT key FROM keys WHERE part = 'id')",
     }
 
     def task(blocks: Iterable[Numbered]) -> Iterator[bytes]:

@@ -8,14 +8,15 @@ from pathlib import Path
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.engine import Counts, Engine, Totals
 from pipeline.joining.refusals import Refusal
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 
 START, STORE = "start", "store the manifest"
 STEPS = (
     START,
-    *(f"examine {kind}" for kind in Kind),
-    *(f"judge {kind}" for kind in Kind),
+    *(f"examine {kind}" for kind in MODEL.kinds),
+    *(f"judge {kind}" for kind in MODEL.kinds),
     "join",
     "write results",
     "write errors",
@@ -38,7 +39,7 @@ class SteppedEngine:
         self._engine = engine
         self._begin = begin
 
-    def read(self, kind: Kind, source: SourceFile) -> CsvFile:
+    def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine a file."""
         self._begin(f"examine {kind}")
         return self._engine.read(kind, source)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,12 @@ class SourceObject:
         return cls(**known, unknown={name: values[name] for name in values.keys() - names})
 
 
-FileSet = Mapping[Kind, SourceObject]
+FileSet = Mapping[RecordKind, SourceObject]
 
 
 def set_version(files: FileSet) -> str:
     """Return the version of a complete set: a digest of the three ETags, 16 hexadecimal digits."""
-    etags = "\n".join(files[kind].etag for kind in Kind)
+    etags = "\n".join(files[kind].etag for kind in MODEL.kinds)
     return hashlib.sha256(etags.encode()).hexdigest()[:16]
 
 

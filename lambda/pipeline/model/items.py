@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 
 
 def batch_key(batch: str | None) -> str:
@@ -49,7 +49,7 @@ def removed_item(customer_reference: str, batch: str) -> dict[str, Any]:
 
 def error_item(
     batch: str,
-    kind: Kind,
+    kind: RecordKind,
     file: str,
     line: int | None,
     code: str,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.model.data_model import KINDS, ROW_ID, Column, Kind
+from pipeline.model.record_kinds import Column, RecordKind
 from pipeline.reading.dialect import Sentinels, Text
 from pipeline.reading.header import Header
 from pipeline.reading.normalize import RecordLines
@@ -24,7 +24,7 @@ class SourceFile:
 class CsvFile:
     """A file with one record per line, and its dialect: everything that the SQL over its records needs."""
 
-    kind: Kind
+    kind: RecordKind
     name: str
     records: RecordLines
     header: Header
@@ -56,12 +56,11 @@ class CsvFile:
         return self.records.extra - self.records.extra_before
 
     @property
-    def has_row_ids(self) -> bool:
-        """Whether the file has the optional column of row ids."""
-        return ROW_ID in self.header.positions
+    def unique(self) -> str | None:
+        """The column whose values must not occur twice, if the file has it."""
+        return self.kind.unique if self.kind.unique in self.header.positions else None
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that are read, in the order of `KINDS`, with the row id last."""
-        extra = (Column(ROW_ID),) if self.has_row_ids else ()
-        return KINDS[self.kind].columns + extra
+        """The columns of the model that the file has, in the model's order."""
+        return tuple(column for column in self.kind.columns if column.name in self.header.positions)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import RefusedFileError, Text
 from pipeline.reading.grammar import Grammar
@@ -24,7 +24,7 @@ from pipeline.reading.sql import ask, in_order
 from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, joined_records, lines_with
 
 
-def read_file(connection: duckdb.DuckDBPyConnection, kind: Kind, name: str, text: Text, workdir: Path) -> CsvFile:
+def read_file(connection: duckdb.DuckDBPyConnection, kind: RecordKind, name: str, text: Text, workdir: Path) -> CsvFile:
     """Detect the dialect of a file, and normalize it to one record per line where needed.
 
     Parameters
@@ -124,7 +124,7 @@ def _is_plain(file: CsvFile, text: Text) -> bool:
 
 def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
     """Refuse the file if a record names all required columns, but differs from the header."""
-    required = {column.name for column in KINDS[file.kind].columns}
+    required = {column.name for column in file.kind.required}
     grammar = Grammar(file.header.delimiter)
     with in_order(connection):
         rows = connection.execute(lines_with(file, required))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pipeline.model.data_model import KINDS, Kind
 from pipeline.model.error_codes import SENTENCES, ErrorCode
+from pipeline.model.record_kinds import RecordKind
 
 BLOCK = 1 << 20
 """Bytes that are examined at a time. If every block has a line end, no line is as long as two blocks."""
@@ -88,17 +88,17 @@ class Text:
     sentinels: Sentinels
 
 
-def header_name(kind: Kind) -> str:
+def header_name(kind: RecordKind) -> str:
     """Return the longest name of a required column, in lower case: it is in any header and hardly in a record."""
-    return max((column.name for column in KINDS[kind].columns), key=len)
+    return max((column.name for column in kind.required), key=len)
 
 
-def required_columns(kind: Kind) -> str:
+def required_columns(kind: RecordKind) -> str:
     """Return the columns that a file of this kind must have, as text for a sentence."""
-    return ", ".join(column.name for column in KINDS[kind].columns)
+    return ", ".join(column.name for column in kind.required)
 
 
-def read_text(path: Path, kind: Kind, workdir: Path, max_unpacked: int | None = None) -> Text:
+def read_text(path: Path, kind: RecordKind, workdir: Path, max_unpacked: int | None = None) -> Text:
     """Unpack the file if it is gzip, examine all its bytes once, and refuse it if it is not text.
 
     A file that is not compressed is not copied. Memory holds one block at a time.

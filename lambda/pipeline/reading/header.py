@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pipeline.model.data_model import KINDS, ROW_ID, Kind
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.dialect import BLOCK, RefusedFileError, required_columns
 from pipeline.reading.grammar import Grammar
 
@@ -38,7 +38,7 @@ class Header:
     """Physical lines of these records."""
 
 
-def read_header(path: Path, kind: Kind) -> Header:
+def read_header(path: Path, kind: RecordKind) -> Header:
     """Read the header, and derive the delimiter and the positions of the columns from it.
 
     Raises
@@ -57,13 +57,13 @@ def read_header(path: Path, kind: Kind) -> Header:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
     following = list(islice(lines, 100))
     readings = [_read(delimiter, line, following) for delimiter in DELIMITERS]
-    required = {column.name for column in KINDS[kind].columns}
+    required = {column.name for column in kind.required}
     found = max(readings, key=lambda reading: len(required & set(reading.names)))
-    if missing := [column.name for column in KINDS[kind].columns if column.name not in found.names]:
+    if missing := [column.name for column in kind.required if column.name not in found.names]:
         # The error does not quote the line: if the header is missing, it is a record with a customer's name.
         raise RefusedFileError(ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind))
     counts = Counter(found.names)
-    read = required | {ROW_ID}
+    read = {column.name for column in kind.columns}
     if repeated := [name for name in counts if name in read and counts[name] > 1]:
         raise RefusedFileError(ErrorCode.REPEATED_COLUMN, column=" and ".join(repeated))
     positions = {name: number for number, name in enumerate(found.names, 1) if name in read}

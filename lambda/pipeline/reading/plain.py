@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.model.data_model import KINDS, Column, ColumnType
+from pipeline.model.record_kinds import Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
@@ -102,7 +102,7 @@ def _text(file: CsvFile, cell: str) -> str:
 def _clean_form(file: CsvFile, column: Column) -> str | None:
     name = quoted(column.name)
     match column.type:
-        case ColumnType.REFERENCE if column.name == KINDS[file.kind].identity or not _is_parent(file, column):
+        case ColumnType.REFERENCE if column.name == file.kind.identity or not _is_parent(file, column):
             nothing_to_trim = "is_plain_reference" if file.has_other_blanks else "has_no_spaces_around"
             form = f"strlen({name}) <= {MAX_REFERENCE} AND {nothing_to_trim}({name})"
             newline = literal(file.sentinels.newline)
@@ -116,8 +116,8 @@ def _clean_form(file: CsvFile, column: Column) -> str | None:
 
 
 def _is_parent(file: CsvFile, column: Column) -> bool:
-    parent = KINDS[file.kind].parent
-    return parent is not None and parent[1] == column.name
+    parent = file.kind.parent
+    return parent is not None and parent.column == column.name
 
 
 def _judged_step(file: CsvFile) -> Step:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.model.data_model import KINDS, Column, ColumnType
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.normalize import MAX_RECORD
@@ -27,7 +27,7 @@ class Rule:
 
 def rules(file: CsvFile) -> tuple[Rule, ...]:
     """Return the rules for the records of a file; those for the record as a whole come first."""
-    of_cells = (rule for column in KINDS[file.kind].columns for rule in _column_rules(column, file.decimal_mark))
+    of_cells = (rule for column in file.kind.columns for rule in _column_rules(column, file.decimal_mark))
     return (*_record_rules(file), *of_cells)
 
 

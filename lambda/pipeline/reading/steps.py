@@ -1,6 +1,6 @@
 """The SQL of a file's records, step by step: lines → cells → columns → judged.
 
-DuckDB reads whole lines, one record each. The steps split them into cells and check the cells against `KINDS`. So a
+DuckDB reads whole lines, one record each. The steps split them into cells and check the cells against the model. So a
 record's number follows from its line, its text is available when it is refused, and nothing depends on how a CSV reader
 recovers from a bad record.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.model.data_model import ROW_ID, Column, ColumnType
+from pipeline.model.record_kinds import Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK, header_name
 from pipeline.reading.grammar import Grammar
@@ -203,7 +203,7 @@ def _cell(file: CsvFile, column: Column) -> str:
 
 def _text(file: CsvFile, column: Column) -> str:
     text = _plain_text(file, _cell(file, column))
-    return text if column.type is ColumnType.TEXT and column.name != ROW_ID else f"trimmed({text})"
+    return text if column.type is ColumnType.TEXT and not column.unique else f"trimmed({text})"
 
 
 def _plain_text(file: CsvFile, cell: str) -> str:
@@ -229,7 +229,7 @@ def _clean_form(file: CsvFile) -> str:
             ColumnType.AMOUNT: amount_form(file),
             ColumnType.TEXT: f'[^{delimiter}"{controls}]*',
         }[column.type]
-        if column.name == ROW_ID:
+        if column.unique:
             form = f"(?:{PLAIN_REFERENCE})?"
         forms.append(f'(?:{form}|"{form}")' if file.has_quotes else form)
     return delimiter.join(forms)

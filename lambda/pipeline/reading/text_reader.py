@@ -10,15 +10,16 @@ from concurrent.futures import Executor, Future
 from itertools import pairwise
 from pathlib import Path
 
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import SourceFile
 from pipeline.reading.dialect import Text, read_text
 
-_FOLLOWING = dict(pairwise(Kind))
+_FOLLOWING = dict(pairwise(MODEL.kinds))
 
 
 class TextReader:
-    """Reads the texts of a day's files in the order of `Kind`.
+    """Reads the texts of a day's files in the order of `RecordKind`.
 
     Parameters
     ----------
@@ -31,16 +32,16 @@ class TextReader:
     """
 
     def __init__(
-        self, thread: Executor, sources: Mapping[Kind, SourceFile], workdir: Path, max_unpacked: int | None = None
+        self, thread: Executor, sources: Mapping[RecordKind, SourceFile], workdir: Path, max_unpacked: int | None = None
     ) -> None:
         self._thread = thread
         self._sources = sources
         self._workdir = workdir
         self._max_unpacked = max_unpacked
-        self._texts: dict[Kind, Future[Text]] = {}
-        self._begin(next(iter(Kind)))
+        self._texts: dict[RecordKind, Future[Text]] = {}
+        self._begin(next(iter(MODEL.kinds)))
 
-    def read(self, kind: Kind) -> Text:
+    def read(self, kind: RecordKind) -> Text:
         """Wait for the text of a file, and begin with the next file.
 
         Raises
@@ -53,7 +54,7 @@ class TextReader:
             self._begin(_FOLLOWING[kind])
         return text
 
-    def _begin(self, kind: Kind) -> Future[Text]:
+    def _begin(self, kind: RecordKind) -> Future[Text]:
         if kind not in self._texts:
             path = self._sources[kind].path
             self._texts[kind] = self._thread.submit(read_text, path, kind, self._workdir, self._max_unpacked)

@@ -11,7 +11,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import is_batch
+from pipeline.model.batch_files import is_batch
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.finalize import broken_run, error_text, finalize
 

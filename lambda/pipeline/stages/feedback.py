@@ -9,7 +9,9 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.events import missing_file_error
 from pipeline.ledger import CLOSED, BatchState, Ledger
-from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, Kind, rejects_name
+from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, rejects_name
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 VERDICT = "verdict.json"
 
@@ -49,7 +51,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         "state": entry.state.value,
         "finished_at": entry.finished_at,
         "what_to_do": what_to_do(entry),
-        "files": {kind.value: _file(entry, kind, was_read=was_read) for kind in Kind},
+        "files": {kind: _file(entry, kind, was_read=was_read) for kind in MODEL.kinds},
         "customers": _count(summary, "customers") if was_read else None,
         "incomplete_customers": _count(summary, "incomplete_customers") if was_read else None,
         "reconciliation": _reconciliation(summary.get("reconciliation", {})) if was_read else None,
@@ -88,9 +90,9 @@ def what_to_do(entry: Ledger) -> str:
     )
 
 
-def _file(entry: Ledger, kind: Kind, *, was_read: bool) -> dict[str, Any]:
+def _file(entry: Ledger, kind: RecordKind, *, was_read: bool) -> dict[str, Any]:
     """Describe a file as far as the run processed it; unknown counts are None."""
-    known: Mapping[str, Any] = entry.summary.get("files", {}).get(kind.value, {})
+    known: Mapping[str, Any] = entry.summary.get("files", {}).get(kind, {})
     source = entry.files.get(kind)
     name = known.get("file") or (source.key.removeprefix(INCOMING_PREFIX) if source else f"{kind}_{entry.batch}.csv")
     counts = {count: _count(known, count) if was_read else None for count in ("read", "counted", "refused")}

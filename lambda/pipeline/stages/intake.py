@@ -21,7 +21,8 @@ from pipeline.events import (
     objects_created,
     parse_body,
 )
-from pipeline.model.data_model import INCOMING_PREFIX, MAX_DAYS_AHEAD, Kind, parse_key
+from pipeline.model.batch_files import INCOMING_PREFIX, MAX_DAYS_AHEAD, parse_key
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_missing
@@ -123,7 +124,7 @@ class Intake:
 
 
 def _note(known: ledger.Ledger, files: FileSet) -> ledger.Ledger:
-    if len(files) < len(Kind):
+    if len(files) < len(MODEL.kinds):
         return ledger.observe(known, files)
     return ledger.claim(known, files, datetime.now(UTC))
 
@@ -135,7 +136,7 @@ def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
     queued run gets the next name.
     """
     while entry.state is ledger.BatchState.QUEUED:
-        files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
+        files = {kind: source.as_dict() for kind, source in entry.files.items()}
         name = str(entry.execution)
         started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
         if started or workflow.stopped_at(name) in (None, LONG_AGO):

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.model.data_model import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, Kind
+from pipeline.model.batch_files import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject
+from pipeline.model.record_kinds import RecordKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +19,17 @@ class Run:
     batch: str
     version: str
     execution: str
-    files: Mapping[Kind, SourceObject]
+    files: Mapping[RecordKind, SourceObject]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as in the state machine's input."""
-        files = {kind.value: source.as_dict() for kind, source in self.files.items()}
+        files = {kind: source.as_dict() for kind, source in self.files.items()}
         return {"batch": self.batch, "version": self.version, "execution": self.execution, "files": files}
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Run:
         """Read the state machine's input."""
-        files = {Kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
+        files = {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
         return cls(event["batch"], event["version"], event["execution"], files)
 
     def work_key(self, name: str) -> str:

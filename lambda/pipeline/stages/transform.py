@@ -17,7 +17,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.errors import DayTooLargeError, LargeDayError, PreviousVersionLostError, ResourceLimitError
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import DELIVERED_PREFIX
+from pipeline.model.batch_files import DELIVERED_PREFIX
 from pipeline.model.error_codes import ErrorCode
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest, hand_over
@@ -129,8 +129,8 @@ def _process(
 
     room = shutil.disk_usage(directory).free
     needed = _needed_bytes(run, room, settings)
-    paths = bucket.download_all({kind.value: source for kind, source in run.files.items()}, directory)
-    files = {kind: SourceFile(Path(source.key).name, paths[kind.value]) for kind, source in run.files.items()}
+    paths = bucket.download_all(dict(run.files.items()), directory)
+    files = {kind: SourceFile(Path(source.key).name, paths[kind]) for kind, source in run.files.items()}
     lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
     memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
     # If one file took more than half of the free space in /tmp, the others and the join would not fit.

@@ -20,7 +20,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import CLOSED, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import set_version
 from pipeline.model.items import notice_item
 from pipeline_cli.deployment.queues import in_tens, waiting
@@ -92,7 +92,7 @@ class Stack:
             if entry is None or entry.state not in CLOSED or entry.holder is not None:
                 return None
             files = self.bucket.find_set(batch)
-            return entry if len(files) < len(Kind) or set_version(files) == entry.version else None
+            return entry if len(files) < len(MODEL.kinds) or set_version(files) == entry.version else None
 
         entry: Ledger = eventually(look, f"the end of batch {batch}", seconds)
         return entry

@@ -14,7 +14,7 @@ import pytest
 from e2e.stack import Stack, eventually
 from pipeline.joining.customer_data_processor import Options, SourceFile, messages, process
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment.replay import replay
 
 pytestmark = pytest.mark.e2e
@@ -47,12 +47,12 @@ def run_locally(day: str, files: dict[str, bytes], directory: Path) -> Counter[s
     for name, content in files.items():
         path = directory / name
         path.write_bytes(content)
-        sources[Kind(name.split("_")[0])] = SourceFile(name, path)
+        sources[MODEL.kind(name.split("_")[0])] = SourceFile(name, path)
     outcome = process(day, sources, directory / "work", Options(memory_mb=500, threads=1))
     return Counter(json.dumps(json.loads(body), sort_keys=True) for body in messages(outcome))
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(KINDS)), ids="-".join)
+@pytest.mark.parametrize("order", list(itertools.permutations(MODEL.kinds)), ids="-".join)
 def test_a_day_is_processed_once_in_any_order_of_arrival_of_its_files(
     stack: Stack, day: str, order: tuple[str, ...], tmp_path: Path
 ) -> None:

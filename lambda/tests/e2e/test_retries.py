@@ -13,7 +13,7 @@ from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject
 from pipeline.stages.intake import start_run
 
@@ -52,7 +52,7 @@ def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -
     now = datetime.now(UTC)
     gone = {
         kind: SourceObject(f"incoming/{kind}_{day}.csv", "0" * 32, 1, now.isoformat(), "no-such-version")
-        for kind in Kind
+        for kind in MODEL.kinds
     }
     entry = stack.table.update_ledger(day, lambda entry: ledger.claim(entry, gone, now))
 

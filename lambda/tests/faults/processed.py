@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.joining import customer_data_processor
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 
 PROCESS = f"{customer_data_processor.__name__}.process"
 """What `Processed` stands in for."""
@@ -31,7 +31,7 @@ class Processed:
     def __call__(
         self,
         batch: str,
-        files: Mapping[Kind, SourceFile],
+        files: Mapping[RecordKind, SourceFile],
         workdir: Path,
         options: Options,
         previous: Previous | None = None,

@@ -16,7 +16,7 @@ from pipeline.joining.customer_data_processor import (
     messages,
     process,
 )
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,10 +53,10 @@ def output_of(outcome: Outcome) -> Output:
 
 def assert_same(
     spark: SparkSession,
-    files: Mapping[Kind, bytes],
+    files: Mapping[RecordKind, bytes],
     split_bytes: int = 1000,
     buckets: int = 2,
-    names: Mapping[Kind, str] | None = None,
+    names: Mapping[RecordKind, str] | None = None,
     delivered_before: Sequence[str] = EARLIER,
     errors_before: Sequence[str] = (),
     **options: Any,

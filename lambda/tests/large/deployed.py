@@ -17,8 +17,8 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import Kind
 from pipeline.model.file_set import SourceObject, set_version
+from pipeline.model.record_kinds import RecordKind
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest
 from pipeline.stages.run import Run
@@ -55,12 +55,12 @@ class Deployed:
 
     def upload(
         self,
-        files: Mapping[Kind, bytes],
-        names: Mapping[Kind, str] | None = None,
+        files: Mapping[RecordKind, bytes],
+        names: Mapping[RecordKind, str] | None = None,
         delivered: tuple[str, ...] = (),
     ) -> Run:
         """Store a day's files and make their run the current one of the batch, which has `delivered` these versions."""
-        found: dict[Kind, SourceObject] = {}
+        found: dict[RecordKind, SourceObject] = {}
         for kind, content in files.items():
             key = f"incoming/{(names or {}).get(kind, file_name(kind))}"
             self.s3.put_object(Bucket=NAME, Key=key, Body=content)

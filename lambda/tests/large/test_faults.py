@@ -19,7 +19,7 @@ from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process, process_with
 from pipeline.large.places import LocalSource, LocalStore
 from pipeline.large.plan import Room
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from test_same_outcome import generated
 
 if TYPE_CHECKING:
@@ -125,18 +125,18 @@ def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: Spar
     from pyspark import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[FullDisk.__module__])
-    file = tmp_path / file_name(Kind.CUSTOMERS)
+    file = tmp_path / file_name(data_model.CUSTOMERS)
     lines = b"".join(b"%032d%01000d,a,b,c\n" % (number, 0) for number in range(40_000))
-    file.write_bytes(DAY[Kind.CUSTOMERS] + b"\n" + lines)
+    file.write_bytes(DAY[data_model.CUSTOMERS] + b"\n" + lines)
     source = SourceFile(file.name, file)
 
     def judge(place: LocalSource | FullDisk, memory_mb: int) -> None:
         room = Room(memory_mb, tmp_path)
         engine = SparkEngine(
-            spark, BATCH, {Kind.CUSTOMERS: place}, LocalStore(tmp_path), tmp_path, (), None, 1 << 30, 1, room
+            spark, BATCH, {data_model.CUSTOMERS: place}, LocalStore(tmp_path), tmp_path, (), None, 1 << 30, 1, room
         )
         with failures_of_tasks(f"batch {BATCH}"):
-            engine.judge(engine.read(Kind.CUSTOMERS, source))
+            engine.judge(engine.read(data_model.CUSTOMERS, source))
 
     with pytest.raises(MemoryLimitError, match=r"^customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
         judge(LocalSource(file), 10)

@@ -19,7 +19,7 @@ from e2e.stack import eventually
 from pipeline.aws import clients
 from pipeline.errors import SourceChangedError, SupersededError
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.stages.run import Run
 from test_same_outcome import generated
 
@@ -159,7 +159,7 @@ def progress(aws: Deployed, run: Run) -> int:
 def test_a_file_replaced_meanwhile_is_read_as_it_was_and_a_deleted_one_ends_the_job(aws: Deployed) -> None:
     run = aws.upload(day())
     _, expected = aws.by_function(run)
-    source = run.files[Kind.ITEMS]
+    source = run.files[data_model.ITEMS]
     aws.s3.put_object(Bucket=NAME, Key=source.key, Body=b"rubbish")
 
     aws.by_job(aws.request(run), 60)

@@ -11,7 +11,7 @@ import pytest
 from comparison import assert_same
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from pipeline.model.data_model import Kind
+from pipeline.model.record_kinds import RecordKind
 
 sys.path.append(str(Path(__file__).parents[1] / "property"))
 from test_transform_properties import GOOD, batches, mutated
@@ -36,12 +36,12 @@ searched = settings(
 @searched
 @given(batches, st.integers(20, 400), st.integers(1, 3), st.integers(1, 9))
 def test_any_mix_of_defects(
-    spark: SparkSession, batch: dict[Kind, bytes], split_bytes: int, buckets: int, chunk_records: int
+    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, buckets: int, chunk_records: int
 ) -> None:
     assert_same(spark, batch, split_bytes, buckets, chunk_records=chunk_records, max_error_messages=5)
 
 
 @searched
 @given(st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}), st.integers(20, 400))
-def test_any_damage(spark: SparkSession, batch: dict[Kind, bytes], split_bytes: int) -> None:
+def test_any_damage(spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int) -> None:
     assert_same(spark, batch, split_bytes)

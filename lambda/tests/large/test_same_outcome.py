@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name, items_with_long_records
 from comparison import assert_same
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,10 +21,10 @@ DATA = Path(__file__).parents[1] / "data"
 DEFECTS = sorted(path.name for path in (DATA / "defects").iterdir())
 
 
-def example(name: str) -> tuple[dict[Kind, bytes], dict[Kind, str]]:
+def example(name: str) -> tuple[dict[RecordKind, bytes], dict[RecordKind, str]]:
     """A day of the examples: the good one, with the files of a defect in place of its own."""
     contents, names = {}, {}
-    for kind in Kind:
+    for kind in MODEL.kinds:
         folder = DATA / "defects" / name if name else DATA / "good"
         found = sorted(folder.glob(f"{kind}_{BATCH}.csv*")) or [DATA / "good" / file_name(kind)]
         contents[kind], names[kind] = found[0].read_bytes(), found[0].name
@@ -135,7 +137,7 @@ def test_generated_days_as_on_a_cluster(as_on_a_cluster: SparkSession, defects: 
     )
 
 
-def generated(numbers: random.Random, customers: int, defects: float) -> dict[Kind, bytes]:
+def generated(numbers: random.Random, customers: int, defects: float) -> dict[RecordKind, bytes]:
     """A day in which a share of the records has some defect."""
 
     def reference(prefix: str, count: int) -> str:
@@ -151,12 +153,12 @@ def generated(numbers: random.Random, customers: int, defects: float) -> dict[Ki
         return f"{prefix}{numbers.randrange(number + 1) if wrong() else number}"
 
     lines = {
-        Kind.CUSTOMERS: [f"{own('c', number)},a,b,{cell('new')}" for number in range(customers)],
-        Kind.ORDERS: [
+        data_model.CUSTOMERS: [f"{own('c', number)},a,b,{cell('new')}" for number in range(customers)],
+        data_model.ORDERS: [
             f"{reference('c', customers)},sent,{own('o', number)},{cell('1643646722')}"
             for number in range(customers * 2)
         ],
-        Kind.ITEMS: [
+        data_model.ITEMS: [
             f"{reference('o', customers * 2)},pen,{cell('1')},{cell(f'{number % 97}.{number % 89:02}')}"
             for number in range(customers * 5)
         ],

@@ -10,7 +10,9 @@ import pytest
 from batches import ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))
 """Examples of each property; PROPERTY_EXAMPLES=5000 searches for an hour."""
@@ -134,10 +136,10 @@ def cells(draw: st.DrawFn, column: str, tidy: bool) -> str:
 
 
 @st.composite
-def files(draw: st.DrawFn, kind: Kind) -> bytes:
+def files(draw: st.DrawFn, kind: RecordKind) -> bytes:
     """A file of any dialect with valid and invalid records."""
     delimiter = draw(st.sampled_from([",", ",", ";", "\t", "|"]))
-    names = [column.name for column in KINDS[kind].columns]
+    names = [column.name for column in kind.required]
     names += draw(st.lists(st.sampled_from(["id", "note", "extra"]), unique=True, max_size=2))
     names = draw(st.permutations(names))
     newlines = draw(st.sampled_from([["\n"], ["\r\n"], ["\r"], ["\n", "\r\n", "\r"]]))
@@ -197,27 +199,27 @@ def quote(cell: str, quoting: str, delimiter: str, draw: st.DrawFn) -> str:
     return cell
 
 
-batches = st.fixed_dictionaries({kind: files(kind) for kind in Kind})
+batches = st.fixed_dictionaries({kind: files(kind) for kind in MODEL.kinds})
 
 
 @pytest.mark.slow
 @searched
 @given(batches)
-def test_any_mix_of_defects_gives_the_reference_s_result(batch: dict[Kind, bytes]) -> None:
+def test_any_mix_of_defects_gives_the_reference_s_result(batch: dict[RecordKind, bytes]) -> None:
     observed = assert_agrees_with_reference(batch)
     event(observed.state)
 
 
 @searched
 @given(batches)
-def test_the_totals_are_reconciled_and_every_record_is_counted_or_refused(batch: dict[Kind, bytes]) -> None:
+def test_the_totals_are_reconciled_and_every_record_is_counted_or_refused(batch: dict[RecordKind, bytes]) -> None:
     observed = observe(batch)
     totals = observed.summary["reconciliation"]
     delivered = sum((total for _, total in observed.customers.values()), Decimal(0))
     assert Decimal(totals["scanned_amount"]) == delivered + Decimal(totals["refused_amount"])
     for kind, summary in observed.summary["files"].items():
         assert summary["read"] == summary["counted"] + summary["refused"]
-        assert summary["refused"] == len(observed.rejects.get(Kind(kind), []))
+        assert summary["refused"] == len(observed.rejects.get(MODEL.kind(kind), []))
         assert summary["refused"] == sum(summary["refused_by_code"].values())
 
 
@@ -272,13 +274,13 @@ GOOD = day(
 @searched
 @given(st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}))
 @example({kind: content + b'"' for kind, content in GOOD.items()})
-def test_random_damage_never_crashes_and_never_gives_a_wrong_sum(batch: dict[Kind, bytes]) -> None:
+def test_random_damage_never_crashes_and_never_gives_a_wrong_sum(batch: dict[RecordKind, bytes]) -> None:
     observed = assert_agrees_with_reference(batch)
     event(observed.state)
 
 
 LONG = day(
-    GOOD[Kind.CUSTOMERS] + b"".join(b"%d,d%d,F,L,x\n" % (number + 10, number) for number in range(12)),
+    GOOD[data_model.CUSTOMERS] + b"".join(b"%d,d%d,F,L,x\n" % (number + 10, number) for number in range(12)),
     ORDERS + b"".join(b"c%d,sent,p%d,%d\n" % (number % 3, number, number) for number in range(12)),
     ITEMS + b"".join(b"o%d,pen,%d,%d.5\n" % (number % 2 + 1, number, number) for number in range(20)),
 )
@@ -286,13 +288,13 @@ LONG = day(
 
 @searched
 @given(st.fixed_dictionaries({kind: shuffled_lines(content) for kind, content in LONG.items()}))
-def test_no_line_disappears_whatever_happens_to_the_lines_of_a_good_day(batch: dict[Kind, bytes]) -> None:
+def test_no_line_disappears_whatever_happens_to_the_lines_of_a_good_day(batch: dict[RecordKind, bytes]) -> None:
     observed = assert_agrees_with_reference(batch)
     event(observed.state)
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 7))
 def test_a_gzip_cut_short_refuses_the_file(cut: int) -> None:
-    packed = gzip.compress(GOOD[Kind.ITEMS], mtime=0)
+    packed = gzip.compress(GOOD[data_model.ITEMS], mtime=0)
     observed = assert_agrees_with_reference(day(items=packed[: len(packed) - 1 - cut]))
     assert observed.state == "REFUSED"

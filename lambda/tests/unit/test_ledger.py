@@ -9,7 +9,8 @@ import pytest
 from pipeline import ledger
 from pipeline.errors import BatchBusyError, SupersededError
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject
 
 NOW = datetime(2022, 2, 1, 1, 0, tzinfo=UTC)
@@ -21,7 +22,7 @@ def files(content: str = "a", minute: int = 0) -> FileSet:
         kind: SourceObject(
             f"incoming/{kind}_20220131.csv", f"{kind}{content}", 1, f"2022-02-01T00:{minute:02}:00+00:00"
         )
-        for kind in Kind
+        for kind in MODEL.kinds
     }
 
 
@@ -142,8 +143,8 @@ def test_the_history_has_each_run_once_and_a_limited_length() -> None:
 
 
 def test_files_of_an_incomplete_set_are_noted_and_of_a_complete_one_kept() -> None:
-    partial = {Kind.ORDERS: files()[Kind.ORDERS]}
-    assert ledger.observe(Ledger("20220131"), partial).missing == [Kind.CUSTOMERS, Kind.ITEMS]
+    partial = {data_model.ORDERS: files()[data_model.ORDERS]}
+    assert ledger.observe(Ledger("20220131"), partial).missing == [data_model.CUSTOMERS, data_model.ITEMS]
     assert ledger.observe(claimed(), partial) == claimed()
 
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline import ledger
 from pipeline.errors import RetryableError
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.model.file_set import SourceObject, set_version
 from support import TABLE, Cloud
 
@@ -59,7 +59,7 @@ def test_an_entry_of_an_earlier_release_is_read_and_written_back_whole(cloud: Cl
 def test_a_stored_entry_means_what_it_meant(cloud: Cloud) -> None:
     store(cloud, "completed")
     entry = read(cloud)
-    assert entry.files[Kind.ITEMS] == SourceObject(
+    assert entry.files[data_model.ITEMS] == SourceObject(
         "incoming/items_20220131.csv", "3" + "b" * 31, 122, "2022-02-01T01:20:00+00:00", "v2-b"
     )
     assert set_version(entry.files) == entry.version == "cbb6171e30e0cbc2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pipeline.errors import SettingsError
-from pipeline.model.data_model import MAX_DAYS_AHEAD
+from pipeline.model.batch_files import MAX_DAYS_AHEAD
 from pipeline.settings import IntakeSettings, PublishSettings, TransformSettings, read_settings
 
 COMPLETE = {"BUCKET_NAME": "b", "TABLE_NAME": "t", "STATE_MACHINE_ARN": "a"}

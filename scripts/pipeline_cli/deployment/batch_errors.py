@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.model.data_model import FEEDBACK_PREFIX, REJECTS_SUFFIX
+from pipeline.model.batch_files import FEEDBACK_PREFIX, REJECTS_SUFFIX
 from pipeline.model.items import batch_key
 from pipeline.model.messages import ERROR_FIELDS
 

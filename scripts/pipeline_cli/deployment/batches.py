@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import CLOSED, BatchState, Ledger
-from pipeline.model.data_model import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, Kind, is_batch, parse_key
+from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, WORK_PREFIX, is_batch, parse_key
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, set_version
+from pipeline.model.record_kinds import RecordKind
 
 from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers
@@ -45,20 +47,20 @@ class BatchStatus:
         return self.ledger.state if self.ledger else BatchState.WAITING
 
     @property
-    def present(self) -> list[Kind]:
+    def present(self) -> list[RecordKind]:
         """The kinds of files that are in the bucket, or were when the set was complete."""
         known = self.ledger.files if self.ledger else {}
-        return [kind for kind in Kind if kind in self.files or kind in known]
+        return [kind for kind in MODEL.kinds if kind in self.files or kind in known]
 
     @property
-    def missing(self) -> list[Kind]:
+    def missing(self) -> list[str]:
         """The kinds of files that have not arrived."""
-        return [kind for kind in Kind if kind not in self.present]
+        return [kind for kind in MODEL.kinds if kind not in self.present]
 
     @property
     def corrected(self) -> bool:
         """Whether the bucket has a complete set of files other than the one in the ledger."""
-        complete = len(self.files) == len(Kind)
+        complete = len(self.files) == len(MODEL.kinds)
         return complete and (self.ledger is None or self.ledger.version != set_version(self.files))
 
     @property
@@ -80,8 +82,8 @@ class BatchStatus:
         return {
             "batch": self.batch,
             "state": self.state.value,
-            "missing": [kind.value for kind in self.missing],
-            "files": {kind.value: source.as_dict() for kind, source in sources.items()},
+            "missing": self.missing,
+            "files": {kind: source.as_dict() for kind, source in sources.items()},
             "newer_set": self.corrected and not self.unnoticed,
             "not_noticed": self.unnoticed,
             "version": entry.version if entry else None,

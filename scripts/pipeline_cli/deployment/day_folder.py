@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
-from pipeline.model.data_model import INCOMING_PREFIX, Kind, parse_file_name
+from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name
+from pipeline.model.data_model import MODEL
 from pipeline.model.messages import message_for
+from pipeline.model.record_kinds import RecordKind
 
 from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.options import check_day
@@ -23,14 +25,14 @@ class DayFolder:
     """
 
     batch: str | None
-    files: Mapping[Kind, Path]
+    files: Mapping[RecordKind, Path]
     replaced: Sequence[tuple[Path, Path]]
     foreign: Sequence[Path]
 
     @property
-    def missing(self) -> list[Kind]:
+    def missing(self) -> list[str]:
         """The kinds of files that are missing."""
-        return [kind for kind in Kind if kind not in self.files] if self.batch else []
+        return [kind for kind in MODEL.kinds if kind not in self.files] if self.batch else []
 
     @property
     def is_sound(self) -> bool:
@@ -87,7 +89,7 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
     if not batch and not batches and not foreign:
         raise UsageError(f"{folder} holds no file named like customers_YYYYMMDD.csv, orders_… or items_….")
     day = batch or next(iter(batches), None)
-    files: dict[Kind, Path] = {}
+    files: dict[RecordKind, Path] = {}
     replaced = []
     # The newer file wins; of two with the same time, the one with the greater name, as in Bucket.find_set.
     for path in sorted(known, key=lambda path: (path.stat().st_mtime_ns, path.name)):
@@ -96,4 +98,4 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
             if file.kind in files:
                 replaced.append((files[file.kind], path))
             files[file.kind] = path
-    return DayFolder(day, {kind: files[kind] for kind in Kind if kind in files}, replaced, foreign)
+    return DayFolder(day, {kind: files[kind] for kind in MODEL.kinds if kind in files}, replaced, foreign)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 
 from pipeline_cli.deployment.batches import BatchStatus, find_batches, read, waiting_text
 from pipeline_cli.deployment.dead_letters import QUEUES
@@ -186,7 +186,7 @@ def _should_have_begun(entry: Ledger) -> bool:
 
 
 def _age(status: BatchStatus) -> timedelta:
-    newest = max(status.files[kind].last_modified for kind in Kind if kind in status.files)
+    newest = max(status.files[kind].last_modified for kind in MODEL.kinds if kind in status.files)
     return datetime.now(UTC) - datetime.fromisoformat(newest)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 from pipeline.aws.s3 import Bucket
-from pipeline.model.data_model import FEEDBACK_PREFIX
+from pipeline.model.batch_files import FEEDBACK_PREFIX
 
 from pipeline_cli.output.errors import CommandError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import CLOSED, BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import set_version
 
 from pipeline_cli.deployment.batches import headline, waiting_text
@@ -35,7 +35,7 @@ class Progress:
     """
 
     batch: str
-    missing: Sequence[Kind]
+    missing: Sequence[str]
     ledger: Ledger | None
     current: bool
     delivered: Chunks | None = None
@@ -71,7 +71,7 @@ class Progress:
 def look(bucket: Bucket, table: Table, batch: str, runs: Runs | None = None) -> Progress:
     """Read the progress of a batch; with `runs`, also how many of its chunks are delivered."""
     files = bucket.find_set(batch)
-    missing = [kind for kind in Kind if kind not in files]
+    missing = [kind for kind in MODEL.kinds if kind not in files]
     ledger = table.get_ledger(batch)
     current = ledger is not None and not missing and ledger.version == set_version(files)
     delivered = None

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import CLOSED, Ledger
-from pipeline.model.data_model import WORK_PREFIX
+from pipeline.model.batch_files import WORK_PREFIX
 from pipeline.stages.large_day import PROGRESS
 
 from pipeline_cli.output import terminal

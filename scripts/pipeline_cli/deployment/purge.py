@@ -15,7 +15,7 @@ from pipeline.aws.backoff import Deadline
 from pipeline.aws.clients import error_code
 from pipeline.aws.dynamodb import Table
 from pipeline.errors import ThrottledError
-from pipeline.model.data_model import CODE_PREFIX
+from pipeline.model.batch_files import CODE_PREFIX
 from rich.progress import TaskID
 
 from pipeline_cli.deployment.messages import LOOKED_AT

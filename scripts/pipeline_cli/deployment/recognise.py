@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.model.data_model import INCOMING_PREFIX, KINDS, Kind, parse_file_name
+from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.header import BLANKS
 
 from pipeline_cli.output.errors import UsageError
@@ -104,7 +106,7 @@ def recognise(path: Path, date: str) -> Upload:
     return Upload(path, name, f"its header ({DELIMITERS[delimiter]}-delimited) is that of {kind}")
 
 
-def kind_of(path: Path) -> tuple[Kind, str, bool]:
+def kind_of(path: Path) -> tuple[RecordKind, str, bool]:
     """Return the kind of a file, its delimiter and whether it is compressed, from its first line.
 
     Raises
@@ -148,19 +150,19 @@ def _columns(header: str, delimiter: str) -> set[str]:
     return {cell.strip(BLANKS).lower() for cell in cells}
 
 
-def _kinds(header: str, delimiter: str) -> list[Kind]:
+def _kinds(header: str, delimiter: str) -> list[RecordKind]:
     columns = _columns(header, delimiter)
-    return [kind for kind, model in KINDS.items() if {column.name for column in model.columns} <= columns]
+    return [kind for kind in MODEL.kinds if {column.name for column in kind.required} <= columns]
 
 
 def _closest(header: str) -> str:
     """Say which columns the header lacks for the kind that it is most similar to."""
     there, kind, delimiter = max(
-        (len({column.name for column in model.columns} & _columns(header, delimiter)), kind, delimiter)
-        for kind, model in KINDS.items()
+        (len({column.name for column in kind.required} & _columns(header, delimiter)), kind, delimiter)
+        for kind in MODEL.kinds
         for delimiter in DELIMITERS
     )
     if not there:
         return "its first line is not the header of a customers, orders or items file"
-    missing = [column.name for column in KINDS[kind].columns if column.name not in _columns(header, delimiter)]
+    missing = [column.name for column in kind.required if column.name not in _columns(header, delimiter)]
     return f"its header looks like that of {kind}, but has no column {' or '.join(missing)}"

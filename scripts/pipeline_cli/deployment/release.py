@@ -9,7 +9,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import set_version
 from pipeline.stages.intake import start_run
 
@@ -29,7 +29,7 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
         state = entry.state.value if entry else "not known"
         raise CommandError(f"Batch {batch} is {state}, not HELD: there is nothing to release.")
     files = bucket.find_set(batch)
-    if len(files) < len(Kind) or set_version(files) != entry.version:
+    if len(files) < len(MODEL.kinds) or set_version(files) != entry.version:
         raise CommandError(f"The files of batch {batch} have changed since it was held: nothing was released.")
     return ledger.locate(entry, files)
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import Ledger
-from pipeline.model.data_model import DELIVERED_PREFIX
+from pipeline.model.batch_files import DELIVERED_PREFIX
 
 FETCH = 10_000
 MEMORY_MB = 1000

@@ -17,7 +17,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -48,8 +50,8 @@ Row = list[str]
 class Sample:
     """A generated day: its files, how many records each has, and how many of all records are bad."""
 
-    files: dict[Kind, Path]
-    records: dict[Kind, int]
+    files: dict[RecordKind, Path]
+    records: dict[RecordKind, int]
     defects: int
 
 
@@ -69,13 +71,13 @@ def generate(
     """
     folder.mkdir(parents=True, exist_ok=True)
     suffix = ".csv.gz" if compress else ".csv"
-    files = {kind: folder / f"{kind}_{day}{suffix}" for kind in Kind}
-    records = dict.fromkeys(Kind, 0)
+    files = {kind: folder / f"{kind}_{day}{suffix}" for kind in MODEL.kinds}
+    records = dict.fromkeys(MODEL.kinds, 0)
     wrong = 0
     with ExitStack() as stack:
         writers = {kind: csv.writer(_open(path, stack), lineterminator="\n") for kind, path in files.items()}
         for kind, writer in writers.items():
-            writer.writerow([column.name for column in KINDS[kind].columns])
+            writer.writerow([column.name for column in kind.required])
         for kind, row, is_defect in _records(day, customers, defects, seed):
             writers[kind].writerow(row)
             records[kind] += 1
@@ -91,14 +93,14 @@ def _open(path: Path, stack: ExitStack) -> TextIO:
     return stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
 
-def _records(day: str, customers: int, share: float, seed: int) -> Iterator[tuple[Kind, Row, bool]]:
+def _records(day: str, customers: int, share: float, seed: int) -> Iterator[tuple[RecordKind, Row, bool]]:
     people = random.Random(f"{seed}")
     trade = random.Random(f"{seed}-{day}")
     faults = random.Random(f"{seed}-{day}-defects")
     in_turn = {kind: cycle(changes) for kind, changes in DEFECTS.items()}
     midnight = int(datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).timestamp())
 
-    def made(kind: Kind, row: Row) -> Iterator[tuple[Kind, Row, bool]]:
+    def made(kind: RecordKind, row: Row) -> Iterator[tuple[RecordKind, Row, bool]]:
         if faults.random() < share:
             for changed in next(in_turn[kind])(row):
                 yield kind, changed, changed is not row
@@ -109,17 +111,17 @@ def _records(day: str, customers: int, share: float, seed: int) -> Iterator[tupl
     for number in range(customers):
         customer = f"{people.getrandbits(16):04x}-{number:05x}"
         name = [people.choice(FIRST_NAMES), people.choice(LAST_NAMES), people.choice(CUSTOMER_STATUS)]
-        yield from made(Kind.CUSTOMERS, [customer, *name])
+        yield from made(data_model.CUSTOMERS, [customer, *name])
         for _ in range(trade.choice(ORDERS_A_CUSTOMER)):
             order_number += 1
             order = f"{trade.getrandbits(24):06x}-{order_number:06x}"
             moment = midnight + trade.randrange(DAY_SECONDS)
-            yield from made(Kind.ORDERS, [customer, trade.choice(ORDER_STATUS), order, str(moment)])
+            yield from made(data_model.ORDERS, [customer, trade.choice(ORDER_STATUS), order, str(moment)])
             for _ in range(trade.choice(ITEMS_AN_ORDER)):
                 item, cents = trade.choice(ITEMS)
                 quantity = trade.choice((1, 1, 1, 2, 3))
                 price = f"{quantity * cents // 100}.{quantity * cents % 100:02}"
-                yield from made(Kind.ITEMS, [order, item, str(quantity), price])
+                yield from made(data_model.ITEMS, [order, item, str(quantity), price])
 
 
 def _cell(position: int, change: Callable[[str], str]) -> Callable[[Row], list[Row]]:
@@ -129,20 +131,20 @@ def _cell(position: int, change: Callable[[str], str]) -> Callable[[Row], list[R
     return apply
 
 
-DEFECTS: dict[Kind, tuple[Callable[[Row], list[Row]], ...]] = {
+DEFECTS: dict[RecordKind, tuple[Callable[[Row], list[Row]], ...]] = {
     # A bad customer record is added to the good one: in its place, all orders of the customer would be refused.
-    Kind.CUSTOMERS: (
+    data_model.CUSTOMERS: (
         lambda row: [row, list(row)],
         lambda row: [row, ["", *row[1:]]],
         lambda row: [row, row[:2]],
     ),
-    Kind.ORDERS: (
+    data_model.ORDERS: (
         _cell(3, lambda _: "yesterday"),
         lambda row: [row, list(row)],
         _cell(0, lambda _: "nobody"),
         _cell(2, lambda _: ""),
     ),
-    Kind.ITEMS: (
+    data_model.ITEMS: (
         _cell(3, lambda price: f"€ {price}"),
         _cell(2, lambda _: "two"),
         _cell(0, lambda order: f"{order}-lost"),

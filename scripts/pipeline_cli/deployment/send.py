@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from boto3.s3.transfer import TransferConfig
-from pipeline.model.data_model import parse_file_name
+from pipeline.model.batch_files import parse_file_name
 from rich.progress import DownloadColumn
 
 from pipeline_cli.deployment.recognise import Upload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from pipeline.model.data_model import is_batch
+from pipeline.model.batch_files import is_batch
 
 from pipeline_cli.output.errors import UsageError
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.messages import number_text
 from rich.table import Table
 
@@ -84,7 +85,7 @@ def read_as(kind: str, file: Mapping[str, Any]) -> str:
     """Say how a file was read: its delimiter and, for items, the decimal mark."""
     delimiter, mark = DELIMITERS.get(str(file.get("delimiter"))), DECIMAL_MARKS.get(str(file.get("decimal_mark")))
     words = [f"{delimiter}-delimited"] if delimiter else []
-    return ", ".join(words + ([f"decimal {mark}"] if mark and kind == Kind.ITEMS else []))
+    return ", ".join(words + ([f"decimal {mark}"] if mark and kind == data_model.ITEMS else []))
 
 
 def files_table(summary: Mapping[str, Any]) -> Table:
@@ -95,8 +96,8 @@ def files_table(summary: Mapping[str, Any]) -> Table:
     ignores = any(file.get("ignored_columns") for file in files.values())
     if ignores:
         shown.add_column("Columns ignored", overflow="fold")
-    for kind in Kind:
-        file = files.get(kind.value)
+    for kind in MODEL.kinds:
+        file = files.get(kind)
         if not file:
             continue
         if file.get("file_error"):

@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline.model.batch_files import INCOMING_PREFIX
+from pipeline.model.data_model import MODEL
 from pipeline.model.messages import number_text
 
 from pipeline_cli.deployment import large_day
@@ -99,7 +100,7 @@ def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _files(status: BatchStatus, summary: Mapping[str, Any]) -> Table:
     known, files = status.ledger.files if status.ledger else {}, summary.get("files", {})
     rows: list[list[Cell | str]] = []
-    for kind in Kind:
+    for kind in MODEL.kinds:
         source, file = known.get(kind) or status.files.get(kind), files.get(kind, {})
         if source is None:
             rows.append([Cell(f"{kind}_{status.batch}.csv", code=True), Cell("has not arrived", "warn"), "", "", ""])
@@ -126,7 +127,7 @@ def _totals(summary: Mapping[str, Any], results: Distribution | None) -> Table |
     if not totals or not Numbers.of(summary).read or wording.refused_files(summary):
         return None
     rows: list[list[Cell | str]] = []
-    for kind in Kind:
+    for kind in MODEL.kinds:
         file = summary["files"].get(kind, {})
         read, counted, refused = (int(file.get(name, 0)) for name in ("read", "counted", "refused"))
         rows.append(

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.aws.s3 import Bucket
-from pipeline.model.data_model import WORK_PREFIX
+from pipeline.model.batch_files import WORK_PREFIX
 from pipeline.model.items import REMOVED
 
 READERS = 8

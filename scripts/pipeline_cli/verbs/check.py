@@ -23,8 +23,9 @@ from pipeline.errors import PipelineError, ResourceLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
 from pipeline.joining.resource_limits import NO_ROOM
-from pipeline.model.data_model import FEEDBACK_PREFIX, Kind
+from pipeline.model.batch_files import FEEDBACK_PREFIX
 from pipeline.model.file_set import SourceObject, set_version
+from pipeline.model.record_kinds import RecordKind
 
 from pipeline_cli.deployment.batch_errors import group, show
 from pipeline_cli.deployment.day_folder import DayFolder, look
@@ -55,7 +56,7 @@ class Engine(StrEnum):
 
 def run(
     batch: str,
-    files: Mapping[Kind, Path],
+    files: Mapping[RecordKind, Path],
     workdir: Path,
     memory_mb: int = MEMORY_MB,
     engine: Engine = Engine.DUCKDB,
@@ -84,7 +85,7 @@ def run(
         raise NotCheckedError(f"The check of {batch} was not finished: {error}.", hint) from error
 
 
-def _on_spark(batch: str, sources: Mapping[Kind, SourceFile], workdir: Path, chosen: Options) -> Outcome:
+def _on_spark(batch: str, sources: Mapping[RecordKind, SourceFile], workdir: Path, chosen: Options) -> Outcome:
     if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
         raise NotCheckedError(
             "Spark or Java is not installed here.",
@@ -100,7 +101,7 @@ def _on_spark(batch: str, sources: Mapping[Kind, SourceFile], workdir: Path, cho
         spark.stop()
 
 
-def _version(files: Mapping[Kind, Path]) -> str:
+def _version(files: Mapping[RecordKind, Path]) -> str:
     """Compute the version that the pipeline will give the set, from MD5 sums: the ETags that S3 will report."""
     sources = {}
     for kind, path in files.items():

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipeline.model.data_model import Kind, today
+from pipeline.model.batch_files import today
+from pipeline.model.data_model import MODEL
 
 from pipeline_cli.deployment.sample import generate
 from pipeline_cli.output import hints, options, terminal
@@ -32,7 +33,7 @@ def command(
     Exit codes: 0 written, 2 a file exists already.
     """
     day = options.check_day(day or today(), "--date")
-    in_the_way = [path for kind in Kind for path in folder.glob(f"{kind}_{day}.csv*")]
+    in_the_way = [path for kind in MODEL.kinds for path in folder.glob(f"{kind}_{day}.csv*")]
     if in_the_way and not force:
         raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
     for path in in_the_way:

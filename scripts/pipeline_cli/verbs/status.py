@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import INCOMING_PREFIX, Kind
+from pipeline.model.batch_files import INCOMING_PREFIX
+from pipeline.model.data_model import MODEL
 
 from pipeline_cli.deployment import large_day, runs, watch
 from pipeline_cli.deployment.batches import (
@@ -81,7 +82,7 @@ def show_one(status: BatchStatus, bucket: Bucket, env: str) -> None:
         "File", "Size", "Arrived (UTC)", "Read", "Counted", "Refused", numbers=("Size", "Read", "Counted", "Refused")
     )
     read = Numbers.of(entry.summary).read if entry else 0
-    for kind in Kind:
+    for kind in MODEL.kinds:
         source = status.files.get(kind) or (entry.files.get(kind) if entry else None)
         if source is None:
             shown.add_row(f"{kind}_{status.batch}.csv", "", "[yellow]missing[/]")

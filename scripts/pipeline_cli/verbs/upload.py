@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import parse_file_name, today
+from pipeline.model.batch_files import parse_file_name, today
 
 from pipeline_cli.deployment.batches import headline
 from pipeline_cli.deployment.follow import Progress, follow
@@ -27,7 +27,7 @@ def as_plain(uploads: Sequence[Upload], results: Sequence[Progress]) -> dict[str
             {
                 "batch": result.batch,
                 "state": result.state.value,
-                "missing": [kind.value for kind in result.missing],
+                "missing": list(result.missing),
                 "cause": result.ledger.cause if result.ledger and result.current else None,
             }
             for result in results

@@ -4,11 +4,13 @@ import gzip
 from pathlib import Path
 
 import pytest
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline_cli.deployment.recognise import kind_of, plan, recognise
 from pipeline_cli.output.errors import UsageError
 
-HEADERS = {kind: [column.name for column in model.columns] for kind, model in KINDS.items()}
+HEADERS = {kind: [column.name for column in kind.required] for kind in MODEL.kinds}
 DATE = "20220131"
 
 
@@ -17,9 +19,9 @@ def write(path: Path, text: str | bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", MODEL.kinds)
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_a_header_gives_the_kind_with_every_delimiter(tmp_path: Path, kind: Kind, delimiter: str) -> None:
+def test_a_header_gives_the_kind_with_every_delimiter(tmp_path: Path, kind: RecordKind, delimiter: str) -> None:
     file = write(tmp_path / "export.txt", delimiter.join(HEADERS[kind]) + "\n1\n")
     assert kind_of(file) == (kind, delimiter, False)
 
@@ -36,11 +38,11 @@ def test_a_header_gives_the_kind_with_every_delimiter(tmp_path: Path, kind: Kind
     ids=["bom-case-blanks", "quoted", "blank-lines-first", "header-only", "cr"],
 )
 def test_a_header_is_read_the_way_the_pipeline_reads_it(tmp_path: Path, header: str) -> None:
-    assert kind_of(write(tmp_path / "export.csv", header))[0] is Kind.CUSTOMERS
+    assert kind_of(write(tmp_path / "export.csv", header))[0] is data_model.CUSTOMERS
 
 
 def test_a_gzip_file_is_recognised_by_its_content_and_gets_its_ending(tmp_path: Path) -> None:
-    file = write(tmp_path / "export.csv", gzip.compress(",".join(HEADERS[Kind.ITEMS]).encode() + b"\n"))
+    file = write(tmp_path / "export.csv", gzip.compress(",".join(HEADERS[data_model.ITEMS]).encode() + b"\n"))
     assert recognise(file, DATE).name == "items_20220131.csv.gz"
 
 
@@ -60,7 +62,10 @@ def test_a_valid_name_is_kept_with_any_header(tmp_path: Path) -> None:
         ("a,b\n".encode("utf-16"), "not text in UTF-8"),
         (gzip.compress(b"x" * 100)[:-20], "broken gzip"),
         (b"\x1f\x8bno gzip at all", "broken gzip"),
-        (",".join([*HEADERS[Kind.CUSTOMERS], *HEADERS[Kind.ITEMS]]), "more than one kind (customers and items)"),
+        (
+            ",".join([*HEADERS[data_model.CUSTOMERS], *HEADERS[data_model.ITEMS]]),
+            "more than one kind (customers and items)",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_recognised_is_refused_with_the_reason(
@@ -89,14 +94,14 @@ def test_a_folder_means_its_files_and_unusable_ones_are_named(tmp_path: Path) ->
 
     uploads, left_out = plan([tmp_path], DATE)
 
-    assert [upload.name for upload in uploads] == sorted(f"{kind}_{DATE}.csv" for kind in Kind)
+    assert [upload.name for upload in uploads] == sorted(f"{kind}_{DATE}.csv" for kind in MODEL.kinds)
     assert len(left_out) == 1
     assert "notes.txt" in left_out[0]
 
 
 def test_two_files_that_would_be_one_are_refused(tmp_path: Path) -> None:
     first = write(tmp_path / "customers_20220131.csv", "x")
-    second = write(tmp_path / "export.csv", ",".join(HEADERS[Kind.CUSTOMERS]))
+    second = write(tmp_path / "export.csv", ",".join(HEADERS[data_model.CUSTOMERS]))
     with pytest.raises(UsageError, match="would both be the customers file of 20220131"):
         plan([first, second], DATE)
 

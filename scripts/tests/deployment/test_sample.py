@@ -5,7 +5,8 @@ import gzip
 from pathlib import Path
 
 import pytest
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment.sample import DEFECTS, generate
 
 DAY = "20220131"
@@ -20,12 +21,12 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = generate(tmp_path / "a", DAY, seed=7), generate(tmp_path / "b", DAY, seed=7)
     assert {k: p.read_bytes() for k, p in first.files.items()} == {k: p.read_bytes() for k, p in second.files.items()}
     other = generate(tmp_path / "c", DAY, seed=8)
-    assert other.files[Kind.ORDERS].read_bytes() != first.files[Kind.ORDERS].read_bytes()
+    assert other.files[data_model.ORDERS].read_bytes() != first.files[data_model.ORDERS].read_bytes()
 
 
 def test_compressed_files_hold_the_same(tmp_path: Path) -> None:
     flat, packed = generate(tmp_path, DAY), generate(tmp_path, DAY, compress=True)
-    for kind in Kind:
+    for kind in MODEL.kinds:
         assert packed.files[kind].name == f"{kind}_{DAY}.csv.gz"
         assert gzip.decompress(packed.files[kind].read_bytes()) == flat.files[kind].read_bytes()
 
@@ -35,22 +36,22 @@ def test_a_day_without_defects_is_valid(tmp_path: Path) -> None:
 
     tables = {kind: rows(path) for kind, path in sample.files.items()}
     for kind, (header, *records) in tables.items():
-        assert header == [column.name for column in KINDS[kind].columns]
+        assert header == [column.name for column in kind.required]
         assert len(records) == sample.records[kind]
         assert {len(record) for record in records} == {len(header)}
-    customers = {record[0] for record in tables[Kind.CUSTOMERS][1:]}
-    orders = {record[2] for record in tables[Kind.ORDERS][1:]}
+    customers = {record[0] for record in tables[data_model.CUSTOMERS][1:]}
+    orders = {record[2] for record in tables[data_model.ORDERS][1:]}
     assert len(customers) == 50
-    assert len(orders) == sample.records[Kind.ORDERS]
-    assert {record[0] for record in tables[Kind.ORDERS][1:]} < customers
-    assert {record[0] for record in tables[Kind.ITEMS][1:]} <= orders
+    assert len(orders) == sample.records[data_model.ORDERS]
+    assert {record[0] for record in tables[data_model.ORDERS][1:]} < customers
+    assert {record[0] for record in tables[data_model.ITEMS][1:]} <= orders
     assert sample.defects == 0
 
 
 def test_the_customers_come_back_on_other_days_with_other_orders(tmp_path: Path) -> None:
     one, two = (generate(tmp_path, day, defects=0) for day in (DAY, "20220201"))
-    assert one.files[Kind.CUSTOMERS].read_bytes() == two.files[Kind.CUSTOMERS].read_bytes()
-    assert one.files[Kind.ORDERS].read_bytes() != two.files[Kind.ORDERS].read_bytes()
+    assert one.files[data_model.CUSTOMERS].read_bytes() == two.files[data_model.CUSTOMERS].read_bytes()
+    assert one.files[data_model.ORDERS].read_bytes() != two.files[data_model.ORDERS].read_bytes()
 
 
 def test_the_share_of_defects_is_as_set_and_every_kind_of_defect_occurs(tmp_path: Path) -> None:

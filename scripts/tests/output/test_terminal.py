@@ -15,7 +15,8 @@ import pytest
 from pipeline import ledger
 from pipeline.events import ObjectCreated, foreign_file_error
 from pipeline.ledger import Ledger, SourceObject
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 from pipeline.model.text import ESCAPES, escape_controls
 from pipeline_cli.deployment.batches import duration_of
@@ -61,12 +62,12 @@ def test_messages_show_what_a_reference_holds_and_machines_get_the_bodies_as_the
 
 
 def test_errors_and_status_show_keys_sentences_and_causes(stack: Stack, run: Run) -> None:
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     stack.put("incoming/\x1b]0;x\x07\u202e.csv")
     run_batch(stack)
     stack.table.update_ledger(DAY, lambda entry: ledger.replace(entry, state=ledger.BatchState.FAILED, cause=HOSTILE))
-    stack.table.put(error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", 2, "not_an_amount", HOSTILE))
+    stack.table.put(error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", 2, "not_an_amount", HOSTILE))
     stack.table.put(foreign_file_error(ObjectCreated("files", f"incoming/{HOSTILE}", "e")))
 
     for arguments in (["status"], ["status", DAY], ["errors", DAY], ["errors", "unknown"]):
@@ -163,7 +164,7 @@ def test_a_duration_below_a_second_is_shown_in_milliseconds(seconds: float, text
 
 def test_the_ledger_keeps_the_milliseconds_of_a_run() -> None:
     start = datetime(2022, 2, 1, 6, tzinfo=UTC)
-    files = {kind: SourceObject(f"{kind}.csv", "e", 1, "2022-02-01T05:59:00+00:00") for kind in Kind}
+    files = {kind: SourceObject(f"{kind}.csv", "e", 1, "2022-02-01T05:59:00+00:00") for kind in MODEL.kinds}
     claimed = ledger.claim(Ledger(DAY), files, start)
     begun = ledger.begin(claimed, str(claimed.execution), start + timedelta(milliseconds=120))
     ended = start + timedelta(milliseconds=347)

@@ -15,7 +15,8 @@ from typing import Any
 
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 from pipeline_cli.deployment.sample import generate
 from pipeline_cli.verbs import check
@@ -107,7 +108,9 @@ def complete(stack: Stack, day: str = DAY, customers: int = 40) -> Ledger:
     stack.put(f"feedback/{day}/{entry.version}/items_rejects.csv")
     for line, reference in ((7, HOSTILE), (9, "c-9")):
         reason = f"customer_reference '{reference}' is not in the customers file"
-        stack.table.put(error_item(day, Kind.ORDERS, f"orders_{day}.csv", line, "unknown_customer", reason, reference))
+        stack.table.put(
+            error_item(day, data_model.ORDERS, f"orders_{day}.csv", line, "unknown_customer", reason, reference)
+        )
     return entry
 
 
@@ -132,7 +135,7 @@ def close(
 
 def refuse(stack: Stack, day: str = DAY) -> Ledger:
     """A day whose items file could not be used."""
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{day}.csv", day.encode())
     name = f"items_{day}.csv"
     summary = {"state": "REFUSED", "files": {"items": {"file": name, "file_error": "html_file"}}}

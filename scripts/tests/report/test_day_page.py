@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 from pipeline_cli.deployment.runs import Stage
 from pipeline_cli.deployment.sample import FIRST_NAMES, LAST_NAMES
@@ -61,7 +62,7 @@ def test_what_a_partner_wrote_is_text_on_the_page(page: str) -> None:
 
 def test_bidirectional_marks_are_escaped(completed: Stack) -> None:
     reason = "order_reference '\u202efdp.exe' is not in the orders file"
-    completed.table.put(error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", 3, "unknown_order", reason))
+    completed.table.put(error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", 3, "unknown_order", reason))
     page = day.page(gather.gather_day(completed.target, DAY))
     assert "\u202e" not in page
     assert "\\u202efdp.exe" in page
@@ -180,7 +181,7 @@ def test_a_run_that_failed_during_delivery_says_so(stack: Stack, run: Run) -> No
 
 
 def test_files_that_are_not_noticed_yet_are_shown(stack: Stack, run: Run) -> None:
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     text = Page(run("report", DAY, "--out", "-").stdout).text
     assert "WAITING although all three files are there: the pipeline has not noticed them yet." in text

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
 from pipeline_cli.deployment.day_folder import look
@@ -24,9 +25,9 @@ from scripts.tests.support import Run
 
 DAY = "20220131"
 ROWS = {
-    Kind.CUSTOMERS: ["b-2,Åsa,Nowak,Active", "a-1,Emre,Ito,Active"],
-    Kind.ORDERS: ["a-1,Placed,o1,1643600000", "a-1,Placed,o2,1643600001"],
-    Kind.ITEMS: ["o1,Lamp,1,80.00", "o2,Sock,1,7.5"],
+    data_model.CUSTOMERS: ["b-2,Åsa,Nowak,Active", "a-1,Emre,Ito,Active"],
+    data_model.ORDERS: ["a-1,Placed,o1,1643600000", "a-1,Placed,o2,1643600001"],
+    data_model.ITEMS: ["o1,Lamp,1,80.00", "o2,Sock,1,7.5"],
 }
 MESSAGES = [
     '{"type":"customer_message","customer_reference":"a-1","number_of_orders":2,"total_amount_spent":87.5}',
@@ -37,8 +38,8 @@ MESSAGES = [
 def write(folder: Path, **extra: list[str]) -> Path:
     folder.mkdir(exist_ok=True)
     for kind, rows in ROWS.items():
-        header = ",".join(column.name for column in KINDS[kind].columns)
-        text = "\n".join([header, *rows, *extra.get(kind.value, [])]) + "\n"
+        header = ",".join(column.name for column in kind.required)
+        text = "\n".join([header, *rows, *extra.get(kind, [])]) + "\n"
         (folder / f"{kind}_{DAY}.csv").write_text(text, encoding="utf-8")
     return folder
 
@@ -85,7 +86,7 @@ def test_a_file_that_cannot_be_used_is_exit_code_2_and_its_error_is_written(tmp_
 
 def test_compressed_files_are_checked_as_well(tmp_path: Path, run: Run) -> None:
     folder = write(tmp_path / "day")
-    for kind in Kind:
+    for kind in MODEL.kinds:
         plain = folder / f"{kind}_{DAY}.csv"
         (folder / f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
         plain.unlink()
@@ -171,8 +172,8 @@ def test_the_messages_about_files_are_those_of_intake(tmp_path: Path, run: Run) 
     (tmp_path / "Käufer [1].csv").write_text("x")
     stored = [
         foreign_file_error(ObjectCreated("bucket", "incoming/Käufer [1].csv", "etag")),
-        missing_file_error(DAY, Kind.CUSTOMERS),
-        missing_file_error(DAY, Kind.ITEMS),
+        missing_file_error(DAY, data_model.CUSTOMERS),
+        missing_file_error(DAY, data_model.ITEMS),
     ]
     messages = [message_for(item) for item in stored]
     assert run("check", str(tmp_path)).stdout.splitlines() == [message.body for message in messages if message]
@@ -287,7 +288,7 @@ def test_only_a_sentence_that_names_the_rejects_file_makes_check_read_every_byte
     version = set_version(
         {
             kind: SourceObject("", hashlib.md5((many / f"{kind}_{DAY}.csv").read_bytes()).hexdigest(), 0, "")
-            for kind in Kind
+            for kind in MODEL.kinds
         }
     )
     assert f"feedback/{DAY}/{version}/items_rejects.csv" in last["message"]

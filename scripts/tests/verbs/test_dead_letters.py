@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment.messages import LOOKED_AT
 
 from scripts.tests.support import Run, Stack
@@ -87,7 +87,7 @@ def test_looking_at_messages_never_moves_them_to_the_dead_letter_queue(stack: St
 
 def test_a_batch_whose_run_is_under_way_or_that_never_was_is_not_sent_again(stack: Stack, run: Run) -> None:
     assert "no set of files of it was complete" in run("republish", DAY).stderr
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     run_batch(stack)
     stack.table.update_ledger(DAY, lambda entry: ledger.replay(entry, datetime.now(UTC)))

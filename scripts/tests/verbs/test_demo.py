@@ -14,7 +14,7 @@ from pipeline import ledger
 from pipeline.aws.backoff import Deadline
 from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_verdict
 from pipeline_cli.deployment.follow import wait
 from pipeline_cli.deployment.sample import generate
@@ -45,8 +45,10 @@ def work(stack: Stack) -> None:
     if entry.state is not BatchState.QUEUED:
         return
     with TemporaryDirectory() as directory:
-        found = stack.bucket.download_all({kind.value: source for kind, source in files.items()}, Path(directory))
-        paths = {Kind(name): path.rename(path.with_name(f"{name}_{demo.DAY}.csv")) for name, path in found.items()}
+        found = stack.bucket.download_all(dict(files.items()), Path(directory))
+        paths = {
+            MODEL.kind(name): path.rename(path.with_name(f"{name}_{demo.DAY}.csv")) for name, path in found.items()
+        }
         outcome = check.run(demo.DAY, paths, Path(directory) / "work")
         for chunk in outcome.chunks:
             stack.table.write([json.loads(line) for line in chunk.path.read_text().splitlines()], Deadline.after(10))

@@ -16,7 +16,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment import doctor, doctor_account, doctor_deployment
 from pipeline_cli.deployment.findings import Finding, Level
 from pipeline_cli.terraform.target import Target
@@ -166,7 +166,7 @@ def test_a_batch_that_needs_attention_is_a_problem(
     stack: Stack, happened: Callable[[Stack], None], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_deployment, "_age", lambda _: doctor_deployment.NOTICED_WITHIN * 2)
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     happened(stack)
     (found,) = doctor_deployment.batches(stack.target)

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 
 from scripts.tests.support import Run, Stack
@@ -14,14 +15,14 @@ from scripts.tests.verbs.test_upload import DAY, run_batch
 
 @pytest.fixture
 def faulty(stack: Stack) -> Stack:
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     entry = run_batch(stack)
     for line in (10, 2, 7, 3):
         stack.table.put(
-            error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", f"'[b]{line}' is no amount")
+            error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", f"'[b]{line}' is no amount")
         )
-    stack.table.put(error_item(DAY, Kind.ORDERS, f"orders_{DAY}.csv", 5, "unknown_customer", "who?"))
+    stack.table.put(error_item(DAY, data_model.ORDERS, f"orders_{DAY}.csv", 5, "unknown_customer", "who?"))
     stack.put(f"feedback/{DAY}/{entry.version}/items_rejects.csv", b"line,code\n2,not_an_amount\n")
     return stack
 
@@ -55,7 +56,7 @@ def test_the_refused_records_can_be_downloaded(faulty: Stack, run: Run, tmp_path
 
 def test_a_batch_without_errors_and_an_unknown_one_differ(stack: Stack, run: Run) -> None:
     assert "Batch 20220131 is not known." in run("errors", DAY).stdout
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     run_batch(stack)
     assert "Batch 20220131 has no errors." in run("errors", DAY).stdout

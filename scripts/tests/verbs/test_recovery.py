@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment.redrive import redrive
 from pipeline_cli.deployment.replay import replay
 from pipeline_cli.output.errors import CommandError
@@ -142,7 +142,7 @@ def test_a_message_that_cannot_be_sent_does_not_keep_the_others(
 
 
 def complete(stack: Stack) -> Workflow:
-    for kind in Kind:
+    for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     return Workflow(stack.target.output("state_machine_arn"), stack.client("stepfunctions"))
 
@@ -165,7 +165,7 @@ def test_a_finished_batch_runs_again_as_another_attempt(stack: Stack, state: Bat
     payload = stack.client("stepfunctions").describe_execution(
         executionArn=workflow.execution_arn(str(again.execution))
     )["input"]
-    assert set(json.loads(payload)["files"]) == set(Kind)
+    assert set(json.loads(payload)["files"]) == set(MODEL.kinds)
 
 
 def test_a_run_in_progress_is_not_restarted_but_an_aborted_one_is(stack: Stack) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_verdict
 from pipeline_cli.deployment.release import find_held, release
 from pipeline_cli.output.errors import CommandError
@@ -28,7 +29,7 @@ def held(stack: Stack, tmp_path: Path) -> Ledger:
     folder = write(tmp_path / "day", items=WRONG)
     for path in folder.iterdir():
         stack.put(f"incoming/{path.name}", path.read_bytes())
-    outcome = check.run(DAY, {kind: folder / f"{kind}_{DAY}.csv" for kind in Kind}, tmp_path / "work")
+    outcome = check.run(DAY, {kind: folder / f"{kind}_{DAY}.csv" for kind in MODEL.kinds}, tmp_path / "work")
     files, now = stack.bucket.find_set(DAY), datetime.now(UTC)
 
     def hold(entry: Ledger) -> Ledger:
@@ -40,7 +41,7 @@ def held(stack: Stack, tmp_path: Path) -> Ledger:
 
     stack.bucket.put_json("work/examples.json", outcome.examples)
     entry = stack.table.update_ledger(DAY, hold)
-    stack.put(f"feedback/{DAY}/{entry.version}/items_rejects.csv", outcome.rejects[Kind.ITEMS].read_bytes())
+    stack.put(f"feedback/{DAY}/{entry.version}/items_rejects.csv", outcome.rejects[data_model.ITEMS].read_bytes())
     publish_verdict(stack.bucket, stack.table, DAY)
     return entry
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment.follow import look, wait
 from pipeline_cli.deployment.sample import generate
 from pipeline_cli.output.errors import CommandError
@@ -62,8 +62,8 @@ def test_a_day_is_sent_and_its_end_is_waited_for(
     result = run("upload", str(day))
 
     assert result.exit_code == 0, result.output
-    assert keys(stack) == [f"incoming/{kind}_{DAY}.csv" for kind in sorted(Kind)]
-    for kind in Kind:
+    assert keys(stack) == [f"incoming/{kind}_{DAY}.csv" for kind in sorted(MODEL.kinds)]
+    for kind in MODEL.kinds:
         stored = stack.client("s3").get_object(Bucket=stack.bucket.name, Key=f"incoming/{kind}_{DAY}.csv")
         assert stored["Body"].read() == (day / f"{kind}_{DAY}.csv").read_bytes()
     assert "Batch 20220131 COMPLETED" in result.stdout

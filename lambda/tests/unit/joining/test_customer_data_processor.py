@@ -15,7 +15,8 @@ from pipeline.errors import ReconciliationError
 from pipeline.joining import customer_data_processor, duckdb_engine
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.large.steps import SteppedEngine
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_sort_key
 from pipeline.reading.sql import literal
 
@@ -315,7 +316,7 @@ def test_an_engine_that_reads_all_files_first_judges_none_if_one_is_refused(
 def test_refused_records_are_kept_as_they_were_read() -> None:
     lines = ['o1,"say ""hi""\n\nthere",x,1', " o9 ,pen , 1,1", "o1;pen;1;1"]
     observed = observe(day(items=ITEMS + "\n".join(lines).encode()))
-    assert [(row["line"], row["code"], row["record"]) for row in observed.rejects[Kind.ITEMS]] == [
+    assert [(row["line"], row["code"], row["record"]) for row in observed.rejects[data_model.ITEMS]] == [
         ("4", "not_an_integer", lines[0]),
         ("7", "unknown_order", lines[1]),
         ("8", "wrong_cell_count", lines[2]),
@@ -372,4 +373,4 @@ def test_files_are_deleted_after_reading_unless_they_are_kept(tmp_path: Path, ke
     outcome = run(day(items=gzip.compress(quoted_line_end)), tmp_path, keep_files=keep_files)
     assert outcome.state == "READY"
     left = {path.name for path in tmp_path.rglob("*.csv")}
-    assert left == ({f"{kind}_{BATCH}.csv" for kind in Kind} if keep_files else set())
+    assert left == ({f"{kind}_{BATCH}.csv" for kind in MODEL.kinds} if keep_files else set())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.joining.customer_data_processor import Previous
 from pipeline.joining.gate import TOLERATED_RECORDS, holds
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from unit.model.test_error_codes import documented
 
 MANY_BAD = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(TOLERATED_RECORDS + 3))
@@ -57,7 +57,7 @@ def test_a_held_day_has_its_errors_and_one_for_the_file_and_no_results() -> None
     assert observed.errors[0]["message"] == documented()["too_many_refused"]
     assert observed.errors[0]["line"] is None
     assert [file["too_many_refused"] for file in observed.summary["files"].values()] == [False, False, True]
-    assert len(observed.rejects[Kind.ITEMS]) == 23
+    assert len(observed.rejects[data_model.ITEMS]) == 23
 
 
 def test_the_summary_of_a_held_day_shows_what_a_release_would_deliver() -> None:

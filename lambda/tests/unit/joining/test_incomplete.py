@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from batches import ITEMS, ORDERS, as_read, assert_agrees_with_reference, day, observe, run, working_directory
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 
 
 def incomplete(orders: bytes = b"", items: bytes = b"") -> dict[str, int]:
@@ -55,7 +55,7 @@ def test_no_cell_of_the_rejects_file_is_a_formula_and_a_program_gets_the_record_
     records = ["=1+1,a,1,1", "+1,a,1,1", "-1,a,1,1", "@x,a,1,1", "\to,a,1,1", "'q,a,1,1", "plain,a,1,1", '"=x",a,1,1']
     outcome = run(day(items=ITEMS + "\n".join(records).encode()), tmp_path)
 
-    with outcome.rejects[Kind.ITEMS].open(newline="", encoding="utf-8") as file:
+    with outcome.rejects[data_model.ITEMS].open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     assert [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
     assert [as_read(row[3]) for row in rows] == records

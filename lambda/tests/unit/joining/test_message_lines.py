@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.customer_data_processor import Options, SourceFile, messages, process
 from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
 from pipeline.model.items import (
     REFUSED_RECORDS,
     customer_key,
@@ -75,7 +75,9 @@ requests = st.one_of(
     references.map(lambda reference: put_line(removed_item(reference, DAY))),
     references.map(lambda reference: delete_line(customer_key(reference), customer_sort_key(DAY))),
     st.builds(
-        lambda text, line: put_line(error_item(DAY, Kind.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", text, text)),
+        lambda text, line: put_line(
+            error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", text, text)
+        ),
         references,
         st.one_of(st.none(), st.integers(1, 10**7)),
     ),
@@ -119,14 +121,15 @@ def test_the_messages_of_a_day_are_publishs_own(tmp_path: Path) -> None:
 
     hard = [text.replace("\x00", "").replace("\n", " ").replace("\r", " ") for text in HARD]
     rows = {
-        Kind.CUSTOMERS: [f"{quoted(text)},A,B,C" for text in hard],
-        Kind.ORDERS: [f"{quoted(text)},Placed,o{number},1643600000" for number, text in enumerate(hard)],
-        Kind.ITEMS: [f"o{number},Lamp,1,{Decimal(number) / 8}" for number in range(len(hard))] + ["none,Lamp,1,x"],
+        data_model.CUSTOMERS: [f"{quoted(text)},A,B,C" for text in hard],
+        data_model.ORDERS: [f"{quoted(text)},Placed,o{number},1643600000" for number, text in enumerate(hard)],
+        data_model.ITEMS: [f"o{number},Lamp,1,{Decimal(number) / 8}" for number in range(len(hard))]
+        + ["none,Lamp,1,x"],
     }
     files = {}
     for kind, lines in rows.items():
         path = tmp_path / f"{kind}_{DAY}.csv"
-        header = ",".join(column.name for column in KINDS[kind].columns)
+        header = ",".join(column.name for column in kind.required)
         path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
         files[kind] = SourceFile(path.name, path)
 

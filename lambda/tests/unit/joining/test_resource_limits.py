@@ -10,7 +10,7 @@ import pytest
 from batches import CUSTOMERS, ITEMS, day, read, run
 from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.joining.resource_limits import resource_limits
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_too_many_cells_take_no_memory_and_are_counted(tmp_path: Path) -> None:
     lines = (b"1,O1" + b"," * 990_000 + b"\n") * 20
     outcome = run(day(items=ITEMS + lines), tmp_path, memory_mb=150)
     observed = read(outcome)
-    assert outcome.summary.files[Kind.ITEMS].refused_by_code == {"wrong_cell_count": 20}
+    assert outcome.summary.files[data_model.ITEMS].refused_by_code == {"wrong_cell_count": 20}
     assert "has 990002 cells where the header has 4" in observed.errors[0]["message"]
 
 

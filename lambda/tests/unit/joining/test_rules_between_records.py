@@ -7,34 +7,36 @@ import re
 import duckdb
 import pytest
 from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS, judged_candidates
-from pipeline.model.data_model import KINDS, Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 
 ONLY_DUCKDB = re.compile(
     r"\b(EXCLUDE|REPLACE|QUALIFY|ANTI|SEMI|ASOF|MATERIALIZED|UBIGINT|VARCHAR|BY NAME)\b|::|\bIN \(|\bEXISTS\b"
 )
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("has_row_ids", [True, False])
-def test_the_text_is_standard_sql_with_the_columns_it_promises(kind: Kind, has_row_ids: bool) -> None:
-    text = judged_candidates(kind, has_row_ids, is_standard=True)
+@pytest.mark.parametrize("kind", MODEL.kinds)
+@pytest.mark.parametrize("unique", ["id", None])
+def test_the_text_is_standard_sql_with_the_columns_it_promises(kind: RecordKind, unique: str | None) -> None:
+    text = judged_candidates(kind, unique, is_standard=True)
     assert ONLY_DUCKDB.search(text) is None
     with duckdb.connect() as connection:
         create(connection, kind)
         assert [column[0] for column in connection.execute(text).description] == list(JUDGED_COLUMNS)
 
 
-def create(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+def create(connection: duckdb.DuckDBPyConnection, kind: RecordKind) -> None:
     columns = ", ".join(f"{name} {type_name}" for name, type_name in CANDIDATE_COLUMNS.items())
     connection.execute(f"CREATE TABLE {kind}_candidates ({columns})")
-    if parent := KINDS[kind].parent:
-        connection.execute(f"CREATE TABLE {parent[0]}_accepted (reference VARCHAR)")
-        connection.execute(f"CREATE TABLE {parent[0]}_refused ({parent[1]} VARCHAR)")
+    if parent := kind.parent:
+        connection.execute(f"CREATE TABLE {parent.kind}_accepted (reference VARCHAR)")
+        connection.execute(f"CREATE TABLE {parent.kind}_refused ({parent.column} VARCHAR)")
 
 
 def test_a_record_is_compared_with_the_accepted_ones_before_it() -> None:
     with duckdb.connect() as connection:
-        create(connection, Kind.ORDERS)
+        create(connection, data_model.ORDERS)
         connection.execute("INSERT INTO customers_accepted VALUES ('c1')")
         connection.execute("INSERT INTO customers_refused VALUES ('c2'), ('c2')")
         for line, (row_id, reference, parent, code) in enumerate(
@@ -54,7 +56,7 @@ def test_a_record_is_compared_with_the_accepted_ones_before_it() -> None:
                 "INSERT INTO orders_candidates (line_number, id, reference, parent, code) VALUES (?, ?, ?, ?, ?)",
                 [line, row_id, reference, parent, code],
             )
-        judged = connection.execute(judged_candidates(Kind.ORDERS, has_row_ids=True)).fetchall()
+        judged = connection.execute(judged_candidates(data_model.ORDERS, "id")).fetchall()
         found = {
             row[list(JUDGED_COLUMNS).index("line_number")]: dict(zip(JUDGED_COLUMNS, row, strict=True))
             for row in judged

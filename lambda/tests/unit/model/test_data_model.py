@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pipeline.model.data_model import BatchFile, Kind, is_batch, parse_file_name, parse_key, today
+from pipeline.model import data_model
+from pipeline.model.batch_files import BatchFile, is_batch, parse_file_name, parse_key, today
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import batch_key, customer_key, customer_sort_key, error_item, error_sort_key, removed_item
 from pipeline.model.messages import message_for, number_text
 
@@ -16,7 +18,7 @@ from pipeline.model.messages import message_for, number_text
 @pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_20000101.csv"])
 def test_the_name_of_a_batch_file_gives_its_kind_and_day(name: str) -> None:
     kind, _, day = name.partition("_")
-    assert parse_file_name(name) == parse_key(f"incoming/{name}") == BatchFile(Kind(kind), day[:8], name)
+    assert parse_file_name(name) == parse_key(f"incoming/{name}") == BatchFile(MODEL.kind(kind), day[:8], name)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,9 @@ def test_a_result_is_announced_with_four_fields_and_exact_digits() -> None:
 
 
 def test_an_error_is_announced_with_all_its_fields() -> None:
-    item = error_item("20220131", Kind.ITEMS, "items_20220131.csv", 17, "not_an_amount", "it is wrong", None, "o1")
+    item = error_item(
+        "20220131", data_model.ITEMS, "items_20220131.csv", 17, "not_an_amount", "it is wrong", None, "o1"
+    )
     message = message_for(item | {"line": Decimal(17)})
     assert message is not None
     assert json.loads(message.body) == {

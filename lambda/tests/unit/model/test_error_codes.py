@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from batches import CUSTOMERS, ITEMS, Observed, assert_agrees_with_reference, day, observe
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import FILE_CODES, SENTENCES, ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.dialect import MAX_LINE
 
 TESTS = Path(__file__).parents[2]
@@ -35,9 +37,9 @@ def documented() -> dict[str, str]:
     return {row["code"]: row["example"] for row in ROW.finditer(TABLE.read_text())}
 
 
-def defective_day(code: str) -> dict[Kind, bytes]:
+def defective_day(code: str) -> dict[RecordKind, bytes]:
     found = {}
-    for kind in Kind:
+    for kind in MODEL.kinds:
         (path,) = [*(DATA / "defects" / code).glob(f"{kind}_*"), DATA / "good" / f"{kind}_20220131.csv"][:1]
         found[kind] = path.read_bytes()
     return found
@@ -48,7 +50,7 @@ def examples(observed: Observed, code: str) -> list[str]:
 
 
 def test_the_good_files_have_no_error() -> None:
-    good = {kind: (DATA / "good" / f"{kind}_20220131.csv").read_bytes() for kind in Kind}
+    good = {kind: (DATA / "good" / f"{kind}_20220131.csv").read_bytes() for kind in MODEL.kinds}
     assert assert_agrees_with_reference(good).errors == []
 
 
@@ -93,4 +95,4 @@ def test_above_the_limit_one_message_gives_the_number_of_errors() -> None:
     assert [code for *_, code in observed.codes()] == ["not_an_amount", "not_an_amount", "too_many_errors"]
     assert observed.errors[-1]["message"] == documented()[ErrorCode.TOO_MANY_ERRORS]
     assert observed.errors[-1]["line"] is None
-    assert [row["line"] for row in observed.rejects[Kind.ITEMS]] == ["4", "5", "6"]
+    assert [row["line"] for row in observed.rejects[data_model.ITEMS]] == ["4", "5", "6"]

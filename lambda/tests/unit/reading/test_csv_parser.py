@@ -11,8 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file
 from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, read_text
@@ -30,7 +31,7 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def understand(connection: duckdb.DuckDBPyConnection, directory: Path, content: bytes, kind: Kind) -> CsvFile:
+def understand(connection: duckdb.DuckDBPyConnection, directory: Path, content: bytes, kind: RecordKind) -> CsvFile:
     path = directory / "file.csv"
     path.write_bytes(content)
     return read_file(connection, kind, f"{kind}_20220131.csv", read_text(path, kind, directory), directory)
@@ -61,7 +62,7 @@ def test_the_header_decides_the_delimiter_and_what_is_ignored(
     names = ["Note, with comma; etc", "total_price", " QUANTITY ", "item_name", "order_reference", "id"]
     header = io.StringIO()
     csv.writer(header, delimiter=delimiter).writerow(names)
-    file = understand(connection, tmp_path, header.getvalue().encode(), Kind.ITEMS)
+    file = understand(connection, tmp_path, header.getvalue().encode(), data_model.ITEMS)
     assert file.header.delimiter == delimiter
     assert file.header.ignored == ("note, with comma; etc",)
     assert file.header.positions == {"total_price": 2, "quantity": 3, "item_name": 4, "order_reference": 5, "id": 6}
@@ -97,7 +98,7 @@ def test_a_file_that_is_not_csv_is_refused_as_a_whole(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path, content: bytes, code: ErrorCode
 ) -> None:
     with pytest.raises(RefusedFileError) as refused:
-        understand(connection, tmp_path, content, Kind.CUSTOMERS)
+        understand(connection, tmp_path, content, data_model.CUSTOMERS)
     assert refused.value.code == code
 
 
@@ -110,7 +111,7 @@ def test_an_unpacked_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.csv.gz"
     path.write_bytes(gzip.compress(ITEM_HEADER + b"\n" * 3_000_000))
     with pytest.raises(RefusedFileError) as refused:
-        read_text(path, Kind.ITEMS, tmp_path, max_unpacked=BLOCK)
+        read_text(path, data_model.ITEMS, tmp_path, max_unpacked=BLOCK)
     assert refused.value.code == ErrorCode.FILE_TOO_LARGE
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * BLOCK
 
@@ -195,7 +196,7 @@ def test_long_lines_are_refused_one_by_one() -> None:
 
 def test_a_line_without_line_end_is_not_kept_in_memory(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     with pytest.raises(RefusedFileError) as refused:
-        understand(connection, tmp_path, CUSTOMERS + b"x" * (MAX_LINE + 2 * BLOCK), Kind.CUSTOMERS)
+        understand(connection, tmp_path, CUSTOMERS + b"x" * (MAX_LINE + 2 * BLOCK), data_model.CUSTOMERS)
     assert refused.value.code == ErrorCode.LINE_TOO_LONG
     assert "line 4 " in str(refused.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, items_with_long_records, observe
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.normalize import MAX_RECORD
 
@@ -24,7 +24,7 @@ def test_a_stray_quote_refuses_each_line_up_to_the_next_quote() -> None:
     assert "; the quote that opens cell 2 is still open at the end of this line, so all lines up to line 8" in first
     assert "; this line is refused with line 4, where the quote is open" in second
     assert observed.customers["c1"][1] == 91 + 1 / 2
-    assert [row["record"] for row in observed.rejects[Kind.ITEMS]] == [
+    assert [row["record"] for row in observed.rejects[data_model.ITEMS]] == [
         'o1,"pen,1,1',
         *TWO_ITEMS.decode().split(),
         "",

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.reading import normalize
 from pipeline.reading.dialect import RefusedFileError, read_text
 from pipeline.reading.header import read_header
@@ -29,9 +29,9 @@ records = st.lists(st.one_of(doubtful, st.lists(cells, min_size=3, max_size=5)).
 def rewritten(data: str, folder: Path) -> object:
     path = folder / "items.csv"
     path.write_text(data, newline="")
-    text = read_text(path, Kind.ITEMS, folder)
+    text = read_text(path, data_model.ITEMS, folder)
     try:
-        found = rewrite(text, read_header(path, Kind.ITEMS), folder / "records.csv")
+        found = rewrite(text, read_header(path, data_model.ITEMS), folder / "records.csv")
     except RefusedFileError as error:
         return str(error)
     lists = [path and path.read_text() for path in (found.shortened, found.quotes)]

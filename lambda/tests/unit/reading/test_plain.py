@@ -11,7 +11,7 @@ from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day,
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pipeline.joining import control_totals
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
 from pipeline.reading import plain
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import proved, read_file
@@ -26,7 +26,9 @@ def understand(content: bytes, directory: Path) -> CsvFile:
     path = directory / "items.csv"
     path.write_bytes(content)
     with open_database(directory, 200, 1) as connection:
-        file = read_file(connection, Kind.ITEMS, path.name, read_text(path, Kind.ITEMS, directory), directory)
+        file = read_file(
+            connection, data_model.ITEMS, path.name, read_text(path, data_model.ITEMS, directory), directory
+        )
         return proved(connection, file, directory)
 
 
@@ -124,7 +126,7 @@ def test_a_file_with_a_missing_row_is_read_by_line(monkeypatch: pytest.MonkeyPat
     forget = control_totals._forget
     monkeypatch.setattr(control_totals, "_forget", lambda *them: (forgotten.append(them[1].kind), forget(*them)))
     assert_agrees_with_reference(day(items=ITEMS + b"o1,pen\n"))
-    assert forgotten == [Kind.ITEMS]
+    assert forgotten == [data_model.ITEMS]
 
 
 @pytest.mark.parametrize("blocks", [100, 1000, 4000])
@@ -229,7 +231,9 @@ def are_read_alike(directory: Path, records: list[list[str]], new_line: str) -> 
     path.write_bytes(ITEMS[: ITEMS.index(b"\n") + 1].replace(b"\n", new_line.encode()) + text.encode())
     with open_database(directory, 200, 2) as connection:
         try:
-            file = read_file(connection, Kind.ITEMS, path.name, read_text(path, Kind.ITEMS, directory), directory)
+            file = read_file(
+                connection, data_model.ITEMS, path.name, read_text(path, data_model.ITEMS, directory), directory
+            )
         except RefusedFileError:
             return False
         if not file.is_plain:

@@ -10,19 +10,21 @@ from pathlib import Path
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, day, run
 from pipeline.errors import MemoryLimitError
-from pipeline.model.data_model import Kind
+from pipeline.model import data_model
+from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import SourceFile
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.text_reader import TextReader
 
 
-def sources(directory: Path, **contents: bytes) -> dict[Kind, SourceFile]:
+def sources(directory: Path, **contents: bytes) -> dict[RecordKind, SourceFile]:
     found = {}
     for kind, content in ({"customers": CUSTOMERS, "orders": ORDERS, "items": ITEMS} | contents).items():
         name = f"{kind}_20220131.csv.gz"
         (directory / name).write_bytes(gzip.compress(content))
-        found[Kind(kind)] = SourceFile(name, directory / name)
+        found[MODEL.kind(kind)] = SourceFile(name, directory / name)
     return found
 
 
@@ -33,19 +35,19 @@ def test_only_the_next_file_is_examined_ahead(tmp_path: Path) -> None:
         workdir.mkdir()
         with ThreadPoolExecutor(1) as thread:
             texts = TextReader(thread, files, workdir)
-            assert [texts.read(kind).lines for kind in list(Kind)[:read]] == [3, 3, 3][:read]
-        unpacked = {f"{kind}.unpacked.csv" for kind in list(Kind)[: read + 1]}
+            assert [texts.read(kind).lines for kind in list(MODEL.kinds)[:read]] == [3, 3, 3][:read]
+        unpacked = {f"{kind}.unpacked.csv" for kind in list(MODEL.kinds)[: read + 1]}
         assert {path.name for path in workdir.iterdir()} == unpacked
 
 
 def test_a_file_that_is_refused_is_refused_when_it_is_read_and_the_next_one_is_read(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as thread:
         texts = TextReader(thread, sources(tmp_path, orders=b"\0"), tmp_path)
-        assert texts.read(Kind.CUSTOMERS).lines == 3
+        assert texts.read(data_model.CUSTOMERS).lines == 3
         with pytest.raises(RefusedFileError) as refused:
-            texts.read(Kind.ORDERS)
+            texts.read(data_model.ORDERS)
         assert refused.value.code == ErrorCode.BINARY_FILE
-        assert texts.read(Kind.ITEMS).lines == 3
+        assert texts.read(data_model.ITEMS).lines == 3
 
 
 def test_no_thread_is_left_when_a_day_fails(tmp_path: Path) -> None:

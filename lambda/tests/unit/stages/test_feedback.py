@@ -11,7 +11,7 @@ import pytest
 from pipeline import ledger
 from pipeline.handlers import finalize, intake, transform
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_missing, publish_verdict, verdict_on, what_to_do
 from support import BUCKET, Cloud, Context, load_event
 from unit.stages.test_transform import DAY, ITEMS, start
@@ -179,7 +179,7 @@ def test_a_released_day_is_delivered_and_a_correction_is_compared_with_what_was_
     now = datetime.now(UTC)
     cloud.table.update_ledger(BATCH, lambda entry: ledger.release(entry, str(held.version), now))
     queued = entry_of(cloud)
-    files = {kind.value: source.as_dict() for kind, source in queued.files.items()}
+    files = {kind: source.as_dict() for kind, source in queued.files.items()}
     event = {"batch": BATCH, "version": queued.version, "execution": queued.execution, "files": files}
     outcome = transform.handler(event, context)
     finalize.handler({**event, "outcome": outcome}, context)
@@ -196,7 +196,7 @@ def test_a_verdict_is_written_from_the_entry_of_an_older_release(cloud: Cloud) -
 
 
 def test_the_files_in_the_sentence_are_listed_as_a_person_lists_them() -> None:
-    files = {kind.value: {"file": f"{kind}.csv", "too_many_refused": True} for kind in Kind}
+    files = {kind: {"file": f"{kind}.csv", "too_many_refused": True} for kind in MODEL.kinds}
     entry = Ledger("20220131", state=BatchState.HELD, summary={"files": files})
 
     assert "records of customers.csv, orders.csv and items.csv were refused" in what_to_do(entry)

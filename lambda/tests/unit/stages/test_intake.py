@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingErro
 from pipeline.errors import EventError, SettingsError
 from pipeline.handlers import intake
 from pipeline.ledger import BatchState
+from pipeline.model.data_model import MODEL
 from pipeline.stages.intake import Intake
 from support import BUCKET, Cloud, Context, load_event, queued, s3_event
 
@@ -21,7 +22,7 @@ def arrive(context: Context, kind: str, batch: str = "20220131") -> Any:
     return intake.handler(queued(s3_event(f"incoming/{kind}_{batch}.csv")), context)
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(KINDS)))
+@pytest.mark.parametrize("order", list(itertools.permutations(MODEL.kinds)))
 def test_the_last_file_of_a_day_starts_one_run_in_any_order_of_arrival(
     cloud: Cloud, context: Context, order: tuple[str, ...]
 ) -> None:
@@ -53,7 +54,7 @@ def test_the_run_gets_the_exact_object_versions_of_its_set(cloud: Cloud, context
     arrive(context, "orders")
 
     (run,) = cloud.executions().values()
-    heads = {kind: cloud.s3.head_object(Bucket=BUCKET, Key=f"incoming/{kind}_20220131.csv") for kind in KINDS}
+    heads = {kind: cloud.s3.head_object(Bucket=BUCKET, Key=f"incoming/{kind}_20220131.csv") for kind in MODEL.kinds}
     assert run["batch"] == "20220131"
     assert {kind: file["version_id"] for kind, file in run["files"].items()} == {
         kind: head["VersionId"] for kind, head in heads.items()
@@ -66,7 +67,7 @@ def test_the_run_gets_the_exact_object_versions_of_its_set(cloud: Cloud, context
 def test_the_same_event_again_and_the_same_files_again_start_nothing_new(cloud: Cloud, context: Context) -> None:
     for _ in range(2):
         cloud.upload_day()
-        for kind in KINDS:
+        for kind in MODEL.kinds:
             arrive(context, kind)
             arrive(context, kind)
 
@@ -198,7 +199,7 @@ def test_a_file_deleted_before_it_is_listed_leaves_the_set_incomplete(cloud: Clo
     assert arrive(context, "items") == {"batchItemFailures": []}
     entry = cloud.table.get_ledger("20220131")
     assert entry is not None
-    assert entry.missing == list(KINDS)
+    assert entry.missing == list(MODEL.kinds)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pipeline import ledger
 from pipeline.errors import LargeDayError, LargeDayOutcomeError, MemoryLimitError, SupersededError
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject
 from pipeline.stages.large_day import OUTCOME, REQUEST, LargeDayOutcome, LargeDayRequest, job_facts
 from pipeline.stages.run import Run
@@ -24,7 +24,10 @@ RUN = Run(
     "20220131",
     "0123456789abcdef",
     "20220131-0123456789abcdef",
-    {kind: SourceObject(f"incoming/{kind}_20220131.csv", "etag", 7, "2022-02-01T06:00:00+00:00") for kind in Kind},
+    {
+        kind: SourceObject(f"incoming/{kind}_20220131.csv", "etag", 7, "2022-02-01T06:00:00+00:00")
+        for kind in MODEL.kinds
+    },
 )
 JOB_RUN = {"Id": "jr_1", "ExecutionTime": 90, "NumberOfWorkers": 10, "WorkerType": "G.2X", "JobRunState": "SUCCEEDED"}
 

@@ -1,0 +1,73 @@
+"""The names of a day's files and objects: what a name denotes, and which days are plausible."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
+
+INCOMING_PREFIX = "incoming/"
+WORK_PREFIX = "work/"
+FEEDBACK_PREFIX = "feedback/"
+"""Holds what the partner may read: the verdict on each batch and the refused records."""
+DELIVERED_PREFIX = "delivered/"
+CODE_PREFIX = "code/"
+"""Holds the code of the Spark job for large days, which Terraform stores."""
+REJECTS_SUFFIX = "_rejects.csv"
+
+FIRST_DAY = date(2000, 1, 1)
+MAX_DAYS_AHEAD = 366
+"""Most days that a batch may lie in the future: about a year, so that a mistyped year is rejected."""
+
+_FILE_NAME = re.compile(rf"({'|'.join(map(str, MODEL.kinds))})_(\d{{8}})\.csv(\.gz)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """A file that belongs to a batch, known from its name."""
+
+    kind: RecordKind
+    batch: str
+    name: str
+
+
+def parse_file_name(name: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
+    """Return the batch and kind that a file name denotes, or None if it is not the name of a batch file.
+
+    The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must be plausible (`is_batch`).
+    """
+    match = _FILE_NAME.fullmatch(name)
+    if match is None or not is_batch(match[2], days_ahead):
+        return None
+    return BatchFile(MODEL.kind(match[1]), match[2], name)
+
+
+def parse_key(key: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
+    """Like `parse_file_name`, for an object key: only direct children of `incoming/` count."""
+    if not key.startswith(INCOMING_PREFIX):
+        return None
+    return parse_file_name(key.removeprefix(INCOMING_PREFIX), days_ahead)
+
+
+def rejects_name(kind: RecordKind) -> str:
+    """Return the name of the file under `feedback/` that holds the refused records of a kind."""
+    return f"{kind}{REJECTS_SUFFIX}"
+
+
+def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD) -> bool:
+    """Return whether `batch` is a plausible day as YYYYMMDD: from 2000-01-01 to `days_ahead` days from today."""
+    if not re.fullmatch(r"\d{8}", batch, re.ASCII):
+        return False
+    try:
+        day = date(int(batch[:4]), int(batch[4:6]), int(batch[6:]))
+    except ValueError:
+        return False
+    return FIRST_DAY <= day <= datetime.now(UTC).date() + timedelta(days=days_ahead)
+
+
+def today() -> str:
+    """Return today's batch (the day in UTC)."""
+    return datetime.now(UTC).strftime("%Y%m%d")
