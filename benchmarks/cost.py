@@ -21,7 +21,7 @@ from typing import Any
 
 import counting
 from pipeline.stages.transform import MB_PER_CPU
-from pipeline_cli.terraform.target import declared_variables
+from pipeline_cli.terraform.target import ROOT, declared_variables
 
 from benchmarks.document import paragraph, table
 from benchmarks.generate import Day, generate
@@ -96,7 +96,7 @@ def by_service(usage: Usage) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the durations follow from: default settings of infra/variables.tf, and measurements of other benchmarks.
+    """What the durations follow from: default settings of infra/, and measurements of other benchmarks.
 
     Measurements of the transform are per customer of the largest day that was measured.
     """
@@ -117,13 +117,16 @@ def basis() -> Basis:
     transform, delivery = load("transform"), load("delivery")
     if not (transform and delivery):
         raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
-    variables = declared_variables()
+    variables, written = declared_variables(), (ROOT / "infra" / "locals.tf").read_text()
+    transform_size = optional_defaults(variables["transform"]["type"])
+    ((memory, chunk),) = re.findall(r"memory_mb\s*= \{(.*?)\}.*CHUNK_RECORDS\s*= \"(\d+)\"", written, re.DOTALL)
     largest = max(transform.data["sizes"], key=lambda size: size["customers"])
     ours, sent = largest["sides"]["ours"], delivery.data["ways"]["sqs"]["the product"]
     return Basis(
-        {name: int(mb) for name, mb in optional_defaults(variables["memory_mb"]["type"]).items()},
-        variables["transform_storage_mb"]["default"],
-        variables["chunk_records"]["default"],
+        {name: int(mb) for name, mb in re.findall(r"(\w+) = (\d+)", memory)}
+        | {"transform": int(transform_size["memory_mb"])},
+        int(transform_size["storage_mb"]),
+        int(chunk),
         variables["deliver_concurrency"]["default"],
         ours["cpu_seconds"] / largest["customers"],
         ours["disk_mb"] / largest["customers"],

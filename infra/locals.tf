@@ -1,4 +1,5 @@
-# Names, tags and the settings of the five functions, for use in all files of the root module.
+# Names, tags and the settings of the five functions, for use in all files of the root module. A setting that nobody changes
+# in the first year is here, with its reason, and not a variable.
 
 locals {
   # All names start with the prefix. The bucket's ends with the account id, as bucket names are unique in all of AWS.
@@ -17,13 +18,28 @@ locals {
 
   package_file = coalesce(var.package_file, "${path.root}/../build/${var.environment}/pipeline.zip")
 
+  # The AWS of an environment named local or local-… is an emulator that speaks plain HTTP on the loopback; everywhere else
+  # requests without TLS are refused. Its provider can't ask for partial batch responses, so publish must fail a batch as a whole.
+  on_emulator = can(regex("^local(-|$)", var.environment))
+
+  # A run is stopped after this time, which includes waiting for an older run of the same batch.
+  batch_timeout_hours = 24
+
+  # A single interrupted call must not move a good message to the dead-letter queue; five failed ones are no accident.
+  max_receive_count = 5
+
+  # What a call needs at most, several times over. Processor time grows with memory: one core at 1769 MB. Lambda ends every
+  # call after 900 seconds.
+  memory_mb       = { intake = 256, transform = var.transform.memory_mb, deliver = 512, finalize = 256, publish = 256 }
+  timeout_seconds = { intake = 60, transform = 900, deliver = 300, finalize = 60, publish = 60 }
+
   # A timeout returns the messages of a queue's batch together; six times the function's timeout leaves room for the
   # retries that Lambda makes when it is throttled, before a message becomes visible again.
-  ingest_visibility_timeout_seconds = 6 * var.timeout_seconds.intake
+  ingest_visibility_timeout_seconds = 6 * local.timeout_seconds.intake
 
   functions = {
     intake = {
-      description = "Takes S3 events out of the ingest queue and starts a run when the three files of a day are there"
+      description = "Takes S3 events out of the ingest queue and starts a run when all files of a day are there"
       environment = {
         BUCKET_NAME       = local.bucket_name
         TABLE_NAME        = module.table.name
@@ -41,14 +57,14 @@ locals {
         BUCKET_NAME         = local.bucket_name
         TABLE_NAME          = module.table.name
         STATE_MACHINE_ARN   = module.workflow.state_machine_arn
-        CHUNK_RECORDS       = tostring(var.chunk_records)
-        MAX_ERROR_MESSAGES  = tostring(var.max_error_messages)
+        CHUNK_RECORDS       = "5000" # what one call of deliver writes well within its timeout
+        MAX_ERROR_MESSAGES  = "1000" # for each file; one more message then counts the others, and the rejects file holds all
         MAX_REFUSED_PERCENT = tostring(var.max_refused_percent)
-        QUIET_SECONDS       = tostring(var.timeout_seconds.deliver)
+        QUIET_SECONDS       = tostring(local.timeout_seconds.deliver)
         LARGE_DAYS          = tostring(var.large_days != null)
         LARGE_DAY_BYTES     = tostring(try(var.large_days.from_bytes, 0))
       }
-      storage_mb   = var.transform_storage_mb
+      storage_mb   = var.transform.storage_mb
       event_source = null
     }
     deliver = {
@@ -66,7 +82,7 @@ locals {
         BUCKET_NAME       = local.bucket_name
         TABLE_NAME        = module.table.name
         STATE_MACHINE_ARN = module.workflow.state_machine_arn
-        QUIET_SECONDS     = tostring(var.timeout_seconds.deliver)
+        QUIET_SECONDS     = tostring(local.timeout_seconds.deliver)
       }
       storage_mb   = 512
       event_source = null
@@ -77,7 +93,7 @@ locals {
         TABLE_NAME              = module.table.name
         QUEUE_URL               = module.output_queue.url
         DEAD_LETTER_QUEUE_URL   = module.publish_dead_letter_queue.url
-        PARTIAL_BATCH_RESPONSES = tostring(var.partial_batch_responses)
+        PARTIAL_BATCH_RESPONSES = tostring(!local.on_emulator)
       }
       storage_mb = 512
       event_source = {
@@ -86,7 +102,7 @@ locals {
         # Start at the oldest record, so that items written before the mapping existed are not missed.
         starting_position                  = "TRIM_HORIZON"
         maximum_batching_window_in_seconds = 1
-        # Shards are split by key, so the changes of one customer keep their order.
+        # Shards are split by key, so the changes of one message group keep their order.
         parallelization_factor = 4
         bisect_batch_on_error  = true
         # Retried for half of the 24 hours that a stream keeps; the other half is there to act on the dead letter. Only
@@ -94,7 +110,7 @@ locals {
         maximum_retry_attempts        = -1
         maximum_record_age_in_seconds = 43200
         on_failure_arn                = module.publish_dead_letter_queue.arn
-        partial_batch_responses       = var.partial_batch_responses
+        partial_batch_responses       = !local.on_emulator
       }
     }
   }

@@ -16,17 +16,15 @@ module "key" {
 module "bucket" {
   source = "./modules/bucket"
 
-  name                          = local.bucket_name
-  scope                         = local.scope
-  require_tls                   = var.require_tls
-  kms_key                       = local.kms_key
-  queue_arn                     = module.ingest_queue.arn
-  deletion_protection           = var.deletion_protection
-  work_retention_days           = var.work_retention_days
-  feedback_retention_days       = var.feedback_retention_days
-  old_version_retention_days    = var.old_version_retention_days
-  access_log_bucket             = var.access_log_bucket
-  aborted_upload_retention_days = var.aborted_upload_retention_days
+  name                       = local.bucket_name
+  scope                      = local.scope
+  require_tls                = !local.on_emulator
+  kms_key                    = local.kms_key
+  queue_arn                  = module.ingest_queue.arn
+  deletion_protection        = var.deletion_protection
+  feedback_retention_days    = var.feedback_retention_days
+  old_version_retention_days = var.old_version_retention_days
+  access_log_bucket          = var.access_log_bucket
 }
 
 module "ingest_queue" {
@@ -34,11 +32,11 @@ module "ingest_queue" {
 
   name                       = "${local.prefix}-ingest"
   scope                      = local.scope
-  require_tls                = var.require_tls
+  require_tls                = !local.on_emulator
   kms_key                    = local.kms_key
   visibility_timeout_seconds = local.ingest_visibility_timeout_seconds
   message_retention_seconds  = 345600 # 4 days; its dead-letter queue keeps messages for 14, counted from their first arrival
-  max_receive_count          = var.max_receive_count
+  max_receive_count          = local.max_receive_count
   sending_bucket_arn         = module.bucket.arn
 }
 
@@ -47,11 +45,11 @@ module "output_queue" {
 
   name                       = "${local.prefix}-output"
   scope                      = local.scope
-  require_tls                = var.require_tls
+  require_tls                = !local.on_emulator
   kms_key                    = local.kms_key
-  fifo                       = var.output_fifo
+  fifo                       = true
   visibility_timeout_seconds = var.output_visibility_timeout_seconds
-  max_receive_count          = var.max_receive_count
+  max_receive_count          = local.max_receive_count
 }
 
 module "publish_dead_letter_queue" {
@@ -59,7 +57,7 @@ module "publish_dead_letter_queue" {
 
   name        = "${local.prefix}-publish-dead-letter"
   scope       = local.scope
-  require_tls = var.require_tls
+  require_tls = !local.on_emulator
   kms_key     = local.kms_key
 }
 
@@ -70,7 +68,6 @@ module "table" {
   scope               = local.scope
   deletion_protection = var.deletion_protection
   kms_key             = local.kms_key
-  ttl_attribute       = var.table_ttl_attribute
 }
 
 module "network" {
@@ -93,28 +90,25 @@ module "function" {
   source   = "./modules/function"
   for_each = local.functions
 
-  name                 = "${local.prefix}-${each.key}"
-  description          = each.value.description
-  scope                = local.scope
-  package_file         = local.package_file
-  handler              = "pipeline.handlers.${each.key}.handler"
-  runtime              = var.python_runtime
-  architecture         = var.architecture
-  memory_mb            = var.memory_mb[each.key]
-  timeout_seconds      = var.timeout_seconds[each.key]
-  storage_mb           = each.value.storage_mb
-  reserved_concurrency = var.reserved_concurrency[each.key]
-  log_retention_days   = var.log_retention_days
-  policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
-  further_policies     = merge(local.key_policies[each.key], local.network_policies[each.key], local.large_day_policies[each.key])
-  network              = local.network
-  kms_key              = local.kms_key
-  event_source         = each.value.event_source
+  name               = "${local.prefix}-${each.key}"
+  description        = each.value.description
+  scope              = local.scope
+  package_file       = local.package_file
+  handler            = "pipeline.handlers.${each.key}.handler"
+  memory_mb          = local.memory_mb[each.key]
+  timeout_seconds    = local.timeout_seconds[each.key]
+  storage_mb         = each.value.storage_mb
+  log_retention_days = var.log_retention_days
+  policy             = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
+  further_policies   = merge(local.key_policies[each.key], local.network_policies[each.key], local.large_day_policies[each.key])
+  network            = local.network
+  kms_key            = local.kms_key
+  event_source       = each.value.event_source
 
   environment = merge(each.value.environment, {
     POWERTOOLS_SERVICE_NAME      = each.key
     POWERTOOLS_METRICS_NAMESPACE = local.prefix
-    POWERTOOLS_LOG_LEVEL         = var.log_level
+    POWERTOOLS_LOG_LEVEL         = "INFO" # to see one function's details, set DEBUG at the function itself until the next deployment
   })
 }
 
@@ -126,9 +120,9 @@ module "workflow" {
   bucket_name         = local.bucket_name
   bucket_arn          = module.bucket.arn
   function_arns       = { for name in ["transform", "deliver", "finalize"] : name => module.function[name].arn }
-  timeout_seconds     = { for name in ["transform", "deliver", "finalize"] : name => var.timeout_seconds[name] }
+  timeout_seconds     = { for name in ["transform", "deliver", "finalize"] : name => local.timeout_seconds[name] }
   deliver_concurrency = var.deliver_concurrency
-  batch_timeout_hours = var.batch_timeout_hours
+  batch_timeout_hours = local.batch_timeout_hours
   log_retention_days  = var.log_retention_days
   further_policies    = local.key_policies.workflow
   kms_key             = local.kms_key
@@ -176,13 +170,13 @@ module "monitoring" {
 
   name        = local.prefix
   scope       = local.scope
-  require_tls = var.require_tls
+  require_tls = !local.on_emulator
   kms_key     = local.kms_key
   emails      = var.alarm_emails
   namespace   = local.prefix
   functions = {
     for part, function in module.function :
-    part => { name = function.name, timeout_seconds = var.timeout_seconds[part], memory_mb = var.memory_mb[part] }
+    part => { name = function.name, timeout_seconds = local.timeout_seconds[part], memory_mb = local.memory_mb[part] }
   }
   queues = {
     ingest = module.ingest_queue.name
@@ -191,7 +185,7 @@ module "monitoring" {
   oldest_message_seconds = {
     # By then it has failed once. Not longer: the metric leaves out messages that were received three times.
     ingest = 1.5 * local.ingest_visibility_timeout_seconds
-    output = var.output_age_alarm_hours * 3600
+    output = 6 * 3600 # a consumer that runs twice a day; SQS deletes a message after 14 days
   }
   dead_letter_queues = {
     ingest  = module.ingest_queue.dead_letter_queue_name
@@ -202,8 +196,7 @@ module "monitoring" {
   state_machine_arn            = module.workflow.state_machine_arn
   rules                        = { for name, trigger in local.triggers : name => trigger.function }
   completed_batch_within_hours = var.completed_batch_within_hours
-  refused_share_percent        = var.refused_share_percent
-  prices                       = var.prices
+  refused_share_percent        = var.max_refused_percent / 4 # a warning, long before the batch is held
 }
 
 module "partner" {
@@ -211,11 +204,11 @@ module "partner" {
 
   name        = "${local.prefix}-partner"
   partition   = local.scope.partition
-  account_id  = var.partner_account_id
-  external_id = var.partner_external_id
-  user        = var.partner_user
+  account_id  = var.partner.account_id
+  external_id = var.partner.external_id
+  user        = var.partner.user
   policy      = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values)
-  further_policies = merge(local.key_policies.partner, var.partner_feedback ? {
+  further_policies = merge(local.key_policies.partner, var.partner.feedback ? {
     feedback = templatefile("${path.module}/policies/partner_feedback.json.tftpl", local.policy_values)
   } : {})
 }

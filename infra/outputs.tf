@@ -24,7 +24,7 @@ output "ingest_dead_letter_queue_url" {
 }
 
 output "output_queue_url" {
-  description = "FIFO queue of customer and error messages, the product's output."
+  description = "FIFO queue of all messages, the product's output."
   value       = module.output_queue.url
 }
 

@@ -53,7 +53,7 @@ variable "tags" {
   }
 }
 
-# --- Functions -----------------------------------------------------------------------------------------------------
+# --- The way of a day -----------------------------------------------------------------------------------------------
 
 variable "package_file" {
   description = "Path of the functions' zip, which `make package` builds. Default: ../build/<environment>/pipeline.zip, relative to this configuration."
@@ -66,131 +66,23 @@ variable "package_file" {
   }
 }
 
-variable "python_runtime" {
-  description = "Lambda runtime of the functions; the package holds compiled wheels for exactly this Python."
-  type        = string
-  default     = "python3.13"
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^python3\\.1[1-9]$", var.python_runtime))
-    error_message = "python_runtime must be python3.11 or later, written as Lambda names it (python3.13): the code needs Python 3.11."
-  }
-}
-
-variable "architecture" {
-  description = "Processor of the functions: arm64 or x86_64. The package holds compiled wheels for exactly this one."
-  type        = string
-  default     = "arm64"
-  nullable    = false
-
-  validation {
-    condition     = contains(["arm64", "x86_64"], var.architecture)
-    error_message = "architecture must be arm64 or x86_64: Lambda has no other."
-  }
-}
-
-variable "memory_mb" {
-  description = "Memory of each function in MB, 128 to 10240; processor time grows with it (one core at 1769). A new account may be refused more than 3008."
+variable "transform" {
+  description = "Size of the function that processes a day: its memory in MB (1024 to 10240; a new account may be refused more than 3008), and its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files."
   type = object({
-    intake    = optional(number, 256)
-    transform = optional(number, 3008)
-    deliver   = optional(number, 512)
-    finalize  = optional(number, 256)
-    publish   = optional(number, 256)
+    memory_mb  = optional(number, 3008)
+    storage_mb = optional(number, 4096)
   })
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for mb in values(var.memory_mb) : mb >= 128 && mb <= 10240 && floor(mb) == mb])
-    error_message = "memory_mb must be a whole number from 128 to 10240 for each function: Lambda's limits."
+    condition     = var.transform.memory_mb >= 1024 && var.transform.memory_mb <= 10240 && floor(var.transform.memory_mb) == var.transform.memory_mb
+    error_message = "transform.memory_mb must be a whole number from 1024 (the join of a large day needs up to 700 MB beside the interpreter) to 10240, Lambda's limit."
   }
 
   validation {
-    condition     = var.memory_mb.transform >= 1024
-    error_message = "memory_mb.transform must be at least 1024: the join of a large day needs up to 700 MB beside the interpreter."
-  }
-}
-
-variable "timeout_seconds" {
-  description = "Timeout of each function in seconds, 10 to 900. The ingest queue's visibility timeout and the tasks' timeouts follow from it."
-  type = object({
-    intake    = optional(number, 60)
-    transform = optional(number, 900)
-    deliver   = optional(number, 300)
-    finalize  = optional(number, 60)
-    publish   = optional(number, 60)
-  })
-  default  = {}
-  nullable = false
-
-  validation {
-    condition     = alltrue([for seconds in values(var.timeout_seconds) : seconds >= 10 && seconds <= 900 && floor(seconds) == seconds])
-    error_message = "timeout_seconds must be a whole number from 10 to 900 for each function: Lambda ends every call after 15 minutes, and a cold start alone takes seconds."
-  }
-}
-
-variable "transform_storage_mb" {
-  description = "Size of transform's /tmp in MB, 512 to 10240. It needs space for the three files of a day, what the join spills to disk and the chunk files."
-  type        = number
-  default     = 4096
-  nullable    = false
-
-  validation {
-    condition     = var.transform_storage_mb >= 512 && var.transform_storage_mb <= 10240 && floor(var.transform_storage_mb) == var.transform_storage_mb
-    error_message = "transform_storage_mb must be a whole number from 512 to 10240: Lambda's limits for /tmp."
-  }
-}
-
-variable "reserved_concurrency" {
-  description = "Reserved concurrency of each function, which is also its maximum, 1 to 1000; -1 for the account's unreserved pool."
-  type = object({
-    intake    = optional(number, -1)
-    transform = optional(number, -1)
-    deliver   = optional(number, -1)
-    finalize  = optional(number, -1)
-    publish   = optional(number, -1)
-  })
-  default  = {}
-  nullable = false
-
-  validation {
-    condition     = alltrue([for calls in values(var.reserved_concurrency) : calls == -1 || (calls >= 1 && calls <= 1000 && floor(calls) == calls)])
-    error_message = "reserved_concurrency must be -1 (none reserved) or a whole number from 1 to 1000 for each function: with 0 the function would never run."
-  }
-}
-
-variable "log_level" {
-  description = "Lowest level that the functions log: DEBUG, INFO, WARNING, ERROR or CRITICAL."
-  type        = string
-  default     = "INFO"
-  nullable    = false
-
-  validation {
-    condition     = contains(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], var.log_level)
-    error_message = "log_level must be DEBUG, INFO, WARNING, ERROR or CRITICAL: the levels that Powertools knows."
-  }
-}
-
-variable "partial_batch_responses" {
-  description = "Whether publish reports the stream records that failed, so that only these are retried and not the whole batch."
-  type        = bool
-  default     = true
-  nullable    = false
-}
-
-# --- Batches -------------------------------------------------------------------------------------------------------
-
-variable "chunk_records" {
-  description = "Records per chunk file, which one call of deliver writes, 25 to 20000."
-  type        = number
-  default     = 5000
-  nullable    = false
-
-  validation {
-    condition     = var.chunk_records >= 25 && var.chunk_records <= 20000 && floor(var.chunk_records) == var.chunk_records
-    error_message = "chunk_records must be a whole number from 25 (one write of DynamoDB) to 20000 (what one call writes well within its timeout)."
+    condition     = var.transform.storage_mb >= 512 && var.transform.storage_mb <= 10240 && floor(var.transform.storage_mb) == var.transform.storage_mb
+    error_message = "transform.storage_mb must be a whole number from 512 to 10240: Lambda's limits for /tmp."
   }
 }
 
@@ -206,18 +98,6 @@ variable "deliver_concurrency" {
   }
 }
 
-variable "max_error_messages" {
-  description = "Record errors of one file that become messages, 1 to 100000; one more message then counts them. The rejects file always holds all."
-  type        = number
-  default     = 1000
-  nullable    = false
-
-  validation {
-    condition     = var.max_error_messages >= 1 && var.max_error_messages <= 100000 && floor(var.max_error_messages) == var.max_error_messages
-    error_message = "max_error_messages must be a whole number from 1 to 100000: with 0 the partner would get no message about refused records."
-  }
-}
-
 variable "max_refused_percent" {
   description = "Percentage of a file's records, 0 to 100, that may be refused before the batch is held: its errors are then sent, its results are not. A file with at most 20 refused records does not hold the batch; a file whose records are all refused always does."
   type        = number
@@ -230,20 +110,8 @@ variable "max_refused_percent" {
   }
 }
 
-variable "batch_timeout_hours" {
-  description = "Hours after which a run is stopped, 1 to 336. It includes waiting for an older run of the same batch, up to about 12 hours."
-  type        = number
-  default     = 24
-  nullable    = false
-
-  validation {
-    condition     = var.batch_timeout_hours >= 1 && var.batch_timeout_hours <= 336
-    error_message = "batch_timeout_hours must be from 1 to 336: after 14 days the work files of a run and its messages in dead-letter queues are deleted."
-  }
-}
-
 variable "large_days" {
-  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 1440), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
+  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
   type = object({
     workers             = optional(number, 10)
     worker_type         = optional(string, "G.1X")
@@ -264,13 +132,8 @@ variable "large_days" {
   }
 
   validation {
-    condition     = var.large_days == null ? true : var.large_days.timeout_minutes >= 10 && var.large_days.timeout_minutes <= 1440 && floor(var.large_days.timeout_minutes) == var.large_days.timeout_minutes
-    error_message = "large_days.timeout_minutes must be a whole number from 10 (Spark's start takes a part of it) to 1440: a job that needs more than a day needs more workers."
-  }
-
-  validation {
-    condition     = var.large_days == null ? true : 2 * (var.large_days.timeout_minutes + 30) <= 60 * var.batch_timeout_hours
-    error_message = "large_days.timeout_minutes must fit twice into batch_timeout_hours, with 30 minutes more each time: a failed job is tried once more within the same run."
+    condition     = var.large_days == null ? true : var.large_days.timeout_minutes >= 10 && var.large_days.timeout_minutes <= 690 && floor(var.large_days.timeout_minutes) == var.large_days.timeout_minutes
+    error_message = "large_days.timeout_minutes must be a whole number from 10 (Spark's start takes a part of it) to 690: a failed job is tried once more within the 24 hours of a run, and each may wait 30 minutes for its workers."
   }
 
   validation {
@@ -319,26 +182,7 @@ variable "due_check_schedule" {
   }
 }
 
-# --- Queues --------------------------------------------------------------------------------------------------------
-
-variable "max_receive_count" {
-  description = "Receives after which a message of the ingest or output queue goes to its dead-letter queue, 2 to 1000."
-  type        = number
-  default     = 5
-  nullable    = false
-
-  validation {
-    condition     = var.max_receive_count >= 2 && var.max_receive_count <= 1000 && floor(var.max_receive_count) == var.max_receive_count
-    error_message = "max_receive_count must be a whole number from 2 to 1000: with 1 a single interrupted call would move a good message to the dead-letter queue."
-  }
-}
-
-variable "output_fifo" {
-  description = "Whether the output queue keeps the order of each customer's messages and drops duplicates for 5 minutes. False: a standard queue, for consumers that need neither and more than 70000 messages a second."
-  type        = bool
-  default     = true
-  nullable    = false
-}
+# --- Consumers ------------------------------------------------------------------------------------------------------
 
 variable "output_visibility_timeout_seconds" {
   description = "Seconds for which a received message of the output queue is hidden from other consumers, 30 to 43200. For a Lambda consumer, six times its timeout."
@@ -377,62 +221,7 @@ variable "completed_batch_within_hours" {
   }
 }
 
-variable "refused_share_percent" {
-  description = "Share of refused records of a batch, in percent of the records read, above which an alarm is raised, 0 to 100."
-  type        = number
-  default     = 5
-  nullable    = false
-
-  validation {
-    condition     = var.refused_share_percent >= 0 && var.refused_share_percent <= 100
-    error_message = "refused_share_percent must be from 0 (any refused record raises the alarm) to 100 (none does): it is a share."
-  }
-}
-
-variable "output_age_alarm_hours" {
-  description = "Hours after which a message in the output queue that no consumer has received and deleted raises an alarm, 1 to 300."
-  type        = number
-  default     = 6
-  nullable    = false
-
-  validation {
-    condition     = var.output_age_alarm_hours >= 1 && var.output_age_alarm_hours <= 300
-    error_message = "output_age_alarm_hours must be from 1 to 300: SQS deletes a message after 336 hours (14 days), and somebody needs time to act before that."
-  }
-}
-
-variable "prices" {
-  description = "Prices in US dollars for the dashboard's cost estimates: a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request of SQS. The defaults are list prices for eu-west-1 and arm64."
-  type = object({
-    gb_second        = optional(number, 0.0000133334)
-    function_call    = optional(number, 0.0000002)
-    state_transition = optional(number, 0.000025)
-    read_unit        = optional(number, 0.0000001415)
-    write_unit       = optional(number, 0.000000705)
-    queue_request    = optional(number, 0.0000005)
-  })
-  default  = {}
-  nullable = false
-
-  validation {
-    condition     = alltrue([for price in values(var.prices) : price >= 0 && price < 1])
-    error_message = "prices must be from 0 to below 1 US dollar each: they are for a single unit, not for a million."
-  }
-}
-
 # --- Protection ----------------------------------------------------------------------------------------------------
-
-variable "require_tls" {
-  description = "Whether bucket and queues refuse requests without TLS. Off only for an environment named local or local-..., whose AWS is an emulator that speaks plain HTTP on the loopback."
-  type        = bool
-  default     = true
-  nullable    = false
-
-  validation {
-    condition     = var.require_tls || can(regex("^local(-|$)", var.environment))
-    error_message = "require_tls must be true in every environment but local or local-...: requests to AWS carry the partner's data."
-  }
-}
 
 variable "kms_key" {
   description = "Customer managed KMS key for files, messages, items, logs and alarms: create for one made here, or the ARN of a key of this region whose policy allows what modules/key/key_policy.json.tftpl does. Null for the keys of AWS."
@@ -477,45 +266,31 @@ variable "vpc" {
 
 # --- The partner ---------------------------------------------------------------------------------------------------
 
-variable "partner_account_id" {
-  description = "Id of the partner's AWS account, 12 digits: its principals may assume a role that stores files under incoming/ and reads feedback/. Null for no such role."
-  type        = string
-  default     = null
+variable "partner" {
+  description = "The partner's access, which stores files under incoming/ and reads feedback/: with account_id (12 digits, in quotes) and external_id (16 to 1224 characters, a secret between the two of you) a role that this account's principals may assume; with user an IAM user, for a partner without an account. With feedback = false neither may read feedback/."
+  type = object({
+    account_id  = optional(string)
+    external_id = optional(string)
+    user        = optional(bool, false)
+    feedback    = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
 
   validation {
-    condition     = var.partner_account_id == null ? true : can(regex("^[0-9]{12}$", var.partner_account_id))
-    error_message = "partner_account_id must be the 12 digits of an AWS account, in quotes (a number would lose its leading zeros), or null."
-  }
-}
-
-variable "partner_external_id" {
-  description = "External id that the partner must send to assume the role, 16 to 1224 characters: a secret between the two of you."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.partner_external_id == null ? true : can(regex("^[A-Za-z0-9+=,.@:/_-]+$", var.partner_external_id)) && length(var.partner_external_id) >= 16 && length(var.partner_external_id) <= 1224
-    error_message = "partner_external_id must be 16 to 1224 letters, digits and +=,.@:/_-: what IAM takes, and long enough not to be guessed."
+    condition     = var.partner.account_id == null ? true : can(regex("^[0-9]{12}$", var.partner.account_id))
+    error_message = "partner.account_id must be the 12 digits of an AWS account, in quotes (a number would lose its leading zeros), or null."
   }
 
   validation {
-    condition     = (var.partner_account_id == null) == (var.partner_external_id == null)
-    error_message = "partner_external_id must be given with partner_account_id, and only then: without it, anyone who can act through the partner's account could assume the role (the confused deputy problem)."
+    condition     = var.partner.external_id == null ? true : can(regex("^[A-Za-z0-9+=,.@:/_-]{16,}$", var.partner.external_id)) && length(var.partner.external_id) <= 1224
+    error_message = "partner.external_id must be 16 to 1224 letters, digits and +=,.@:/_-: what IAM takes, and long enough not to be guessed."
   }
-}
 
-variable "partner_user" {
-  description = "Whether there is an IAM user that stores files under incoming/ and reads feedback/, for a partner without an AWS account."
-  type        = bool
-  default     = false
-  nullable    = false
-}
-
-variable "partner_feedback" {
-  description = "Whether the partner's role and user may list and read feedback/: the verdict on each batch, and the records that were refused."
-  type        = bool
-  default     = true
-  nullable    = false
+  validation {
+    condition     = (var.partner.account_id == null) == (var.partner.external_id == null)
+    error_message = "partner.external_id must be given with partner.account_id, and only then: without it, anyone who can act through the partner's account could assume the role (the confused deputy problem)."
+  }
 }
 
 # --- Keeping and deleting ------------------------------------------------------------------------------------------
@@ -527,17 +302,6 @@ variable "deletion_protection" {
   nullable    = false
 }
 
-variable "table_ttl_attribute" {
-  description = "Attribute with the time (Unix seconds) after which DynamoDB deletes an item, for your own changes: the pipeline itself writes no such attribute. Null to keep items forever."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.table_ttl_attribute == null ? true : length(var.table_ttl_attribute) >= 1 && length(var.table_ttl_attribute) <= 255 && !contains(["pk", "sk"], var.table_ttl_attribute)
-    error_message = "table_ttl_attribute must be an attribute's name of 1 to 255 characters other than pk and sk, which are texts, or null."
-  }
-}
-
 variable "log_retention_days" {
   description = "Days for which logs are kept; one of the steps that CloudWatch offers."
   type        = number
@@ -547,18 +311,6 @@ variable "log_retention_days" {
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
     error_message = "log_retention_days must be one of CloudWatch's steps: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
-  }
-}
-
-variable "work_retention_days" {
-  description = "Days for which the files under work/ are kept, 15 to 3650."
-  type        = number
-  default     = 30
-  nullable    = false
-
-  validation {
-    condition     = var.work_retention_days >= 15 && var.work_retention_days <= 3650 && floor(var.work_retention_days) == var.work_retention_days
-    error_message = "work_retention_days must be a whole number from 15 to 3650: a run may last up to 14 days and needs its work files until its end."
   }
 }
 
@@ -583,17 +335,5 @@ variable "old_version_retention_days" {
   validation {
     condition     = var.old_version_retention_days >= 15 && var.old_version_retention_days <= 3650 && floor(var.old_version_retention_days) == var.old_version_retention_days
     error_message = "old_version_retention_days must be a whole number from 15 to 3650: a run reads the exact versions that made its set complete, for up to 14 days."
-  }
-}
-
-variable "aborted_upload_retention_days" {
-  description = "Days after which the parts of an incomplete multipart upload are deleted, 1 to 365."
-  type        = number
-  default     = 7
-  nullable    = false
-
-  validation {
-    condition     = var.aborted_upload_retention_days >= 1 && var.aborted_upload_retention_days <= 365 && floor(var.aborted_upload_retention_days) == var.aborted_upload_retention_days
-    error_message = "aborted_upload_retention_days must be a whole number from 1 to 365: S3 counts whole days, and the parts of aborted uploads cost money."
   }
 }

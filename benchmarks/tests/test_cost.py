@@ -7,7 +7,6 @@ import json
 import re
 
 import pytest
-from pipeline_cli.terraform.target import declared_variables
 
 from benchmarks import cost
 from benchmarks.cost import MILLION, RUN_STATES, basis, bill, day_of, dollars, prices
@@ -30,14 +29,6 @@ def test_a_price_says_where_it_was_found(name: str) -> None:
     assert price.page.startswith("https://aws.amazon.com/")
     assert price.unit
     assert ("EU-" in price.source or "Ireland" in price.source) == (price.region == "eu-west-1")
-
-
-def test_the_dashboard_uses_the_same_prices() -> None:
-    dashboard = cost.optional_defaults(declared_variables()["prices"]["type"])
-
-    # The dashboard can't tell the queues apart and uses the higher price for all.
-    expected = {name: prices()[name].usd for name in dashboard}
-    assert dashboard == {**expected, "queue_request": prices()["fifo_request"].usd}
 
 
 def test_a_run_passes_the_states_that_are_charged() -> None:

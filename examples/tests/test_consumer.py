@@ -18,7 +18,7 @@ from pipeline.aws.sqs import Outgoing, Queue
 from pipeline.model import data_model
 from pipeline.model.items import REFUSED_RECORDS, error_item, removed_item
 from pipeline.model.messages import message_for
-from pipeline_cli.terraform.target import declared_variables
+from pipeline_cli.terraform.target import ROOT, declared_variables
 from support import receive_at_once
 
 from examples.consumer import consumer
@@ -207,11 +207,11 @@ def test_the_bodies_in_the_guide_are_those_that_are_sent() -> None:
 
 
 def test_the_limits_in_the_guide_are_the_defaults_of_the_variables() -> None:
-    rows = re.findall(r"\| (\d+) \w+ \| `(\w+)` \|", section("Time limits"))
-    assert {name: int(value) for value, name in rows} == {
-        name: declared_variables()[name]["default"]
-        for name in ("output_visibility_timeout_seconds", "max_receive_count")
-    }
+    limits = {name: int(value) for value, name in re.findall(r"\| (\d+) \w+ \| `([\w.]+)` \|", section("Time limits"))}
+    hidden = declared_variables()["output_visibility_timeout_seconds"]["default"]
+    assert limits.pop("output_visibility_timeout_seconds") == hidden
+    assert f"max_receive_count = {limits.pop('local.max_receive_count')}\n" in (ROOT / "infra/locals.tf").read_text()
+    assert not limits
 
 
 def test_its_policies_allow_only_what_it_calls() -> None:

@@ -1,10 +1,8 @@
-# A shared account for trying things: deletable, short retention, talkative.
+# A shared account for trying things: deletable, short retention.
 environment         = "dev"
 deletion_protection = false
-log_level           = "DEBUG"
 log_retention_days  = 14
 
-work_retention_days        = 15
 feedback_retention_days    = 30
 old_version_retention_days = 15
 

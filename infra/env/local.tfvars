@@ -1,17 +1,10 @@
-# The whole of AWS on this machine (MiniStack): everything small, everything deletable.
+# The whole of AWS on this machine (MiniStack): everything deletable.
 environment         = "local"
 deletion_protection = false
 log_retention_days  = 7
-log_level           = "INFO"
-
-# The emulator speaks plain HTTP on the loopback.
-require_tls = false
-
-# The offline provider cannot ask for partial batch responses, so publish must fail a batch as a whole.
-partial_batch_responses = false
 
 # A partner without an AWS account, so that its way in is there to be tried.
-partner_user = true
+partner = { user = true }
 
 # Nobody waits for files on this machine: a check at noon would report a day that never was.
 due_check_schedule = null

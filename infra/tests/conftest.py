@@ -1,48 +1,29 @@
-"""One emulator for Terraform's account look-up, one fitted copy of the configuration, and one plan for all tests."""
+"""One copy of the configuration, initialised once, and the plans that several tests read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from pipeline_cli.local import emulator
-from pipeline_cli.terraform.local_stack import LocalStack
 
-from infra.tests.current_provider.terraform_check import CurrentProvider, current_provider
-from infra.tests.support import Plan, Planner, running_provider
+from infra.tests.current_provider.terraform_check import EVERYTHING, CurrentProvider, current_provider
+from infra.tests.support import Plan
 
 
 @pytest.fixture(scope="session")
-def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planner]:
-    """Plans with any variables; takes a second or two a plan."""
-    folder = tmp_path_factory.mktemp("stack")
-    with emulator.temporary_emulator(folder) as record:
-        stack = LocalStack(folder, quiet=True)
-        stack.init()
-        with running_provider(stack) as provider:
-            yield Planner(stack, emulator.endpoint(record.port), folder, provider)
-
-
-@pytest.fixture(scope="session")
-def plan(planner: Planner) -> Plan:
-    """The plan of the defaults: what a production environment gets."""
-    return planner.plan()
-
-
-@pytest.fixture(scope="session")
-def current() -> Iterator[CurrentProvider]:
-    """Plans by the schema of the current provider: with what the offline one does not know."""
+def terraform() -> Iterator[CurrentProvider]:
+    """Plans with any variables; takes one or two seconds a plan."""
     with current_provider() as provider:
         yield provider
 
 
 @pytest.fixture(scope="session")
-def current_plan(current: CurrentProvider) -> Plan:
-    """The plan of the defaults by the schema of the current provider."""
-    return current.plan({})
+def plan(terraform: CurrentProvider) -> Plan:
+    """The plan of the defaults: what a production environment gets."""
+    return terraform.plan()
 
 
 @pytest.fixture(scope="session")
-def local_plan(planner: Planner) -> Plan:
-    """The plan of this machine's own AWS."""
-    return planner.plan("local")
+def full(terraform: CurrentProvider) -> Plan:
+    """The plan with everything that can be switched on."""
+    return terraform.plan(EVERYTHING)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import yaml
 
-from infra.tests.support import INFRA, Plan, resources_of
+from infra.tests.support import INFRA, Plan
 
 pytestmark = pytest.mark.terraform
 
@@ -21,30 +19,13 @@ NAMES = {
 }
 
 
-def described(queue: str) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((INFRA.parent / "docs/contracts/asyncapi.yaml").read_text())
-    bindings: dict[str, Any] = document["channels"]["output"]["bindings"]["sqs"][queue]
-    return bindings
+@pytest.mark.parametrize(("queue", "resource"), [("queue", "this"), ("deadLetterQueue", "dead_letter[0]")])
+def test_the_asyncapi_file_describes_the_output_queue(plan: Plan, queue: str, resource: str) -> None:
+    document = yaml.safe_load((INFRA.parent / "docs/contracts/asyncapi.yaml").read_text())
+    described = document["channels"]["output"]["bindings"]["sqs"][queue]
+    made = plan[f"module.output_queue.aws_sqs_queue.{resource}"]
 
-
-def test_the_asyncapi_file_describes_the_output_queue(plan: Plan) -> None:
-    written = resources_of(INFRA / "modules/queue")["aws_sqs_queue.this"]
-    made = plan["module.output_queue.aws_sqs_queue.this"]
-
-    assert made["name"] == described("queue")["name"].replace("csv-pipeline", "csv-pipeline-dev")
-    for name, value in described("queue").items():
-        if NAMES.get(name) in made:
-            assert made[NAMES[name]] == value, name
-        elif name in NAMES:  # the offline provider does not know it, so it is not in the plan
-            assert f'"{value}"' in written[NAMES[name]], name
-
-
-def test_the_asyncapi_file_describes_its_dead_letter_queue(plan: Plan) -> None:
-    (made,) = [
-        queue
-        for queue in plan.of_type("aws_sqs_queue").values()
-        if queue.get("name") == described("deadLetterQueue")["name"].replace("csv-pipeline", "csv-pipeline-dev")
-    ]
-
-    assert made["fifo_queue"] is described("deadLetterQueue")["fifoQueue"]
-    assert made["message_retention_seconds"] == described("deadLetterQueue")["messageRetentionPeriod"]
+    assert made["name"] == described["name"].replace("csv-pipeline", "csv-pipeline-dev")
+    assert {name: made[NAMES[name]] for name in described if name in NAMES} == {
+        name: value for name, value in described.items() if name in NAMES
+    }

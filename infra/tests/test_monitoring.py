@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,13 @@ from typing import Any
 import pipeline
 import pytest
 from pipeline.observability import Metric
+from pipeline_cli.terraform.target import ROOT
 
-from infra.tests.support import ACCOUNT, FUNCTIONS, REGION, Plan, Planner
+from infra.tests.current_provider.terraform_check import CurrentProvider
+from infra.tests.support import FUNCTIONS, MACHINE, PREFIX, Plan
 
 pytestmark = pytest.mark.terraform
 
-PREFIX = "csv-pipeline-dev"
-TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-alarms"
-MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
 QUEUES = {f"{PREFIX}-{name}" for name in ("ingest", "ingest-dead-letter", "publish-dead-letter")} | {
     f"{PREFIX}-{name}.fifo" for name in ("output", "output-dead-letter")
 }
@@ -107,7 +107,7 @@ def alarms_of(plan: Plan) -> dict[str, Mapping[str, Any]]:
 
 def metrics_of_alarms(plan: Plan) -> Iterator[Named]:
     for alarm in alarms_of(plan).values():
-        if alarm["metric_name"]:
+        if "metric_name" in alarm:
             yield alarm["namespace"], alarm["metric_name"], alarm["dimensions"]
         for query in alarm["metric_query"]:
             for metric in query["metric"]:
@@ -187,80 +187,56 @@ def test_dashboard_shows_existing_alarms(plan: Plan) -> None:
     assert names <= set(alarms_of(plan))
 
 
-def test_cost_is_computed_from_the_given_prices_and_memory(planner: Planner) -> None:
-    plan = planner.plan(prices={"write_unit": 0.000001}, memory_mb={"transform": 2048})
+def test_cost_is_computed_from_list_prices_and_memory(terraform: CurrentProvider) -> None:
+    plan = terraform.plan({"transform": {"memory_mb": 2048}})
     (widget,) = [w for w in dashboard_of(plan) if w["properties"].get("title") == "Cost of a day"]
     expressions = {option["label"]: option["expression"] for _, option in rows(widget) if "expression" in option}
+    services = tomllib.loads((ROOT / "benchmarks" / "prices.toml").read_text()).values()
+    entries = [entry for service in services if isinstance(service, dict) for entry in service.items()]
+    listed = {name: entry["usd"] for name, entry in entries if name != "page"}
+    price = {name: f"{usd:.12f}" for name, usd in listed.items()}
 
-    assert expressions["DynamoDB"] == "reads * 0.000000141500 + writes * 0.000001000000"
+    assert expressions["DynamoDB"] == f"reads * {price['read_unit']} + writes * {price['write_unit']}"
+    assert expressions["Step Functions"] == f"transitions * {price['state_transition']}"
+    assert expressions["SQS (at most)"].endswith(f" * {price['fifo_request']}"), "the higher of its prices"
     assert "transform_ms * 2048" in expressions["Lambda"]
+    assert f"* {price['gb_second']} + (" in expressions["Lambda"]
+    assert expressions["Lambda"].endswith(f") * {price['function_call']}")
     assert expressions["together"] == "lambda_usd + states_usd + table_usd + queue_usd"
 
 
-def test_every_way_to_fail_raises_an_alarm(plan: Plan) -> None:
-    assert set(alarms_of(plan)) == {
-        *(f"{queue}-dead-letters" for queue in ("ingest", "output", "publish")),
-        *(f"{queue}-age" for queue in ("ingest", "output")),
-        *(f"{part}-{fault}" for part in FUNCTIONS for fault in ("errors", "throttles", "duration")),
-        *(f"{part}-events-dropped" for part in ("intake", "finalize")),
-        *(f"{rule}-not-called" for rule in RULES),
-        *(f"runs-{end}" for end in ("failed", "timed-out", "stopped")),
-        *(f"table-throttled-{what}" for what in ("reads", "writes")),
-        "runs-closed-late",
-        "publish-iterator-age",
-        "publish-dead-letters-lost",
-        "files-missing",
-        "batches-held",
-        "no-batch-completed",
-        "refused-share",
-    }
-
-
-def test_alarm_notifies_the_topic_and_says_what_it_means(plan: Plan) -> None:
-    written = json.dumps(plan.document["configuration"]["root_module"]["module_calls"]["monitoring"])
-    assert written.count('"alarm_actions"') == 2
-
-    for name, alarm in alarms_of(plan).items():
-        assert len(alarm["alarm_description"].split()) > 5, name
-        assert len(alarm["alarm_description"]) <= 1024, name
-        assert alarm["treat_missing_data"] == ("breaching" if name == "no-batch-completed" else "notBreaching"), name
-
-
-def test_an_alarm_warns_before_a_call_reaches_its_timeout(planner: Planner) -> None:
-    alarm = alarms_of(planner.plan(timeout_seconds={"transform": 300}))["transform-duration"]
-
-    assert (alarm["threshold"], alarm["statistic"]) == (270_000, "Maximum")
-
-
-def test_a_day_without_a_batch_raises_an_alarm_after_the_set_hours(planner: Planner) -> None:
-    alarm = alarms_of(planner.plan(completed_batch_within_hours=74))["no-batch-completed"]
-
-    assert (alarm["period"], alarm["evaluation_periods"], alarm["datapoints_to_alarm"]) == (3600, 74, 74)
-    assert (alarm["comparison_operator"], alarm["threshold"]) == ("LessThanThreshold", 1)
-    assert alarm["period"] * alarm["evaluation_periods"] <= 7 * 86400, "as far as CloudWatch looks back"
-
-
-def test_environment_without_daily_batches_has_no_alarm_about_their_absence(local_plan: Plan) -> None:
-    names = {alarm["alarm_name"] for alarm in local_plan.of_type("aws_cloudwatch_metric_alarm").values()}
-
-    assert not {name for name in names if name.endswith(("no-batch-completed", "due-check-not-called"))}
-    assert "csv-pipeline-local-runs-failed" in names
-
-
-def test_refused_share_is_a_share_of_what_was_read(planner: Planner) -> None:
-    alarm = alarms_of(planner.plan(refused_share_percent=12.5))["refused-share"]
-    (share,) = [query for query in alarm["metric_query"] if query["expression"]]
-
-    assert alarm["threshold"] == 12.5
-    assert share["expression"] == "IF(read > 0, 100 * refused / read, 0)"
-    assert {query["id"] for query in alarm["metric_query"]} == {"share", "read", "refused"}
-
-
-def test_alarms_reach_every_subscriber(planner: Planner) -> None:
-    plan = planner.plan(alarm_emails=["night@example.com", "day@example.com"])
-    subscriptions = plan.of_type("aws_sns_topic_subscription").values()
+def test_alarm_notifies_the_topic_and_says_what_it_means(full: Plan) -> None:
+    topic = full["module.monitoring.aws_sns_topic.this"]["arn"]
+    subscriptions = full.of_type("aws_sns_topic_subscription").values()
 
     assert {(one["protocol"], one["endpoint"]) for one in subscriptions} == {
         ("email", "night@example.com"),
         ("email", "day@example.com"),
     }
+    for name, alarm in alarms_of(full).items():
+        assert alarm["alarm_actions"] == [topic], name
+        assert len(alarm["alarm_description"].split()) > 5, name
+        assert alarm["treat_missing_data"] == ("breaching" if name == "no-batch-completed" else "notBreaching"), name
+
+
+def test_an_alarm_warns_before_a_call_reaches_its_timeout(plan: Plan) -> None:
+    for part in FUNCTIONS:
+        alarm = alarms_of(plan)[f"{part}-duration"]
+        assert (alarm["threshold"], alarm["statistic"]) == (900 * plan.function(part)["timeout"], "Maximum")
+
+
+def test_a_day_without_a_batch_raises_an_alarm_after_the_set_hours(terraform: CurrentProvider) -> None:
+    alarm = alarms_of(terraform.plan({"completed_batch_within_hours": 74}))["no-batch-completed"]
+
+    assert (alarm["period"], alarm["evaluation_periods"], alarm["datapoints_to_alarm"]) == (3600, 74, 74)
+    assert (alarm["comparison_operator"], alarm["threshold"]) == ("LessThanThreshold", 1)
+    assert "no-batch-completed" not in alarms_of(terraform.plan({"completed_batch_within_hours": None}))
+
+
+def test_refused_share_warns_at_a_quarter_of_what_holds_a_batch(terraform: CurrentProvider) -> None:
+    alarm = alarms_of(terraform.plan({"max_refused_percent": 40}))["refused-share"]
+    (share,) = [query for query in alarm["metric_query"] if query["expression"]]
+
+    assert alarm["threshold"] == 10
+    assert share["expression"] == "IF(read > 0, 100 * refused / read, 0)"
+    assert {query["id"] for query in alarm["metric_query"]} == {"share", "read", "refused"}

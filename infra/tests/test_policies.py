@@ -1,210 +1,135 @@
-"""Permissions: the statements of every role, and what the policies of resources deny."""
+"""What holds for every policy. That a role may do its work, and no more, is shown by running it without each permission
+(`make test-privileges`)."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from infra.tests.support import ACCOUNT, FUNCTIONS, INFRA, REGION, Plan, as_list, grants, render
+from infra.tests.support import ACCOUNT, BUCKET, FUNCTIONS, INFRA, LAMBDA, SQS, Plan, as_list, grants
 
 pytestmark = pytest.mark.terraform
 
-PREFIX = "csv-pipeline-dev"
-BUCKET = f"arn:aws:s3:::{PREFIX}-{ACCOUNT}"
-TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{PREFIX}"
-SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}"
-MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
-EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}-batch"
-MAP_RUN = f"arn:aws:states:{REGION}:{ACCOUNT}:mapRun:{PREFIX}-batch/deliver"
-LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{PREFIX}"
-TRACES = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
 
-WORK = {
-    "intake": {
-        ("sqs:ReceiveMessage", f"{SQS}-ingest"),
-        ("sqs:DeleteMessage", f"{SQS}-ingest"),
-        ("sqs:GetQueueAttributes", f"{SQS}-ingest"),
-        ("s3:ListBucket", BUCKET),
-        ("s3:GetObject", f"{BUCKET}/incoming/*"),
-        ("s3:PutObject", f"{BUCKET}/feedback/*/verdict.json"),
-        ("dynamodb:GetItem", TABLE),
-        ("dynamodb:PutItem", TABLE),
-        ("states:StartExecution", MACHINE),
-        ("states:DescribeExecution", f"{EXECUTION}:*"),
-    },
-    "transform": {
-        ("s3:GetObjectVersion", f"{BUCKET}/incoming/*"),
-        ("s3:ListBucket", BUCKET),
-        ("s3:PutObject", f"{BUCKET}/work/*"),
-        ("s3:GetObject", f"{BUCKET}/delivered/*"),
-        ("s3:PutObject", f"{BUCKET}/delivered/*"),
-        ("s3:PutObject", f"{BUCKET}/feedback/*"),
-        ("dynamodb:GetItem", TABLE),
-        ("dynamodb:PutItem", TABLE),
-        ("dynamodb:Query", TABLE),
-        ("states:DescribeExecution", f"{EXECUTION}:*"),
-    },
-    "deliver": {
-        ("s3:GetObject", f"{BUCKET}/work/*"),
-        ("dynamodb:GetItem", TABLE),
-        ("dynamodb:BatchWriteItem", TABLE),
-    },
-    "finalize": {
-        ("s3:GetObject", f"{BUCKET}/work/*/examples.json"),
-        ("s3:PutObject", f"{BUCKET}/feedback/*/verdict.json"),
-        ("dynamodb:GetItem", TABLE),
-        ("dynamodb:PutItem", TABLE),
-        ("states:ListExecutions", MACHINE),
-        ("states:ListExecutions", f"{MAP_RUN}:*"),
-        ("states:ListMapRuns", f"{EXECUTION}:*"),
-        ("states:DescribeExecution", f"{EXECUTION}:*"),
-        ("states:DescribeExecution", f"{EXECUTION}/deliver:*"),
-    },
-}
-
-WORKFLOW = {
-    *(("lambda:InvokeFunction", f"{LAMBDA}-{name}") for name in ("transform", "deliver", "finalize")),
-    ("s3:GetObject", f"{BUCKET}/work/*/manifest.json"),
-    ("states:StartExecution", MACHINE),
-    *((f"states:{call}Execution", f"{EXECUTION}{of}:*") for call in ("Describe", "Stop") for of in ("", "/deliver")),
-    *TRACES,
-    ("xray:GetSamplingRules", "*"),
-    ("xray:GetSamplingTargets", "*"),
-    ("logs:CreateLogDelivery", "*"),
-    ("logs:DeleteLogDelivery", "*"),
-    ("logs:DescribeLogGroups", "*"),
-    ("logs:DescribeResourcePolicies", "*"),
-    ("logs:GetLogDelivery", "*"),
-    ("logs:ListLogDeliveries", "*"),
-    ("logs:PutResourcePolicy", "*"),
-    ("logs:UpdateLogDelivery", "*"),
-}
-
-TEMPLATES = sorted(file for file in INFRA.rglob("*.json*") if "Statement" in file.read_text())
+def statements(plan: Plan, kind: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every statement of the policies of a resource type, with the address."""
+    for address, policy in plan.policies():
+        if kind in address:
+            for statement in policy["Statement"]:
+                yield address, statement
 
 
-def policy_of(plan: Plan, address: str) -> Mapping[str, Any]:
-    document: Mapping[str, Any] = json.loads(plan[address]["policy"])
-    return document
+def test_statement_says_what_it_is_for_and_allows_no_wildcard_without_a_reason(full: Plan) -> None:
+    for address, policy in full.policies():
+        names = [statement["Sid"] for statement in policy["Statement"]]
+        assert len(set(names)) == len(names), address
+    for address, statement in statements(full):
+        if statement["Effect"] == "Allow":
+            assert not [action for action in as_list(statement["Action"]) if "*" in action], address
+            if "*" in as_list(statement.get("Resource", [])) and "aws_kms_key" not in address:
+                # In a key's policy it means the key itself. Elsewhere AWS has no resources for these actions, as
+                # test_authorization_reference.py shows, and the statement's name says so.
+                assert statement["Sid"].endswith("NoResourceLevelPermissions"), address
 
 
-@pytest.mark.parametrize("function", sorted(WORK))
-def test_function_may_do_its_work_and_nothing_else(plan: Plan, function: str) -> None:
-    assert grants(policy_of(plan, f'module.function["{function}"].aws_iam_role_policy.work')) == WORK[function]
+def test_role_and_user_reach_a_prefix_of_the_bucket_and_never_all_of_it(full: Plan) -> None:
+    found = [(a, s) for kind in ("role_policy", "user_policy") for a, s in statements(full, kind)]
+
+    for address, statement in found:
+        for resource in as_list(statement.get("Resource", [])):
+            if resource.startswith(f"{BUCKET}/"):
+                assert re.match(rf"{BUCKET}/(code|delivered|feedback|incoming|work)/", resource), address
+        if "s3:ListBucket" in as_list(statement["Action"]):
+            assert all(prefix.endswith("/*") for prefix in as_list(statement["Condition"]["StringLike"]["s3:prefix"]))
+    assert not full.of_type("aws_iam_role_policy_attachment")
+    assert not full.of_type("aws_iam_policy")
 
 
-def test_publish_may_read_the_stream_and_send_messages_and_nothing_else() -> None:
-    # The stream's ARN is made up by DynamoDB, so no plan knows this policy; the template is all there is to it.
-    assert grants(render(INFRA / "policies/publish.json.tftpl")) == {
-        ("dynamodb:DescribeStream", "stream_arn"),
-        ("dynamodb:GetRecords", "stream_arn"),
-        ("dynamodb:GetShardIterator", "stream_arn"),
-        ("dynamodb:ListStreams", "*"),
-        ("dynamodb:GetItem", "table_arn"),
-        ("sqs:SendMessage", "output_queue_arn"),
-        ("sqs:SendMessage", "publish_dead_letter_arn"),
+def test_job_for_large_days_reads_ledger_entries_and_no_results(full: Plan) -> None:
+    policy = full.policy("module.large_days[0].aws_iam_role_policy.work")
+    (ledger,) = [statement for statement in policy["Statement"] if statement["Action"] == "dynamodb:GetItem"]
+
+    assert ledger["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "batch#*"}}
+
+
+def test_role_is_taken_by_its_own_service_or_the_partners_account_alone(full: Plan) -> None:
+    takers = {
+        address.removesuffix(".aws_iam_role.this.assume_role_policy").removesuffix("[0]"): statement["Principal"]
+        for address, statement in statements(full, "assume_role_policy")
+    }
+
+    assert takers == {
+        **{f'module.function["{part}"]': {"Service": "lambda.amazonaws.com"} for part in FUNCTIONS},
+        "module.workflow": {"Service": "states.amazonaws.com"},
+        "module.large_days": {"Service": "glue.amazonaws.com"},
+        "module.partner.aws_iam_role.this[0].assume_role_policy": {"AWS": "arn:aws:iam::111122223333:root"},
     }
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_may_write_its_own_log_and_its_traces(plan: Plan, function: str) -> None:
-    own_log = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/lambda/{PREFIX}-{function}:*"
+def test_queue_and_topic_take_what_this_accounts_resources_send_and_nothing_else(full: Plan) -> None:
+    senders = {
+        statement["Resource"]: (statement["Principal"]["Service"], statement["Condition"])
+        for kind in ("aws_sqs_queue_policy", "aws_sns_topic_policy")
+        for _, statement in statements(full, kind)
+        if statement["Effect"] == "Allow"
+    }
+    of_account = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
-    assert grants(policy_of(plan, f'module.function["{function}"].aws_iam_role_policy.telemetry')) == {
-        ("logs:CreateLogStream", own_log),
-        ("logs:PutLogEvents", own_log),
-        *TRACES,
+    assert senders == {
+        f"{SQS}-ingest": ("s3.amazonaws.com", {"ArnEquals": {"aws:SourceArn": BUCKET}, **of_account}),
+        f"{SQS.replace('sqs', 'sns')}-alarms": (
+            "cloudwatch.amazonaws.com",
+            {
+                "ArnLike": {"aws:SourceArn": f"{SQS.replace('sqs', 'cloudwatch').replace('csv', 'alarm:csv')}-*"},
+                **of_account,
+            },
+        ),
     }
 
 
-def test_workflow_may_call_its_functions_and_run_its_map_and_nothing_else(plan: Plan) -> None:
-    assert grants(policy_of(plan, "module.workflow.aws_iam_role_policy.this")) == WORKFLOW
+def test_bucket_topic_and_every_queue_refuse_requests_without_tls(full: Plan) -> None:
+    denied = {
+        resource
+        for _, statement in statements(full)
+        if statement["Effect"] == "Deny" and statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+        for resource in as_list(statement["Resource"])
+        if statement["Principal"] == "*" and statement["Action"] in ("s3:*", "sqs:*", "sns:Publish")
+    }
+    queues = {queue["arn"] for queue in full.of_type("aws_sqs_queue").values()}
+
+    assert denied == {BUCKET, f"{BUCKET}/*", f"{SQS.replace('sqs', 'sns')}-alarms", *queues}
 
 
-def test_there_is_no_other_policy(plan: Plan) -> None:
-    roles = [f'module.function["{name}"]' for name in FUNCTIONS]
-    inline = {f"{role}.aws_iam_role_policy.{policy}" for role in roles for policy in ("telemetry", "work")}
+@pytest.mark.parametrize("part", FUNCTIONS)
+def test_function_is_placed_in_the_network_by_lambda_and_not_by_its_own_code(full: Plan, part: str) -> None:
+    # AWS Lambda Developer Guide, "Using source function ARN to control function access behavior".
+    allowed, denied = full.policy(f'module.function["{part}"].aws_iam_role_policy.further["network"]')["Statement"]
 
-    assert set(plan.of_type("aws_iam_role_policy")) == inline | {"module.workflow.aws_iam_role_policy.this"}
-    assert set(plan.of_type("aws_iam_role")) == {f"{role}.aws_iam_role.this" for role in [*roles, "module.workflow"]}
-    assert not plan.of_type("aws_iam_role_policy_attachment")
-    assert not plan.of_type("aws_iam_policy")
-
-
-@pytest.mark.parametrize(("function", "prefix"), [("intake", "incoming/*"), ("transform", "delivered/*")])
-def test_function_may_list_its_own_prefix_only(plan: Plan, function: str, prefix: str) -> None:
-    policy = policy_of(plan, f'module.function["{function}"].aws_iam_role_policy.work')
-    (listing,) = [statement for statement in policy["Statement"] if "s3:ListBucket" in as_list(statement["Action"])]
-
-    assert listing["Condition"] == {"StringLike": {"s3:prefix": prefix}}
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: str(file.relative_to(INFRA)))
-def test_policy_says_for_each_statement_what_it_is_for_and_has_no_wildcard_without_a_reason(template: Path) -> None:
-    statements = render(template)["Statement"]
-
-    assert len({statement["Sid"] for statement in statements}) == len(statements)
-    for statement in statements:
-        if statement["Effect"] == "Deny":
-            continue
-        assert not [action for action in as_list(statement["Action"]) if "*" in action]
-        if "*" in as_list(statement.get("Resource", [])) and template.name != "key_policy.json.tftpl":
-            # In a key's policy it means the key itself. Elsewhere AWS has no resources for these actions, as
-            # test_authorization_reference.py shows, and the statement's name says so.
-            assert statement["Sid"].endswith("NoResourceLevelPermissions")
-
-
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_only_lambda_may_take_a_functions_role(plan: Plan, function: str) -> None:
-    trust = json.loads(plan[f'module.function["{function}"].aws_iam_role.this']["assume_role_policy"])
-    (statement,) = trust["Statement"]
-
-    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
-    assert statement["Action"] == "sts:AssumeRole"
-
-
-def test_only_this_state_machine_and_its_map_may_take_the_workflows_role(plan: Plan) -> None:
-    (statement,) = json.loads(plan["module.workflow.aws_iam_role.this"]["assume_role_policy"])["Statement"]
-
-    assert statement["Principal"] == {"Service": "states.amazonaws.com"}
-    assert statement["Condition"] == {
-        "ArnLike": {"aws:SourceArn": [MACHINE, f"{MACHINE}/*"]},
-        "StringEquals": {"aws:SourceAccount": ACCOUNT},
+    assert denied == allowed | {
+        "Sid": denied["Sid"],
+        "Effect": "Deny",
+        "Condition": {"ArnEquals": {"lambda:SourceFunctionArn": f"{LAMBDA}-{part}"}},
     }
 
 
-def test_ingest_queue_takes_messages_from_this_accounts_bucket_alone(plan: Plan) -> None:
-    policy = policy_of(plan, "module.ingest_queue.aws_sqs_queue_policy.this[0]")
-    (allowed,) = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
-
-    assert allowed["Principal"] == {"Service": "s3.amazonaws.com"}
-    assert allowed["Resource"] == f"{SQS}-ingest"
-    assert allowed["Condition"] == {
-        "ArnEquals": {"aws:SourceArn": BUCKET},
-        "StringEquals": {"aws:SourceAccount": ACCOUNT},
-    }
-
-
-def test_every_queue_and_the_bucket_refuse_requests_without_tls(plan: Plan) -> None:
-    policies = [values["policy"] for values in plan.of_type("aws_sqs_queue_policy").values()]
-    assert len(policies) == len(plan.of_type("aws_sqs_queue"))
-
-    for policy in [*policies, plan["module.bucket.aws_s3_bucket_policy.this[0]"]["policy"]]:
-        (denied,) = [statement for statement in json.loads(policy)["Statement"] if statement["Effect"] == "Deny"]
-        assert denied["Principal"] == "*"
-        assert denied["Action"] in ("s3:*", "sqs:*")
-        assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-def test_tls_rule_of_the_bucket_covers_the_bucket_and_its_objects(plan: Plan) -> None:
-    (statement,) = policy_of(plan, "module.bucket.aws_s3_bucket_policy.this[0]")["Statement"]
-
-    assert statement["Resource"] == [BUCKET, f"{BUCKET}/*"]
+def test_partner_stores_files_reads_feedback_and_nothing_else(full: Plan) -> None:
+    for holder in ("role", "user"):
+        policies = {
+            address.partition('"')[2].strip('"]'): grants(full.policy(address))
+            for address in full.of_type(f"aws_iam_{holder}_policy")
+            if address.startswith("module.partner.")
+        }
+        assert policies.pop("key")
+        assert policies == {
+            "upload": {("s3:PutObject", f"{BUCKET}/incoming/*"), ("s3:AbortMultipartUpload", f"{BUCKET}/incoming/*")},
+            "feedback": {("s3:ListBucket", BUCKET), ("s3:GetObject", f"{BUCKET}/feedback/*")},
+        }
+    (trust,) = [s for address, s in statements(full, "module.partner.") if "assume_role_policy" in address]
+    assert trust["Condition"] == {"StringEquals": {"sts:ExternalId": "agreed-with-the-partner"}}
+    assert not full.of_type("aws_iam_access_key"), "its secret would be in the state"
 
 
 def test_every_finding_that_the_security_check_skips_has_a_reason() -> None:

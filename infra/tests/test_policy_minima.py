@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from infra.tests.support import ACCOUNT, FUNCTIONS, INFRA, REGION, Plan, Planner, as_list, grants, render
+from infra.tests.current_provider.schema_provider import ACCOUNT, REGION
+from infra.tests.current_provider.terraform_check import CurrentProvider
+from infra.tests.support import EXECUTION, FUNCTIONS, MACHINE, SQS, Plan, as_list, grants
 
 pytestmark = pytest.mark.terraform
-
-PREFIX = "csv-pipeline-dev"
-MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
-EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}-batch"
 
 Statement = Mapping[str, Any]
 
@@ -64,9 +62,8 @@ KEY_FOR_SERVICE = {
 
 
 @pytest.fixture(scope="module")
-def key_policy(planner: Planner) -> list[Statement]:
-    document = json.loads(planner.plan(kms_key="create")["module.key[0].aws_kms_key.this"]["policy"])
-    statements: list[Statement] = document["Statement"]
+def key_policy(full: Plan) -> list[Statement]:
+    statements: list[Statement] = full.policy("module.key[0].aws_kms_key.this")["Statement"]
     return statements
 
 
@@ -127,7 +124,7 @@ def test_children_of_the_map_may_take_the_workflows_role_too(plan: Plan) -> None
 def test_the_workflow_may_start_watch_and_stop_the_runs_of_its_map(plan: Plan) -> None:
     # AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states". Redrive, the page's third
     # action, is left out on purpose: `make replay` takes its place.
-    allowed = grants(json.loads(plan["module.workflow.aws_iam_role_policy.this"]["policy"]))
+    allowed = grants(plan.policy("module.workflow.aws_iam_role_policy.this"))
 
     assert {
         ("states:StartExecution", MACHINE),
@@ -137,35 +134,64 @@ def test_the_workflow_may_start_watch_and_stop_the_runs_of_its_map(plan: Plan) -
     assert not {action for action, _ in allowed if "Redrive" in action}
 
 
-def test_lambda_may_read_the_stream_for_publish_and_set_records_aside() -> None:
+def test_lambda_may_read_the_stream_for_publish_and_set_records_aside(plan: Plan) -> None:
     # AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", section on execution role permissions (the
     # managed policy AWSLambdaDynamoDBExecutionRole), and "Retain discarded records for a DynamoDB event source in
     # Lambda".
-    allowed = grants(render(INFRA / "policies/publish.json.tftpl"))
+    stream = plan["module.table.aws_dynamodb_table.this"]["stream_arn"]
 
     assert {
-        ("dynamodb:DescribeStream", "stream_arn"),
-        ("dynamodb:GetRecords", "stream_arn"),
-        ("dynamodb:GetShardIterator", "stream_arn"),
+        ("dynamodb:DescribeStream", stream),
+        ("dynamodb:GetRecords", stream),
+        ("dynamodb:GetShardIterator", stream),
         ("dynamodb:ListStreams", "*"),
-        ("sqs:SendMessage", "publish_dead_letter_arn"),
-    } <= allowed
+        ("sqs:SendMessage", f"{SQS}-publish-dead-letter"),
+    } <= grants(plan.policy('module.function["publish"].aws_iam_role_policy.work'))
 
 
 def test_lambda_may_poll_the_ingest_queue_for_intake(plan: Plan) -> None:
     # AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping", "Execution role
     # permissions".
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}-ingest"
-    policy = json.loads(plan['module.function["intake"].aws_iam_role_policy.work']["policy"])
+    actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
-    for action in ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"):
-        assert (action, queue) in grants(policy)
+    assert {(action, f"{SQS}-ingest") for action in actions} <= grants(
+        plan.policy('module.function["intake"].aws_iam_role_policy.work')
+    )
 
 
-def test_functions_in_a_network_may_be_placed_in_it(planner: Planner) -> None:
+def test_the_workflow_may_do_what_the_integration_asks_for_on_this_job_alone(full: Plan) -> None:
+    # AWS Step Functions Developer Guide, "Start an AWS Glue job with Step Functions", "IAM policies for calling AWS
+    # Glue", Run a Job (.sync). BatchStopJobRun is what stops the job when the run is stopped.
+    actions = ("BatchStopJobRun", "GetJobRun", "GetJobRuns", "StartJobRun")
+    job = f"{SQS.replace(':sqs:', ':glue:').replace(':csv', ':job/csv')}-large-day"
+
+    assert grants(full.policy("module.workflow.aws_iam_role_policy.large_days[0]")) == {
+        (f"glue:{action}", job) for action in actions
+    }
+
+
+def test_the_job_logs_where_its_log_groups_are(terraform: CurrentProvider) -> None:
+    # AWS Glue Developer Guide, "Logging for AWS Glue jobs": the groups are <--custom-logGroup-prefix>/error and
+    # /output. Section "Security configuration with Amazon CloudWatch logging": <prefix>/
+    # <Security-Configuration-Name>-role/<glue-job-role>/error and /output; the role then needs AssociateKmsKey.
+    module, name = "module.large_days[0]", "csv-pipeline-dev-large-day"
+    actions = ("AssociateKmsKey", "CreateLogGroup", "CreateLogStream", "PutLogEvents")
+    for variables, between in (({}, ""), ({"kms_key": "create"}, f"/{name}-role/{name}")):
+        plan = terraform.plan({"large_days": {}, **variables})
+        prefix = plan[f"{module}.aws_glue_job.this"]["default_arguments"]["--custom-logGroup-prefix"]
+        groups = {f"{prefix}{between}/error", f"{prefix}{between}/output"}
+        logs = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
+
+        made = plan.of_type("aws_cloudwatch_log_group").items()
+        assert {values["name"] for address, values in made if address.startswith(module)} == groups
+        assert grants(plan.policy(f"{module}.aws_iam_role_policy.telemetry")) == {
+            (f"logs:{action}", f"{logs}:{group}:*") for action in actions for group in groups
+        }
+
+
+def test_functions_in_a_network_may_be_placed_in_it(full: Plan) -> None:
     # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM
     # permissions".
-    private = planner.plan(vpc={"cidr": "10.20.0.0/20"})
     expected = {
         "ec2:CreateNetworkInterface",
         "ec2:DescribeNetworkInterfaces",
@@ -175,18 +201,18 @@ def test_functions_in_a_network_may_be_placed_in_it(planner: Planner) -> None:
         "ec2:UnassignPrivateIpAddresses",
     }
     for function in FUNCTIONS:
-        policy = json.loads(private[f'module.function["{function}"].aws_iam_role_policy.further["network"]']["policy"])
+        policy = full.policy(f'module.function["{function}"].aws_iam_role_policy.further["network"]')
         assert {action for action, resource in grants(policy) if resource == "*"} == expected
 
 
-def lifecycle_rules(current: Plan) -> Iterator[Mapping[str, Any]]:
-    yield from current["module.bucket.aws_s3_bucket_lifecycle_configuration.this"]["rule"]
+def lifecycle_rules(plan: Plan) -> Iterator[Mapping[str, Any]]:
+    yield from plan["module.bucket.aws_s3_bucket_lifecycle_configuration.this"]["rule"]
 
 
-def test_expired_objects_are_deleted_a_day_later(current_plan: Plan) -> None:
+def test_expired_objects_are_deleted_a_day_later(plan: Plan) -> None:
     # Amazon S3 User Guide, "Lifecycle configuration elements", section "Expiration element": in a versioned bucket an
     # expiration only adds a delete marker; the data goes with NoncurrentVersionExpiration.
-    expiring = [rule for rule in lifecycle_rules(current_plan) if any(e.get("days") for e in rule["expiration"])]
+    expiring = [rule for rule in lifecycle_rules(plan) if any(e.get("days") for e in rule["expiration"])]
 
     assert {rule["filter"][0]["prefix"] for rule in expiring} >= {"work/"}
     assert len(expiring) >= 2
@@ -195,10 +221,9 @@ def test_expired_objects_are_deleted_a_day_later(current_plan: Plan) -> None:
         assert noncurrent["noncurrent_days"] == 1, rule["id"]
 
 
-def test_the_age_of_an_event_raises_an_alarm_before_its_third_receive(planner: Planner) -> None:
+def test_the_age_of_an_event_raises_an_alarm_before_its_third_receive(plan: Plan) -> None:
     # Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS", ApproximateAgeOfOldestMessage: a
     # message that was received three times and not deleted no longer counts.
-    plan = planner.plan(timeout_seconds={"intake": 100})
     alarm = plan['module.monitoring.aws_cloudwatch_metric_alarm.this["ingest-age"]']
     hidden = plan["module.ingest_queue.aws_sqs_queue.this"]["visibility_timeout_seconds"]
 

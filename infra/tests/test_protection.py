@@ -3,130 +3,50 @@
 from __future__ import annotations
 
 import pytest
-from python_terraform import IsFlagged
 
-from infra.tests.support import ENVIRONMENTS, INFRA, Plan, PlanError, Planner, one_line, resources_of
+from infra.tests.current_provider.terraform_check import CurrentProvider
+from infra.tests.support import INFRA, Plan
 
 pytestmark = pytest.mark.terraform
 
-BUCKET = resources_of(INFRA / "modules/bucket")
+BUCKET = "module.bucket.aws_s3_bucket"
 
 
-def test_bucket_is_closed_to_the_public(plan: Plan) -> None:
-    block = plan["module.bucket.aws_s3_bucket_public_access_block.this"]
+def test_bucket_is_closed_to_the_public_owns_what_others_upload_and_keeps_old_versions(plan: Plan) -> None:
+    block = plan[f"{BUCKET}_public_access_block.this"]
 
-    assert block["block_public_acls"]
-    assert block["block_public_policy"]
-    assert block["ignore_public_acls"]
-    assert block["restrict_public_buckets"]
-
-
-def test_bucket_owns_what_others_upload() -> None:
-    (rule,) = BUCKET["aws_s3_bucket_ownership_controls.this"]["rule"]
-
-    assert rule["object_ownership"] == "BucketOwnerEnforced"
+    for argument in ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"):
+        assert block[argument] in (True, "true"), argument
+    assert plan[f"{BUCKET}_ownership_controls.this"]["rule"][0]["object_ownership"] == "BucketOwnerEnforced"
+    assert plan[f"{BUCKET}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
 
 
-def test_bucket_keeps_old_versions_and_encrypts() -> None:
-    (versioning,) = BUCKET["aws_s3_bucket_versioning.this"]["versioning_configuration"]
-    (encryption,) = BUCKET["aws_s3_bucket_server_side_encryption_configuration.this"]["rule"]
-
-    assert versioning["status"] == "Enabled"
-    assert "AES256" in encryption["apply_server_side_encryption_by_default"][0]["sse_algorithm"]
-
-
-def test_bucket_expires_work_feedback_old_versions_and_aborted_uploads() -> None:
-    rules = {rule["id"]: rule for rule in BUCKET["aws_s3_bucket_lifecycle_configuration.this"]["rule"]}
-
-    assert {name: rule["status"] for name, rule in rules.items()} == dict.fromkeys(
-        ("work", "feedback", "old-versions", "leftovers"), "Enabled"
-    )
-    assert rules["work"]["filter"][0]["prefix"] == "work/"
-    assert rules["work"]["expiration"][0]["days"] == "${var.work_retention_days}"
-    assert rules["feedback"]["filter"][0]["prefix"] == "feedback/"
-    assert rules["feedback"]["expiration"][0]["days"] == "${var.feedback_retention_days}"
-    for name in ("work", "feedback"):
-        assert rules[name]["noncurrent_version_expiration"] == [{"noncurrent_days": 1}]
-    assert rules["old-versions"]["noncurrent_version_expiration"] == [
-        {"noncurrent_days": "${var.old_version_retention_days}"}
-    ]
-    assert rules["leftovers"]["abort_incomplete_multipart_upload"] == [
-        {"days_after_initiation": "${var.aborted_upload_retention_days}"}
-    ]
-
-
-def test_partners_files_never_expire() -> None:
-    rules = BUCKET["aws_s3_bucket_lifecycle_configuration.this"]["rule"]
-
-    expiring = [rule["filter"][0].get("prefix", "") for rule in rules if "days" in rule.get("expiration", [{}])[0]]
-    assert sorted(expiring) == ["feedback/", "work/"]
-
-
-def test_queues_and_table_encrypt_and_the_table_can_be_restored(plan: Plan) -> None:
-    table = plan["module.table.aws_dynamodb_table.this"]
-    queues = resources_of(INFRA / "modules/queue")
-
-    assert table["server_side_encryption"][0]["enabled"] is True
-    assert table["point_in_time_recovery"] == [{"enabled": True}]
-    for name in ("this", "dead_letter"):
-        assert queues[f"aws_sqs_queue.{name}"]["sqs_managed_sse_enabled"] == "${var.kms_key == null ? true : null}"
-
-
-def test_access_logs_and_expiry_of_items_can_be_switched_on(planner: Planner) -> None:
-    logging = BUCKET["aws_s3_bucket_logging.this"]
-    table = planner.plan(table_ttl_attribute="expires_at")["module.table.aws_dynamodb_table.this"]
-
-    assert logging["target_bucket"] == "${var.access_log_bucket}"
-    assert table["ttl"][0]["attribute_name"] == "expires_at"
-    assert table["ttl"][0]["enabled"] is True
-    assert not planner.plan()["module.table.aws_dynamodb_table.this"]["ttl"]
-
-
-def test_production_cannot_be_deleted_by_accident(planner: Planner) -> None:
-    table = resources_of(INFRA / "modules/table")["aws_dynamodb_table.this"]
-
-    assert table["deletion_protection_enabled"] == "${var.deletion_protection}"
-    assert planner.plan("prod")["module.bucket.aws_s3_bucket.this"]["force_destroy"] is False
-
-
-def test_local_and_dev_can_be_deleted(planner: Planner, local_plan: Plan) -> None:
-    assert local_plan["module.bucket.aws_s3_bucket.this"]["force_destroy"] is True
-    assert planner.plan("dev")["module.bucket.aws_s3_bucket.this"]["force_destroy"] is True
+def test_production_cannot_be_deleted_by_accident_and_others_can(terraform: CurrentProvider) -> None:
+    for environment, protected in {"prod": True, "dev": False, "local": False}.items():
+        plan = terraform.plan(environment=environment)
+        assert plan["module.table.aws_dynamodb_table.this"]["deletion_protection_enabled"] is protected
+        assert plan[f"{BUCKET}.this"]["force_destroy"] is not protected
 
 
 def test_every_resource_carries_the_tags(plan: Plan) -> None:
-    tagged = {address: values for address, values in plan.resources.items() if "tags_all" in values}
+    provider = plan.document["configuration"]["provider_config"]["aws"]["expressions"]
 
-    assert len(tagged) > 20
-    for address, values in tagged.items():
-        assert values["tags_all"] == {
-            "application": "csv-pipeline",
-            "environment": "dev",
-            "managed-by": "terraform",
-        }, address
+    assert provider["default_tags"] == [{"tags": {"references": ["local.tags"]}}]
+    assert not [a for a, values in plan.resources.items() if values.get("tags")], "they would hide the provider's"
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_environment_plans_under_its_own_name(planner: Planner, environment: str) -> None:
-    plan = planner.plan(environment)
+def test_clean_checkout_plans_but_deploys_nothing_without_a_package(terraform: CurrentProvider) -> None:
+    plan = terraform.plan({"package_file": "nowhere/pipeline.zip", "large_days": {}})
+    checks = {check["address"]["to_display"]: check["status"] for check in plan.document["checks"]}
 
-    assert plan.outputs["bucket_name"]["value"] == f"csv-pipeline-{environment}-000000000000"
-
-
-def test_clean_checkout_plans_but_deploys_nothing_without_a_package(planner: Planner) -> None:
-    plan = planner.plan("local", package_file="nowhere/pipeline.zip")
-    code, _, said = planner.terraform.cmd(
-        "apply",
-        str(planner.folder / "plan"),
-        state=str(planner.folder / "no-package.tfstate"),
-        no_color=IsFlagged,
-    )
-
-    assert len(plan.of_type("aws_lambda_function")) == 5
-    assert code
-    assert "There is no package nowhere/pipeline.zip: build it with `make package`" in one_line(said)
+    # Both wait for the role's id, which is known when Terraform applies.
+    assert checks["module.function.aws_lambda_function.this"] == "unknown"
+    assert checks["module.large_days.aws_s3_object.package"] == "unknown"
 
 
-def test_only_local_may_do_without_tls(planner: Planner) -> None:
-    with pytest.raises(PlanError, match="require_tls must be true in every environment but local"):
-        planner.plan("dev", require_tls=False)
+def test_access_is_logged_where_a_bucket_for_it_is_named(full: Plan) -> None:
+    assert full[f"{BUCKET}_logging.this[0]"]["target_bucket"] == "access-logs"
+
+
+def test_root_only_connects_modules() -> None:
+    assert "\nresource " not in (INFRA / "main.tf").read_text()

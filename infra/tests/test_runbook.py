@@ -7,18 +7,17 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from infra.tests.support import Plan
+from infra.tests.support import PREFIX, Plan
 from scripts.tests.runbook import rows
 from scripts.tests.runbook.test_in_memory import SCENARIOS
 
 pytestmark = pytest.mark.terraform
 
-PREFIX = "csv-pipeline-dev-"
-
 
 def test_every_alarm_has_its_row_and_every_row_its_alarm(plan: Plan) -> None:
     alarms = {
-        values["alarm_name"].removeprefix(PREFIX) for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
+        values["alarm_name"].removeprefix(f"{PREFIX}-")
+        for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
     }
     patterns = list(rows.alarms())
 
@@ -30,7 +29,7 @@ def test_every_alarm_has_its_row_and_every_row_its_alarm(plan: Plan) -> None:
 
 def test_an_alarm_advises_no_command_that_the_runbook_does_not(plan: Plan) -> None:
     for values in plan.of_type("aws_cloudwatch_metric_alarm").values():
-        alarm = values["alarm_name"].removeprefix(PREFIX)
+        alarm = values["alarm_name"].removeprefix(f"{PREFIX}-")
         advised = set(re.findall(r"make ([a-z-]+)", values["alarm_description"]))
         for row in rows.alarms():
             if fnmatchcase(alarm, row):
@@ -41,7 +40,7 @@ def test_an_alarm_advises_no_command_that_the_runbook_does_not(plan: Plan) -> No
 
 def test_a_scenario_waits_for_the_metric_of_its_alarm(plan: Plan) -> None:
     metrics = {
-        values["alarm_name"].removeprefix(PREFIX): values["metric_name"]
+        values["alarm_name"].removeprefix(f"{PREFIX}-"): values.get("metric_name")
         for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
     }
     for scenario in SCENARIOS:

@@ -14,7 +14,7 @@ import pytest
 from pipeline import settings
 from pipeline.model.data_model import MODEL
 from pipeline.stages.run import Run
-from pipeline_cli.terraform.target import ROOT, declared_variables
+from pipeline_cli.terraform.target import ROOT
 
 from scripts.tests import command_docs
 
@@ -181,21 +181,6 @@ def test_the_partners_guide_names_every_required_column() -> None:
     text = (ROOT / "docs" / "partner.md").read_text()
     for kind in MODEL.kinds:
         assert f"| `{kind}_YYYYMMDD.csv` | {', '.join(column.name for column in kind.required)} |" in text
-
-
-def test_the_table_of_variables_names_them_and_their_defaults() -> None:
-    section = (ROOT / "docs" / "configuration.md").read_text()
-    known = {name: body.get("default") for name, body in declared_variables().items()}
-    rows = re.findall(r"^\| (`[a-z][^|]*) \| ([^|]+) \|", section, re.MULTILINE)
-    assert rows
-    for names, defaults in rows:
-        variables, values = re.findall(r"`([^`]+)`", names), re.findall(r"`([^`]+)`", defaults)
-        assert set(variables) <= set(known), set(variables) - set(known)
-        if len(variables) == len(values):
-            documented = {name: str(known[name]).lower() for name in variables if known[name] is not None}
-            assert {
-                name: value for name, value in zip(variables, values, strict=True) if name in documented
-            } == documented
 
 
 def test_continuous_integration_runs_the_make_targets() -> None:

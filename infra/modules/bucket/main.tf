@@ -64,7 +64,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     expiration {
-      days = var.work_retention_days
+      days = 30 # a run may last a day, and its work files show afterwards what it did
     }
 
     # In a versioned bucket an expiration only adds a delete marker. This deletes the data.
@@ -114,7 +114,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
 
     abort_incomplete_multipart_upload {
-      days_after_initiation = var.aborted_upload_retention_days
+      days_after_initiation = 7 # the parts of an upload that nobody completes cost money
     }
   }
 

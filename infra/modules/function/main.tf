@@ -42,18 +42,17 @@ resource "aws_cloudwatch_log_group" "this" {
 resource "aws_lambda_function" "this" {
   #checkov:skip=CKV_AWS_116:the queue, the stream and the state machine that call it set aside what fails; EventBridge's rules have alarms
   #checkov:skip=CKV_AWS_272:the package is built from this repository by the person who deploys, who would have to keep a signing profile
-  function_name                  = var.name
-  description                    = var.description
-  role                           = aws_iam_role.this.arn
-  filename                       = var.package_file
-  source_code_hash               = fileexists(var.package_file) ? filebase64sha256(var.package_file) : null
-  handler                        = var.handler
-  runtime                        = var.runtime
-  architectures                  = [var.architecture]
-  memory_size                    = var.memory_mb
-  timeout                        = var.timeout_seconds
-  reserved_concurrent_executions = var.reserved_concurrency
-  kms_key_arn                    = one(var.kms_key[*].arn)
+  function_name    = var.name
+  description      = var.description
+  role             = aws_iam_role.this.arn
+  filename         = var.package_file
+  source_code_hash = fileexists(var.package_file) ? filebase64sha256(var.package_file) : null
+  handler          = var.handler
+  runtime          = "python3.13" # the package holds compiled wheels for exactly this Python
+  architectures    = ["arm64"]    # and this processor, a fifth cheaper than x86_64
+  memory_size      = var.memory_mb
+  timeout          = var.timeout_seconds
+  kms_key_arn      = one(var.kms_key[*].arn)
 
   ephemeral_storage {
     size = var.storage_mb

@@ -1,23 +1,11 @@
 variable "name" {
   description = "Name of the function and of its role."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
-    error_message = "name must be 1 to 64 letters, digits, hyphens and underscores: the rule of Lambda and IAM."
-  }
 }
 
 variable "description" {
   description = "What the function does, in a sentence of at most 256 characters."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = length(var.description) <= 256
-    error_message = "description must have at most 256 characters: Lambda's limit."
-  }
 }
 
 variable "scope" {
@@ -27,82 +15,53 @@ variable "scope" {
     region     = string
     account_id = string
   })
-  nullable = false
 }
 
 variable "package_file" {
   description = "Path of the zip with the function's code."
   type        = string
-  nullable    = false
 }
 
 variable "handler" {
   description = "Handler in the package, as module.function."
   type        = string
-  nullable    = false
-}
-
-variable "runtime" {
-  description = "Lambda runtime, such as python3.13."
-  type        = string
-  nullable    = false
-}
-
-variable "architecture" {
-  description = "Processor: arm64 or x86_64."
-  type        = string
-  nullable    = false
 }
 
 variable "memory_mb" {
   description = "Memory in MB."
   type        = number
-  nullable    = false
 }
 
 variable "timeout_seconds" {
   description = "Timeout of a call in seconds."
   type        = number
-  nullable    = false
 }
 
 variable "storage_mb" {
   description = "Size of /tmp in MB."
   type        = number
   default     = 512
-  nullable    = false
-}
-
-variable "reserved_concurrency" {
-  description = "Reserved concurrency of the function, which is also its maximum; -1 for none."
-  type        = number
-  default     = -1
-  nullable    = false
 }
 
 variable "log_retention_days" {
   description = "Days for which the function's log is kept."
   type        = number
-  nullable    = false
 }
 
 variable "environment" {
   description = "Environment variables of the function."
   type        = map(string)
-  nullable    = false
 }
 
 variable "policy" {
   description = "IAM policy document (JSON) with the permissions that the function's work needs, in addition to its log and traces."
   type        = string
-  nullable    = false
 }
 
 variable "further_policies" {
   description = "Further IAM policy documents (JSON) by name, such as the one for an encryption key."
   type        = map(string)
   default     = {}
-  nullable    = false
 }
 
 variable "kms_key" {

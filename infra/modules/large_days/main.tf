@@ -11,8 +11,8 @@ locals {
   log_group_path   = var.kms_key == null ? local.log_group_prefix : "${local.log_group_prefix}/${var.name}-role/${var.name}"
 
   # The hash in the key keeps the code of a job that is running.
-  package_key = "${var.code_prefix}${fileexists(var.package_file) ? filesha256(var.package_file) : "not-built"}/pipeline.gluewheels.zip"
-  script_key  = "${var.code_prefix}${filesha256("${path.module}/run_job.py")}/run_job.py"
+  package_key = "code/${fileexists(var.package_file) ? filesha256(var.package_file) : "not-built"}/pipeline.gluewheels.zip"
+  script_key  = "code/${filesha256("${path.module}/run_job.py")}/run_job.py"
 }
 
 resource "aws_iam_role" "this" {
@@ -25,9 +25,8 @@ resource "aws_iam_role_policy" "work" {
   name = "work"
   role = aws_iam_role.this.name
   policy = templatefile("${path.module}/policy.json.tftpl", {
-    bucket_arn  = var.bucket_arn
-    code_prefix = var.code_prefix
-    table_arn   = var.table_arn
+    bucket_arn = var.bucket_arn
+    table_arn  = var.table_arn
   })
 }
 

@@ -96,6 +96,17 @@ resource "aws_cloudwatch_dashboard" "this" {
 }
 
 locals {
+  # US dollars for a gigabyte-second and a call of Lambda, a state transition, a read and a write unit of DynamoDB, a request
+  # of SQS: list prices for eu-west-1 and arm64, of which those of other regions differ little. An estimate needs no more.
+  prices = {
+    gb_second        = 0.0000133334
+    function_call    = 0.0000002
+    state_transition = 0.000025
+    read_unit        = 0.0000001415
+    write_unit       = 0.000000705
+    queue_request    = 0.0000005
+  }
+
   dashboard = merge(
     {
       name                = var.name
@@ -113,6 +124,6 @@ locals {
     { for part, function in var.functions : part => function.name },
     { for part, function in var.functions : "${part}_memory_mb" => function.memory_mb },
     { for part, function in var.functions : "${part}_timeout_ms" => function.timeout_seconds * 1000 },
-    { for what, price in var.prices : "${what}_price" => format("%.12f", price) },
+    { for what, price in local.prices : "${what}_price" => format("%.12f", price) },
   )
 }

@@ -1,37 +1,31 @@
 variable "name" {
   description = "First part of the names of the network, its subnets, endpoints and security groups."
   type        = string
-  nullable    = false
 }
 
 variable "region" {
   description = "Region of the network, such as eu-west-1."
   type        = string
-  nullable    = false
 }
 
 variable "cidr" {
   description = "Addresses of the network, such as 10.20.0.0/20."
   type        = string
-  nullable    = false
 }
 
 variable "zones" {
   description = "Availability zones with a subnet each, by their letter."
   type        = list(string)
-  nullable    = false
 }
 
 variable "bucket_arn" {
   description = "ARN of the bucket, the only one that can be reached."
   type        = string
-  nullable    = false
 }
 
 variable "table_arn" {
   description = "ARN of the table, the only one that can be reached."
   type        = string
-  nullable    = false
 }
 
 variable "queue_arns" {
@@ -40,23 +34,19 @@ variable "queue_arns" {
     output      = string
     dead_letter = string
   })
-  nullable = false
 }
 
 variable "state_machine_arn" {
   description = "ARN of the state machine, the only one that can be started."
   type        = string
-  nullable    = false
 }
 
 variable "execution_arn" {
   description = "ARN of the machine's executions without the last part, which is :<execution's name>."
   type        = string
-  nullable    = false
 }
 
 variable "map_run_arn" {
   description = "ARN of the runs of the machine's map without the last part, which is :<map run's id>."
   type        = string
-  nullable    = false
 }

@@ -30,12 +30,9 @@ resource "aws_dynamodb_table" "this" {
     kms_key_arn = one(var.kms_key[*].arn)
   }
 
-  dynamic "ttl" {
-    for_each = var.ttl_attribute[*]
-
-    content {
-      enabled        = true
-      attribute_name = ttl.value
-    }
+  # Items without this attribute are kept.
+  ttl {
+    enabled        = true
+    attribute_name = "expires_at"
   }
 }

@@ -1,12 +1,6 @@
 variable "name" {
   description = "Name of the table."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_.-]{3,255}$", var.name))
-    error_message = "name must be 3 to 255 letters, digits, hyphens, underscores and dots: DynamoDB's rule."
-  }
 }
 
 variable "scope" {
@@ -16,13 +10,11 @@ variable "scope" {
     region     = string
     account_id = string
   })
-  nullable = false
 }
 
 variable "deletion_protection" {
   description = "Whether the table refuses to be deleted."
   type        = bool
-  nullable    = false
 }
 
 variable "kms_key" {
@@ -31,10 +23,4 @@ variable "kms_key" {
     arn = string
   })
   default = null
-}
-
-variable "ttl_attribute" {
-  description = "Attribute with the time (Unix seconds) after which DynamoDB deletes an item; null to keep items forever."
-  type        = string
-  default     = null
 }

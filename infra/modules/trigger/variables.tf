@@ -1,23 +1,11 @@
 variable "name" {
   description = "Name of the rule."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9._-]{1,64}$", var.name))
-    error_message = "name must be 1 to 64 letters, digits, dots, hyphens and underscores: EventBridge's rule."
-  }
 }
 
 variable "description" {
   description = "What the rule is for, in a sentence of at most 512 characters."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = length(var.description) <= 512
-    error_message = "description must have at most 512 characters: EventBridge's limit."
-  }
 }
 
 variable "scope" {
@@ -27,7 +15,6 @@ variable "scope" {
     region     = string
     account_id = string
   })
-  nullable = false
 }
 
 variable "schedule" {
@@ -45,5 +32,4 @@ variable "event_pattern" {
 variable "function_arn" {
   description = "ARN of the function that is called."
   type        = string
-  nullable    = false
 }

@@ -1,12 +1,6 @@
 variable "name" {
   description = "Name of the state machine and of its role."
   type        = string
-  nullable    = false
-
-  validation {
-    condition     = can(regex("^[A-Za-z0-9_-]{1,64}$", var.name))
-    error_message = "name must be 1 to 64 letters, digits, hyphens and underscores: IAM takes no longer role name."
-  }
 }
 
 variable "scope" {
@@ -16,19 +10,16 @@ variable "scope" {
     region     = string
     account_id = string
   })
-  nullable = false
 }
 
 variable "bucket_name" {
   description = "Name of the bucket with the manifests of the chunk files."
   type        = string
-  nullable    = false
 }
 
 variable "bucket_arn" {
   description = "ARN of the same bucket."
   type        = string
-  nullable    = false
 }
 
 variable "function_arns" {
@@ -38,7 +29,6 @@ variable "function_arns" {
     deliver   = string
     finalize  = string
   })
-  nullable = false
 }
 
 variable "timeout_seconds" {
@@ -48,19 +38,16 @@ variable "timeout_seconds" {
     deliver   = number
     finalize  = number
   })
-  nullable = false
 }
 
 variable "deliver_concurrency" {
   description = "Chunk files delivered at the same time."
   type        = number
-  nullable    = false
 }
 
 variable "batch_timeout_hours" {
   description = "Hours after which a run is stopped."
   type        = number
-  nullable    = false
 }
 
 variable "large_days" {
@@ -76,14 +63,12 @@ variable "large_days" {
 variable "log_retention_days" {
   description = "Days for which the machine's log is kept."
   type        = number
-  nullable    = false
 }
 
 variable "further_policies" {
   description = "Further IAM policy documents (JSON) by name, such as the one for an encryption key."
   type        = map(string)
   default     = {}
-  nullable    = false
 }
 
 variable "kms_key" {

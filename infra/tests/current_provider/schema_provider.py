@@ -3,7 +3,7 @@
 It serves `aws_6.62_schema.json` to Terraform over the plugin protocol (version 6), so `terraform validate` and
 `terraform plan` hold every resource type, argument, nested block, reference and expression of an unmodified
 configuration against the current provider. It creates nothing and knows no semantics: a value that only AWS could
-compute is unknown in the plan.
+compute is unknown in the plan, but for those in `MADE_UP`, without which no test could read the policies naming them.
 
 `aws_glue_job` and `aws_glue_security_configuration` were added to the schema from the provider's own source
 (`internal/service/glue/job.go`, `security_configuration.go`) and, for arguments that are newer than the source at hand
@@ -73,6 +73,7 @@ PROVIDER_BLOCK = {
 }
 
 ACCOUNT = "123456789012"
+REGION = "eu-west-1"
 DATA: Mapping[str, Mapping[str, str]] = {
     "aws_caller_identity": {
         "account_id": ACCOUNT,
@@ -80,7 +81,7 @@ DATA: Mapping[str, Mapping[str, str]] = {
         "user_id": "check",
         "id": ACCOUNT,
     },
-    "aws_region": {"name": "eu-west-1", "region": "eu-west-1", "id": "eu-west-1", "description": "Europe (Ireland)"},
+    "aws_region": {"name": REGION, "region": REGION, "id": REGION, "description": "Europe (Ireland)"},
     "aws_partition": {
         "partition": "aws",
         "dns_suffix": "amazonaws.com",
@@ -89,6 +90,24 @@ DATA: Mapping[str, Mapping[str, str]] = {
     },
 }
 """What the data sources say that a plan without an account needs."""
+
+MADE_UP: Mapping[str, Mapping[str, str]] = {
+    "aws_cloudwatch_log_group": {"arn": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{{name}}"},
+    "aws_dynamodb_table": {
+        "stream_arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{{name}}/stream/2026-01-01T00:00:00"
+    },
+    "aws_iam_openid_connect_provider": {
+        "arn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
+    },
+    "aws_iam_role": {"arn": f"arn:aws:iam::{ACCOUNT}:role/{{name}}"},
+    "aws_kms_key": {"arn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef"},
+    "aws_sns_topic": {"arn": f"arn:aws:sns:{REGION}:{ACCOUNT}:{{name}}"},
+    "aws_sqs_queue": {
+        "arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{{name}}",
+        "id": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{{name}}",
+    },
+}
+"""What AWS makes of a resource's name."""
 
 _MODES = {"single": 1, "list": 2, "set": 3, "map": 4}
 
@@ -188,6 +207,8 @@ class SchemaProvider(service.ProviderServicer):  # type: ignore[misc]  # generat
     def PlanResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
         proposed, prior = _unpack(request.proposed_new_state), _unpack(request.prior_state)
         if proposed is not None and prior is None:
+            for name, made_up in MADE_UP.get(request.type_name, {}).items():
+                proposed[name] = made_up.format(name=proposed.get("name"))
             for name, given in self._resources[request.type_name]["block"]["attributes"].items():
                 if proposed.get(name) is None and not given.get("required"):
                     proposed[name] = UNKNOWN

@@ -150,7 +150,7 @@ def _process(
         if file.file_error == ErrorCode.FILE_TOO_LARGE:
             raise DayTooLargeError(
                 f"{file.file} holds more than the {max_unpacked:,} bytes that one file may have in /tmp: "
-                "raise transform_storage_mb"
+                "raise transform.storage_mb"
             )
     return outcome
 
@@ -167,7 +167,7 @@ def _needed_bytes(run: Run, room: int, settings: TransformSettings) -> int:
     if needed > room:
         raise DayTooLargeError(
             f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
-            "raise transform_storage_mb"
+            "raise transform.storage_mb"
         )
     if settings.large_days and 0 < settings.large_day_bytes <= needed:
         raise DayTooLargeError(

@@ -131,7 +131,7 @@ def role(stack: Stack) -> Iterator[Callable[[str], str]]:
 
 
 def test_the_profile_of_a_role_in_the_guide_sends_a_day(machine: Partner, role: Callable[[str], str]) -> None:
-    """The role is the one that the variable partner_account_id creates: its trust policy, and the user's policies."""
+    """The role is the one that the variable partner creates: its trust policy, and the user's policies."""
     if not AWS.exists():
         pytest.skip("the AWS CLI is not installed: make test-scenarios")
     profile = block("ini", "role_arn").replace("source_profile = default", "source_profile = own")

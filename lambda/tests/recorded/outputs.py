@@ -11,8 +11,7 @@ from pathlib import Path
 import duckdb
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import MODEL
-from pipeline.model.record_kinds import RecordKind
+from pipeline.model.data_model import Kind
 from pipeline.stages.feedback import verdict_on
 
 from .days import BATCH, KINDS, Day
@@ -21,9 +20,9 @@ RECORDED = Path(__file__).parent / "outputs.json"
 _STATES = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD, "REFUSED": BatchState.FAILED}
 
 
-def record_kind(name: str) -> RecordKind:
+def record_kind(name: str) -> Kind:
     """Return the product's own value for a kind."""
-    return MODEL.kind(name)
+    return Kind(name)
 
 
 def run(day: Day, directory: Path) -> Outcome:

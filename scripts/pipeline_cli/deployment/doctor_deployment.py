@@ -84,7 +84,7 @@ def alarms(target: Target) -> Iterator[Finding]:
 def partner(target: Target) -> Iterator[Finding]:
     """Check that the partner's account that the environment names can assume the partner's role."""
     # Terraform omits outputs that are null.
-    arn, account = target.outputs.get("partner_role_arn"), variables(target.name).get("partner_account_id")
+    arn, account = target.outputs.get("partner_role_arn"), (variables(target.name)["partner"] or {}).get("account_id")
     if not arn:
         if account:
             yield problem("partner", f"account {account} is named but has no role", _apply(target))
@@ -101,7 +101,7 @@ def partner(target: Target) -> Iterator[Finding]:
         text = f"the role does not trust account {account}" if account else "there is a role, but no account is named"
         yield problem("partner", text, _apply(target))
     elif not any("sts:ExternalId" in str(statement.get("Condition", {})) for statement in trusted):
-        yield warning("partner", "the role requires no external ID", "Set partner_external_id.")
+        yield warning("partner", "the role requires no external ID", "Set partner.external_id.")
     else:
         yield ok("partner", f"account {account} may take the role with the external id")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import bytecode
-from pipeline_cli.terraform.target import LOCAL, ROOT, variables
+from pipeline_cli.terraform.target import LOCAL, ROOT
 
 LOCK = ROOT / "lambda" / "requirements.lock"
 
@@ -80,15 +79,7 @@ def platform_of(env: str) -> Platform:
     """Return the platform that the functions of an environment run on."""
     if env == LOCAL:
         return Platform(f"{sys.version_info.major}.{sys.version_info.minor}")
-    settings = variables(env)
-    runtime = re.fullmatch(r"python(3\.\d+)", str(settings.get("python_runtime", "python3.13")))
-    machine = {"arm64": "aarch64", "x86_64": "x86_64"}.get(str(settings.get("architecture", "arm64")))
-    if not runtime or not machine:
-        raise CommandError(
-            f"infra/env/{env}.tfvars names a runtime or processor that Lambda does not have.",
-            "python_runtime is one like python3.13, architecture is arm64 or x86_64.",
-        )
-    return Platform(runtime[1], machine)
+    return Platform("3.13", "aarch64")  # as infra/modules/function/main.tf says
 
 
 def archive(chosen: Platform, *, quiet: bool = False) -> Path:

@@ -78,7 +78,9 @@ def partner_credentials(as_json: options.Json = False) -> None:
     target = targets.load(LOCAL)
     user = target.outputs.get("partner_user_name")
     if not user:
-        raise CommandError("The local deployment has no partner's user.", "Set partner_user = true and: make tf-apply")
+        raise CommandError(
+            "The local deployment has no partner's user.", "Set partner = { user = true } and: make tf-apply"
+        )
     variables = {**partner.environment(target, user), "BUCKET": target.output("bucket_name")}
     if as_json:
         terminal.print_json(variables)

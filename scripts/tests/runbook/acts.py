@@ -113,7 +113,9 @@ def many_records_are_bad(world: World) -> None:
 
 def more_is_refused_than_usual(world: World) -> None:
     counted = world.platform.metrics
-    assert 100 * counted["RecordsRefused"] / counted["RecordsRead"] > 10, "the default of refused_share_percent"
+    assert 100 * counted["RecordsRefused"] / counted["RecordsRead"] > 10, (
+        "twice what the alarm refused-share needs by default"
+    )
 
 
 def the_check_closes_a_run_late(world: World) -> None:

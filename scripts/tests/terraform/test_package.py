@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import bytecode, dependencies, package
-from pipeline_cli.terraform.dependencies import Platform, is_kept, platform_of
+from pipeline_cli.terraform.dependencies import Platform, is_kept
 from pipeline_cli.terraform.package import build
 
 
@@ -51,31 +51,9 @@ def test_every_service_that_the_functions_call_is_in_the_package() -> None:
     assert called <= dependencies.SERVICES
 
 
-def test_the_platform_is_what_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dependencies, "variables", lambda _: {"python_runtime": "python3.12", "architecture": "x86_64"})
-
-    platform = platform_of("prod")
-
-    assert platform == Platform("3.12", "x86_64")
-    assert platform.pip_options[:4] == ["--implementation", "cp", "--python-version", "3.12"]
-    assert "manylinux_2_28_x86_64" in platform.pip_options
-    assert "manylinux_2_34_x86_64" in platform.pip_options
-
-
 def test_an_old_runtime_gets_no_wheel_that_it_cannot_load() -> None:
     assert "manylinux_2_28_aarch64" not in Platform("3.11", "aarch64").pip_options
-
-
-def test_the_platform_by_default_is_python_3_13_on_arm() -> None:
-    assert platform_of("dev") == Platform("3.13", "aarch64")
-
-
-@pytest.mark.parametrize("settings", [{"python_runtime": "nodejs20.x"}, {"architecture": "riscv"}])
-def test_a_platform_that_lambda_lacks_is_refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str]) -> None:
-    monkeypatch.setattr(dependencies, "variables", lambda _: settings)
-
-    with pytest.raises(CommandError, match="does not have"):
-        platform_of("prod")
+    assert "manylinux_2_34_x86_64" in Platform("3.13", "x86_64").pip_options
 
 
 @pytest.mark.slow

@@ -116,7 +116,7 @@ EXTERNAL = {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
 def test_a_partner_that_cannot_take_its_role_is_a_problem(
     prod: StubbedTarget, role: dict[str, Any] | None, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_deployment, "variables", lambda _: {"partner_account_id": "111111111111"})
+    monkeypatch.setattr(doctor_deployment, "variables", lambda _: {"partner": {"account_id": "111111111111"}})
     if role:
         prod.outputs["partner_role_arn"] = "arn:aws:iam::123456789012:role/partner"
         answer(prod, "iam", get_role=role)

@@ -24,4 +24,4 @@ def test_without_a_partners_user_one_sentence_says_what_to_do(stack: Stack, run:
     result = run("local", "partner-credentials")
 
     assert result.exit_code == 1
-    assert "partner_user = true" in result.stderr
+    assert "partner = { user = true }" in result.stderr

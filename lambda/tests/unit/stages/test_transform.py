@@ -143,7 +143,7 @@ def test_a_file_that_would_fill_the_disk_fails_the_run_and_says_what_to_change(
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     packed = gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)
     event = start(cloud, context, {**DAY, "items_20220131.csv.gz": packed})
-    with pytest.raises(DayTooLargeError, match=r"items_20220131\.csv\.gz .*transform_storage_mb; or set large_days"):
+    with pytest.raises(DayTooLargeError, match=r"items_20220131\.csv\.gz .*transform\.storage_mb; or set large_days"):
         transform.handler(event, context)
     assert list(cloud.bucket.keys("work/")) == []
 
@@ -159,7 +159,7 @@ def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
     cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(map(len, DAY.values())) - 1))
-    with pytest.raises(DayTooLargeError, match="raise transform_storage_mb; or set large_days"):
+    with pytest.raises(DayTooLargeError, match=r"raise transform\.storage_mb; or set large_days"):
         transform.handler(start(cloud, context, DAY), context)
 
 
