@@ -80,7 +80,7 @@ def _read(connection: Connection, file: CsvFile) -> None:
     kind = file.kind
     numbered = _numbered_records(file)
     if kind.identity:
-        connection.execute(f"CREATE TABLE {kind}_read AS SELECT * EXCLUDE (amount) FROM ({numbered})")
+        connection.execute(f"CREATE TABLE {kind}_read AS SELECT * FROM ({numbered})")
         _add_control_totals(connection, file, amount="NULL::DECIMAL(18,4)")
         # Later steps need only the references; dropping the rest frees memory.
         for column in ("is_blank", "code", "number"):
@@ -99,9 +99,9 @@ def _read(connection: Connection, file: CsvFile) -> None:
         )
     else:
         connection.execute(f"CREATE TABLE {kind}_read AS SELECT * EXCLUDE (reference) FROM ({numbered})")
-        _add_control_totals(connection, file, amount="amount")
+        _add_control_totals(connection, file, amount="amount_1")
         connection.execute(
-            f"""CREATE TABLE {kind}_sums AS SELECT customer, count(*) AS records, sum(amount) AS amount
+            f"""CREATE TABLE {kind}_sums AS SELECT customer, count(*) AS records, sum(amount_1) AS amount
             FROM {kind}_read WHERE customer IS NOT NULL GROUP BY customer"""
         )
         connection.execute(f"DROP TABLE {kind}_read")
@@ -130,14 +130,14 @@ def _numbered_records(file: CsvFile) -> str:
 
     The fast path has no column `is_blank`: it reads no blank lines.
     """
-    records, stops_at, columns = records_sql(file), "false", "is_blank, code, amount"
+    records, stops_at, columns = records_sql(file), "false", ", ".join(["is_blank", "code", *file.amounts])
     if file.is_plain:
-        records, stops_at, columns = plain_records_sql(file), NEEDS_TRIMMING, "code, amount"
+        records, stops_at, columns = plain_records_sql(file), NEEDS_TRIMMING, ", ".join(["code", *file.amounts])
     parent = file.kind.parent
     step = Step(
         "records",
-        f"""SELECT {columns}, CASE WHEN is_good THEN {key(file.kind)} END AS reference,
-            CASE WHEN is_good THEN {owner(file.kind)} END AS parent, {row_id_number(file)} AS number
+        f"""SELECT {columns}, CASE WHEN is_valid THEN {key(file.kind)} END AS reference,
+            CASE WHEN is_valid THEN {owner(file.kind)} END AS parent, {row_id_number(file)} AS number
         FROM ({records})""",
     )
     if parent is None:

@@ -150,7 +150,7 @@ def _candidate_conditions(connection: duckdb.DuckDBPyConnection, file: CsvFile, 
         unique = quoted(str(file.unique))
         connection.execute(
             f"""CREATE TABLE {kind}_repeated_ids AS
-            SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_good AND {unique} <> ''
+            SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_valid AND {unique} <> ''
             GROUP BY {unique} HAVING count(*) > 1"""
         )
         if ask(connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
@@ -167,10 +167,11 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
     kind = file.kind
     row_id = quoted(file.unique) if file.unique else "''"
     value = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
+    amount = "amount_1" if file.amounts else "NULL::DECIMAL(18,4)"
     lines = _select_lines(connection, file, conditions)
-    is_candidate = f"code IS NOT NULL OR (is_good AND ({' OR '.join(conditions) or 'false'}))"
+    is_candidate = f"code IS NOT NULL OR (is_valid AND ({' OR '.join(conditions) or 'false'}))"
     columns = f"""line_number, line, cell_count, {row_id} AS id, {key(kind)} AS reference, {owner(kind)} AS parent,
-        amount, {_shown_reference(file, "customer_reference")}, {_shown_reference(file, "order_reference")},
+        {amount} AS amount, {_shown_reference(file, "customer_reference")}, {_shown_reference(file, "order_reference")},
         code::VARCHAR AS code, column_name, CASE column_name {value} END AS value, quotes"""
     steps = [
         Step("records", records_sql(file, lines)),

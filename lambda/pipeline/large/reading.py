@@ -33,8 +33,9 @@ LINE_ROWS = 500
 def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterable[int]], Iterator[Numbered]]:
     """Read each split once: blocks of its control totals, its good records and their parents, and its row ids."""
     kind = plan.file.kind
-    columns = f"""is_blank, code::VARCHAR AS code, is_good, amount, {key(kind)} AS reference, {owner(kind)} AS parent,
-        {row_id_number(plan.file)} AS number"""
+    amount = "amount_1" if plan.file.amounts else "NULL::DECIMAL(18,4)"
+    columns = f"""is_blank, code::VARCHAR AS code, is_valid, {amount} AS amount, {key(kind)} AS reference,
+        {owner(kind)} AS parent, {row_id_number(plan.file)} AS number"""
 
     def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Iterator[Numbered]:
         split = plan.splits[split_number]
@@ -53,14 +54,14 @@ def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterabl
                 f"{kind}_id_bits",
                 bucket("id_block", buckets),
                 """SELECT number >> 6 AS id_block, count(*) AS records, bit_or(1::UBIGINT << (number & 63)) AS bits
-                FROM records WHERE is_good AND number IS NOT NULL GROUP BY id_block""",
+                FROM records WHERE is_valid AND number IS NOT NULL GROUP BY id_block""",
             )
         if kind.identity:
             yield from pack(
                 connection,
                 f"{kind}_good",
                 bucket("reference", buckets),
-                f"SELECT {of_split}, reference, parent FROM records WHERE is_good",
+                f"SELECT {of_split}, reference, parent FROM records WHERE is_valid",
             )
         if kind.parent:
             yield from pack(
@@ -68,7 +69,7 @@ def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterabl
                 f"{kind}_by_parent",
                 bucket("parent", buckets),
                 f"""SELECT {of_split}, parent, count(*) AS records, sum(amount) AS amount
-                FROM records WHERE is_good GROUP BY parent""",
+                FROM records WHERE is_valid GROUP BY parent""",
             )
 
     return _splits(read, plan, room)
@@ -99,7 +100,7 @@ def row_ids(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterable[int]
             f"{file.kind}_ids",
             bucket("id", buckets),
             f"""SELECT {split_number}::INTEGER AS split, {quoted(str(file.unique))} AS id FROM ({records_sql(file)})
-            WHERE is_good AND {quoted(str(file.unique))} <> ''""",
+            WHERE is_valid AND {quoted(str(file.unique))} <> ''""",
         )
 
     return _splits(read, plan, room)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import Column, RecordKind
 from pipeline.reading.dialect import Sentinels, Text
 from pipeline.reading.header import Header
@@ -59,6 +60,11 @@ class CsvFile:
     def unique(self) -> str | None:
         """The column whose values must not occur twice, if the file has it."""
         return self.kind.unique if self.kind.unique in self.header.positions else None
+
+    @property
+    def amounts(self) -> dict[str, str]:
+        """The columns that are summed, by the name under which their value is selected (`amount_<n>`)."""
+        return {f"amount_{number}": name for number, name in enumerate(MODEL.summed(self.kind), 1)}
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:

@@ -22,7 +22,7 @@ from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import BLOCK
 from pipeline.reading.rules import MAX_REFERENCE, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
-from pipeline.reading.steps import AMOUNT, amount_form
+from pipeline.reading.steps import amount_form
 
 NotPlainError = (duckdb.InvalidInputException, duckdb.NotImplementedException)
 """What DuckDB raises if a file is not plain after all."""
@@ -32,7 +32,7 @@ NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
 
 
 def plain_records_sql(file: CsvFile) -> str:
-    """Select the records of a plain file: the cells by name, amount, code, is_blank (false), is_good.
+    """Select the records of a plain file: the cells by name, amounts, code, is_blank (false), is_valid.
 
     Row ids are not trimmed (see `id_number`). References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked
     for being empty or too long. No accepted record has such a reference, so they are found as records without a parent
@@ -51,7 +51,13 @@ def _cells_step(file: CsvFile) -> Step:
 
     Unless it is known that there are none, records of several lines are left out, so that some seem to be missing.
     """
-    cells = ", ".join(f'"{file.header.positions[column.name]}" AS {quoted(column.name)}' for column in file.columns)
+    positions = file.header.positions
+    cells = ", ".join(
+        f'"{positions[column.name]}" AS {quoted(column.name)}'
+        if column.name in positions
+        else f"'' AS {quoted(column.name)}"
+        for column in file.kind.columns
+    )
     several_lines = " OR ".join(f'contains("{position}", chr(10))' for position in range(1, len(file.header.names) + 1))
     return Step("cells", f"SELECT {cells} FROM {_scan(file)} {f'WHERE NOT ({several_lines})' if file.unproven else ''}")
 
@@ -67,15 +73,18 @@ def _scan(file: CsvFile) -> str:
 
 
 def _cents_steps(file: CsvFile) -> list[Step]:
-    """Add `cents`: the amount if it has the usual form, else NULL."""
-    for column in file.columns:
-        if column.type is ColumnType.AMOUNT and file.decimal_mark == ".":
-            cell = quoted(column.name)
-            return [
-                Step("with_rounded", f"SELECT *, rounded({cell}) AS rounded FROM cells"),
-                Step("with_cents", f"SELECT *, as_cents({cell}, rounded) AS cents FROM with_rounded"),
-            ]
-    return [Step("with_cents", "SELECT *, NULL::DECIMAL(16,2) AS cents FROM cells")]
+    """Add `cents_<n>` for each column that is summed: the amount if it has the usual form, else NULL."""
+    if file.decimal_mark != ".":
+        cents = "".join(f", NULL::DECIMAL(16,2) AS cents_{name}" for name in file.amounts)
+        return [Step("with_cents", f"SELECT *{cents} FROM cells")]
+    rounded = "".join(f", rounded({quoted(column)}) AS rounded_{name}" for name, column in file.amounts.items())
+    cents = "".join(
+        f", as_cents({quoted(column)}, rounded_{name}) AS cents_{name}" for name, column in file.amounts.items()
+    )
+    return [
+        Step("with_rounded", f"SELECT *{rounded} FROM cells"),
+        Step("with_cents", f"SELECT *{cents} FROM with_rounded"),
+    ]
 
 
 def _clean_step(file: CsvFile) -> Step:
@@ -90,9 +99,10 @@ def _columns_step(file: CsvFile) -> Step:
         f"{_text(file, name)} AS {name}"
         if column.type is ColumnType.TEXT
         else f"CASE WHEN is_clean THEN {_text(file, name)} ELSE trimmed({_text(file, name)}) END AS {name}"
-        for column, name in ((column, quoted(column.name)) for column in file.columns)
+        for column, name in ((column, quoted(column.name)) for column in file.kind.columns)
     )
-    return Step("columns", f"SELECT is_clean, cents, {columns} FROM with_clean")
+    cents = "".join(f", cents_{name}" for name in file.amounts)
+    return Step("columns", f"SELECT is_clean{cents}, {columns} FROM with_clean")
 
 
 def _text(file: CsvFile, cell: str) -> str:
@@ -110,7 +120,9 @@ def _clean_form(file: CsvFile, column: Column) -> str | None:
         case ColumnType.INTEGER | ColumnType.TIMESTAMP:
             return f"is_plain_integer({name})"
         case ColumnType.AMOUNT:
-            return f"CASE WHEN cents IS NOT NULL THEN true ELSE regexp_full_match({name}, '{amount_form(file)}') END"
+            form = f"regexp_full_match({name}, '{amount_form(file)}')"
+            cents = [f"cents_{amount}" for amount, summed in file.amounts.items() if summed == column.name]
+            return f"CASE WHEN {cents[0]} IS NOT NULL THEN true ELSE {form} END" if cents else form
         case _:
             return None
 
@@ -122,15 +134,14 @@ def _is_parent(file: CsvFile, column: Column) -> bool:
 
 def _judged_step(file: CsvFile) -> Step:
     broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in rules(file) if rule.column)
-    amount = f"CAST(NULL AS {AMOUNT})"
-    for column in file.columns:
-        if column.type is ColumnType.AMOUNT:
-            cell, mark = quoted(column.name), literal(file.decimal_mark)
-            amount = f"""CASE WHEN cents IS NOT NULL THEN cents::{AMOUNT}
-                WHEN is_clean OR is_amount({cell}, {mark}) THEN as_amount({cell}, {mark}) END"""
+    mark = literal(file.decimal_mark)
+    amounts = "".join(
+        f"""CASE WHEN cents_{name} IS NOT NULL THEN cents_{name}::DECIMAL(18,4)
+            WHEN is_amount({quoted(column)}, {mark}) THEN as_amount({quoted(column)}, {mark}) END AS {name}, """
+        for name, column in file.amounts.items()
+    )
     return Step(
         "judged",
-        f"""SELECT *, code IS NULL AS is_good, false AS is_blank
-        FROM (SELECT *, {amount} AS amount, CASE WHEN is_clean THEN NULL::error_code {broken} END AS code
-            FROM columns)""",
+        f"""SELECT *, code IS NULL AS is_valid, false AS is_blank
+        FROM (SELECT *, {amounts}CASE WHEN is_clean THEN NULL::error_code {broken} END AS code FROM columns)""",
     )

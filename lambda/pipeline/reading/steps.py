@@ -18,8 +18,6 @@ from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.rules import MAX_REFERENCE, has_all_cells, rules
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 
-AMOUNT = "DECIMAL(18,4)"
-
 _WORD = "[0-9A-Za-z]"
 MAX_COLUMNS = 200
 """Columns up to which a regular expression describes a clean record; with more it would be too large."""
@@ -29,7 +27,11 @@ SHORT_INTEGER = "-?[0-9]{1,18}"
 
 
 def records_sql(file: CsvFile, lines: str | None = None) -> str:
-    """Select the records of a file: line, the cells by name, cell_count, amount, code, is_blank, is_good.
+    """Select the records of a file: line, the cells by name, cell_count, amounts, code, is_blank, is_valid.
+
+    Each column of the model has a cell; that of an optional column which the file lacks is empty. The columns that are
+    summed have a DECIMAL(18,4) each (`CsvFile.amounts`), which is NULL if the cell is no valid amount.
+
 
     `lines` is a relation of (record, line) to read instead of all lines of the file; then `record` is kept.
     """
@@ -75,7 +77,9 @@ def columns_step(file: CsvFile) -> Step:
     # CASE evaluates ELSE only for the rows that need it, so clean records cost nothing more.
     columns = ", ".join(
         f"CASE WHEN is_clean THEN {_cell(file, column)} ELSE {_text(file, column)} END AS {quoted(column.name)}"
-        for column in file.columns
+        if column in file.columns
+        else f"'' AS {quoted(column.name)}"
+        for column in file.kind.columns
     )
     if file.may_repeat_header:
         columns += f", {_is_header(file)} AS is_header"
@@ -83,15 +87,15 @@ def columns_step(file: CsvFile) -> Step:
 
 
 def judged_step(file: CsvFile) -> Step:
-    """Add amount (NULL if not valid), code (of the first broken rule), is_blank and is_good.
+    """Add the amounts (NULL if not valid), code (of the first broken rule), is_blank and is_valid.
 
-    A record with a wrong number of cells has no amount, as it is unknown which cell belongs to which column.
+    A record with a wrong number of cells has no amounts, as it is unknown which cell belongs to which column.
     """
     broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in rules(file))
     return Step(
         "judged",
-        f"""SELECT *, code IS NULL AND NOT is_blank AS is_good
-        FROM (SELECT *, {_amount(file)} AS amount, CASE WHEN is_clean THEN false ELSE is_blank(line) END AS is_blank,
+        f"""SELECT *, code IS NULL AND NOT is_blank AS is_valid
+        FROM (SELECT *, {_amounts(file)} CASE WHEN is_clean THEN false ELSE is_blank(line) END AS is_blank,
                 CASE WHEN is_clean OR is_blank(line) THEN NULL {broken} END AS code
             FROM columns)""",
     )
@@ -240,13 +244,13 @@ def amount_form(file: CsvFile) -> str:
     return f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}][0-9]{{1,4}})?"
 
 
-def _amount(file: CsvFile) -> str:
-    for column in file.columns:
-        if column.type is ColumnType.AMOUNT:
-            cell, mark = quoted(column.name), literal(file.decimal_mark)
-            is_valid = f"is_clean OR (cell_count = {len(file.header.names)} AND is_amount({cell}, {mark}))"
-            return f"CASE WHEN {is_valid} THEN as_amount({cell}, {mark}) END"
-    return f"CAST(NULL AS {AMOUNT})"
+def _amounts(file: CsvFile) -> str:
+    mark, has_all = literal(file.decimal_mark), f"cell_count = {len(file.header.names)}"
+    return "".join(
+        f"""CASE WHEN {"is_clean OR " if file.kind.column(column).required else ""}({has_all}
+            AND is_amount({quoted(column)}, {mark})) THEN as_amount({quoted(column)}, {mark}) END AS {name}, """
+        for name, column in file.amounts.items()
+    )
 
 
 def _escaped(delimiter: str) -> str:

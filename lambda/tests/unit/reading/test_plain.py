@@ -241,7 +241,7 @@ def are_read_alike(directory: Path, records: list[list[str]], new_line: str) -> 
         # Line ends in the free text of a clean record are restored by one way only, as nothing reads them.
         restored = {name: f"replace({name}, {literal(file.sentinels.newline)}, chr(10))" for name in NAMES}
         restored["order_reference"] = f"trimmed({restored['order_reference']})"
-        select = f"SELECT {', '.join(restored.values())}, amount, code::VARCHAR, is_good FROM"
+        select = f"SELECT {', '.join(restored.values())}, amount_1, code::VARCHAR, is_valid FROM"
         try:
             fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
         except plain.NotPlainError:
