@@ -54,15 +54,15 @@ locals {
     transform = {
       description = "Validates and joins the files of a batch and writes what is to be delivered as chunk files"
       environment = {
-        BUCKET_NAME         = local.bucket_name
-        TABLE_NAME          = module.table.name
-        STATE_MACHINE_ARN   = module.workflow.state_machine_arn
-        CHUNK_RECORDS       = "5000" # what one call of deliver writes well within its timeout
-        MAX_ERROR_MESSAGES  = "1000" # for each file; one more message then counts the others, and the rejects file holds all
-        MAX_REFUSED_PERCENT = tostring(var.max_refused_percent)
-        QUIET_SECONDS       = tostring(local.timeout_seconds.deliver)
-        LARGE_DAYS          = tostring(var.large_days != null)
-        LARGE_DAY_BYTES     = tostring(try(var.large_days.from_bytes, 0))
+        BUCKET_NAME          = local.bucket_name
+        TABLE_NAME           = module.table.name
+        STATE_MACHINE_ARN    = module.workflow.state_machine_arn
+        CHUNK_RECORDS        = "5000" # what one call of deliver writes well within its timeout
+        MAX_ERROR_MESSAGES   = "1000" # for each file; one more message then counts the others, and the rejects file holds all
+        MAX_REFUSED_PERCENT  = tostring(var.max_refused_percent)
+        WRITER_GRACE_SECONDS = tostring(local.timeout_seconds.deliver)
+        LARGE_DAYS           = tostring(var.large_days != null)
+        LARGE_DAY_BYTES      = tostring(try(var.large_days.from_bytes, 0))
       }
       storage_mb   = var.transform.storage_mb
       event_source = null
@@ -79,10 +79,10 @@ locals {
     finalize = {
       description = "Closes the ledger entry of a batch and writes the verdict for the partner"
       environment = {
-        BUCKET_NAME       = local.bucket_name
-        TABLE_NAME        = module.table.name
-        STATE_MACHINE_ARN = module.workflow.state_machine_arn
-        QUIET_SECONDS     = tostring(local.timeout_seconds.deliver)
+        BUCKET_NAME          = local.bucket_name
+        TABLE_NAME           = module.table.name
+        STATE_MACHINE_ARN    = module.workflow.state_machine_arn
+        WRITER_GRACE_SECONDS = tostring(local.timeout_seconds.deliver)
       }
       storage_mb   = 512
       event_source = null

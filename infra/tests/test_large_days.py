@@ -56,23 +56,36 @@ def test_transform_knows_whether_there_is_a_job_and_from_which_size_on(plan: Pla
     assert (job["number_of_workers"], job["worker_type"]) == (chosen["workers"], chosen["worker_type"])
 
 
-def test_only_the_error_of_a_large_day_leads_to_the_job_and_from_there_on_as_always(large: Plan) -> None:
+def test_a_day_that_is_too_large_or_killed_the_function_leads_to_the_job_and_from_there_on_as_always(
+    large: Plan,
+) -> None:
+    # AWS Step Functions Developer Guide, "Handle Lambda service exceptions": unhandled errors, which include
+    # out-of-memory errors and function timeouts, are reported as Lambda.Unknown.
     states = large.definition["States"]
 
-    assert [(rule["ErrorEquals"], rule["Next"]) for rule in states["Transform"]["Catch"]] == [
-        (["LargeDayError"], "TransformLargeDay"),
-        (["States.ALL"], "RunFailed"),
-    ]
-    assert retrier(states["Transform"], "LargeDayError")["MaxAttempts"] == 0
+    killed, others = states["Transform"]["Catch"]
+    assert set(killed["ErrorEquals"]) >= {"Sandbox.Timedout", "States.Timeout", "Runtime.ExitError", "Lambda.Unknown"}
+    assert (killed["Next"], others["Next"]) == ("SubmitLargeDay", "RunFailed")
+    assert states["SubmitLargeDay"]["Parameters"]["Payload"] == {
+        **states["Transform"]["Parameters"]["Payload"],
+        "too_large": True,
+    }
+    assert states["SubmitLargeDay"]["Next"] == states["Transform"]["Next"] == "Transformed"
+    assert states["Transformed"]["Choices"][0] == {
+        "Variable": "$.transform.outcome.next",
+        "StringEquals": "TOO_LARGE",
+        "Next": "TransformLargeDay",
+    }
     assert states["TransformLargeDay"]["Next"] == "CollectLargeDay"
-    assert states["CollectLargeDay"]["Next"] == states["Transform"]["Next"]
+    assert states["CollectLargeDay"]["Next"] == "Transformed"
     assert reachable(large.definition["StartAt"], states) == set(states)
 
 
 def test_the_other_states_are_the_same_as_without_large_days(plan: Plan, large: Plan) -> None:
-    added = {"TransformLargeDay", "CollectLargeDay"}
+    added = {"SubmitLargeDay", "TransformLargeDay", "CollectLargeDay"}
     states = {name: state for name, state in large.definition["States"].items() if name not in added}
     states["Transform"] = {**states["Transform"], "Catch": states["Transform"]["Catch"][1:]}
+    states["Transformed"] = {**states["Transformed"], "Choices": states["Transformed"]["Choices"][1:]}
 
     assert {**large.definition, "States": states} == plan.definition
 

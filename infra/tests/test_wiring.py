@@ -103,7 +103,9 @@ def test_waiting_times_follow_from_the_timeouts(plan: Plan) -> None:
     timeout = {function: plan.function(function)["timeout"] for function in FUNCTIONS}
     hidden = plan["module.ingest_queue.aws_sqs_queue.this"]["visibility_timeout_seconds"]
 
-    assert {plan.settings(name)["QUIET_SECONDS"] for name in ("transform", "finalize")} == {str(timeout["deliver"])}
+    assert {plan.settings(name)["WRITER_GRACE_SECONDS"] for name in ("transform", "finalize")} == {
+        str(timeout["deliver"])
+    }
     assert hidden >= 6 * timeout["intake"]
 
 

@@ -39,10 +39,6 @@ class SupersededError(PermanentError):
     """A newer set of files for the same batch has taken over."""
 
 
-class BatchBusyError(RetryableError):
-    """Another run of the same batch still holds it."""
-
-
 class ThrottledError(RetryableError):
     """A service did not accept all requests in time."""
 
@@ -59,15 +55,8 @@ class DayTooLargeError(PermanentError):
     """The files of a day do not fit into the function; they may be valid."""
 
 
-class LargeDayError(PermanentError):
-    """The day does not fit into the function, so the job for large days must process it.
-
-    The state machine catches this error by name and starts the job. The request for the job is stored before.
-    """
-
-
 class LargeDayOutcomeError(PermanentError):
-    """The job for large days has left no result of this run."""
+    """The job for large days left no result of this run."""
 
 
 class ResourceLimitError(PermanentError):

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import ceil
 from typing import Any
 
-from pipeline.errors import BatchBusyError, RetryableError, SupersededError
+from pipeline.errors import RetryableError, SupersededError
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set_time, set_version
 
@@ -45,8 +46,8 @@ class Ledger:
     """The state of one batch. Times are ISO 8601 in UTC.
 
     `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
-    `released` the version that an operator released in spite of its refused records. After `quiet_until` no writer of a
-    failed run can still be running. `large_day` is None if the function processes the files; otherwise it is what is
+    `released` the version that an operator released in spite of its refused records. After `blocked_until` no writer of
+    a failed run can still be running. `large_day` is None if the function processes the files; otherwise it is what is
     known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`, all missing until the job has ended. `revision`
     is the number of changes, for optimistic locking.
 
@@ -60,7 +61,7 @@ class Ledger:
     version: str | None = None
     execution: str | None = None
     holder: str | None = None
-    quiet_until: str | None = None
+    blocked_until: str | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
     delivered: tuple[str, ...] = ()
     released: str | None = None
@@ -85,7 +86,8 @@ class Ledger:
         values = {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
         files = {kind: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
         plain = {"state": self.state.value, "files": files, "delivered": list(self.delivered)}
-        return {**self.unknown, **values, **plain, "history": list(self.history)}
+        item = {**self.unknown, **values, **plain, "history": list(self.history)}
+        return {_STORED_NAMES.get(name, name): value for name, value in item.items()}
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> Ledger:
@@ -96,14 +98,17 @@ class Ledger:
         RetryableError
             The entry has a state or kind of file that only a newer release knows, so this release must not change it.
         """
-        known = {field.name for field in fields(cls)} - {"unknown"}
+        names = {_STORED_NAMES.get(field.name, field.name): field.name for field in fields(cls)}
+        del names["unknown"]
         try:
-            values = {name: _READERS.get(name, _as_it_is)(item[name]) for name in known & item.keys()}
+            values = {
+                names[stored]: _READERS.get(stored, _as_it_is)(item[stored]) for stored in names.keys() & item.keys()
+            }
         except ValueError as error:
             raise RetryableError(
                 f"the ledger entry of batch {item['batch']} was written by a newer release: {error}"
             ) from error
-        return cls(**values, unknown={name: item[name] for name in item.keys() - known - _TABLE_KEYS})
+        return cls(**values, unknown={name: item[name] for name in item.keys() - names.keys() - _TABLE_KEYS})
 
 
 def _as_it_is(value: Any) -> Any:
@@ -111,6 +116,8 @@ def _as_it_is(value: Any) -> Any:
 
 
 _TABLE_KEYS = {"pk", "sk"}
+_STORED_NAMES = {"blocked_until": "quiet_until"}
+"""Names of attributes in the table that differ from ours, as earlier releases wrote them."""
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "state": BatchState,
     "files": lambda files: {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in files.items()},
@@ -130,7 +137,7 @@ def observe(ledger: Ledger, files: FileSet) -> Ledger:
     return replace(ledger, files=files)
 
 
-def locate(ledger: Ledger, files: FileSet) -> Ledger:
+def refresh_versions(ledger: Ledger, files: FileSet) -> Ledger:
     """Record the current object versions of the set if `files` have its content; it may have been sent again."""
     return replace(ledger, files=files) if has_same_content(ledger.files, files) else ledger
 
@@ -139,7 +146,8 @@ def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
     """Make a complete set the current one of its batch, and queue its run.
 
     A set that is newer than `files` is kept. The caller lists the bucket again afterwards, so the newest set is claimed
-    in the end. If the same files are sent again, nothing changes; `locate` updates their object versions where needed.
+    in the end. If the same files are sent again, nothing changes; `refresh_versions` updates their object versions
+    where needed.
     """
     version = set_version(files)
     if ledger.state is not BatchState.WAITING:
@@ -199,26 +207,36 @@ def ensure_current(ledger: Ledger | None, execution: str) -> Ledger:
 
 
 def begin(ledger: Ledger, execution: str, now: datetime) -> Ledger:
-    """Make the current run the holder of the batch.
+    """Make the current run the holder of the batch; no change while it must wait (`wait_seconds`).
 
     Raises
     ------
     SupersededError
         The run is not the current one.
-    BatchBusyError
-        An older run still holds the batch, or one of its writers may still be at work.
     """
     ensure_current(ledger, execution)
-    if ledger.holder == execution:
+    if ledger.holder == execution or wait_seconds(ledger, execution, now):
         return ledger
+    return replace(ledger, state=BatchState.RUNNING, holder=execution, blocked_until=None, started_at=_iso(now))
+
+
+def wait_seconds(ledger: Ledger, execution: str, now: datetime) -> int:
+    """Return after how many seconds a run may try again to become the holder; 0 if it need not wait.
+
+    The end of the holder can't be foreseen. The longer a run has waited, the longer it waits until the next try: a
+    tenth of the time, from 10 seconds to 10 minutes. So a run of 14 days has 19,000 of its at most 25,000 events.
+    """
+    if ledger.holder == execution:
+        return 0
     if ledger.holder is not None:
-        raise BatchBusyError(f"run {ledger.holder} still holds batch {ledger.batch}")
-    if ledger.quiet_until is not None and _iso(now) < ledger.quiet_until:
-        raise BatchBusyError(f"batch {ledger.batch} rests until {ledger.quiet_until}, when no writer is left")
-    return replace(ledger, state=BatchState.RUNNING, holder=execution, quiet_until=None, started_at=_iso(now))
+        waited = now - datetime.fromisoformat(ledger.queued_at) if ledger.queued_at else timedelta(0)
+        return int(min(max(waited.total_seconds() / 10, 10), 600))
+    if ledger.blocked_until is None:
+        return 0
+    return max(0, ceil((datetime.fromisoformat(ledger.blocked_until) - now).total_seconds()))
 
 
-def hand_over(ledger: Ledger, execution: str) -> Ledger:
+def submit_job(ledger: Ledger, execution: str) -> Ledger:
     """Record that the job for large days processes the files of the current run.
 
     Raises
@@ -256,11 +274,11 @@ def release(ledger: Ledger, version: str, now: datetime) -> Ledger:
     return replace(_queue(ledger, version, ledger.files, now), released=version)
 
 
-def revoke(ledger: Ledger, execution: str, quiet_until: datetime) -> Ledger:
-    """Remove a run as the holder of the batch; its writers may be running until `quiet_until`."""
+def revoke(ledger: Ledger, execution: str, blocked_until: datetime | None) -> Ledger:
+    """Remove a run as the holder of the batch; its writers may be running until `blocked_until`."""
     if ledger.holder != execution:
         return ledger
-    return replace(ledger, holder=None, quiet_until=_iso(quiet_until))
+    return replace(ledger, holder=None, blocked_until=_iso(blocked_until) if blocked_until else None)
 
 
 def finish(
@@ -271,18 +289,17 @@ def finish(
     *,
     summary: Mapping[str, Any] | None = None,
     cause: str | None = None,
-    quiet: timedelta = timedelta(0),
+    writer_grace: timedelta = timedelta(0),
 ) -> Ledger:
     """Close a run; idempotent.
 
-    A superseded run is only removed as the holder. `quiet` is how long writers of a failed run may still be running.
+    A superseded run is only removed as the holder. `writer_grace` is how long writers of a failed run may still be
+    running.
     """
     closed = replace(
-        revoke(ledger, execution, now + quiet),
+        revoke(ledger, execution, now + writer_grace if writer_grace else None),
         history=_remember(ledger, execution, state, now, cause),
     )
-    if not quiet and ledger.holder == execution:
-        closed = replace(closed, quiet_until=None)
     if ledger.execution != execution:
         return closed
     if ledger.state is state and ledger.holder != execution:

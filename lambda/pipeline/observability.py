@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from pipeline.errors import LargeDayError, RetryableError
+from pipeline.errors import RetryableError
 
 Reply = TypeVar("Reply")
 Handler = Callable[[dict[str, Any], LambdaContext], Reply]
@@ -67,9 +67,6 @@ def _logged(handler: Handler[Reply]) -> Handler[Reply]:
             return handler(event, context)
         except RetryableError as error:
             logger().warning("to be tried again", cause=f"{type(error).__name__}: {error}")
-            raise
-        except LargeDayError as error:
-            logger().warning("the job for large days goes on", cause=str(error))
             raise
         except Exception:
             logger().exception("failed")

@@ -33,7 +33,7 @@ class TransformSettings:
 
     `chunk_records` is the number of table writes per chunk file, `max_error_messages` the number of refused records of
     a file that get an error message. If more than `max_refused_percent` of a file's records are refused, the batch is
-    held. `quiet_seconds` is how long a writer of a failed run may still be running: the timeout of `deliver`.
+    held. `writer_grace_seconds` is how long a writer of a failed run may still be running: the timeout of `deliver`.
 
     With `large_days`, the Spark job processes a day that does not fit into the function, and each day whose files have
     at least `large_day_bytes` bytes; 0 means that only the function's own limits count. Lambda sets
@@ -46,7 +46,7 @@ class TransformSettings:
     chunk_records: int = 5_000
     max_error_messages: int = 1_000
     max_refused_percent: int = field(default=20, metadata={"minimum": 0})
-    quiet_seconds: int = 300
+    writer_grace_seconds: int = 300
     large_days: bool = False
     large_day_bytes: int = field(default=0, metadata={"minimum": 0})
     aws_lambda_function_memory_size: int = 2_048
@@ -62,12 +62,12 @@ class DeliverSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalizeSettings:
-    """Settings of `finalize`; `quiet_seconds` as for `transform`."""
+    """Settings of `finalize`; `writer_grace_seconds` as for `transform`."""
 
     bucket_name: str
     table_name: str
     state_machine_arn: str
-    quiet_seconds: int = 300
+    writer_grace_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -224,7 +224,7 @@ def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "STATE_MACHINE_ARN": machine,
             "QUEUE_URL": queue_url,
             "DEAD_LETTER_QUEUE_URL": dead_letter_url,
-            "QUIET_SECONDS": "60",
+            "WRITER_GRACE_SECONDS": "60",
         }.items():
             environment.setenv(name, value)
         pipeline = (Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, dead_letter_url)

@@ -25,13 +25,16 @@ locals {
   }
   definition = templatefile("${path.module}/state_machine.json.tftpl", local.values)
 
-  # With large days, Transform has a further Catch rule, and two states follow it. Without them these states are absent, as
-  # Step Functions refuses states that nothing leads to.
+  # With large days, Transform and the choice after it have one more rule each, and further states. Without them these
+  # states are absent, as Step Functions refuses states that nothing leads to.
   definition_with_large_days = one([
     for job in var.large_days[*] : jsonencode(merge(jsondecode(local.definition), {
       States = merge(jsondecode(local.definition).States, local.large_day[0].States, {
         Transform = merge(jsondecode(local.definition).States.Transform, {
           Catch = concat(local.large_day[0].Catch, jsondecode(local.definition).States.Transform.Catch)
+        })
+        Transformed = merge(jsondecode(local.definition).States.Transformed, {
+          Choices = concat(local.large_day[0].Choices, jsondecode(local.definition).States.Transformed.Choices)
         })
       })
     }))

@@ -16,10 +16,18 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 
-LONG_AGO = datetime.fromtimestamp(0, UTC)
-"""The end of a run that Step Functions does not know: it deletes runs 90 days after their end."""
-
 _BROKEN: tuple[Literal["FAILED", "TIMED_OUT", "ABORTED"], ...] = ("FAILED", "TIMED_OUT", "ABORTED")
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """Whether a run is running, and when it ended, in UTC.
+
+    A run that neither is running nor has ended is unknown: Step Functions deletes runs 90 days after their end.
+    """
+
+    running: bool = False
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,8 @@ class Workflow:
             raise
         return True
 
-    def stopped_at(self, name: str) -> datetime | None:
-        """Return when a run ended, in UTC; None while it runs, LONG_AGO if Step Functions does not know it.
+    def status(self, name: str) -> RunStatus:
+        """Return whether a run is running.
 
         DescribeExecution is eventually consistent (Step Functions API reference), so a run that was just started may
         be unknown for a moment.
@@ -64,11 +72,11 @@ class Workflow:
             run = self._stepfunctions.describe_execution(executionArn=self.execution_arn(name))
         except ClientError as error:
             if error_code(error) == "ExecutionDoesNotExist":
-                return LONG_AGO
+                return RunStatus()
             raise
         if run["status"] in ("RUNNING", "PENDING_REDRIVE"):
-            return None
-        return run["stopDate"].astimezone(UTC)
+            return RunStatus(running=True)
+        return RunStatus(ended_at=run["stopDate"].astimezone(UTC))
 
     def broken_runs(self, since: datetime, before: datetime) -> Iterator[str]:
         """Yield the names of the runs that failed, timed out or were aborted in a period, the latest of each first."""

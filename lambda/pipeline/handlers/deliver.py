@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline.errors import SupersededError
 from pipeline.observability import Metric, count, instrument, logger
 from pipeline.settings import DeliverSettings, read_settings
 from pipeline.stages.deliver import deliver
@@ -24,7 +25,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
     execution, key = event["execution"], event["chunk"]["key"]
     deadline = Deadline.of_invocation(context.get_remaining_time_in_millis)
-    written = deliver(table, bucket, event["batch"], execution, key, deadline)
+    try:
+        written = deliver(table, bucket, event["batch"], execution, key, deadline)
+    except SupersededError as error:
+        logger().info("nothing written", execution=execution, chunk=key, reason=str(error))
+        return {"written": 0}  # expected: finalize closes the run as superseded
     count(Metric.ITEMS_WRITTEN, written)
     logger().info("chunk written", execution=execution, chunk=key, items=written)
     return {"written": written}

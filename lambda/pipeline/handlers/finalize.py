@@ -26,7 +26,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     settings = read_settings(FinalizeSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
     workflow = Workflow(settings.state_machine_arn)
-    now, quiet = datetime.now(UTC), timedelta(seconds=settings.quiet_seconds)
+    now, writer_grace = datetime.now(UTC), timedelta(seconds=settings.writer_grace_seconds)
     if is_check(event):
-        return {"closed": close_ended_runs(table, bucket, workflow, now, quiet)}
-    return {"state": finalize(table, bucket, with_chunk_error(event, workflow), now, quiet)}
+        return {"closed": close_ended_runs(table, bucket, workflow, now, writer_grace)}
+    return {"state": finalize(table, bucket, with_chunk_error(event, workflow), now, writer_grace)}

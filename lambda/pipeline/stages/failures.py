@@ -29,7 +29,9 @@ def is_check(event: Mapping[str, Any]) -> bool:
     return event.get("detail-type") == "Scheduled Event"
 
 
-def close_ended_runs(table: Table, bucket: Bucket, workflow: Workflow, now: datetime, quiet: timedelta) -> list[str]:
+def close_ended_runs(
+    table: Table, bucket: Bucket, workflow: Workflow, now: datetime, writer_grace: timedelta
+) -> list[str]:
     """Close the ledger entry of each run that ended without closing it, and return the names of these runs.
 
     Delivery of the event about a run's end is best effort (EventBridge reference, "AWS Step Functions events"). Without
@@ -43,7 +45,7 @@ def close_ended_runs(table: Table, bucket: Bucket, workflow: Workflow, now: date
             continue
         failure = workflow.failure(name)
         ended = broken_run(batch, name, failure.status, failure.error, failure.cause)
-        finalize(table, bucket, ended, now, quiet)
+        finalize(table, bucket, ended, now, writer_grace)
         count(Metric.RUNS_CLOSED_LATE)
         logger().error("run closed by the check: the event about its end was lost", execution=name)
         closed.append(name)

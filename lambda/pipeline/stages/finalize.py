@@ -26,7 +26,7 @@ _CAUSE_LENGTH = 500
 _CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
 
-def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> str:
+def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: datetime, writer_grace: timedelta) -> str:
     """Set the state of the run to COMPLETED, HELD or FAILED, with the counts or the cause, and release the batch.
 
     For a failed run it also stores an error item, which becomes an error message. The verdict is written last. Returns
@@ -37,7 +37,7 @@ def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: dateti
     event
         The state machine's input about the end of a run, or EventBridge's event about it: if a run times out or is
         aborted, the state machine's Catch rules do not apply.
-    quiet
+    writer_grace
         How long a writer of a failed run may still be running.
 
     Raises
@@ -46,7 +46,7 @@ def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: dateti
         The event about a run's end lacks its name, status or input.
     """
     ended = ended_run(event)
-    run = _Run(ended or event, now, quiet)
+    run = _RunEnd(ended or event, now, writer_grace)
     if ended and _is_closed(table.get_ledger(run.batch), run):
         logger().info("run is closed already", execution=run.execution)
         publish_verdict(bucket, table, run.batch)  # the call that closed it may have failed before this
@@ -81,17 +81,17 @@ def broken_run(batch: str, execution: str, status: str, error: str | None, cause
     return {"batch": batch, "execution": execution, "error": reason}
 
 
-def _is_closed(entry: Ledger | None, run: _Run) -> bool:
+def _is_closed(entry: Ledger | None, run: _RunEnd) -> bool:
     """Return whether the run was closed before, other than by an earlier delivery of this same event."""
     if entry is None:
         return True  # purged: there is nothing left to close
     return entry.cause != run.cause and any(ended["execution"] == run.execution for ended in entry.history)
 
 
-class _Run:
+class _RunEnd:
     """The end of a run, from the state machine's input: an outcome, or an error if it failed."""
 
-    def __init__(self, event: Mapping[str, Any], now: datetime, quiet: timedelta) -> None:
+    def __init__(self, event: Mapping[str, Any], now: datetime, writer_grace: timedelta) -> None:
         self.batch: str = event["batch"]
         self.execution: str = event["execution"]
         self.cause = _cause(event["error"]) if "error" in event else None
@@ -100,7 +100,7 @@ class _Run:
         self._state = BatchState.FAILED if self.cause else _STATES.get(outcome, BatchState.FAILED)
         self._now = now
         # Only a failed run can leave a writer behind; any other run ends after its last chunk.
-        self._quiet = quiet if self.cause else timedelta(0)
+        self._writer_grace = writer_grace if self.cause else timedelta(0)
 
     def finish(self, entry: Ledger) -> Ledger:
         """Apply the end of the run to the entry; COMPLETED and HELD are kept even if a later step failed."""
@@ -114,7 +114,7 @@ class _Run:
             self._now,
             summary=self.summary,
             cause=cause,
-            quiet=self._quiet,
+            writer_grace=self._writer_grace,
         )
 
 
@@ -161,7 +161,7 @@ _STATE_METRICS = {
 }
 
 
-def _report(entry: Ledger, state: BatchState, run: _Run) -> None:
+def _report(entry: Ledger, state: BatchState, run: _RunEnd) -> None:
     count(_STATE_METRICS[state])
     if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
         duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)

@@ -12,7 +12,7 @@ from pipeline import ledger
 from pipeline.aws.backoff import Deadline, attempts
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.aws.workflow import LONG_AGO, Workflow
+from pipeline.aws.workflow import Workflow
 from pipeline.errors import EventError, LedgerConflictError
 from pipeline.events import (
     ObjectCreated,
@@ -139,7 +139,7 @@ def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:
         files = {kind: source.as_dict() for kind, source in entry.files.items()}
         name = str(entry.execution)
         started = workflow.start(name, {"batch": entry.batch, "version": entry.version, "files": files})
-        if started or workflow.stopped_at(name) in (None, LONG_AGO):
+        if started or workflow.status(name).ended_at is None:
             return started  # not started and unknown: another invocation has started it a moment ago
         rename = functools.partial(ledger.rename, execution=name, now=datetime.now(UTC))
         entry = table.update_ledger(entry.batch, rename)

@@ -1,4 +1,4 @@
-"""Large days: hand the files of a run over to the Spark job, and take its result."""
+"""Large days: request the Spark job for the files of a run, and load its result."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class LargeDayOutcome:
         )
 
 
-def hand_over(request: LargeDayRequest, bucket: Bucket, table: Table) -> None:
+def submit_job(request: LargeDayRequest, bucket: Bucket, table: Table, reason: str) -> None:
     """Store the request for the job, and record in the ledger that the job processes the files.
 
     Raises
@@ -105,12 +105,12 @@ def hand_over(request: LargeDayRequest, bucket: Bucket, table: Table) -> None:
     """
     run = request.run
     bucket.put_json(run.work_key(REQUEST), request.as_dict())
-    table.update_ledger(run.batch, functools.partial(ledger.hand_over, execution=run.execution))
-    logger().info("day handed over to the job for large days", execution=run.execution)
+    table.update_ledger(run.batch, functools.partial(ledger.submit_job, execution=run.execution))
+    logger().info("day left to the job for large days", execution=run.execution, reason=reason)
 
 
-def collect(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Table) -> dict[str, Any]:
-    """Take the job's result, and return what `transform` returns for a small day.
+def load_result(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Table) -> dict[str, Any]:
+    """Load the job's result, and return what `transform` returns for a small day.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ _EXAMPLES = "examples.json"
 def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] = ()) -> dict[str, Any]:
     """Upload the files for delivery, the manifest last, so that it never names a file that is not there.
 
-    Returns what the state machine gets from transform: `state`, `manifest` (its key), `chunks` (their number) and
-    `summary`.
+    Returns what the state machine gets from transform: `next` (DONE), `state`, `manifest` (its key), `chunks` (their
+    number) and `summary`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     bucket.put_json(examples, outcome.examples)
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     summary = {**outcome.summary.as_dict(), "examples": examples}
-    return {"state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
+    return {"next": "DONE", "state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
 
 
 def record_delivery(
@@ -61,6 +61,12 @@ def record_delivery(
         ledger.deliver, execution=run.execution, chunks=reply["chunks"], results=results, large_day=large_day
     )
     table.update_ledger(run.batch, change)
+
+
+def superseded(run: Run) -> dict[str, Any]:
+    """Return what the state machine gets from transform if a newer set has taken over: nothing to deliver."""
+    logger().info("run superseded", execution=run.execution)
+    return {"next": "DONE", "state": "SUPERSEDED", "chunks": 0, "summary": {}}
 
 
 def report_counts(run: Run, reply: Mapping[str, Any]) -> None:

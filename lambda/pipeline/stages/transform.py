@@ -15,12 +15,13 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.errors import DayTooLargeError, LargeDayError, PreviousVersionLostError, ResourceLimitError
+from pipeline.errors import DayTooLargeError, PreviousVersionLostError, ResourceLimitError
 from pipeline.ledger import Ledger
 from pipeline.model.batch_files import DELIVERED_PREFIX
 from pipeline.model.error_codes import ErrorCode
+from pipeline.observability import logger
 from pipeline.settings import TransformSettings
-from pipeline.stages.large_day import LargeDayRequest, hand_over
+from pipeline.stages.large_day import LargeDayRequest, submit_job
 from pipeline.stages.run import Run
 from pipeline.stages.store import record_delivery, store
 
@@ -35,16 +36,21 @@ _DUCKDB_SHARE = 0.6
 
 
 def transform(
-    run: Run, bucket: Bucket, table: Table, workflow: Workflow, settings: TransformSettings
+    run: Run, bucket: Bucket, table: Table, workflow: Workflow, settings: TransformSettings, *, too_large: bool = False
 ) -> dict[str, Any]:
-    """Turn the files of a run into chunks of table writes, and return the key of their manifest and the counts.
+    """Turn the files of a run into chunks of table writes, and return what the state machine does next.
 
-    The run first becomes the holder of its batch. It reads the exact object versions that completed the set.
+    `next` is DONE (the other fields are those of `store`), WAIT if an older run still holds the batch, or TOO_LARGE if
+    the job for large days must process the files; its request is stored then. A run reads the exact object versions
+    that completed the set.
+
+    Parameters
+    ----------
+    too_large
+        Whether an earlier call has shown that the function can't process the files: it was killed or timed out.
 
     Raises
     ------
-    BatchBusyError
-        An older run still holds the batch; the state machine retries.
     SupersededError
         A newer set of files has taken over.
     SourceChangedError
@@ -53,13 +59,17 @@ def transform(
         The list of customers of an earlier version is gone.
     DayTooLargeError
         The files do not fit into the function, and large days are switched off.
-    LargeDayError
-        The files do not fit into the function, and the request for the job is stored.
     """
-    entry = _begin(run, table, workflow, timedelta(seconds=settings.quiet_seconds))
+    now = datetime.now(UTC)
+    entry = _begin(run, table, workflow, now, timedelta(seconds=settings.writer_grace_seconds))
+    if seconds := ledger.wait_seconds(entry, run.execution, now):
+        logger().info("run waits for an older one", execution=run.execution, seconds=seconds)
+        return {"next": "WAIT", "wait_seconds": seconds}
     delivered = _delivered(run, entry, bucket)
     max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
     try:
+        if too_large:
+            raise DayTooLargeError(f"batch {run.batch} needs more time or memory than the function has")
         with TemporaryDirectory(prefix="transform-") as directory:
             outcome = _process(run, bucket, table, delivered, settings, Path(directory), max_refused_percent)
             reply = store(run, bucket, outcome)
@@ -74,23 +84,25 @@ def transform(
             max_error_messages=settings.max_error_messages,
             chunk_records=settings.chunk_records,
         )
-        hand_over(request, bucket, table)
-        raise LargeDayError(str(error)) from error
+        submit_job(request, bucket, table, str(error))
+        return {"next": "TOO_LARGE"}
     record_delivery(run, table, reply, results=outcome.customers is not None)
     return reply
 
 
-def _begin(run: Run, table: Table, workflow: Workflow, quiet: timedelta) -> Ledger:
-    """Make the run the holder of the batch, also if the holder ended without closing (aborted or timed out)."""
+def _begin(run: Run, table: Table, workflow: Workflow, now: datetime, writer_grace: timedelta) -> Ledger:
+    """Make the run the holder of the batch if it need not wait, also if the holder ended without closing.
+
+    The holder did so if it was aborted or timed out.
+    """
     entry = table.get_ledger(run.batch)
     if entry and entry.holder and entry.holder != run.execution:
-        stopped = workflow.stopped_at(entry.holder)
-        if stopped:
-            change = functools.partial(ledger.revoke, execution=entry.holder, quiet_until=stopped + quiet)
-            table.update_ledger(run.batch, change)
-    return table.update_ledger(
-        run.batch, functools.partial(ledger.begin, execution=run.execution, now=datetime.now(UTC))
-    )
+        holder = workflow.status(entry.holder)
+        if not holder.running:
+            until = holder.ended_at + writer_grace if holder.ended_at else None
+            revoke = functools.partial(ledger.revoke, execution=entry.holder, blocked_until=until)
+            table.update_ledger(run.batch, revoke)
+    return table.update_ledger(run.batch, functools.partial(ledger.begin, execution=run.execution, now=now))
 
 
 def _delivered(run: Run, entry: Ledger, bucket: Bucket) -> dict[str, str]:

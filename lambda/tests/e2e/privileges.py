@@ -168,7 +168,7 @@ class Privileges:
         if report.error:
             return report
         later = datetime.now(UTC) + timedelta(hours=1)
-        self.stack.table.update_ledger(day, lambda _: Ledger(day, quiet_until=later.isoformat(timespec="seconds")))
+        self.stack.table.update_ledger(day, lambda _: Ledger(day, blocked_until=later.isoformat(timespec="seconds")))
         self.stack.upload(files_of(day))
         event = queued(s3_event(f"incoming/items_{day}.csv"))
         event["Records"][0]["body"] = event["Records"][0]["body"].replace("pipeline-test", self.stack.bucket.name)

@@ -61,8 +61,8 @@ def stack(faults: Path) -> Iterator[Stack]:
         for part, name in target.output("function_names").items():
             settings = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             settings |= {"FAULT_FILES": str(faults / f"{part}-"), "REAL_HANDLER": f"pipeline.handlers.{part}.handler"}
-            if "QUIET_SECONDS" in settings:
-                settings["QUIET_SECONDS"] = str(FUNCTION_SECONDS)
+            if "WRITER_GRACE_SECONDS" in settings:
+                settings["WRITER_GRACE_SECONDS"] = str(FUNCTION_SECONDS)
             lambdas.update_function_code(FunctionName=name, S3Bucket=PACKAGE_BUCKET, S3Key=zip_file.name)
             lambdas.update_function_configuration(
                 FunctionName=name,

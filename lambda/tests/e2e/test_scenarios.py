@@ -166,7 +166,7 @@ def permissions_are_back(world: World) -> None:
 
 def the_list_of_customers_is_lost(world: World) -> None:
     for function in ("transform", "finalize"):
-        world.set_variable(function, "QUIET_SECONDS", "1")
+        world.set_variable(function, "WRITER_GRACE_SECONDS", "1")
     world.stack.upload(files_of(world.day))
     version = str(world.stack.ended(world.day).version)
     bucket = world.stack.bucket.name

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import BatchBusyError, PermanentError
+from pipeline.errors import PermanentError
 from pipeline.handlers import deliver, finalize, intake, publish, transform
 from support import TABLE, Cloud, Context, queued, s3_event
 
@@ -123,13 +123,13 @@ class Platform:
         event = {"batch": run.payload["batch"], "version": run.payload["version"], "execution": run.name}
         try:
             outcome = self._task("transform", transform.handler, {**event, "files": run.payload["files"]})
+            if outcome["next"] == "WAIT":
+                return
             event["outcome"] = outcome
             if outcome["chunks"]:
                 manifest = self.cloud.s3.get_object(Bucket=self.cloud.bucket.name, Key=outcome["manifest"])
                 for chunk in json.load(manifest["Body"]):
                     self._task("deliver", deliver.handler, {**event, "chunk": chunk})
-        except BatchBusyError:
-            return
         except Exception as error:  # noqa: BLE001 (as Step Functions: States.ALL)
             event["error"] = {"Error": type(error).__name__, "Cause": json.dumps({"errorMessage": str(error)})}
         state = self._task("finalize", finalize.handler, event)["state"]
@@ -141,7 +141,7 @@ class Platform:
         for last in [False] * (TASK_TRIES - 1) + [True]:
             try:
                 return self._call(stage, handler, json.loads(json.dumps(event)))
-            except (PermanentError, BatchBusyError):
+            except PermanentError:
                 raise
             except Exception:
                 if last:

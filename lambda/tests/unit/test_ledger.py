@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from pipeline import ledger
-from pipeline.errors import BatchBusyError, SupersededError
+from pipeline.errors import SupersededError
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject
 
 NOW = datetime(2022, 2, 1, 1, 0, tzinfo=UTC)
-QUIET = timedelta(minutes=5)
+GRACE = timedelta(minutes=5)
 
 
 def files(content: str = "a", minute: int = 0) -> FileSet:
@@ -56,22 +56,22 @@ def test_the_same_set_is_claimed_once() -> None:
 def test_the_same_set_sent_again_is_no_change_and_is_read_in_its_new_object_versions() -> None:
     done = replace(claimed(), state=BatchState.COMPLETED)
     assert claimed(minute=5, onto=done) == done
-    located = ledger.locate(done, files(minute=5))
-    assert located.files == files(minute=5)
-    assert ledger.replay(located, NOW).files == files(minute=5)
+    refreshed = ledger.refresh_versions(done, files(minute=5))
+    assert refreshed.files == files(minute=5)
+    assert ledger.replay(refreshed, NOW).files == files(minute=5)
 
 
 def test_the_object_versions_of_another_set_are_not_recorded() -> None:
     done = replace(claimed(), state=BatchState.COMPLETED)
-    assert ledger.locate(done, files("b", minute=5)) == done
-    assert ledger.locate(done, {}) == done
+    assert ledger.refresh_versions(done, files("b", minute=5)) == done
+    assert ledger.refresh_versions(done, {}) == done
 
 
 def test_there_is_one_holder_until_its_run_is_closed() -> None:
     old = running(claimed("a", 1))
     new = claimed("b", 2, onto=old)
-    with pytest.raises(BatchBusyError):
-        running(new)
+    assert running(new) == new
+    assert ledger.wait_seconds(new, str(new.execution), NOW) > 0
     free = ledger.finish(new, str(old.execution), BatchState.COMPLETED, NOW)
     assert free.state is BatchState.QUEUED
     assert running(free).holder == new.execution
@@ -90,16 +90,16 @@ def test_a_superseded_run_can_neither_begin_nor_deliver() -> None:
 
 def test_beginning_again_is_the_same_run() -> None:
     entry = running(claimed())
-    assert ledger.begin(entry, str(entry.execution), NOW + QUIET) == entry
+    assert ledger.begin(entry, str(entry.execution), NOW + GRACE) == entry
 
 
 def test_after_a_failed_run_the_next_one_waits_until_no_writer_is_left() -> None:
     entry = running(claimed())
-    broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", quiet=QUIET)
+    broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
     again = ledger.replay(broken, NOW)
-    with pytest.raises(BatchBusyError, match="rests until"):
-        ledger.begin(again, str(again.execution), NOW + QUIET / 2)
-    assert ledger.begin(again, str(again.execution), NOW + QUIET).state is BatchState.RUNNING
+    assert ledger.begin(again, str(again.execution), NOW + GRACE / 2) == again
+    assert ledger.wait_seconds(again, str(again.execution), NOW + GRACE / 2) == GRACE.total_seconds() / 2
+    assert ledger.begin(again, str(again.execution), NOW + GRACE).state is BatchState.RUNNING
 
 
 def test_a_run_that_ended_without_being_closed_is_removed_as_holder() -> None:

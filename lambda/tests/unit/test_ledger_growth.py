@@ -65,7 +65,7 @@ def test_a_stored_entry_means_what_it_meant(cloud: Cloud) -> None:
     assert set_version(entry.files) == entry.version == "cbb6171e30e0cbc2"
     assert entry.execution == f"{DAY}-{entry.version}"
     assert entry.delivered == (entry.version,)
-    assert (entry.holder, entry.quiet_until, entry.chunks, entry.revision) == (None, None, 1, 9)
+    assert (entry.holder, entry.blocked_until, entry.chunks, entry.revision) == (None, None, 1, 9)
     assert entry.attempts == {"77dcff0e228352b2": 1, "cbb6171e30e0cbc2": 1}
     assert entry.summary["files"]["items"]["refused_by_code"] == {"not_an_amount": 2}
     assert [(run["state"], run["cause"]) for run in entry.history] == [
@@ -79,7 +79,7 @@ def test_a_field_that_an_older_release_did_not_have_gets_its_default_and_can_be_
     cloud: Cloud, name: str
 ) -> None:
     store(cloud, "completed", **{name: None})
-    assert getattr(read(cloud), name) == getattr(Ledger(DAY), name)
+    assert read(cloud).as_item()[name] == Ledger(DAY).as_item()[name]
 
     changed = cloud.table.update_ledger(DAY, lambda entry: ledger.replace(entry, cause="changed"))
 

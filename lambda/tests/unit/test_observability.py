@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pipeline.errors import BatchBusyError, SettingsError
+from pipeline.errors import SettingsError, ThrottledError
 from pipeline.observability import instrument, logger
 from support import Context
 
@@ -24,7 +24,7 @@ def own_logger(
 
 
 @pytest.mark.parametrize(
-    ("error", "level"), [(SettingsError("no TABLE_NAME"), "ERROR"), (BatchBusyError("still held"), "WARNING")]
+    ("error", "level"), [(SettingsError("no TABLE_NAME"), "ERROR"), (ThrottledError("too fast"), "WARNING")]
 )
 def test_the_exception_that_ends_a_function_is_logged_with_the_batch(
     error: Exception, level: str, capsys: pytest.CaptureFixture[str]

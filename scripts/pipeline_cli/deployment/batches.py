@@ -132,9 +132,9 @@ def read(bucket: Bucket, table: Table, batches: Sequence[str]) -> list[BatchStat
 
 def waits_until(entry: Ledger | None) -> datetime | None:
     """Return when the last writer of a stopped run has certainly ended, if a queued run waits for that; else None."""
-    if entry is None or entry.state is not BatchState.QUEUED or entry.quiet_until is None:
+    if entry is None or entry.state is not BatchState.QUEUED or entry.blocked_until is None:
         return None
-    until = datetime.fromisoformat(entry.quiet_until)
+    until = datetime.fromisoformat(entry.blocked_until)
     return until if until > datetime.now(UTC) else None
 
 

@@ -171,7 +171,7 @@ def _batch(target: Target, status: BatchStatus) -> Finding | None:
         return problem("batches", f"{batch} is HELD: {entry.cause}", advice)
     if entry.state is BatchState.FAILED and not status.corrected:
         return problem("batches", f"{batch} FAILED: {entry.cause}", f"See {hints.command('errors', batch, env=env)}.")
-    if _should_have_begun(entry) and target.workflow.stopped_at(str(entry.execution)):
+    if _should_have_begun(entry) and not target.workflow.status(str(entry.execution)).running:
         return problem("batches", f"{batch} is {entry.state}, but its run is over", replay)
     if text := waiting_text(entry):
         return ok("batches", f"{batch}: the run {text}")

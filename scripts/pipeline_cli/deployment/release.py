@@ -31,7 +31,7 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
     files = bucket.find_set(batch)
     if len(files) < len(MODEL.kinds) or set_version(files) != entry.version:
         raise CommandError(f"The files of batch {batch} have changed since it was held: nothing was released.")
-    return ledger.locate(entry, files)
+    return ledger.refresh_versions(entry, files)
 
 
 def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
@@ -47,7 +47,7 @@ def release(table: Table, workflow: Workflow, held: Ledger) -> Ledger:
     version = str(held.version)
     now = datetime.now(UTC)
     entry = table.update_ledger(
-        held.batch, lambda entry: ledger.release(ledger.locate(entry, held.files), version=version, now=now)
+        held.batch, lambda entry: ledger.release(ledger.refresh_versions(entry, held.files), version=version, now=now)
     )
     if entry.released != version or entry.version != version:
         raise CommandError(f"Batch {held.batch} is {entry.state} by now: nothing was released.")

@@ -53,7 +53,7 @@ def _why_not(target: Target, batch: str) -> str:
 
 def _ended(workflow: Workflow, entry: Ledger) -> str | None:
     """Return the name of the entry's run if the entry is RUNNING but the run has ended; else None."""
-    if entry.state is not BatchState.RUNNING or workflow.stopped_at(str(entry.execution)) is None:
+    if entry.state is not BatchState.RUNNING or workflow.status(str(entry.execution)).running:
         return None
     return entry.execution
 
@@ -65,4 +65,4 @@ def _again(entry: Ledger, files: FileSet, ended: str | None, now: datetime) -> L
         entry = replace(entry, state=BatchState.FAILED)
     if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
         return entry
-    return ledger.replay(ledger.locate(entry, files), now)
+    return ledger.replay(ledger.refresh_versions(entry, files), now)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline_cli.terraform.target import Target
 
 STAGES = {
+    "WaitForOlderRun": "wait for an older run",
     "Transform": "read, validate, join",
     "TransformLargeDay": "read, validate, join in the Spark job",
     "CollectLargeDay": "take the result of the Spark job",
@@ -108,8 +109,12 @@ def _stages(events: list[Any], now: datetime) -> list[Stage]:
     def leave(moment: datetime, *, over: bool) -> None:
         if entered is not None:
             name, since = entered
-            seconds = (moment - since).total_seconds()
-            found.append(Stage(name, (since - started).total_seconds(), seconds, failures, over))
+            start, failed = (since - started).total_seconds(), failures
+            while name == "WaitForOlderRun" and found and found[-1].name in ("Transform", name):
+                # Transform only said to wait (again): all of it is one wait.
+                before = found.pop()
+                start, failed = before.start, before.failures + failed
+            found.append(Stage(name, start, (moment - started).total_seconds() - start, failed, over))
 
     for event in events:
         moment, kind = event["timestamp"], event["type"]
@@ -120,8 +125,6 @@ def _stages(events: list[Any], now: datetime) -> list[Stage]:
         begins = name in STAGES and kind.endswith("StateEntered")
         ends = entered is not None and kind.endswith("StateExited") and name == entered[0]
         if begins or ends or (kind.startswith("Execution") and kind != "ExecutionStarted"):
-            if begins and name == "TransformLargeDay":
-                failures -= 1  # the error by which transform hands a large day over
             # A state that is left through Catch has no exit event: the next entry or the end of the run ends it.
             leave(moment, over=True)
             entered, failures = ((name, moment) if begins else None), 0

@@ -45,7 +45,7 @@ def _correct_error_names() -> None:
     """Make the emulator report a function's exception under the name that Lambda gives it.
 
     MiniStack calls every exception of a handler `Runtime.HandlerError`. The state machine's Retry and Catch rules for
-    `BatchBusyError` or `PermanentError` would therefore never match.
+    `ThrottledError` or `PermanentError` would therefore never match.
     """
     from ministack.services import lambda_svc
 

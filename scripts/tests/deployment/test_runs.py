@@ -96,19 +96,19 @@ def test_the_newest_map_run_counts_the_chunks() -> None:
     assert runs_of().chunks("x") is None
 
 
-def test_to_hand_over_a_large_day_is_no_failure_of_transform() -> None:
-    runs = runs_of(
-        event(0, "ExecutionStarted"),
-        event(1, "TaskStateEntered", "Transform"),
-        event(2, "TaskFailed"),
-        event(3, "TaskFailed"),
-        event(3, "TaskStateEntered", "TransformLargeDay"),
-        event(9, "TaskStateExited", "TransformLargeDay"),
-        event(9, "TaskStateEntered", "CollectLargeDay"),
-        event(10, "TaskStateExited", "CollectLargeDay"),
-    )
-    assert runs.stages("run", START) == [
-        Stage("Transform", 1, 2, 1),
-        Stage("TransformLargeDay", 3, 6),
-        Stage("CollectLargeDay", 9, 1),
+def test_all_waits_for_an_older_run_are_one_stage() -> None:
+    waits = [
+        [
+            event(second, "TaskStateEntered", "Transform"),
+            event(second + 1, "TaskStateExited", "Transform"),
+            event(second + 1, "WaitStateEntered", "WaitForOlderRun"),
+            event(second + 9, "WaitStateExited", "WaitForOlderRun"),
+        ]
+        for second in (1, 10, 19)
     ]
+    begun = event(0, "ExecutionStarted"), *(step for wait in waits for step in wait)
+    assert runs_of(*begun[:-1]).stages("run", START + timedelta(seconds=25)) == [
+        Stage("WaitForOlderRun", 1, 24, over=False)
+    ]
+    ended = event(28, "TaskStateEntered", "Transform"), event(30, "TaskStateExited", "Transform")
+    assert runs_of(*begun, *ended).stages("run", START) == [Stage("WaitForOlderRun", 1, 27), Stage("Transform", 28, 2)]

@@ -93,7 +93,7 @@ def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
 def test_the_step_of_a_spark_job_is_shown(day: Stack) -> None:
     claim(day)
     begin(day)
-    change(day, lambda entry: ledger.hand_over(entry, str(entry.execution)))
+    change(day, lambda entry: ledger.submit_job(entry, str(entry.execution)))
     (status,) = read(day.bucket, day.table, [DAY])
     entry = status.ledger
     assert entry is not None

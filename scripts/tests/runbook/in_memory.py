@@ -208,7 +208,7 @@ def _refuse_to_move(**_: Any) -> None:
 @contextmanager
 def world(stack: Stack, run: CommandLine, environment: pytest.MonkeyPatch, folder: Path) -> Iterator[World]:
     """A world whose time passes only while something works or a command waits."""
-    for name, value in {"QUIET_SECONDS": "1", "CALLED_BY": "make"}.items():
+    for name, value in {"WRITER_GRACE_SECONDS": "1", "CALLED_BY": "make"}.items():
         environment.setenv(name, value)
     environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
     platform = DeployedPlatform(stack.cloud, boto3.client("dynamodbstreams", region_name=REGION), stack=stack)

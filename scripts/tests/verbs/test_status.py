@@ -119,7 +119,7 @@ def test_a_run_after_a_stopped_one_says_until_when_it_waits(sent: Stack, run: Ru
     run_batch(sent)
     until = datetime.now(UTC) + timedelta(minutes=5)
     sent.table.update_ledger(
-        DAY, lambda entry: replace(ledger.replay(entry, datetime.now(UTC)), quiet_until=until.isoformat())
+        DAY, lambda entry: replace(ledger.replay(entry, datetime.now(UTC)), blocked_until=until.isoformat())
     )
     expected = f"waits until {clock(until)}, when no writer of the stopped run is left"
     assert expected in run("status", DAY).stdout
@@ -158,7 +158,7 @@ def hand_over(stack: Stack, **progress: object) -> None:
 
     def begun(entry: ledger.Ledger) -> ledger.Ledger:
         claimed = ledger.claim(entry, files, now)
-        return ledger.hand_over(ledger.begin(claimed, str(claimed.execution), now), str(claimed.execution))
+        return ledger.submit_job(ledger.begin(claimed, str(claimed.execution), now), str(claimed.execution))
 
     entry = stack.table.update_ledger(DAY, begun)
     if progress:

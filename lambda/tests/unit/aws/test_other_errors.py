@@ -35,8 +35,8 @@ class Refusing:
         pytest.param(lambda client, _: Bucket("bucket", client).find_json("key"), id="find_json"),
         pytest.param(lambda client, _: Workflow("arn:machine", client).start("name", {}), id="start"),
         pytest.param(
-            lambda client, _: Workflow("arn:aws:states:eu-west-1:1:stateMachine:m", client).stopped_at("name"),
-            id="stopped_at",
+            lambda client, _: Workflow("arn:aws:states:eu-west-1:1:stateMachine:m", client).status("name"),
+            id="status",
         ),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_run_that_delivered_everything_is_completed_with_its_counts(running: C
 def test_after_a_refused_set_the_next_one_need_not_wait(running: Cloud, context: Context) -> None:
     assert close(context, outcome=REFUSED) == {"state": "FAILED"}
     entry = entry_of(running)
-    assert (entry.state, entry.cause, entry.quiet_until) == (
+    assert (entry.state, entry.cause, entry.blocked_until) == (
         BatchState.FAILED,
         "items_20220131.csv: empty_file",
         None,
@@ -74,8 +74,8 @@ def test_a_failed_run_has_its_cause_and_an_error_and_the_next_one_waits(running:
     assert close(context, outcome=READY, error=BROKEN) == {"state": "FAILED"}
     entry = entry_of(running)
     assert entry.cause == "ReconciliationError: 3 read, 2 counted"
-    assert entry.quiet_until is not None
-    assert entry.quiet_until > str(entry.finished_at)
+    assert entry.blocked_until is not None
+    assert entry.blocked_until > str(entry.finished_at)
     error = running.items()["batch#20220131", "error#batch#0000000000#run_failed"]
     assert "3 read, 2 counted" in error["message"]["S"]
     assert RUN in error["message"]["S"]
@@ -143,7 +143,7 @@ def test_a_run_that_step_functions_ended_is_failed_with_an_error_and_the_next_on
     assert finalize.handler(notice(**detail), context) == {"state": "FAILED"}
     entry = entry_of(running)
     assert (entry.state, entry.holder, entry.cause) == (BatchState.FAILED, None, cause)
-    assert entry.quiet_until is not None
+    assert entry.blocked_until is not None
     assert cause in running.items()["batch#20220131", "error#batch#0000000000#run_failed"]["message"]["S"]
 
 
@@ -205,7 +205,7 @@ def test_a_set_with_too_many_refused_records_is_held_and_counted(
     assert close(context, outcome=HELD) == {"state": "HELD"}
     entry = entry_of(running)
     assert (entry.state, entry.holder, entry.delivered) == (BatchState.HELD, None, ("v0", "v1"))
-    assert (entry.cause, entry.quiet_until) == ("items_20220131.csv: too_many_refused", None)
+    assert (entry.cause, entry.blocked_until) == ("items_20220131.csv: too_many_refused", None)
     assert '"BatchesHeld":[1.0]' in capsys.readouterr().out
 
 

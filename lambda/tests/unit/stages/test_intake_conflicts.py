@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pipeline.aws import backoff, dynamodb
 from pipeline.aws.backoff import Deadline
-from pipeline.aws.workflow import LONG_AGO, Workflow
+from pipeline.aws.workflow import RunStatus, Workflow
 from pipeline.errors import LedgerConflictError
 from pipeline.ledger import BatchState
 from pipeline.model.file_set import set_version
@@ -136,7 +136,7 @@ def test_a_run_that_step_functions_does_not_show_yet_is_not_started_under_anothe
     seen = cloud.table.get_ledger("20220131")
     assert seen is not None
     monkeypatch.setattr(Workflow, "start", lambda *_: False)
-    monkeypatch.setattr(Workflow, "stopped_at", lambda *_: LONG_AGO)
+    monkeypatch.setattr(Workflow, "status", lambda *_: RunStatus())
 
     assert not start_run(cloud.table, cloud.workflow, seen)
 

@@ -1,4 +1,4 @@
-"""Large days: transform hands them over to the job, and takes its result."""
+"""Large days: transform requests the job for them, and loads its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from pipeline import ledger
-from pipeline.errors import LargeDayError, LargeDayOutcomeError, MemoryLimitError, SupersededError
+from pipeline.errors import LargeDayOutcomeError, MemoryLimitError
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
@@ -40,11 +40,10 @@ def large(environment: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return environment
 
 
-def handed_over(cloud: Cloud, context: Context, files: dict[str, bytes] = DAY) -> dict[str, Any]:
-    """Let transform hand a day over, and return the state machine's input."""
+def submitted(cloud: Cloud, context: Context, files: dict[str, bytes] = DAY) -> dict[str, Any]:
+    """Let transform request the job for a day, and return the state machine's input."""
     event = start(cloud, context, files)
-    with pytest.raises(LargeDayError):
-        transform.handler(event, context)
+    assert transform.handler(event, context) == {"next": "TOO_LARGE"}
     return event
 
 
@@ -63,13 +62,13 @@ def do_the_job(cloud: Cloud, context: Context, large: pytest.MonkeyPatch, event:
     with large.context() as only_here:
         only_here.setenv("LARGE_DAYS", "false")
         reply: dict[str, Any] = transform.handler(event, context)
-    cloud.table.update_ledger("20220131", lambda entry: ledger.hand_over(entry, event["execution"]))
+    cloud.table.update_ledger("20220131", lambda entry: ledger.submit_job(entry, event["execution"]))
     outcome = LargeDayOutcome(execution=event["execution"], outcome=reply, results=True, seconds=1.5)
     cloud.bucket.put_json(Run.from_event(event).work_key(OUTCOME), outcome.as_dict())
     return reply
 
 
-def collect(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def load_result(event: dict[str, Any], context: Context) -> dict[str, Any]:
     return transform.handler({**event, "job_run": JOB_RUN}, context)
 
 
@@ -90,11 +89,11 @@ def test_an_outcome_is_read_as_it_was_written() -> None:
     assert LargeDayOutcome.from_dict(json.loads(json.dumps(outcome.as_dict()))) == outcome
 
 
-def test_a_day_from_the_threshold_on_is_handed_over_before_it_is_downloaded(
+def test_a_day_from_the_threshold_on_is_submitted_before_it_is_downloaded(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch
 ) -> None:
     large.setattr(cloud.bucket.__class__, "download_all", None)
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
 
     request = request_of(cloud, event)
     assert request.run == Run.from_event(event)
@@ -110,17 +109,27 @@ def test_a_day_below_the_threshold_is_not(cloud: Cloud, context: Context, large:
 
 
 @pytest.mark.parametrize("free", [sum(map(len, DAY.values())) - 1, 1000], ids=["plain files", "gzip"])
-def test_a_day_that_does_not_fit_on_the_disk_is_handed_over_without_a_threshold(
+def test_a_day_that_does_not_fit_on_the_disk_is_submitted_without_a_threshold(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch, free: int
 ) -> None:
     large.setenv("LARGE_DAY_BYTES", "0")
     large.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     packed = {"items_20220131.csv.gz": gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)} if free == 1000 else {}
-    event = handed_over(cloud, context, {**DAY, **packed})
+    event = submitted(cloud, context, {**DAY, **packed})
     assert request_of(cloud, event).run == Run.from_event(event)
 
 
-def test_a_day_whose_join_does_not_fit_into_memory_is_handed_over(
+def test_a_day_that_killed_the_function_is_not_read_again(
+    cloud: Cloud, context: Context, large: pytest.MonkeyPatch
+) -> None:
+    large.setenv("LARGE_DAY_BYTES", "0")
+    large.setattr(cloud.bucket.__class__, "download_all", None)
+    event = start(cloud, context, DAY)
+    assert transform.handler({**event, "too_large": True}, context) == {"next": "TOO_LARGE"}
+    assert request_of(cloud, event).run == Run.from_event(event)
+
+
+def test_a_day_whose_join_does_not_fit_into_memory_is_submitted(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch
 ) -> None:
     def run_out(*_: Any) -> None:
@@ -128,7 +137,7 @@ def test_a_day_whose_join_does_not_fit_into_memory_is_handed_over(
 
     large.setenv("LARGE_DAY_BYTES", "0")
     large.setattr("pipeline.joining.customer_data_processor.process", run_out)
-    handed_over(cloud, context)
+    submitted(cloud, context)
 
 
 def test_a_correction_tells_the_job_what_earlier_versions_left(
@@ -146,7 +155,7 @@ def test_a_correction_tells_the_job_what_earlier_versions_left(
     )
     large.setenv("LARGE_DAYS", "true")
 
-    request = request_of(cloud, handed_over(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"}))
+    request = request_of(cloud, submitted(cloud, context, {"items_20220131.csv": ITEMS + b"5,o-1,Cap,1,1.00\n"}))
 
     assert request.delivered == {first["version"]: f"delivered/20220131/{first['version']}.parquet"}
     assert request.previous_errors == {
@@ -158,61 +167,59 @@ def test_a_correction_tells_the_job_what_earlier_versions_left(
 def test_a_released_day_is_not_held_by_the_job(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
     event = start(cloud, context, DAY)
     cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, released=event["version"]))
-    with pytest.raises(LargeDayError):
-        transform.handler(event, context)
+    assert transform.handler(event, context) == {"next": "TOO_LARGE"}
     assert request_of(cloud, event).max_refused_percent is None
 
 
 def test_the_jobs_result_goes_on_as_the_functions_own(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch
 ) -> None:
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
     reply = do_the_job(cloud, context, large, event)
 
-    assert collect(event, context) == reply
+    assert load_result(event, context) == reply
     entry = entry_of(cloud)
     assert (entry.chunks, entry.delivered) == (reply["chunks"], (event["version"],))
     assert entry.large_day == {"run": "jr_1", "seconds": 90, "dpu_seconds": 1800}
 
 
 def test_a_job_that_left_no_result_fails_the_run(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
     with pytest.raises(LargeDayOutcomeError, match=r"outcome\.json is not there"):
-        collect(event, context)
+        load_result(event, context)
 
 
 def test_the_result_of_an_earlier_run_is_not_taken(cloud: Cloud, context: Context, large: pytest.MonkeyPatch) -> None:
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
     do_the_job(cloud, context, large, event)
     again = f"{event['execution']}-2"
     cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, execution=again, holder=again))
     with pytest.raises(LargeDayOutcomeError, match=f"is the result of run {event['execution']}, not of {again}"):
-        collect({**event, "execution": again}, context)
+        load_result({**event, "execution": again}, context)
 
 
 @pytest.mark.parametrize("content", [None, []], ids=["missing", "incomplete"])
 def test_a_manifest_that_does_not_name_every_chunk_fails_the_run(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch, content: list[Any] | None
 ) -> None:
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
     reply = do_the_job(cloud, context, large, event)
     if content is None:
         cloud.s3.delete_object(Bucket=cloud.bucket.name, Key=reply["manifest"])
     else:
         cloud.bucket.put_json(reply["manifest"], content)
     with pytest.raises(LargeDayOutcomeError, match="1 chunk files, but"):
-        collect(event, context)
+        load_result(event, context)
 
 
 def test_the_result_of_a_superseded_run_is_not_delivered(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch
 ) -> None:
-    event = handed_over(cloud, context)
+    event = submitted(cloud, context)
     do_the_job(cloud, context, large, event)
     cloud.upload("items_20220131.csv", ITEMS + b"5,o-1,Cap,1,1.00\n")
     intake.handler(queued(s3_event("incoming/items_20220131.csv")), context)
-    with pytest.raises(SupersededError):
-        collect(event, context)
+    assert load_result(event, context)["state"] == "SUPERSEDED"
 
 
 @pytest.mark.parametrize(
