@@ -8,6 +8,20 @@ variable "repository" {
   }
 }
 
+variable "repository_ids" {
+  description = "Ids of the repository's owner and of the repository (gh api repos/OWNER/NAME --jq '.owner.id, .id'), which GitHub puts into the tokens of repositories that were created, renamed or moved since July 2026. Null: only tokens without ids are trusted."
+  type = object({
+    owner      = number
+    repository = number
+  })
+  default = null
+
+  validation {
+    condition     = var.repository_ids == null ? true : alltrue([for id in values(var.repository_ids) : id > 0 && floor(id) == id])
+    error_message = "repository_ids must be two whole numbers, as GitHub gives them."
+  }
+}
+
 variable "environments" {
   description = "GitHub environments that may apply, each with required reviewers. The names are those of the files infra/env/<name>.tfvars."
   type        = set(string)
@@ -16,6 +30,11 @@ variable "environments" {
   validation {
     condition     = length(var.environments) > 0 && alltrue([for name in var.environments : can(regex("^[a-z][a-z0-9-]{1,15}$", name))])
     error_message = "environments must be names of 2 to 16 lower-case letters, digits and hyphens, as the variable environment takes."
+  }
+
+  validation {
+    condition     = alltrue([for pair in setproduct(var.environments, var.environments) : !startswith(pair[1], "${pair[0]}-")])
+    error_message = "environments must not have one whose name continues another's with a hyphen (prod and prod-2): the role of the first may change all that begins with its name and a hyphen."
   }
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,9 @@ DOCUMENTED_ELSEWHERE = {
     # Amazon CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using AWS Key Management Service": its
     # sample policy has DescribeKey under this condition.
     ("kms:DescribeKey", "kms:encryptioncontext:aws:logs:arn"),
+    # AWS Identity and Access Management User Guide, "Available keys for AWS OIDC federation": the issuer's
+    # name and a claim.
+    *(("sts:AssumeRoleWithWebIdentity", f"token.actions.githubusercontent.com:{claim}") for claim in ("aud", "sub")),
 }
 """Condition keys that the reference does not list for an action, each with the page that does."""
 
@@ -31,13 +35,12 @@ def _reference() -> Any:
 
 
 @cache
-def _action(name: str) -> Mapping[str, Any] | None:
-    service, _, action = name.partition(":")
-    reference = _reference()
-    if not reference.actions.action_exists(service, action):
-        return None
-    details: Mapping[str, Any] = reference.actions.get_action_details(service, action)
-    return details
+def _actions(pattern: str) -> list[Mapping[str, Any]]:
+    """The actions that a name with or without wildcards stands for."""
+    service, _, name = pattern.partition(":")
+    reference = _reference().actions
+    names = reference.get_actions_for_service(service)
+    return [reference.get_action_details(service, found) for found in names if fnmatchcase(found, name)]
 
 
 @cache
@@ -54,25 +57,24 @@ def problems(statement: Mapping[str, Any]) -> Iterator[str]:
     resources = as_list(statement.get("Resource", []))
     keys = {key for test in statement.get("Condition", {}).values() for key in test}
     for name in as_list(statement["Action"]):
-        if name.endswith(":*") and statement["Effect"] == "Deny":
-            continue
-        action = _action(name)
-        if action is None or action["name"] != name.partition(":")[2]:
+        actions = _actions(name)
+        if not actions:
             yield f"{name}: AWS has no such action"
             continue
-        yield from _resource_problems(name, action, resources, of_resource="Principal" in statement)
-        yield from _key_problems(name, action, keys)
+        if statement["Effect"] == "Allow":
+            yield from _resource_problems(name, actions, resources, of_resource="Principal" in statement)
+        yield from _key_problems(name, actions, keys)
 
 
 def _resource_problems(
-    name: str, action: Mapping[str, Any], resources: list[str], *, of_resource: bool
+    name: str, actions: Sequence[Mapping[str, Any]], resources: list[str], *, of_resource: bool
 ) -> Iterator[str]:
     service = name.partition(":")[0]
-    kinds = _kinds(service, {kind["name"] for kind in action["resourceTypes"]})
+    kinds = _kinds(service, {kind["name"] for action in actions for kind in action["resourceTypes"]})
     for resource in resources:
         if resource == "*":
             # In a resource's own policy it means that resource.
-            if kinds and not of_resource and not name.startswith("ec2:"):
+            if kinds and not of_resource and service != "ec2":
                 yield f"{name}: its resource may be named ({', '.join(sorted(kinds))}), so * is more than it needs"
         elif not kinds:
             yield f"{name}: it has no resource level, so {resource} never matches"
@@ -101,10 +103,10 @@ def _part_fits(pattern: str, part: str) -> bool:
     return re.fullmatch(holes, part) is not None
 
 
-def _key_problems(name: str, action: Mapping[str, Any], keys: set[str]) -> Iterator[str]:
+def _key_problems(name: str, actions: Sequence[Mapping[str, Any]], keys: set[str]) -> Iterator[str]:
     service = name.partition(":")[0]
-    known = set(action["conditionKeys"])
-    for kind in action["resourceTypes"]:
+    known = {key for action in actions for key in action["conditionKeys"]}
+    for kind in (kind for action in actions for kind in action["resourceTypes"]):
         known |= set(kind["conditionKeys"])
         known |= set(_resource_types(service).get(kind["name"], {}).get("conditionKeys", ()))
     stems = {re.sub(r"\$\{\w+\}.*", "", key).lower() for key in known}

@@ -88,6 +88,9 @@ DATA: Mapping[str, Mapping[str, str]] = {
         "reverse_dns_prefix": "com.amazonaws",
         "id": "aws",
     },
+    "aws_iam_openid_connect_provider": {
+        "arn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
+    },
 }
 """What the data sources say that a plan without an account needs."""
 
