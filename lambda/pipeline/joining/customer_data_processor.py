@@ -11,12 +11,10 @@ from typing import Any
 from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
-from pipeline.joining.engine import Counts, Engine, Totals
+from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
 from pipeline.joining.gate import holds
-from pipeline.joining.refusals import Refusal
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.model import data_model
 from pipeline.model.batch_files import rejects_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
@@ -61,8 +59,8 @@ class Previous:
     """What earlier versions of the same batch left in the table."""
 
     error_sort_keys: frozenset[str] = frozenset()
-    customers: Sequence[Path] = ()
-    """Parquet files with the column `customer_reference`."""
+    references: Sequence[Path] = ()
+    """Parquet files with the references whose results they delivered, as `Outcome.references`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,8 @@ class Outcome:
     chunks: list[Chunk]
     rejects: dict[RecordKind, Path]
     """Files of refused records, for the kinds that have some."""
-    customers: Path | None
-    """Parquet file with the customer references that this version delivers; None if it delivers no results."""
+    references: Path | None
+    """Parquet file with the references whose results this version delivers; None if it delivers no results."""
     summary: Summary
     examples: Sequence[Mapping[str, Any]]
     """The first errors of each code: code, file, count, examples (line, message)."""
@@ -106,7 +104,7 @@ def process(
             open_database(workdir, options.memory_mb, options.threads) as connection,
             resource_limits(connection, workdir, f"batch {batch}"),
         ):
-            engine = DuckDBEngine(connection, batch, workdir, texts, before.customers, options.keep_files)
+            engine = DuckDBEngine(connection, batch, workdir, texts, before.references, options.keep_files)
             return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 
 
@@ -150,7 +148,9 @@ class _Run:
         if refused:
             return self._refuse(sources, files, refused)
         totals = self._engine.join()
-        reconciliation = _reconcile(files, counts, totals)
+        _verify_lines(files, counts)
+        _verify_records(files, counts, totals)
+        reconciliations = _reconcile(files, totals)
         held = {kind for kind in MODEL.kinds if self._holds(counts[kind])}
         if not held:
             self._engine.write_results(self._chunks)
@@ -179,14 +179,10 @@ class _Run:
         summary = Summary(
             state="HELD" if held else "READY",
             files=summaries,
-            customers=summaries[data_model.CUSTOMERS].counted,
-            orders=summaries[data_model.ORDERS].counted,
-            items=summaries[data_model.ITEMS].counted,
-            total_amount=reconciliation.delivered_amount,
-            incomplete_customers=totals.incomplete_customers,
-            removed_customers=0 if held else self._engine.remove_customers(self._chunks),
+            incomplete=totals.incomplete,
+            removed=0 if held else self._engine.remove_results(self._chunks),
             errors=len(self._error_sort_keys),
-            reconciliation=reconciliation,
+            reconciliations=reconciliations,
         )
         rejects = {kind: self._write_rejects(files[kind]) for kind in MODEL.kinds if counts[kind].refused}
         return self._finish(summary, rejects)
@@ -251,14 +247,14 @@ class _Run:
         return self._finish(summary, {})
 
     def _finish(self, summary: Summary, rejects: dict[RecordKind, Path]) -> Outcome:
-        customers = self._workdir / "customers.parquet" if summary.state == "READY" else None
-        if customers:
-            self._engine.write_references(customers)
+        references = self._workdir / f"{MODEL.root}.parquet" if summary.state == "READY" else None
+        if references:
+            self._engine.write_references(references)
         stale = sorted(self._previous_errors - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
         examples = list(self._examples.values())
-        return Outcome(summary.state, self._chunks.chunks, rejects, customers, summary, examples)
+        return Outcome(summary.state, self._chunks.chunks, rejects, references, summary, examples)
 
     def _holds(self, counts: Counts) -> bool:
         limit = self._options.max_refused_percent
@@ -294,8 +290,7 @@ class _Run:
             refusal.line,
             refusal.code,
             refusal.reason,
-            refusal.customer_reference,
-            refusal.order_reference,
+            refusal.references,
         )
 
     def _add_file_error(self, kind: RecordKind, name: str, code: ErrorCode, reason: str) -> None:
@@ -334,38 +329,63 @@ def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
 
 
-def _reconcile(
-    files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts], totals: Totals
-) -> Reconciliation:
-    """Compare the totals of the input with those of the output, and fail if they differ.
-
-    The input side is taken before any grouping and joining: line ends counted in the bytes, and amounts summed directly
-    from the records. The output side is what will be delivered plus what was refused.
+def _verify_lines(files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts]) -> None:
+    """Compare the lines of each file, counted in its bytes, with what was made of them.
 
     Raises
     ------
     ReconciliationError
-        The totals do not match.
+        A line is missing, or was read twice.
     """
-    for kind in MODEL.kinds:
-        read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
-        lines, made = files[kind].lines - files[kind].header.lines, counts[kind].lines + files[kind].further_lines
+    for kind, file in files.items():
+        lines, made = file.lines - file.header.lines, counts[kind].lines + file.further_lines
         if lines != made:
             raise ReconciliationError(
-                f"{files[kind].name} has {lines} lines after its header, but {made} became records or are blank"
+                f"{file.name} has {lines} lines after its header, but {made} became records or are blank"
             )
+
+
+def _verify_records(
+    files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts], totals: DayTotals
+) -> None:
+    """Compare the records that were read with those in the results and the refused ones.
+
+    Raises
+    ------
+    ReconciliationError
+        A record is missing, or counted twice.
+    """
+    for kind, file in files.items():
+        read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
         if read != counted + refused:
             raise ReconciliationError(
-                f"{files[kind].name}: {read} records were read, but {counted} counted and {refused} refused"
+                f"{file.name}: {read} records were read, but {counted} counted and {refused} refused"
             )
-    if totals.read_amount != totals.amount + totals.refused_amount:
-        raise ReconciliationError(
-            f"{files[data_model.ITEMS].name}: the amounts read sum up to {totals.read_amount}, but {totals.amount} was "
-            f"counted and {totals.refused_amount} refused"
+
+
+def _reconcile(files: Mapping[RecordKind, CsvFile], totals: DayTotals) -> dict[str, Reconciliation]:
+    """Compare, for each sum in the results, the amounts that were read with those that are counted or refused.
+
+    The amounts read are summed directly from the records, before any grouping and joining; the amounts counted are what
+    will be delivered.
+
+    Raises
+    ------
+    ReconciliationError
+        The amounts do not match.
+    """
+    found = {}
+    for measure in MODEL.sums:
+        of_sum = totals.sums[measure.name]
+        if of_sum.read != of_sum.counted + of_sum.refused:
+            raise ReconciliationError(
+                f"{files[measure.kind].name}: the amounts read sum up to {of_sum.read}, but {of_sum.counted} was "
+                f"counted and {of_sum.refused} refused"
+            )
+        found[measure.name] = Reconciliation(
+            number_text(of_sum.read),
+            number_text(of_sum.counted),
+            number_text(of_sum.refused),
+            of_sum.refused_without_amount,
         )
-    return Reconciliation(
-        number_text(totals.read_amount),
-        number_text(totals.amount),
-        number_text(totals.refused_amount),
-        totals.refused_without_amount,
-    )
+    return found

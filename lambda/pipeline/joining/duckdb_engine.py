@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from pipeline.errors import ReconciliationError
-from pipeline.joining import results
+from pipeline.joining import results, second_pass, steps
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.joining.control_totals import create_control_totals, read_records, total
-from pipeline.joining.engine import Counts, Totals
-from pipeline.joining.refusals import Refusal, first_refusals, judge, refusals, refused_by_code, write_rejects
+from pipeline.joining.engine import Counts, Engine, Refusal
+from pipeline.joining.first_pass import first_pass, parent_sql
 from pipeline.joining.resource_limits import resource_limits
-from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import proved, read_file
+from pipeline.reading.csv_parser import by_line, proved, read_file
+from pipeline.reading.plain import NotPlainError
+from pipeline.reading.sql import ask, quoted
+from pipeline.reading.steps import records_sql
 from pipeline.reading.text_reader import TextReader
 
 
-class DuckDBEngine:
+class DuckDBEngine(Engine):
     """The engine for days that fit into one function.
 
     Parameters
     ----------
     texts
         The bytes of the files.
-    previous_customers
-        Parquet files with the customer references that earlier versions delivered.
+    previous
+        Parquet files with the references whose results earlier versions delivered.
     keep_files
         Whether to keep the source files. If not, each is deleted after it was judged, to free disk space.
     """
-
-    reads_all_first = False
 
     def __init__(
         self,
@@ -44,18 +42,16 @@ class DuckDBEngine:
         batch: str,
         workdir: Path,
         texts: TextReader,
-        previous_customers: Sequence[Path] = (),
+        previous: Sequence[Path] = (),
         keep_files: bool = True,
     ) -> None:
+        super().__init__(batch)
         self._connection = connection
-        self._batch = batch
         self._workdir = workdir
         self._texts = texts
-        self._previous_customers = previous_customers
+        self._previous = previous
         self._keep_files = keep_files
         self._sources: dict[RecordKind, SourceFile] = {}
-        self._refused = 0
-        create_control_totals(connection)
 
     def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine the file's bytes and its header."""
@@ -64,73 +60,126 @@ class DuckDBEngine:
             return read_file(self._connection, kind, source.name, self._texts.read(kind), self._workdir)
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
-        """Read the file once, and a second time if there may be errors."""
-        kind = file.kind
+        """Read the file once, and a second time if there may be errors; then delete what is no longer needed of it."""
         with resource_limits(self._connection, self._workdir, file.name):
-            file = read_records(self._connection, file, self._workdir)
-            refused = judge(self._connection, file)
-        self._refused += refused
-        self._remove_files(file)
-        lines, blank = self._row(
-            """SELECT coalesce(sum(records), 0)::BIGINT,
-                coalesce(sum(records) FILTER (is_blank), 0)::BIGINT FROM control_totals WHERE kind = ?""",
-            [str(kind)],
-        )
-        return file, Counts(lines, lines - blank, refused, refused_by_code(self._connection, kind) if refused else {})
+            file, counts = super().judge(file)
+        source = self._sources[file.kind].path
+        for path in {*file.records.paths, source}:
+            if not (path == source and self._keep_files):
+                path.unlink()
+        return file, counts
 
     def prove(self, file: CsvFile) -> None:
         """Read a file with quotes to find records of several lines."""
         with resource_limits(self._connection, self._workdir, file.name):
             proved(self._connection, file, self._workdir)
 
-    def join(self) -> Totals:
-        """Create the table `results`."""
-        total(self._connection, has_refused=self._refused > 0)
-        *counted, amount, incomplete = self._row(
-            """SELECT count(*), sum(orders)::BIGINT, sum(items)::BIGINT, sum(amount),
-                count(*) FILTER (refused_records > 0) FROM results"""
-        )
-        read_amount, refused_amount, without = self._row(
-            """SELECT (SELECT coalesce(sum(amount), 0) FROM control_totals),
-                (SELECT coalesce(sum(amount), 0) FROM items_refused),
-                (SELECT count(*) - count(amount) FROM items_refused)"""
-        )
-        numbers = {kind: number or 0 for kind, number in zip(MODEL.kinds, counted, strict=True)}
-        return Totals(numbers, amount or Decimal(0), read_amount, refused_amount, without, incomplete)
+    def first_pass(self, file: CsvFile) -> CsvFile:
+        """Read all records, by the fast path if it reads every line of the file."""
+        while file.is_plain:
+            # Without `ignore_errors`: with it, DuckDB 2.0 crashes if two threads read lines with very many cells.
+            with suppress(*NotPlainError):
+                first_pass(self._connection, file)
+                if self._has_read_all(file):
+                    return self._with_valid(file)
+            self.drop(f"{file.kind}_records")
+            self.drop(f"{file.kind}_totals")
+            file = by_line(self._connection, file, self._workdir)
+        first_pass(self._connection, file)
+        return self._with_valid(file)
+
+    def _has_read_all(self, file: CsvFile) -> bool:
+        """Return whether the fast path has read every line, and add the blank lines at the end to the totals."""
+        ((records,),) = self.rows(f"SELECT coalesce(sum(records), 0) FROM {file.kind}_totals")
+        if file.blank_end:
+            self._connection.execute(
+                f"INSERT INTO {file.kind}_totals (is_blank, records) VALUES (true, {file.blank_end})"
+            )
+        return bool(records == file.plain_lines)
+
+    def _with_valid(self, file: CsvFile) -> CsvFile:
+        """Create `<kind>_valid`. Records of the root kind are numbered by their place in the table."""
+        kind = file.kind
+        if kind.identity:
+            # Dropping what later steps do not need frees memory.
+            for column in ("is_blank", "code", "number"):
+                self._connection.execute(f"ALTER TABLE {kind}_records DROP COLUMN IF EXISTS {column}")
+            root, is_valid = ("root", "root") if kind.parent else ("rowid::UINTEGER AS root", "reference")
+            columns = ", ".join(["reference", root, *steps.amounts(kind), *steps.carried(kind)])
+            self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records WHERE {is_valid} IS NOT NULL")
+        else:
+            sums = "".join(f", sum({name}) AS {name}" for name in steps.amounts(kind))
+            self.table(
+                f"{kind}_valid",
+                f"SELECT root, count(*) AS records{sums} FROM {kind}_records WHERE root IS NOT NULL GROUP BY root",
+            )
+            self.drop(f"{kind}_records")
+        return file
+
+    def find_candidates(self, file: CsvFile, anomalies: Collection[str]) -> None:
+        """Read the file in order for the records that break a rule by themselves or meet a condition."""
+        kind = file.kind
+        conditions = []
+        if "ids" in anomalies and file.unique:
+            unique = quoted(file.unique)
+            self.table(
+                f"{kind}_repeated_ids",
+                f"""SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_good AND {unique} <> ''
+                GROUP BY {unique} HAVING count(*) > 1""",
+            )
+            if ask(self._connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
+                conditions.append(f"{unique} IN (SELECT id FROM {kind}_repeated_ids)")
+        if "references" in anomalies and kind.identity:
+            self.table(f"{kind}_repeated", steps.repeated_references(kind))
+            conditions.append(f"{quoted(kind.identity)} IN (SELECT reference FROM {kind}_repeated)")
+        if "orphans" in anomalies and kind.parent:
+            conditions.append(f"{parent_sql(kind)} NOT IN (SELECT reference FROM {kind.parent.kind}_accepted)")
+        second_pass.collect_candidates(self._connection, file, conditions)
+
+    def table(self, name: str, sql: str) -> None:
+        """Create a table."""
+        self._connection.execute(f"CREATE TABLE {name} AS {sql}")
+
+    def view(self, name: str, sql: str) -> None:
+        """Create a view."""
+        self._connection.execute(f"CREATE VIEW {name} AS {sql}")
+
+    def drop(self, name: str) -> None:
+        """Drop a table if it exists."""
+        self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query."""
+        return self._connection.execute(sql).fetchall()
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Write the table `results`."""
         results.write_results(self._connection, self._batch, chunks)
 
-    def remove_customers(self, chunks: ChunkWriter) -> int:
+    def remove_results(self, chunks: ChunkWriter) -> int:
         """Compare the lists of earlier versions with `results`."""
-        return results.remove_customers(self._connection, self._batch, self._previous_customers, chunks)
+        if not self._previous:
+            return 0
+        self.view("previous", results.listed(self._previous))
+        rows = self._connection.execute(f"{steps.removed()} ORDER BY 1")
+        removed = 0
+        while found := rows.fetchmany(results.removals_per_chunk(chunks.chunk_records)):
+            results.add_removals(self._batch, [reference for (reference,) in found], chunks)
+            removed += len(found)
+        return removed
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records lazily."""
-        return refusals(self._connection, file, limit)
+        return second_pass.refusals(self._connection, file, limit)
 
     def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records of each code lazily."""
-        return first_refusals(self._connection, file, limit)
+        return second_pass.first_refusals(self._connection, file, limit)
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write the refused records as CSV."""
-        write_rejects(self._connection, file, target)
+        second_pass.write_rejects(self._connection, file, target)
 
     def write_references(self, target: Path) -> None:
         """Write the references in `results`."""
         results.write_references(self._connection, target)
-
-    def _remove_files(self, file: CsvFile) -> None:
-        """Remove the temporary files of a source file, and the source file itself unless it is to be kept."""
-        source = self._sources[file.kind].path
-        for path in {*file.records.paths, source}:
-            if not (path == source and self._keep_files):
-                path.unlink()
-
-    def _row(self, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...]:
-        row = self._connection.execute(query, parameters).fetchone()
-        if row is None:  # pragma: no cover (an aggregate always has a row)
-            raise ReconciliationError(f"no row came back for: {query}")
-        return row

@@ -1,20 +1,34 @@
-"""The interface of an engine: it reads, judges and joins the records of a day. All other steps are the same for all.
+"""An engine reads and joins the records of a day. What it computes is the same SQL for all engines (`steps`).
 
-DuckDB is the engine for days that fit into one function, Spark the one for larger days.
+DuckDB is the engine for days that fit into one function, Spark the one for larger days. They differ in how they read
+files, keep relations and write results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+from pipeline.joining import steps
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.joining.refusals import Refusal
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused record, with the fields of its error message."""
+
+    line: int
+    code: str
+    reason: str
+    references: Mapping[str, str | None]
+    """The references that the record has, by the identity's column of the kind that they refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,57 +43,161 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """The totals of a day: what will be delivered, and the amounts of items that were read and refused."""
+class SumTotals:
+    """Both sides of the reconciliation of a sum: what was read, and what is counted or refused."""
+
+    read: Decimal
+    counted: Decimal
+    refused: Decimal
+    refused_without_amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayTotals:
+    """The totals of a day: records of each kind in the results, sums by name, and how many results are incomplete."""
 
     counted: Mapping[RecordKind, int]
-    amount: Decimal
-    read_amount: Decimal
-    refused_amount: Decimal
-    refused_without_amount: int
-    incomplete_customers: int
-    """Customers with a result some of whose records were refused."""
+    sums: Mapping[str, SumTotals]
+    incomplete: int
 
 
-class Engine(Protocol):
+@dataclass(slots=True)
+class _Amounts:
+    """The amounts of one column of a file."""
+
+    read: Decimal = Decimal(0)
+    refused: Decimal = Decimal(0)
+    refused_without_amount: int = 0
+
+
+class Engine(ABC):
     """Reads, judges and joins the files of a day.
 
-    The order of calls is: `read` and `judge` customers, then orders, then items; `join`; then the others. If a file is
+    The order of calls is: `read` and `judge` each kind, parents before children; `join`; then the others. If a file is
     refused, `prove` is called for the files after it instead of `judge`, as they may have to be refused too.
     """
 
-    reads_all_first: bool
+    reads_all_first = False
     """Whether to read all files before the first is judged; then no file is judged if one of them is refused."""
+    for_spark = False
 
+    def __init__(self, batch: str) -> None:
+        self._batch = batch
+        self._amounts: dict[tuple[RecordKind, str], _Amounts] = {}
+        self._has_refused = False
+
+    # What every engine does in its own way.
+
+    @abstractmethod
     def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
-        """Detect the dialect of a file; raise RefusedFileError if it can't be used."""
+        """Examine a file's bytes and its header; raise RefusedFileError if it can't be used."""
+
+    @abstractmethod
+    def prove(self, file: CsvFile) -> None:
+        """Raise RefusedFileError if `judge` would."""
+
+    @abstractmethod
+    def first_pass(self, file: CsvFile) -> CsvFile:
+        """Read all records: create `<kind>_totals` and `<kind>_valid`; return the file as it was read."""
+
+    @abstractmethod
+    def find_candidates(self, file: CsvFile, anomalies: Collection[str]) -> None:
+        """Read the file again: create `<kind>_candidates` from what `steps.anomalies` found."""
+
+    @abstractmethod
+    def table(self, name: str, sql: str) -> None:
+        """Compute a relation and keep it."""
+
+    @abstractmethod
+    def view(self, name: str, sql: str) -> None:
+        """Name a relation that is computed where it is used."""
+
+    @abstractmethod
+    def drop(self, name: str) -> None:
+        """Free a relation that `table` keeps."""
+
+    @abstractmethod
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query, which are few."""
+
+    @abstractmethod
+    def write_results(self, chunks: ChunkWriter) -> None:
+        """Add the put requests of `results` to the chunks, sorted by reference."""
+
+    @abstractmethod
+    def remove_results(self, chunks: ChunkWriter) -> int:
+        """Add removals of results that earlier versions delivered and this one does not have; return their number."""
+
+    @abstractmethod
+    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield the first refused records of a file, by line."""
+
+    @abstractmethod
+    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
+        """Yield the first refused records of each code of a file, by line."""
+
+    @abstractmethod
+    def write_rejects(self, file: CsvFile, target: Path) -> None:
+        """Write all refused records of a file."""
+
+    @abstractmethod
+    def write_references(self, target: Path) -> None:
+        """Write the references in `results` into a Parquet file."""
+
+    # What all engines do alike.
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the records of a file, after those of its parent, and find the refused ones; return the file as read.
 
-        Raises RefusedFileError if only this shows that the file can't be used.
+        Raises
+        ------
+        RefusedFileError
+            Only reading the records shows that the file can't be used.
         """
+        file = self.first_pass(file)
+        kind = file.kind
+        totals = self.rows(steps.file_totals(kind))
+        lines = sum(records for _, _, records, *_ in totals)
+        blank = sum(records for is_blank, _, records, *_ in totals if is_blank)
+        anomalies = self._anomalies(file)
+        if anomalies or any(code is not None for _, code, *_ in totals):
+            self.find_candidates(file, anomalies)
+            self.table(f"{kind}_judged", steps.judged(kind, file.unique, self.for_spark))
+            self.drop(f"{kind}_candidates")
+            self.table(f"{kind}_accepted", steps.accepted(kind, self.for_spark))
+        else:
+            self.table(f"{kind}_judged", steps.nothing_judged(kind))
+            self.view(f"{kind}_accepted", f"SELECT * FROM {kind}_valid")
+        self.view(f"{kind}_refused", f"SELECT * FROM {kind}_judged WHERE code IS NOT NULL")
+        refused = self.rows(steps.refused_totals(kind))
+        self._has_refused = self._has_refused or bool(refused)
+        self._add_amounts(kind, totals, refused)
+        by_code = {code: records for code, records, *_ in refused}
+        return file, Counts(lines, lines - blank, sum(by_code.values()), by_code)
 
-    def prove(self, file: CsvFile) -> None:
-        """Raise RefusedFileError if `judge` would."""
+    def _anomalies(self, file: CsvFile) -> list[str]:
+        questions = steps.anomalies(file.kind, file.unique)
+        if not questions:
+            return []
+        (answers,) = self.rows(f"SELECT {', '.join(questions.values())}")
+        return [name for name, answer in zip(questions, answers, strict=True) if answer]
 
-    def join(self) -> Totals:
-        """Add up the accepted records by customer."""
+    def _add_amounts(self, kind: RecordKind, totals: list[tuple[Any, ...]], refused: list[tuple[Any, ...]]) -> None:
+        for number, column in enumerate(MODEL.summed(kind)):
+            found = self._amounts[kind, column] = _Amounts()
+            for _, _, _, *sums in totals:
+                found.read += sums[number] or 0
+            for _, _, *sums in refused:
+                found.refused += sums[2 * number] or 0
+                found.refused_without_amount += sums[2 * number + 1]
 
-    def write_results(self, chunks: ChunkWriter) -> None:
-        """Add the put requests of all customers to the chunks, sorted by reference."""
-
-    def remove_customers(self, chunks: ChunkWriter) -> int:
-        """Add removals of customers that earlier versions delivered and this one does not; return their number."""
-
-    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records of a file, by line."""
-
-    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records of each code of a file, by line."""
-
-    def write_rejects(self, file: CsvFile, target: Path) -> None:
-        """Write all refused records of a file."""
-
-    def write_references(self, target: Path) -> None:
-        """Write the references of all customers with a result into a Parquet file."""
+    def join(self) -> DayTotals:
+        """Create `results`, and return the totals of the day."""
+        self.table("results", steps.results(self._has_refused))
+        ((*numbers, incomplete),) = self.rows(steps.day_totals())
+        counted = dict(zip(MODEL.kinds, numbers, strict=False))
+        sums = {}
+        for measure, amount in zip(MODEL.sums, numbers[len(MODEL.kinds) :], strict=True):
+            of_file = self._amounts[measure.kind, measure.column]
+            sums[measure.name] = SumTotals(of_file.read, amount, of_file.refused, of_file.refused_without_amount)
+        return DayTotals(counted, sums, incomplete)

@@ -10,21 +10,33 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pipeline.joining.chunks import Chunk
-from pipeline.model.items import REFUSED_RECORDS, customer_key, put_item
-from pipeline.model.messages import message_for
+from pipeline.model.data_model import MODEL
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES, put_item, result_key, result_line
+from pipeline.model.messages import message_for, result_body
 
-CUSTOMER_MESSAGE = b'{"type":"customer_message",'
+_BLANK = "\ufffe"
+
+
+def _between() -> list[tuple[bytes, bytes]]:
+    """Return the texts before, between and after the values, in a put request and in the body of its message."""
+    blanks = {name: {type_name: _BLANK} for name, type_name in RESULT_ATTRIBUTES.items()}
+    request = result_line("00000000", "", blanks).partition(f'"{IDENTITY}":')
+    texts = {name: f'"{_BLANK}"' if type_name == "S" else _BLANK for name, type_name in RESULT_ATTRIBUTES.items()}
+    body = result_body(texts).partition(f'"{IDENTITY}":')
+    before, after = ("".join(parts[1:]).encode().split(_BLANK.encode()) for parts in (request, body))
+    before[-1], after[-1] = before[-1] + b"\n", after[-1] + b"\n"
+    return list(zip(before, after, strict=True))
+
+
+RESULT_MESSAGE = result_body({}).removesuffix("}").encode() + b","
+"""How the message of a result begins."""
 
 _BEFORE = re.compile(
-    rb'\{"PutRequest":\{"Item":\{"pk":\{"S":"%s[^"]*"\},"sk":\{"S":"batch#\d{8}"\},"customer_reference":\{"S":'
-    % customer_key("").encode()
+    rb'\{"PutRequest":\{"Item":\{"pk":\{"S":"%s[^"]*"\},"sk":\{"S":"batch#\d{8}"\},"%s":\{"S":"'
+    % (result_key("").encode(), IDENTITY.encode())
 )
 _REFUSED_RECORDS = re.compile(rb',"%s":\{"N":"\d+"\}' % REFUSED_RECORDS.encode())
-_BETWEEN = (
-    (b'"},"number_of_orders":{"N":"', b'","number_of_orders":'),
-    (b'"},"total_amount_spent":{"N":"', b',"total_amount_spent":'),
-    (b'"}}}}\n', b"}\n"),
-)
+_, *_BETWEEN = _between()
 
 # Chunks with a backslash or one of these two are parsed line by line: an escaped text may look like the text that is
 # replaced, and `message_for` escapes the two non-characters, which SQS does not accept.
@@ -32,28 +44,33 @@ _NON_CHARACTERS = ("\ufffe".encode(), "\uffff".encode())
 
 
 def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
-    """Yield the bodies of the messages, one per line, in blocks of whole lines: customers first, then errors.
+    """Yield the bodies of the messages, one per line, in blocks of whole lines: results first, then errors.
 
-    A block of several lines that begins with `CUSTOMER_MESSAGE` contains only customer messages.
+    A block of several lines that begins with `RESULT_MESSAGE` contains only messages of results.
     """
     for chunk in chunks:
         content = chunk.path.read_bytes()
-        block = _customer_messages(content, chunk.records)
+        block = _result_messages(content, chunk.records)
         if block is not None:
             yield block
         else:
             for line in content.split(b"\n")[:-1]:
-                yield _customer_messages(line + b"\n", 1) or _message(line)
+                yield _result_messages(line + b"\n", 1) or _message(line)
 
 
-def _customer_messages(requests: bytes, records: int) -> bytes | None:
-    """Convert put requests of customers' results; None if any line is something else or must be parsed."""
+def _result_messages(requests: bytes, records: int) -> bytes | None:
+    """Convert put requests of results; None if any line is something else or must be parsed."""
+    # Carried columns may be empty, which changes the text around them.
     # Most references are ASCII, and a search for several bytes takes thirty times as long as finding that out.
-    if b"\\" in requests or (not requests.isascii() and any(unlike in requests for unlike in _NON_CHARACTERS)):
+    if (
+        MODEL.result.carried
+        or b"\\" in requests
+        or (not requests.isascii() and any(unlike in requests for unlike in _NON_CHARACTERS))
+    ):
         return None
     if REFUSED_RECORDS.encode() in requests:
         requests = _REFUSED_RECORDS.sub(b"", requests)
-    lines, found = _BEFORE.subn(CUSTOMER_MESSAGE + b'"customer_reference":', requests)
+    lines, found = _BEFORE.subn(RESULT_MESSAGE + b'"%s":"' % IDENTITY.encode(), requests)
     for before, after in _BETWEEN:
         lines = lines.replace(before, after)
     # If a type descriptor is left, a request has an attribute that is not known here.

@@ -1,15 +1,25 @@
-"""The results as table writes: one put request per customer, sorted by reference, in chunk files."""
+"""The results as table writes: one put request for each, sorted by reference, in chunk files."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.model.items import REFUSED_RECORDS, customer_key, customer_sort_key, delete_line, put_line, removed_item
+from pipeline.joining.steps import carried, measure_column
+from pipeline.model.data_model import MODEL
+from pipeline.model.items import (
+    IDENTITY,
+    REFUSED_RECORDS,
+    RESULT_ATTRIBUTES,
+    delete_line,
+    put_line,
+    removed_item,
+    result_line,
+)
 from pipeline.reading.sql import file_literal, in_order, literal
 
 _FETCH = 5_000
@@ -18,68 +28,58 @@ _FETCH = 5_000
 def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
     """Add the put requests of the relation `results` to the chunks; only incomplete totals have `refused_records`."""
     with in_order(connection):
-        rows = connection.execute(f"SELECT {_put_request(batch)} FROM (FROM results ORDER BY customer_reference)")
+        rows = connection.execute(f"SELECT {put_request(batch)} FROM (FROM results ORDER BY reference)")
         while requests := rows.fetchmany(_FETCH):
             chunks.add([request for (request,) in requests])
 
 
-def _put_request(batch: str) -> str:
-    """Return the SQL of a put request: the text of `put_line` with DuckDB's JSON for the references."""
-    reference = f"to_json({literal(customer_key(''))} || customer_reference)"
-    sort_key = json.dumps(customer_sort_key(batch))
-    before = {
-        '{"PutRequest":{"Item":{"pk":{"S":': reference,
-        f'}},"sk":{{"S":{sort_key}}},"customer_reference":{{"S":': "to_json(customer_reference)",
-        '},"number_of_orders":{"N":"': "orders",
-        '"},"total_amount_spent":{"N":"': "number_text(amount)",
+def put_request(batch: str) -> str:
+    """Return the SQL of a result's put request: the text of `result_line`, whose blanks DuckDB fills in."""
+    values = {
+        IDENTITY: "reference",
+        **{measure.name: f"number_text({measure_column(measure)})" for measure in MODEL.result.measures},
+        **{name: _carried(column, RESULT_ATTRIBUTES[name]) for column, name in carried(MODEL.root).items()},
     }
-    parts = ", ".join(f"{literal(text)}, {value}" for text, value in before.items())
-    incomplete = f"""'"}},"{REFUSED_RECORDS}":{{"N":"' || refused_records"""
-    return f"concat({parts}, CASE WHEN refused_records > 0 THEN {incomplete} END, '\"}}}}}}}}')"
+    incomplete = _filled(batch, values | {REFUSED_RECORDS: "refused_records"})
+    return f"CASE WHEN refused_records > 0 THEN {incomplete} ELSE {_filled(batch, values)} END"
+
+
+def _carried(column: str, type_name: str) -> str:
+    return f"coalesce({column}, '')" if type_name == "S" else f"TRY_CAST({column} AS BIGINT)"
+
+
+def _filled(batch: str, values: Mapping[str, str]) -> str:
+    """Return the SQL of a put request with the values, which are SQL, of the attributes."""
+    attributes = {name: {RESULT_ATTRIBUTES.get(name, "N"): f"{{{name}}}"} for name in values}
+    line = result_line(batch, f"{{{IDENTITY}}}", attributes)
+    before, *rest = re.split(r'"([^"{]*)\{(\w+)\}"', line)
+    parts = [literal(before)]
+    for prefix, name, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        if RESULT_ATTRIBUTES.get(name) == "S":
+            parts += [f"to_json({literal(prefix)} || {values[name]})", literal(text)]
+        else:
+            parts += ["'\"'", values[name], literal(f'"{text}')]
+    return f"concat({', '.join(parts)})"
 
 
 def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-    """Write the references of the customers in `results` into a Parquet file, for a later correction."""
-    connection.execute(f"COPY (SELECT customer_reference FROM results) TO {literal(str(target))} (FORMAT parquet)")
+    """Write the references in `results` into a Parquet file, for a later correction."""
+    connection.execute(f"COPY (SELECT reference AS {IDENTITY} FROM results) TO {literal(str(target))} (FORMAT parquet)")
 
 
-def listed_customers(paths: Sequence[Path]) -> str:
-    """Return the relation of the customers that are in any of these Parquet files."""
-    return f"read_parquet([{', '.join(file_literal(path) for path in paths)}])"
-
-
-def dropped_customers(
-    connection: duckdb.DuckDBPyConnection, previous: Sequence[Path], present: str
-) -> duckdb.DuckDBPyConnection:
-    """Select the customers in the lists of earlier versions whom the relation `present` lacks, sorted by reference."""
-    return connection.execute(
-        f"""SELECT DISTINCT customer_reference FROM {listed_customers(previous)}
-        WHERE customer_reference NOT IN (SELECT customer_reference FROM {present}) ORDER BY customer_reference"""
-    )
-
-
-def remove_customers(
-    connection: duckdb.DuckDBPyConnection, batch: str, previous: Sequence[Path], chunks: ChunkWriter
-) -> int:
-    """Write a removal for every customer that an earlier version delivered and this one does not."""
-    if not previous:
-        return 0
-    rows = dropped_customers(connection, previous, "results")
-    removed = 0
-    while found := rows.fetchmany(removals_per_chunk(chunks.chunk_records)):
-        add_removals(batch, [row[0] for row in found], chunks)
-        removed += len(found)
-    return removed
+def listed(paths: Sequence[Path]) -> str:
+    """Select the references in Parquet files that `write_references` wrote."""
+    return f"SELECT {IDENTITY} AS reference FROM read_parquet([{', '.join(file_literal(path) for path in paths)}])"
 
 
 def removals_per_chunk(chunk_records: int) -> int:
-    """Return how many customers one chunk can remove; each needs two requests."""
+    """Return how many results one chunk can remove; each needs two requests."""
     return max(chunk_records // 2, 1)
 
 
-def add_removals(batch: str, customer_references: Sequence[str], chunks: ChunkWriter) -> None:
-    """Add a new chunk of removals: for each customer a put, which causes the message, and then the deletion."""
+def add_removals(batch: str, references: Sequence[str], chunks: ChunkWriter) -> None:
+    """Add a new chunk of removals: for each result a put, which causes the message, and then the deletion."""
     chunks.flush()
-    items = [removed_item(reference, batch) for reference in customer_references]
+    items = [removed_item(reference, batch) for reference in references]
     puts = [put_line(item) for item in items]
     chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 
 State = Literal["READY", "HELD", "REFUSED"]
@@ -43,8 +44,8 @@ class FileSummary:
 class Reconciliation:
     """Both sides of the reconciliation as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
 
-    These are the amounts of items with a valid total_price; `refused_without_amount` counts the refused items that
-    have none.
+    These are the amounts of records with a valid one; `refused_without_amount` counts the refused records that have
+    none.
     """
 
     scanned_amount: str = "0"
@@ -59,22 +60,35 @@ class Summary:
 
     state: State
     files: Mapping[RecordKind, FileSummary]
-    customers: int = 0
-    orders: int = 0
-    items: int = 0
-    total_amount: str = "0"
-    incomplete_customers: int = 0
-    """Customers with a result some of whose records were refused."""
-    removed_customers: int = 0
+    incomplete: int = 0
+    """Results some of whose records were refused."""
+    removed: int = 0
+    """Results of an earlier version that this one does not have."""
     errors: int = 0
     """Error messages, including those about whole files."""
-    reconciliation: Reconciliation = field(default_factory=Reconciliation)
+    reconciliations: Mapping[str, Reconciliation] = field(default_factory=dict)
+    """Of each sum in the results, by name."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary as plain JSON values."""
-        values = asdict(replace(self, files={}))
-        values["files"] = {kind: _lists(asdict(file)) for kind, file in self.files.items()}
-        return values
+        """Return the summary as plain JSON values.
+
+        The first sum of the model is `reconciliation`, and what is delivered of it `total_amount`.
+        """
+        first, *others = (asdict(self.reconciliations.get(sum.name, Reconciliation())) for sum in MODEL.sums)
+        return {
+            "state": self.state,
+            "files": {str(kind): _lists(asdict(file)) for kind, file in self.files.items()},
+            **{str(kind): file.counted for kind, file in self.files.items()},
+            "total_amount": first["delivered_amount"],
+            f"incomplete_{MODEL.root}": self.incomplete,
+            f"removed_{MODEL.root}": self.removed,
+            "errors": self.errors,
+            "reconciliation": first,
+            **({"further_reconciliations": dict(zip(_FURTHER_SUMS, others, strict=True))} if others else {}),
+        }
+
+
+_FURTHER_SUMS = tuple(sum.name for sum in MODEL.sums[1:])
 
 
 def _lists(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model.record_kinds import RecordKind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import ColumnType, RecordKind
 
 
 def batch_key(batch: str | None) -> str:
@@ -15,13 +16,13 @@ def batch_key(batch: str | None) -> str:
     return f"batch#{batch or 'unknown'}"
 
 
-def customer_key(customer_reference: str) -> str:
-    """Return the partition key of a customer's results."""
-    return f"customer#{customer_reference}"
+def result_key(reference: str) -> str:
+    """Return the partition key of the results of one record of the root kind."""
+    return f"{MODEL.root.singular}#{reference}"
 
 
-def customer_sort_key(batch: str) -> str:
-    """Return the sort key of a customer's result in a batch."""
+def result_sort_key(batch: str) -> str:
+    """Return the sort key of a result of a batch."""
     return f"batch#{batch}"
 
 
@@ -32,19 +33,41 @@ def error_sort_key(kind: str, record: int, code: str) -> str:
 
 LEDGER_SORT_KEY = "ledger"
 REFUSED_RECORDS = "refused_records"
-"""Attribute of a result with an incomplete total: the number of refused records that belong to the customer."""
+"""Attribute of a result with an incomplete total: the number of refused records that belong to it."""
 REMOVED = "removed"
-"""Attribute of the short-lived item that replaces the result of a customer whom a correction dropped."""
+"""Attribute of the short-lived item that replaces a result that a correction dropped."""
+
+IDENTITY = str(MODEL.root.identity)
+"""Attribute of a result that says whose result it is."""
 
 
-def removed_item(customer_reference: str, batch: str) -> dict[str, Any]:
-    """Return the item that replaces the result of a dropped customer until it is deleted; it causes the message."""
-    return {
-        "pk": customer_key(customer_reference),
-        "sk": customer_sort_key(batch),
-        "customer_reference": customer_reference,
-        REMOVED: True,
-    }
+def _type_of(column: str) -> str:
+    return "S" if MODEL.root.column(column).type in (ColumnType.TEXT, ColumnType.REFERENCE) else "N"
+
+
+RESULT_ATTRIBUTES: Mapping[str, str] = (
+    {IDENTITY: "S"}
+    | {measure.name: "N" for measure in MODEL.result.measures}
+    | {column: _type_of(column) for column in MODEL.result.carried}
+)
+"""The attributes of a result with their types in DynamoDB, in their order; the message has the same fields."""
+
+
+def result_line(batch: str, reference: str, attributes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the put request of a result as one line of DynamoDB JSON.
+
+    Parameters
+    ----------
+    attributes
+        The result's attributes in DynamoDB JSON, such as `{"S": "Active"}`, without its keys.
+    """
+    keys = {"pk": {"S": result_key(reference)}, "sk": {"S": result_sort_key(batch)}}
+    return _dump({"PutRequest": {"Item": keys | attributes}})
+
+
+def removed_item(reference: str, batch: str) -> dict[str, Any]:
+    """Return the item that replaces a dropped result until it is deleted; it causes the message."""
+    return {"pk": result_key(reference), "sk": result_sort_key(batch), IDENTITY: reference, REMOVED: True}
 
 
 def error_item(
@@ -54,16 +77,17 @@ def error_item(
     line: int | None,
     code: str,
     reason: str,
-    customer_reference: str | None = None,
-    order_reference: str | None = None,
+    references: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
-    """Return the item of an error of a record, or of the file as a whole if `line` is None."""
+    """Return the item of an error of a record, or of the file as a whole if `line` is None.
+
+    `references` are those that the record names, by the identity's column of the kind that they refer to.
+    """
     where = file if line is None else f"{file} line {line}"
     return {
         **notice_item(batch, kind, code, f"{where}: {reason}", file),
         "sk": error_sort_key(kind, line or 0, code),
-        "customer_reference": customer_reference,
-        "order_reference": order_reference,
+        **(references or {}),
         "line": line,
     }
 
@@ -74,8 +98,7 @@ def notice_item(batch: str | None, kind: str, code: str, message: str, file: str
         "pk": batch_key(batch),
         "sk": error_sort_key(kind, 0, code),
         "kind": str(kind),
-        "customer_reference": None,
-        "order_reference": None,
+        **dict.fromkeys(MODEL.identities.values()),
         "message": message,
         "batch": batch,
         "file": file,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model.items import REFUSED_RECORDS, REMOVED
+from pipeline.model.data_model import MODEL
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS, REMOVED, RESULT_ATTRIBUTES, result_key
 
 
 def number_text(value: Decimal | int) -> str:
@@ -35,7 +36,8 @@ class Message:
     refused_records: int | None = None
 
 
-ERROR_FIELDS = ("customer_reference", "order_reference", "message", "batch", "file", "line", "code")
+ERROR_FIELDS = (*MODEL.identities.values(), "message", "batch", "file", "line", "code")
+RESULT_TYPE, REMOVED_TYPE = f"{MODEL.root.singular}_message", f"{MODEL.root.singular}_removed"
 
 
 def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> Message | None:
@@ -50,22 +52,27 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
         body = _json(fields)
         # Errors need no order. Each has a group of its own, so that ten of them fit into one call.
         return _message(new, body, group=f"{new['pk']}#{sort_key}", batch=new.get("batch"))
-    if not new["pk"].startswith("customer#"):
+    if not new["pk"].startswith(result_key("")):
         return None
     batch = sort_key.removeprefix("batch#")
-    reference = _json(new["customer_reference"])
     if new.get(REMOVED):
         if old is None or old.get(REMOVED):
             return None
-        body = f'{{"type":"customer_removed","customer_reference":{reference}}}'
+        body = _json({"type": REMOVED_TYPE, IDENTITY: new[IDENTITY]})
     else:
-        # Written by hand to keep all digits: json.dumps takes no Decimal, and a float would round.
-        body = (
-            f'{{"type":"customer_message","customer_reference":{reference},'
-            f'"number_of_orders":{number_text(new["number_of_orders"])},'
-            f'"total_amount_spent":{number_text(new["total_amount_spent"])}}}'
-        )
+        body = result_body({name: _number_or_text(new.get(name)) for name in RESULT_ATTRIBUTES})
     return _message(new, body, group=new["pk"], batch=batch)
+
+
+def result_body(values: Mapping[str, str]) -> str:
+    """Return the body of a result's message; `values` are the JSON texts of RESULT_ATTRIBUTES."""
+    # The object is put together from texts to keep all digits: json.dumps takes no Decimal, and a float would round.
+    fields = {"type": _json(RESULT_TYPE), **values}
+    return "{" + ",".join(f"{_json(name)}:{value}" for name, value in fields.items()) + "}"
+
+
+def _number_or_text(value: Any) -> str:
+    return number_text(value) if isinstance(value, Decimal | int) else _json(value)
 
 
 def _message(item: Mapping[str, Any], body: str, group: str, batch: str | None) -> Message:

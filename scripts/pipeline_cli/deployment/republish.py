@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
-from pipeline.model.items import REMOVED, batch_key, customer_key, customer_sort_key, put_line, removed_item
+from pipeline.model.items import REMOVED, batch_key, result_key, result_sort_key, put_line, removed_item
 
 from pipeline_cli.deployment.dead_letters import receive_all
 from pipeline_cli.deployment.queues import put_back
@@ -124,7 +124,7 @@ class Republisher:
         results = self.dynamodb.get_paginator("scan").paginate(
             TableName=self.table,
             FilterExpression="sk = :sk AND begins_with(pk, :pk)",
-            ExpressionAttributeValues={":sk": {"S": customer_sort_key(batch)}, ":pk": {"S": customer_key("")}},
+            ExpressionAttributeValues={":sk": {"S": result_sort_key(batch)}, ":pk": {"S": result_key("")}},
             ConsistentRead=True,
         )
         for page in itertools.chain(results, errors):

@@ -15,8 +15,8 @@ from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
 from pipeline.model import data_model
 from pipeline.model.items import (
     REFUSED_RECORDS,
-    customer_key,
-    customer_sort_key,
+    result_key,
+    result_sort_key,
     delete_line,
     error_item,
     put_line,
@@ -43,8 +43,8 @@ HARD = [
 def result(reference: str, orders: int, amount: str, refused_records: int | None = None) -> str:
     """A put request as `write_results` makes it: number texts in quotes, attributes in this order."""
     item: dict[str, Any] = {
-        "pk": customer_key(reference),
-        "sk": customer_sort_key(DAY),
+        "pk": result_key(reference),
+        "sk": result_sort_key(DAY),
         "customer_reference": reference,
     }
     line = put_line(item).removesuffix("}}}")
@@ -73,7 +73,7 @@ amounts = st.decimals("-99999", "99999", places=4).map(number_text)
 requests = st.one_of(
     st.builds(result, references, st.integers(0, 10**6), amounts, st.one_of(st.none(), st.integers(1, 10**6))),
     references.map(lambda reference: put_line(removed_item(reference, DAY))),
-    references.map(lambda reference: delete_line(customer_key(reference), customer_sort_key(DAY))),
+    references.map(lambda reference: delete_line(result_key(reference), result_sort_key(DAY))),
     st.builds(
         lambda text, line: put_line(
             error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", text, text)

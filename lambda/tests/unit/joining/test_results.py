@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.results import write_results
-from pipeline.model.items import REFUSED_RECORDS, customer_key, customer_sort_key
+from pipeline.model.items import REFUSED_RECORDS, result_key, result_sort_key
 from pipeline.model.messages import number_text
 from pipeline.reading.sql import open_database
 
@@ -40,8 +40,8 @@ def written(rows: list[tuple[str, int, Decimal, int]], folder: Path, chunk_recor
 def request(row: tuple[str, int, Decimal, int]) -> bytes:
     reference, orders, amount, refused = row
     item: dict[str, Any] = {
-        "pk": {"S": customer_key(reference)},
-        "sk": {"S": customer_sort_key(DAY)},
+        "pk": {"S": result_key(reference)},
+        "sk": {"S": result_sort_key(DAY)},
         "customer_reference": {"S": reference},
         "number_of_orders": {"N": str(orders)},
         "total_amount_spent": {"N": number_text(amount)},

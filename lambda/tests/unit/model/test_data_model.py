@@ -11,7 +11,7 @@ import pytest
 from pipeline.model import data_model
 from pipeline.model.batch_files import BatchFile, is_batch, parse_file_name, parse_key, today
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import batch_key, customer_key, customer_sort_key, error_item, error_sort_key, removed_item
+from pipeline.model.items import batch_key, result_key, result_sort_key, error_item, error_sort_key, removed_item
 from pipeline.model.messages import message_for, number_text
 
 
@@ -67,7 +67,7 @@ def test_a_day_may_be_at_most_the_set_number_of_days_ahead() -> None:
 
 
 def test_keys_are_those_of_the_design() -> None:
-    assert (customer_key("ade3-11ed"), customer_sort_key("20220131")) == ("customer#ade3-11ed", "batch#20220131")
+    assert (result_key("ade3-11ed"), result_sort_key("20220131")) == ("customer#ade3-11ed", "batch#20220131")
     assert (batch_key("20220131"), batch_key(None)) == ("batch#20220131", "batch#unknown")
     assert error_sort_key("items", 17, "not_an_amount") == "error#items#0000000017#not_an_amount"
 
