@@ -124,7 +124,7 @@ class DuckDBEngine(Engine):
             unique = quoted(file.unique)
             self.table(
                 f"{kind}_repeated_ids",
-                f"""SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_good AND {unique} <> ''
+                f"""SELECT {unique} AS id FROM ({records_sql(file)}) WHERE is_valid AND {unique} <> ''
                 GROUP BY {unique} HAVING count(*) > 1""",
             )
             if ask(self._connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):

@@ -51,7 +51,7 @@ def _records(file: CsvFile, with_parents: bool) -> str:
     valid = {"parent": parent_sql(kind), **carried(kind)}
     if kind.identity:
         valid["reference"] = quoted(kind.identity)
-    columns = [f"CASE WHEN is_good THEN {value} END AS {name}" for name, value in valid.items()]
+    columns = [f"CASE WHEN is_valid THEN {value} END AS {name}" for name, value in valid.items()]
     of_records = [*([] if file.is_plain else ["is_blank"]), "code", *amounts(kind)]
     if file.unique:
         columns.append(f"id_number({quoted(file.unique)}) AS number")

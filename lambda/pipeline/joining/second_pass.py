@@ -33,7 +33,7 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
     kind = file.kind
     cells = " ".join(f"WHEN {literal(column.name)} THEN {quoted(column.name)}" for column in file.columns)
     lines = _select_lines(connection, file, conditions)
-    is_candidate = f"code IS NOT NULL OR (is_good AND ({' OR '.join(conditions) or 'false'}))"
+    is_candidate = f"code IS NOT NULL OR (is_valid AND ({' OR '.join(conditions) or 'false'}))"
     values = {name: name for name in candidate_columns(kind)} | {
         "id": quoted(file.unique) if file.unique else "''",
         "reference": _shown(quoted(kind.identity)) if kind.identity else "NULL::VARCHAR",

@@ -83,7 +83,7 @@ def process(
         {kind: LocalSource(source.path) for kind, source in files.items()},
         LocalStore(workdir),
         workdir,
-        [LocalSource(path) for path in before.customers],
+        [LocalSource(path) for path in before.references],
         options.max_unpacked,
         split_bytes,
         buckets or buckets_of(size, spark.sparkContext.defaultParallelism),

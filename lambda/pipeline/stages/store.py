@@ -37,7 +37,7 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
     # Without results (held or refused), the list that this version may have stored in an earlier run stays.
-    delivered = [(outcome.customers, run.delivered_key(run.version))] if outcome.customers else []
+    delivered = [(outcome.references, run.delivered_key(run.version))] if outcome.references else []
     files = [*((path, key) for path, key, _ in chunks), *rejects, *delivered]
     bucket.upload_all((path, key) for path, key in files if path not in stored)
     examples, manifest = run.work_key(_EXAMPLES), run.work_key(MANIFEST)

@@ -86,7 +86,7 @@ def transform(
         )
         submit_job(request, bucket, table, str(error))
         return {"next": "TOO_LARGE"}
-    record_delivery(run, table, reply, results=outcome.customers is not None)
+    record_delivery(run, table, reply, results=outcome.references is not None)
     return reply
 
 

@@ -44,7 +44,7 @@ class Processed:
             (options.chunk_records, options.max_error_messages, options.max_refused_percent),
             options.rejects_location(),
             before.error_sort_keys,
-            tuple(path.read_bytes() for path in before.customers),
+            tuple(path.read_bytes() for path in before.references),
         )
         if key not in self._outcomes:
             folder = Path(self._folder.name) / str(len(self._outcomes))

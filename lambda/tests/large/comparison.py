@@ -46,7 +46,7 @@ def output_of(outcome: Outcome) -> Output:
         {path.name: path.read_bytes() for path in outcome.rejects.values()},
         outcome.summary.as_dict(),
         list(messages(outcome)),
-        outcome.customers and sorted(pq.read_table(outcome.customers).column("customer_reference").to_pylist()),
+        outcome.references and sorted(pq.read_table(outcome.references).column("customer_reference").to_pylist()),
         outcome.examples,
     )
 

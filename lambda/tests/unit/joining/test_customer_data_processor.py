@@ -56,7 +56,7 @@ def test_a_good_day_gives_each_customer_s_orders_and_amount(tmp_path: Path) -> N
         '{"type":"customer_message","customer_reference":"c1","number_of_orders":2,"total_amount_spent":87.5}',
         '{"type":"customer_message","customer_reference":"c2","number_of_orders":0,"total_amount_spent":0}',
     ]
-    assert duckdb.sql(f"FROM '{outcome.customers}' ORDER BY 1").fetchall() == [("c1",), ("c2",)]
+    assert duckdb.sql(f"FROM '{outcome.references}' ORDER BY 1").fetchall() == [("c1",), ("c2",)]
     assert outcome.rejects == {}
 
 
@@ -224,7 +224,7 @@ def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
     directory.mkdir()
     (tmp_path / "aXbYc").mkdir()
     items = ITEMS + b'o1,"two\nlines",1,x\no1,pen,1,y\n'
-    outcome = run(day(items=items), directory, Previous(customers=[references(directory, "c9")]))
+    outcome = run(day(items=items), directory, Previous(references=[references(directory, "c9")]))
     assert [line for _, line, _ in read(outcome).codes()] == [4, 6]
     assert outcome.summary.removed_customers == 1
 
@@ -275,7 +275,7 @@ def test_a_refused_batch_has_an_error_for_each_refused_file_and_removes_no_custo
         [("customers", None, "empty_file"), ("items", None, "unclosed_quote")],
     )
     assert [list(request) for request in requests(outcome)[0]] == [["PutRequest"], ["PutRequest"], ["DeleteRequest"]]
-    assert outcome.customers is None
+    assert outcome.references is None
     assert outcome.rejects == {}
     assert observed.summary["files"]["items"]["file_error"] == "unclosed_quote"
     assert observed.summary["files"]["orders"]["delimiter"] == ","

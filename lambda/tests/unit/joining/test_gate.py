@@ -107,5 +107,5 @@ def test_a_held_day_removes_no_customer_and_writes_no_list_of_customers(tmp_path
     lines = "".join(chunk.path.read_text() for chunk in outcome.chunks)
     assert "customer#" not in lines
     assert lines.count("DeleteRequest") == 1
-    assert outcome.customers is None
+    assert outcome.references is None
     assert read(outcome).summary["removed_customers"] == 0

@@ -136,4 +136,4 @@ def test_the_messages_of_a_day_are_publishs_own(tmp_path: Path) -> None:
     outcome = process(DAY, files, tmp_path / "work", Options(memory_mb=256, threads=2, chunk_records=3))
 
     assert b"".join(message_lines(outcome.chunks)).decode().split("\n")[:-1] == list(messages(outcome))
-    assert outcome.summary.customers == len(hard)
+    assert outcome.summary.as_dict()["customers"] == len(hard)
