@@ -27,7 +27,7 @@ from pipeline.reading.steps import amount_form
 NotPlainError = (duckdb.InvalidInputException, duckdb.NotImplementedException)
 """What DuckDB raises if a file is not plain after all."""
 
-NEEDS_TRIMMING = "trimmed(records.parent) <> records.parent"
+NEEDS_TRIMMING = "trimmed(parent) <> parent"
 """Condition for a reference to a parent with blanks around it, which `plain_records_sql` does not trim."""
 
 

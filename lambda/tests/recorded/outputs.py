@@ -11,7 +11,8 @@ from pathlib import Path
 import duckdb
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import Kind
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
 from pipeline.stages.feedback import verdict_on
 
 from .days import BATCH, KINDS, Day
@@ -20,9 +21,9 @@ RECORDED = Path(__file__).parent / "outputs.json"
 _STATES = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD, "REFUSED": BatchState.FAILED}
 
 
-def record_kind(name: str) -> Kind:
+def record_kind(name: str) -> RecordKind:
     """Return the product's own value for a kind."""
-    return Kind(name)
+    return MODEL.kind(name)
 
 
 def run(day: Day, directory: Path) -> Outcome:
