@@ -46,7 +46,7 @@ def ours(files: Files, limits: Limits, workdir: Path) -> Answer:
         source.path.hardlink_to(files[kind])
     options = Options(limits.memory_mb, limits.threads, keep_files=False)
     summary = process(BATCH, sources, workdir, options).summary
-    return summary.customers, summary.total_amount
+    return summary.as_dict()["customers"], summary.as_dict()["total_amount"]
 
 
 def bare(files: Files, limits: Limits, workdir: Path) -> Answer:

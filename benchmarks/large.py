@@ -124,7 +124,11 @@ def run_here(engine: str, folder: Path, workdir: Path) -> list[Any]:
         spark.stop()
     else:
         outcome = process(BATCH, sources, workdir / "day", options)
-    return [outcome.state, len(outcome.chunks), outcome.summary.customers, outcome.summary.total_amount]
+    return [
+        outcome.state,
+        len(outcome.chunks),
+        *(outcome.summary.as_dict()[name] for name in ("customers", "total_amount")),
+    ]
 
 
 def render(result: Result) -> str:

@@ -42,7 +42,7 @@ class Inbox:
         assert known is not None
         self.sent += 1
         delivery = Queue(self.url, self.sqs).send([Outgoing(known, f"record-{self.sent}", "v1")], lambda: 60.0)
-        assert (delivery.taken, delivery.refused) == (1, ())
+        assert (delivery.accepted_prefix, delivery.refused) == (1, ())
 
     def consume(self, sqs: Any = None) -> dict[str, int]:
         return dict(consumer.consume(sqs or self.sqs, self.url, self.state, threading.Event(), until_empty=True))
@@ -80,7 +80,11 @@ def test_each_type_of_message_has_its_effect(inbox: Inbox) -> None:
     inbox.send(result("c-2", 0, "0"))
     inbox.send(result("c-3", 1, "12345678901234.5678"))
     inbox.send(removed_item("c-2", DAY), result("c-2", 0, "0"))
-    inbox.send(error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", 17, "not_an_amount", "no amount", None, "o-7"))
+    inbox.send(
+        error_item(
+            DAY, data_model.ITEMS, f"items_{DAY}.csv", 17, "not_an_amount", "no amount", {"order_reference": "o-7"}
+        )
+    )
 
     assert inbox.consume() == {"customer_message": 3, "customer_removed": 1, "error_message": 1}
 
@@ -196,7 +200,9 @@ def test_the_guide_describes_every_attribute_that_is_sent(inbox: Inbox) -> None:
 
 def test_the_bodies_in_the_guide_are_those_that_are_sent() -> None:
     shown = [json.loads(line) for line in section("Types").splitlines() if line.startswith("{")]
-    error = error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", 17, "not_an_amount", "no amount", None, "o-7")
+    error = error_item(
+        DAY, data_model.ITEMS, f"items_{DAY}.csv", 17, "not_an_amount", "no amount", {"order_reference": "o-7"}
+    )
     sent = [
         message_for(result("ade3-11ed", 2, "87.50")),
         message_for(removed_item("ade3-11ed", DAY), {}),

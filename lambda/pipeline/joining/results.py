@@ -72,6 +72,12 @@ def listed(paths: Sequence[Path]) -> str:
     return f"SELECT {IDENTITY} AS reference FROM read_parquet([{', '.join(file_literal(path) for path in paths)}])"
 
 
+def dropped(earlier: Sequence[Path], present: Sequence[Path]) -> str:
+    """Select the references in the lists `earlier` that no list of `present` has, sorted."""
+    return f"""SELECT DISTINCT earlier.reference FROM ({listed(earlier)}) AS earlier
+        ANTI JOIN ({listed(present)}) AS present ON earlier.reference = present.reference ORDER BY 1"""
+
+
 def removals_per_chunk(chunk_records: int) -> int:
     """Return how many results one chunk can remove; each needs two requests."""
     return max(chunk_records // 2, 1)

@@ -11,7 +11,7 @@ from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.rules import MAX_REFERENCE
 from pipeline.reading.sql import literal
 
-_LIMITS = {ErrorCode.RECORD_TOO_LONG: MAX_RECORD, ErrorCode.REFERENCE_TOO_LONG: MAX_REFERENCE}
+_LIMITS: Mapping[str, int] = {ErrorCode.RECORD_TOO_LONG: MAX_RECORD, ErrorCode.REFERENCE_TOO_LONG: MAX_REFERENCE}
 
 
 def with_reasons(file: CsvFile, refused: str) -> str:
@@ -32,7 +32,7 @@ def with_reasons(file: CsvFile, refused: str) -> str:
     return f"SELECT *, CASE code {sentences} END AS reason FROM ({shown})"
 
 
-def _sentence(code: ErrorCode, values: Mapping[str, str]) -> str:
+def _sentence(code: str, values: Mapping[str, str]) -> str:
     """Return the SQL of a sentence; a value that is NULL is left out. `format` would take ten times as long."""
     parts = []
     for text, name, _, _ in Formatter().parse(SENTENCES[code]):

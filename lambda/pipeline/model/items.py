@@ -62,7 +62,7 @@ def result_line(batch: str, reference: str, attributes: Mapping[str, Mapping[str
         The result's attributes in DynamoDB JSON, such as `{"S": "Active"}`, without its keys.
     """
     keys = {"pk": {"S": result_key(reference)}, "sk": {"S": result_sort_key(batch)}}
-    return _dump({"PutRequest": {"Item": keys | attributes}})
+    return _dump({"PutRequest": {"Item": {**keys, **attributes}}})
 
 
 def removed_item(reference: str, batch: str) -> dict[str, Any]:

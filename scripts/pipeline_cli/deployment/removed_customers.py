@@ -20,7 +20,7 @@ def removed_customers(bucket: Bucket, entry: Ledger) -> Iterator[str]:
     A version that was superseded before it delivered has a list, too. So a reference may be one that consumers were
     never sent.
     """
-    from pipeline.joining.results import dropped_customers, listed_customers  # importing DuckDB takes long
+    from pipeline.joining.results import dropped  # importing DuckDB takes long
     from pipeline.reading.sql import open_database
 
     with TemporaryDirectory(prefix="removed-") as name:
@@ -31,6 +31,6 @@ def removed_customers(bucket: Bucket, entry: Ledger) -> Iterator[str]:
         if not (present and earlier):
             return
         with open_database(directory, MEMORY_MB, threads=2) as connection:
-            rows = dropped_customers(connection, earlier, listed_customers(present))
+            rows = connection.execute(dropped(earlier, present))
             while found := rows.fetchmany(FETCH):
                 yield from (row[0] for row in found)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
-from pipeline.model.items import REMOVED, batch_key, result_key, result_sort_key, put_line, removed_item
+from pipeline.model.items import REMOVED, batch_key, put_line, removed_item, result_key, result_sort_key
 
 from pipeline_cli.deployment.dead_letters import receive_all
 from pipeline_cli.deployment.queues import put_back

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 from pipeline.errors import PipelineError, ResourceLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
-from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
+from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
 from pipeline.joining.resource_limits import NO_ROOM
 from pipeline.model.batch_files import FEEDBACK_PREFIX
 from pipeline.model.file_set import SourceObject, set_version
@@ -148,7 +148,7 @@ def write_messages(outcome: Outcome | None, notices: Iterable[str], write: Write
     """
     errors = [_encoded(body) for body in notices]
     for block in message_lines(outcome.chunks) if outcome else ():
-        if block.startswith(CUSTOMER_MESSAGE):
+        if block.startswith(RESULT_MESSAGE):
             write(block)
         else:
             errors.append(block)

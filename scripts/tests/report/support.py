@@ -109,7 +109,15 @@ def complete(stack: Stack, day: str = DAY, customers: int = 40) -> Ledger:
     for line, reference in ((7, HOSTILE), (9, "c-9")):
         reason = f"customer_reference '{reference}' is not in the customers file"
         stack.table.put(
-            error_item(day, data_model.ORDERS, f"orders_{day}.csv", line, "unknown_customer", reason, reference)
+            error_item(
+                day,
+                data_model.ORDERS,
+                f"orders_{day}.csv",
+                line,
+                "unknown_customer",
+                reason,
+                {"customer_reference": reference},
+            )
         )
     return entry
 

@@ -12,12 +12,15 @@ import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
 from pipeline.errors import ReconciliationError
-from pipeline.joining import customer_data_processor, duckdb_engine
+from pipeline.joining import customer_data_processor
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
-from pipeline.large.steps import SteppedEngine
+from pipeline.joining.duckdb_engine import DuckDBEngine
+from pipeline.joining.engine import Counts
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_sort_key
+from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.sql import literal
 
 
@@ -304,11 +307,18 @@ def test_an_engine_that_reads_all_files_first_judges_none_if_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads_all_first: bool, steps: list[str]
 ) -> None:
     begun: list[str] = []
-    engine = duckdb_engine.DuckDBEngine
-    monkeypatch.setattr(engine, "reads_all_first", reads_all_first)
-    monkeypatch.setattr(
-        customer_data_processor, "DuckDBEngine", lambda *them: SteppedEngine(engine(*them), begun.append)
-    )
+
+    class Recording(DuckDBEngine):
+        def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
+            begun.append(f"examine {kind}")
+            return super().read(kind, source)
+
+        def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
+            begun.append(f"judge {file.kind}")
+            return super().judge(file)
+
+    Recording.reads_all_first = reads_all_first
+    monkeypatch.setattr(customer_data_processor, "DuckDBEngine", Recording)
     assert run(day(items=b"id\n"), tmp_path).state == "REFUSED"
     assert begun == steps
 
@@ -333,36 +343,36 @@ def test_nothing_is_written_outside_the_working_directory(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("step", "table", "sentence"),
+    ("relation", "defect", "sentence"),
     [
         (
-            "total",
-            "UPDATE results SET orders = orders - 1 WHERE orders > 0",
+            "results",
+            "UPDATE results SET orders_records = orders_records - 1 WHERE orders_records > 0",
             "orders_20220131.csv: 2 records were read",
         ),
-        ("total", "UPDATE results SET amount = amount + 0.0001", "amounts read sum up to 87.5000"),
         (
-            "total",
-            "DELETE FROM results WHERE customer_reference = 'c2'",
-            "customers_20220131.csv: 2 records were read, but 1",
+            "results",
+            "UPDATE results SET total_amount_spent = total_amount_spent + 0.0001",
+            "amounts read sum up to 87.5000",
         ),
+        ("results", "DELETE FROM results WHERE reference = 'c2'", "customers_20220131.csv: 2 records were read, but 1"),
         (
-            "read_records",
-            "UPDATE control_totals SET records = records - 1 WHERE kind = 'items'",
+            "items_valid",
+            "UPDATE items_totals SET records = records - 1",
             "items_20220131.csv has 2 lines after its header",
         ),
     ],
 )
 def test_a_run_fails_where_the_control_totals_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, table: str, sentence: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, defect: str, sentence: str
 ) -> None:
-    def with_a_defect(connection: duckdb.DuckDBPyConnection, *arguments: object, **options: object) -> object:
-        result = original(connection, *arguments, **options)
-        connection.execute(table)
-        return result
+    def with_a_defect(engine: DuckDBEngine, name: str, sql: str) -> None:
+        create(engine, name, sql)
+        if name == relation:
+            engine.rows(defect)
 
-    original = getattr(duckdb_engine, step)
-    monkeypatch.setattr(duckdb_engine, step, with_a_defect)
+    create = DuckDBEngine.table
+    monkeypatch.setattr(DuckDBEngine, "table", with_a_defect)
     with pytest.raises(ReconciliationError, match=sentence):
         run(day(), tmp_path)
 

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.customer_data_processor import Options, SourceFile, messages, process
-from pipeline.joining.message_lines import CUSTOMER_MESSAGE, message_lines
+from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
 from pipeline.model import data_model
 from pipeline.model.items import (
     REFUSED_RECORDS,
-    result_key,
-    result_sort_key,
     delete_line,
     error_item,
     put_line,
     removed_item,
+    result_key,
+    result_sort_key,
 )
 from pipeline.model.messages import message_for, number_text
 
@@ -76,7 +76,9 @@ requests = st.one_of(
     references.map(lambda reference: delete_line(result_key(reference), result_sort_key(DAY))),
     st.builds(
         lambda text, line: put_line(
-            error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", text, text)
+            error_item(
+                DAY, data_model.ITEMS, f"items_{DAY}.csv", line, "not_an_amount", text, {"customer_reference": text}
+            )
         ),
         references,
         st.one_of(st.none(), st.integers(1, 10**7)),
@@ -104,7 +106,7 @@ def test_a_chunk_of_customers_is_rewritten_as_a_whole_even_with_incomplete_total
 
     assert b"".join(blocks) == all_messages
     assert len(blocks) == 2
-    assert all(block.startswith(CUSTOMER_MESSAGE) for block in blocks)
+    assert all(block.startswith(RESULT_MESSAGE) for block in blocks)
 
 
 def test_items_with_an_unknown_attribute_are_rendered_by_publish(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ DAY = "20220131"
 def written(rows: list[tuple[str, int, Decimal, int]], folder: Path, chunk_records: int) -> list[bytes]:
     with open_database(folder, 500, 2) as connection:
         connection.execute(
-            """CREATE TABLE results (customer_reference VARCHAR, orders BIGINT, amount DECIMAL(38,4),
+            """CREATE TABLE results (reference VARCHAR, orders_records BIGINT, total_amount_spent DECIMAL(38,4),
                 refused_records BIGINT)"""
         )
         references, orders, amounts, refused = map(list, zip(*rows, strict=True)) if rows else ([], [], [], [])

@@ -11,7 +11,7 @@ import pytest
 from pipeline.model import data_model
 from pipeline.model.batch_files import BatchFile, is_batch, parse_file_name, parse_key, today
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import batch_key, result_key, result_sort_key, error_item, error_sort_key, removed_item
+from pipeline.model.items import batch_key, error_item, error_sort_key, removed_item, result_key, result_sort_key
 from pipeline.model.messages import message_for, number_text
 
 
@@ -110,7 +110,13 @@ def test_a_result_is_announced_with_four_fields_and_exact_digits() -> None:
 
 def test_an_error_is_announced_with_all_its_fields() -> None:
     item = error_item(
-        "20220131", data_model.ITEMS, "items_20220131.csv", 17, "not_an_amount", "it is wrong", None, "o1"
+        "20220131",
+        data_model.ITEMS,
+        "items_20220131.csv",
+        17,
+        "not_an_amount",
+        "it is wrong",
+        {"order_reference": "o1"},
     )
     message = message_for(item | {"line": Decimal(17)})
     assert message is not None

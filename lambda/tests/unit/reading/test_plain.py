@@ -10,7 +10,7 @@ import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from pipeline.joining import control_totals
+from pipeline.joining import duckdb_engine
 from pipeline.model import data_model
 from pipeline.reading import plain
 from pipeline.reading.csv_file import CsvFile
@@ -122,17 +122,17 @@ def test_blank_lines_at_the_end_are_counted_without_reading_by_line(
 
 
 def test_a_file_with_a_missing_row_is_read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    forgotten = []
-    forget = control_totals._forget
-    monkeypatch.setattr(control_totals, "_forget", lambda *them: (forgotten.append(them[1].kind), forget(*them)))
+    again = []
+    by_line = duckdb_engine.by_line
+    monkeypatch.setattr(duckdb_engine, "by_line", lambda *them: (again.append(them[1].kind), by_line(*them))[1])
     assert_agrees_with_reference(day(items=ITEMS + b"o1,pen\n"))
-    assert forgotten == [data_model.ITEMS]
+    assert again == [data_model.ITEMS]
 
 
 @pytest.mark.parametrize("blocks", [100, 1000, 4000])
 def test_no_line_is_lost_or_doubled_at_the_end_of_a_read_buffer(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     monkeypatch.setattr(plain, "BLOCK", blocks)
-    monkeypatch.delattr(control_totals, "_forget")
+    monkeypatch.delattr(duckdb_engine, "by_line")
     items = ITEMS + b"".join(b"o1,%s,1,0.%d\n" % (b"x" * (number % 50), number) for number in range(9000))
     assert_agrees_with_reference(day(items=items))
 
@@ -141,7 +141,7 @@ def test_no_line_is_lost_or_doubled_at_the_end_of_a_read_buffer(monkeypatch: pyt
 def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
     monkeypatch: pytest.MonkeyPatch, new_line: bytes
 ) -> None:
-    monkeypatch.delattr(control_totals, "_forget")
+    monkeypatch.delattr(duckdb_engine, "by_line")
     items = ITEMS + b"o1,pen,x,1\no9,pen,1,x\n,pen,1,1\n" + b"o1,pen,1,0.5\n" * 5000 + b"\n\n"
     assert_agrees_with_reference(day(items=items.replace(b"\n", new_line)))
 
