@@ -229,7 +229,7 @@ def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
     items = ITEMS + b'o1,"two\nlines",1,x\no1,pen,1,y\n'
     outcome = run(day(items=items), directory, Previous(references=[references(directory, "c9")]))
     assert [line for _, line, _ in read(outcome).codes()] == [4, 6]
-    assert outcome.summary.removed_customers == 1
+    assert outcome.summary.removed == 1
 
 
 def test_gzip_is_detected_by_content_and_not_by_name(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_gzip_is_detected_by_content_and_not_by_name(tmp_path: Path) -> None:
         path = tmp_path / f"{kind}_{BATCH}.csv.gz"
         path.write_bytes(content)
         sources[kind] = SourceFile(path.name, path)
-    assert process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.total_amount == "87.5"
+    assert process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.as_dict()["total_amount"] == "87.5"
 
 
 def test_a_correction_removes_what_it_no_longer_contains(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_correction_removes_what_it_no_longer_contains(tmp_path: Path) -> None
         assert deleted[: len(marked)] == marked
         assert [next(iter(request)) for request in chunk[: len(marked)]] == ["PutRequest"] * len(marked)
     assert removals[-1][-1] == {"DeleteRequest": {"Key": {"pk": {"S": f"batch#{BATCH}"}, "sk": {"S": stale}}}}
-    assert outcome.summary.removed_customers == 3
+    assert outcome.summary.removed == 3
     assert '"type":"customer_removed"' not in "".join(messages(outcome))
 
 
