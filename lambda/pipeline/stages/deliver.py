@@ -10,7 +10,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import ForeignKeyError, TransferError
 from pipeline.ledger import ensure_current
-from pipeline.model.items import batch_key, customer_key, customer_sort_key
+from pipeline.model.items import batch_key, result_key, result_sort_key
 
 
 def deliver(
@@ -49,6 +49,6 @@ def _check_key(request: Mapping[str, Any], batch: str, chunk_key: str) -> None:
     ((_, content),) = request.items()
     key = content.get("Item") or content["Key"]
     pk, sk = key["pk"]["S"], key["sk"]["S"]
-    is_result = pk.startswith(customer_key("")) and sk == customer_sort_key(batch)
+    is_result = pk.startswith(result_key("")) and sk == result_sort_key(batch)
     if not is_result and not (pk == batch_key(batch) and sk.startswith("error#")):
         raise ForeignKeyError(f"{chunk_key} would write {pk} / {sk}, which does not belong to batch {batch}")
