@@ -4,7 +4,7 @@ this."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -215,22 +215,6 @@ def test_functions_in_a_network_may_be_placed_in_it(full: Plan) -> None:
     for function in FUNCTIONS:
         policy = full.policy(f'module.function["{function}"].aws_iam_role_policy.further["network"]')
         assert {action for action, resource in grants(policy) if resource == "*"} == expected
-
-
-def lifecycle_rules(plan: Plan) -> Iterator[Mapping[str, Any]]:
-    yield from plan["module.bucket.aws_s3_bucket_lifecycle_configuration.this"]["rule"]
-
-
-def test_expired_objects_are_deleted_a_day_later(plan: Plan) -> None:
-    # Amazon S3 User Guide, "Lifecycle configuration elements", section "Expiration element": in a versioned bucket an
-    # expiration only adds a delete marker; the data goes with NoncurrentVersionExpiration.
-    expiring = [rule for rule in lifecycle_rules(plan) if any(e.get("days") for e in rule["expiration"])]
-
-    assert {rule["filter"][0]["prefix"] for rule in expiring} >= {"work/"}
-    assert len(expiring) >= 2
-    for rule in expiring:
-        (noncurrent,) = rule["noncurrent_version_expiration"]
-        assert noncurrent["noncurrent_days"] == 1, rule["id"]
 
 
 def test_the_age_of_an_event_raises_an_alarm_before_its_third_receive(plan: Plan) -> None:
