@@ -170,6 +170,7 @@ module "monitoring" {
   source = "./modules/monitoring"
 
   name        = local.prefix
+  environment = var.environment
   scope       = local.scope
   require_tls = !local.on_emulator
   kms_key     = local.kms_key
