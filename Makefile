@@ -119,6 +119,7 @@ format: $(DEV_READY) ## | Format the Python and Terraform code
 lint-style: $(DEV_READY) ## | Only the style of the Python code
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/zizmor --offline --quiet --no-progress .github/workflows
 
 lint-types: $(DEV_READY) ## | Only the types of the Python code
 	@$(VENV)/bin/mypy lambda/pipeline scripts/pipeline_cli $(wildcard benchmarks)

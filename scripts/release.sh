@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds what a release consists of into build/release, with build/release-notes.md.            usage: release.sh vX.Y.Z
-# The wheel of the packages pipeline and pipeline_cli, and the Lambda package of each environment in infra/env.
+# The wheel of the packages pipeline and pipeline_cli, the Lambda package of each environment in infra/env, and the bill of
+# materials (CycloneDX) of the packages in these.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tag=${1:?usage: release.sh vX.Y.Z}
@@ -20,5 +21,6 @@ for file in infra/env/*.tfvars; do
   make package ENV="$name"
   cp "build/$name/pipeline.zip" "build/release/pipeline-$version-$name.zip"
 done
+scripts/sbom.sh build/release/sbom.cdx.json
 (cd build/release && sha256sum -- * > SHA256SUMS)
 echo "build/release:"; ls -l build/release

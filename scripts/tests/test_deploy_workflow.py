@@ -34,7 +34,7 @@ def test_nothing_is_applied_without_the_approval_of_an_environment() -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_credentials_come_from_a_token_and_no_secret_is_kept(job: str) -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read", "id-token": "write"}
+    assert JOBS[job]["permissions"] == {"contents": "read", "id-token": "write"}
     (credentials,) = (step for step in JOBS[job]["steps"] if "configure-aws-credentials" in step.get("uses", ""))
     assert set(credentials["with"]) == {"role-to-assume", "aws-region"}
     assert "secrets." not in (ROOT / ".github/workflows/deploy.yml").read_text()
