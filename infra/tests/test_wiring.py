@@ -87,6 +87,14 @@ def test_function_gets_exactly_the_settings_that_its_code_reads(full: Plan, func
     settings.read_settings(SETTINGS[function], given)
 
 
+def test_the_rules_that_a_variable_sets_reach_the_function(terraform: CurrentProvider) -> None:
+    plan = terraform.plan({"max_refused_percent": 7, "due_days": 3, "days_ahead": 31})
+
+    assert plan.settings("transform").get("MAX_REFUSED_PERCENT") == "7"
+    assert plan.settings("intake").get("DUE_DAYS") == "3"
+    assert plan.settings("intake").get("DAYS_AHEAD") == "31"
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_runs_its_handler_traces_logs_and_counts_under_its_own_name(plan: Plan, function: str) -> None:
     made, log_group = plan.function(function), plan[f'module.function["{function}"].aws_cloudwatch_log_group.this']
@@ -150,11 +158,10 @@ def test_table_is_keyed_as_the_code_expects_streams_both_images_and_can_be_resto
 
 
 def test_files_that_are_due_are_checked_on_the_given_schedule(terraform: CurrentProvider) -> None:
-    plan = terraform.plan({"due_check_schedule": "cron(30 6 ? * MON-FRI *)", "due_days": 2, "days_ahead": 31})
+    plan = terraform.plan({"due_check_schedule": "cron(30 6 ? * MON-FRI *)"})
     rule = plan['module.trigger["due-check"].aws_cloudwatch_event_rule.this']
 
     assert rule["schedule_expression"] == "cron(30 6 ? * MON-FRI *)"
-    assert (plan.settings("intake")["DUE_DAYS"], plan.settings("intake")["DAYS_AHEAD"]) == ("2", "31")
     assert due_batch({"detail-type": "Scheduled Event", "time": "2022-02-02T06:30:00Z"}, 2) == "20220131"
     assert not [a for a in terraform.plan({"due_check_schedule": None}).resources if "due-check" in a]
 
@@ -200,7 +207,7 @@ def test_local_target_lacks_what_needs_tls_or_daily_batches_and_has_a_partner(te
 
     assert lacking == {
         *("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target", "aws_cloudwatch_metric_alarm"),
-        *("aws_lambda_permission", "aws_sqs_queue_policy"),
+        *("aws_lambda_permission", "aws_s3_bucket_policy", "aws_sqs_queue_policy"),
     }
     assert {address.split(".")[1] for address in set(local.resources) - set(plan.resources)} == {"partner"}
     assert "SecureTransport" not in json.dumps(local.document["planned_values"])

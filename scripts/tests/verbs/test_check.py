@@ -52,6 +52,18 @@ def test_the_messages_of_a_good_day_go_to_a_file_customers_sorted(tmp_path: Path
     assert "Reconciled: 87.5 in the items file = 87.5 counted + 0 refused" in result.stdout
 
 
+def test_a_day_that_would_be_held_has_an_exit_code_of_its_own_and_delivers_only_its_errors(
+    tmp_path: Path, run: Run
+) -> None:
+    bad = [f"o1,Lamp,1,{number}.x" for number in range(25)]
+    result = run("check", str(write(tmp_path / "day", items=bad)), "--out", str(tmp_path / "out.jsonl"))
+
+    assert result.exit_code == 3, result.output
+    assert "Batch 20220131 would be held" in result.stdout
+    types = [json.loads(line)["type"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert types == ["error_message"] * 26
+
+
 def test_without_a_terminal_the_messages_are_the_output(tmp_path: Path, run: Run) -> None:
     result = run("check", str(write(tmp_path / "day")))
     assert result.exit_code == 0

@@ -91,7 +91,6 @@ def test_a_corrected_file_starts_a_new_version_and_going_back_starts_a_second_at
 
 def test_the_younger_of_a_plain_and_a_compressed_file_counts(cloud: Cloud, context: Context) -> None:
     cloud.upload_day()
-    cloud.set_age("items_20220131.csv", 1)
     cloud.upload("items_20220131.csv.gz", b"compressed")
     arrive(context, "items")
 
@@ -186,6 +185,15 @@ def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
     assert item["file"]["S"] == name
     assert name in item["message"]["S"]
     assert item["batch"] == {"NULL": True}
+
+
+def test_objects_of_foreign_names_are_reported_one_by_one_whatever_their_content(
+    cloud: Cloud, context: Context
+) -> None:
+    for key, etag in (("incoming/a.pdf", "e"), ("incoming/b.pdf", "e"), ("incoming/a.pdf", "f")):
+        intake.handler(queued(s3_event(key, eTag=etag)), context)
+
+    assert sorted(item["file"]["S"] for item in cloud.items().values()) == ["a.pdf", "a.pdf", "b.pdf"]
 
 
 def test_event_bridge_keys_are_not_url_decoded(cloud: Cloud, context: Context) -> None:
