@@ -28,7 +28,7 @@ AWS_CLI_READY := build/aws-cli/.ready
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
-	tf-state local-up local-down \
+	test-planted tf-state local-up local-down \
 	venv FORCE
 
 help: ## | List the targets
@@ -147,6 +147,9 @@ test-privileges: $(DEV_READY) ## | Remove each permission of each role in turn a
 
 test-spark: $(LARGE_READY) ## [ARGS="-k name"] | Compare the results of Spark with those of the function (needs Java 17)
 	@$(PYTHON) -m pytest lambda/tests/large -m "not privileges" -n 2 $(ARGS)
+
+test-planted: $(DEV_READY) ## [ARGS="'infra/*'"] | Plant small faults into copies of the tree and expect the tests to find each
+	@$(PYTHON) -m lambda.tests.planted $(ARGS)
 
 tf-state: $(READY) ## ENV=... [YES=1] | Move an environment's Terraform state to S3 (creates the bucket; asks first)
 	@$(PIPELINE) deploy state

@@ -154,7 +154,7 @@ locals {
       deliver    = "read"
       finalize   = "write"
       publish    = "write"
-      workflow   = "write"
+      workflow   = "read"
       large_days = "write"
       partner    = "write"
     } :

@@ -1,0 +1,92 @@
+"""Plant each fault of faults.toml into a copy of the tree and run the tests that must find it.
+
+A fault that its tests miss is a missing test. The exit code is 1 if one is missed, and 2 if one could not be planted or
+judged: its text has changed, or its tests fail without it as well. Then mend faults.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from fnmatch import fnmatch
+from pathlib import Path
+from queue import SimpleQueue
+
+from .faults import Fault, Verdict, read_faults
+from .tree import Tree
+
+
+def main() -> int:
+    """Run the command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m lambda.tests.planted", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", help="names of faults, or their files, or patterns such as 'infra/*'; default: all"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="how many faults to try at the same time")
+    parser.add_argument("--check", action="store_true", help="only check that each fault can be planted")
+    arguments = parser.parse_args()
+
+    names = arguments.names or ["*"]
+    chosen = [
+        fault
+        for fault in read_faults()
+        if any(fnmatch(text, name) for text in (fault.name, fault.file) for name in names)
+    ]
+    if not chosen:
+        parser.error(f"no fault matches {' or '.join(names)}")
+    if arguments.check:
+        problems = [f"{fault.name} ({fault.file}): {problem}" for fault in chosen if (problem := fault.problem())]
+        print("\n".join([*problems, f"{len(chosen)} faults, {len(problems)} can't be planted"]))
+        return 2 if problems else 0
+    begun = time.monotonic()
+    verdicts = plant(chosen, arguments.workers)
+    seconds = time.monotonic() - begun
+    counts = Counter(verdicts.values())
+    print(
+        f"{len(chosen)} faults: "
+        + ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+        + f"; {seconds:.0f} s"
+    )
+    if counts[Verdict.NOT_APPLICABLE]:
+        return 2
+    return int(bool(counts[Verdict.MISSED]))
+
+
+def plant(faults: Sequence[Fault], workers: int) -> dict[Fault, Verdict]:
+    """Try the faults, those with the same tests one after the other on one copy of the tree."""
+    groups: dict[str, list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault(fault.tests, []).append(fault)
+    verdicts: dict[Fault, Verdict] = {}
+    with ExitStack() as stack, ThreadPoolExecutor(workers) as threads:
+        trees: SimpleQueue[Tree] = SimpleQueue()
+        for _ in range(workers):
+            trees.put(Tree(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="planted-")))))
+
+        def try_group(tests: str) -> None:
+            tree = trees.get()
+            try:
+                problem = tree.baseline(tests)
+                for fault in groups[tests]:
+                    started = time.monotonic()
+                    verdict, detail = (Verdict.NOT_APPLICABLE, problem) if problem else tree.judge(fault)
+                    verdicts[fault] = verdict
+                    seconds = time.monotonic() - started
+                    print(f"[{len(verdicts):3}/{len(faults)}] {verdict:14} {seconds:5.1f} s  {fault.name}", flush=True)
+                    if verdict is not Verdict.FOUND:
+                        print(f"      {fault.file}, {fault.tests}: {detail}", flush=True)
+            finally:
+                trees.put(tree)
+
+        for done in as_completed([threads.submit(try_group, tests) for tests in groups]):
+            done.result()
+    return verdicts
+
+
+sys.exit(main())
