@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,34 +12,49 @@ from urllib.parse import unquote_plus
 
 from pipeline.errors import EventError
 from pipeline.model.batch_files import INCOMING_PREFIX
+from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item
+from pipeline.model.record_kinds import RecordKind
 from pipeline.model.text import escape_controls
+
+_OTHER_EVENTS = (
+    "ObjectRemoved:", "ObjectRestore:", "ObjectTagging:", "ObjectAcl:", "Replication:", "LifecycleExpiration:",
+    "LifecycleTransition", "IntelligentTiering", "ReducedRedundancyLostObject",
+)  # fmt: skip
+"""Beginnings of the names of other events (S3 user guide, "Supported event types for SQS, SNS, and Lambda")."""
+_OTHER_DETAIL_TYPES = {
+    "Object Deleted", "Object Restore Initiated", "Object Restore Completed", "Object Restore Expired",
+    "Object Tags Added", "Object Tags Deleted", "Object ACL Updated", "Object Storage Class Changed",
+    "Object Access Tier Changed",
+}  # fmt: skip
+"""Other events through EventBridge (S3 user guide, "Using EventBridge")."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCreated:
-    """A stored object; `key` is decoded, `etag` has no quotes."""
+    """A stored object; `key` is decoded, `etag` has no quotes, `size` is in bytes."""
 
     bucket: str
     key: str
     etag: str
+    size: int = 0
 
     @property
     def is_folder(self) -> bool:
         """Whether it is the empty object with a trailing slash that consoles create for a folder."""
-        return self.key.endswith("/")
+        return self.key.endswith("/") and self.size == 0
 
 
 def objects_created(event: Mapping[str, Any]) -> list[ObjectCreated]:
     """Return the objects that an S3 or EventBridge event reports as created.
 
-    The list is empty for the test message that S3 sends when notifications are set up, and for other kinds of events.
+    The list is empty for the test message that S3 sends when notifications are set up, and for S3's other events.
 
     Raises
     ------
     EventError
-        The event comes neither from S3 nor from EventBridge for S3.
+        The event has no form in which S3 sends events.
     """
     if event.get("Event") == "s3:TestEvent":
         return []
@@ -54,21 +69,28 @@ def objects_created(event: Mapping[str, Any]) -> list[ObjectCreated]:
 def _is_creation(record: Mapping[str, Any]) -> bool:
     if record["eventSource"] != "aws:s3":
         raise EventError(f"an event of {record['eventSource']}, not of S3")
-    return str(record["eventName"]).startswith("ObjectCreated:")
+    name = str(record["eventName"])
+    if not name.startswith(("ObjectCreated:", *_OTHER_EVENTS)):
+        raise EventError(f"an S3 event with the unknown name {name!r}")
+    return name.startswith("ObjectCreated:")
 
 
 def _from_s3(notice: Mapping[str, Any]) -> ObjectCreated:
     # Keys in notifications are URL-encoded, with + for a space (S3 user guide, event message structure).
-    key = unquote_plus(notice["object"]["key"])
-    return ObjectCreated(notice["bucket"]["name"], key, notice["object"].get("eTag", ""))
+    stored = notice["object"]
+    key = unquote_plus(stored["key"])
+    return ObjectCreated(notice["bucket"]["name"], key, stored.get("eTag", ""), stored.get("size", 0))
 
 
 def _from_event_bridge(event: Mapping[str, Any]) -> list[ObjectCreated]:
-    if event["detail-type"] != "Object Created":
+    detail_type = event["detail-type"]
+    if detail_type in _OTHER_DETAIL_TYPES:
         return []
-    detail = event["detail"]
+    if detail_type != "Object Created":
+        raise EventError(f"an EventBridge event of S3 with the unknown type {detail_type!r}")
     # Keys in EventBridge events are not encoded; decoding them would turn a plus sign into a space.
-    return [ObjectCreated(detail["bucket"]["name"], detail["object"]["key"], detail["object"].get("etag", ""))]
+    bucket, stored = event["detail"]["bucket"], event["detail"]["object"]
+    return [ObjectCreated(bucket["name"], stored["key"], stored.get("etag", ""), stored.get("size", 0))]
 
 
 def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
@@ -123,28 +145,39 @@ def foreign_file_error(found: ObjectCreated) -> dict[str, Any]:
 
     The same object always gives the same item, so a repeated event does not report it again.
     """
-    name = found.key.removeprefix(INCOMING_PREFIX)
+    name = found.key.removeprefix(INCOMING_PREFIX) or found.key
     digest = hashlib.sha256(f"{found.key}\n{found.etag}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    *others, last = (f"{kind}_YYYYMMDD.csv" for kind in MODEL.kinds)
     item = notice_item(
         None,
         "file",
         ErrorCode.UNKNOWN_FILE,
-        f"{escape_controls(name)} was not processed: its name is not that of a batch file. Name it "
-        "customers_YYYYMMDD.csv, orders_YYYYMMDD.csv or items_YYYYMMDD.csv (or the same with .gz), with a day that "
-        f"exists and is not far in the future, and put it directly under {INCOMING_PREFIX}",
+        f"{escape_controls(name)} was not processed: its name is not that of a batch file. Name it {', '.join(others)} "
+        f"or {last} (or the same with .gz), with a day that exists and is not far in the future, and put it directly "
+        f"under {INCOMING_PREFIX}",
         name,
     )
     return {**item, "sk": f"{item['sk']}#{digest}"}
 
 
-def missing_file_error(batch: str, kind: str) -> dict[str, Any]:
-    """Return the error item for a file that is due and missing; the run of the complete set deletes the item."""
+def missing_file_error(
+    batch: str, kind: RecordKind, *, is_correction: bool = False, tie: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the error item for a file that a set lacks; the run of the complete set deletes the item.
+
+    Parameters
+    ----------
+    is_correction
+        Whether the batch had a complete set before, so that the file is gone.
+    tie
+        Keys of files of which nobody knows which is the newer.
+    """
     name = f"{kind}_{batch}.csv"
-    return notice_item(
-        batch,
-        kind,
-        ErrorCode.MISSING_FILE,
-        f"{name} has not arrived, so batch {batch} waits. Send {name} (or {name}.gz); the batch is processed as "
-        "soon as its three files are there",
-        name,
-    )
+    if tie:
+        problem = f"{' and '.join(tie)} were stored in the same second, so neither counts, as either may be the newer"
+    elif is_correction:
+        problem = f"{name} is gone, so the correction of batch {batch} waits, and what was delivered stays"
+    else:
+        problem = f"{name} has not arrived, so batch {batch} waits"
+    advice = f"Send {name} (or {name}.gz); the batch is processed as soon as all its files are there"
+    return notice_item(batch, kind, ErrorCode.MISSING_FILE, f"{problem}. {advice}", name)

@@ -45,6 +45,9 @@ CLOSED = frozenset({BatchState.COMPLETED, BatchState.HELD, BatchState.FAILED})
 class Ledger:
     """The state of one batch. Times are ISO 8601 in UTC.
 
+    `files` is the current set, `correction` what is there of a newer one of which other files are gone. `due` is
+    whether the check at the time when the files are due has been.
+
     `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
     `released` the version that an operator released in spite of its refused records. After `blocked_until` no writer of
     a failed run can still be running. `large_day` is None if the function processes the files; otherwise it is what is
@@ -58,6 +61,8 @@ class Ledger:
     batch: str
     state: BatchState = BatchState.WAITING
     files: FileSet = field(default_factory=dict)
+    correction: FileSet = field(default_factory=dict)
+    due: bool = False
     version: str | None = None
     execution: str | None = None
     holder: str | None = None
@@ -78,14 +83,17 @@ class Ledger:
 
     @property
     def missing(self) -> list[str]:
-        """The names of the kinds of files that have not arrived."""
-        return [kind for kind in MODEL.kinds if kind not in self.files]
+        """The names of the kinds of files that have not arrived, or that an incomplete correction lacks."""
+        return [kind for kind in MODEL.kinds if kind not in (self.correction or self.files)]
 
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item as plain values, without the table's keys."""
         values = {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
-        files = {kind: {**source.unknown, **source.as_dict()} for kind, source in self.files.items()}
-        plain = {"state": self.state.value, "files": files, "delivered": list(self.delivered)}
+        sets = {
+            name: {kind: {**source.unknown, **source.as_dict()} for kind, source in files.items()}
+            for name, files in (("files", self.files), ("correction", self.correction))
+        }
+        plain = {"state": self.state.value, **sets, "delivered": list(self.delivered)}
         item = {**self.unknown, **values, **plain, "history": list(self.history)}
         return {_STORED_NAMES.get(name, name): value for name, value in item.items()}
 
@@ -115,12 +123,17 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _read_files(files: Mapping[str, Any]) -> FileSet:
+    return {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in files.items()}
+
+
 _TABLE_KEYS = {"pk", "sk"}
 _STORED_NAMES = {"blocked_until": "quiet_until"}
 """Names of attributes in the table that differ from ours, as earlier releases wrote them."""
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "state": BatchState,
-    "files": lambda files: {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in files.items()},
+    "files": _read_files,
+    "correction": _read_files,
     "attempts": lambda attempts: {version: int(count) for version, count in attempts.items()},
     "delivered": tuple,
     "chunks": int,
@@ -131,10 +144,16 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def observe(ledger: Ledger, files: FileSet) -> Ledger:
-    """Record the files of an incomplete set; a batch whose set was complete before keeps that set."""
-    if ledger.state is not BatchState.WAITING or has_same_content(ledger.files, files):
-        return ledger
-    return replace(ledger, files=files)
+    """Record the files of an incomplete set.
+
+    A batch whose set was complete keeps it. If one of `files` is another than the set's, they are an incomplete
+    correction, which is recorded beside the set.
+    """
+    if ledger.state is BatchState.WAITING:
+        return ledger if has_same_content(ledger.files, files) else replace(ledger, files=files)
+    etags = {kind: source.etag for kind, source in ledger.files.items()}
+    correction = files if any(source.etag != etags.get(kind) for kind, source in files.items()) else {}
+    return ledger if has_same_content(ledger.correction, correction) else replace(ledger, correction=correction)
 
 
 def refresh_versions(ledger: Ledger, files: FileSet) -> Ledger:
@@ -154,7 +173,7 @@ def claim(ledger: Ledger, files: FileSet, now: datetime) -> Ledger:
         if set_time(files) < set_time(ledger.files):
             return ledger
         if version == ledger.version:
-            return ledger
+            return replace(ledger, correction={})
     return _queue(ledger, version, files, now)
 
 
@@ -179,6 +198,7 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
         ledger,
         state=BatchState.QUEUED,
         files=files,
+        correction={},
         version=version,
         execution=name if attempt == 1 else f"{name}-{attempt}",
         attempts={**ledger.attempts, version: attempt},

@@ -35,7 +35,7 @@ def load_event(name: str) -> dict[str, Any]:
     return event
 
 
-def s3_event(key: str, **changes: str) -> dict[str, Any]:
+def s3_event(key: str, **changes: Any) -> dict[str, Any]:
     """The S3 event of a stored object; `key` as S3 would write it, URL-encoded."""
     event = load_event("s3_put")
     event["Records"][0]["s3"]["object"] |= {"key": key, **changes}

@@ -32,6 +32,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         Workflow(settings.state_machine_arn),
         Deadline.of_invocation(context.get_remaining_time_in_millis),
         settings.days_ahead,
+        settings.due_days,
     )
     due = due_batch(event, settings.due_days)
     if due is not None:

@@ -27,18 +27,29 @@ def publish_verdict(bucket: Bucket, table: Table, batch: str) -> None:
         examples = entry.summary.get("examples")
         verdict = verdict_on(entry, bucket.get_json(examples) if examples else ())
         bucket.put_json(f"{FEEDBACK_PREFIX}{batch}/{entry.version}/{VERDICT}", verdict)
-        bucket.put_json(f"{FEEDBACK_PREFIX}{batch}/{VERDICT}", verdict)
+        newest = verdict_on_waiting(entry) if entry.correction else verdict
+        bucket.put_json(f"{FEEDBACK_PREFIX}{batch}/{VERDICT}", newest)
         written = entry.revision
 
 
 def publish_missing(bucket: Bucket, entry: Ledger) -> None:
     """Write the verdict on a batch that waits for files, unless there is a verdict already."""
+    # The last file may arrive and be processed meanwhile; that verdict must not be overwritten by this older one.
+    bucket.create_json(f"{FEEDBACK_PREFIX}{entry.batch}/{VERDICT}", verdict_on_waiting(entry))
+
+
+def verdict_on_waiting(entry: Ledger) -> dict[str, Any]:
+    """Return the verdict on a set, or a correction, that waits for files."""
+    is_correction = bool(entry.correction)
     errors = [
         {"code": error["code"], "file": error["file"], "count": 1, "examples": [_example(None, error["message"])]}
-        for error in (missing_file_error(entry.batch, kind) for kind in entry.missing)
+        for error in (missing_file_error(entry.batch, kind, is_correction=is_correction) for kind in entry.missing)
     ]
-    # The last file may arrive and be processed meanwhile; that verdict must not be overwritten by this older one.
-    bucket.create_json(f"{FEEDBACK_PREFIX}{entry.batch}/{VERDICT}", verdict_on(entry, errors))
+    if is_correction:
+        waiting = Ledger(entry.batch, files=entry.correction)
+        verdict = verdict_on(waiting, errors)
+        return {**verdict, "what_to_do": f"{verdict['what_to_do']} Until then, what was delivered before stays."}
+    return verdict_on(entry, errors)
 
 
 def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -52,8 +63,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         "finished_at": entry.finished_at,
         "what_to_do": what_to_do(entry),
         "files": {kind: _file(entry, kind, was_read=was_read) for kind in MODEL.kinds},
-        "customers": _count(summary, "customers") if was_read else None,
-        "incomplete_customers": _count(summary, "incomplete_customers") if was_read else None,
+        **{name: _count(summary, name) if was_read else None for name in (MODEL.root, f"incomplete_{MODEL.root}")},
         "reconciliation": _reconciliation(summary.get("reconciliation", {})) if was_read else None,
         "errors": list(errors),
     }
@@ -68,7 +78,7 @@ def what_to_do(entry: Ledger) -> str:
     match entry.state:
         case BatchState.WAITING:
             names = [f"{kind}_{entry.batch}.csv" for kind in entry.missing]
-            return f"Send {_and(names)}: the batch is processed as soon as its three files are there."
+            return f"Send {_and(names)}: the batch is processed as soon as all its files are there."
         case BatchState.HELD:
             return (
                 f"Nothing was delivered, as too many records of {_and(too_many)} were refused: correct and send again, "

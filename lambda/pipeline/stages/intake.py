@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -25,7 +26,7 @@ from pipeline.model.batch_files import INCOMING_PREFIX, MAX_DAYS_AHEAD, parse_ke
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.observability import Metric, count, logger
-from pipeline.stages.feedback import publish_missing
+from pipeline.stages.feedback import publish_missing, publish_verdict
 
 _PATIENCE_SECONDS = 20.0
 
@@ -40,6 +41,8 @@ class Intake:
         than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
     days_ahead
         How far in the future the day of a batch may lie.
+    due_days
+        Days from a batch's day to the check whether its files are there.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class Intake:
         workflow: Workflow,
         deadline: Deadline | None = None,
         days_ahead: int = MAX_DAYS_AHEAD,
+        due_days: int = 1,
     ) -> None:
         self._bucket = bucket
         self._table = table
         self._workflow = workflow
         self._deadline = deadline or Deadline.after(_PATIENCE_SECONDS)
         self._days_ahead = days_ahead
+        self._due_days = due_days
 
     def receive(self, event: dict[str, Any]) -> None:
         """Handle every object that an S3 or EventBridge event names."""
@@ -78,23 +83,42 @@ class Intake:
             logger().warning("object reported: its name is no batch file's", key=found.key)
             return
         count(Metric.FILES_RECEIVED)
-        self._receive_file(file.batch)
+        entry = self._receive_file(file.batch)
+        if entry.correction or file.kind in entry.missing:
+            self._report_missing(entry)
 
     def check_due(self, batch: str) -> None:
         """Report each missing file of a batch that is due; if the set is complete after all, start its run."""
-        entry = self._receive_file(batch)
-        if entry.state is not ledger.BatchState.WAITING:
-            return
-        for kind in entry.missing:
-            self._table.put(missing_file_error(batch, kind))
-        publish_missing(self._bucket, entry)
-        count(Metric.MISSING_FILES, len(entry.missing))
-        logger().warning("files missing", batch=batch, missing=entry.missing)
+        entry = self._receive_file(batch, due=True)
+        if entry.missing:
+            self._report_missing(entry, due=True)
+            count(Metric.MISSING_FILES, len(entry.missing))
 
-    def _receive_file(self, batch: str) -> ledger.Ledger:
+    def _report_missing(self, entry: ledger.Ledger, *, due: bool = False) -> None:
+        """Report the files that a set lacks.
+
+        Before the set is due, only what can't be a file that is still to come: what a correction lacks is gone, and of
+        two files that were stored in the same second nobody knows which counts.
+        """
+        ties = self._bucket.find_ties(entry.batch)
+        missing = [kind for kind in entry.missing if due or entry.correction or kind in ties]
+        if not missing:
+            return
+        for kind in missing:
+            names = [source.key for source in ties.get(kind, ())]
+            is_correction = bool(entry.correction)
+            self._table.put(missing_file_error(entry.batch, kind, is_correction=is_correction, tie=names))
+        if entry.correction:
+            publish_verdict(self._bucket, self._table, entry.batch)
+        else:
+            publish_missing(self._bucket, entry)
+        logger().warning("files missing", batch=entry.batch, missing=missing)
+
+    def _receive_file(self, batch: str, *, due: bool = False) -> ledger.Ledger:
         logger().append_keys(batch=batch)
-        entry = self._claim_newest_set(batch)
-        if entry.state is ledger.BatchState.WAITING:
+        checked_today = (datetime.now(UTC) - timedelta(days=self._due_days)).strftime("%Y%m%d")
+        entry = self._claim_newest_set(batch, due=due or batch < checked_today)
+        if entry.missing:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
         elif entry.state is ledger.BatchState.QUEUED and start_run(self._table, self._workflow, entry):
             logger().info("run started", batch=batch, execution=entry.execution)
@@ -102,7 +126,7 @@ class Intake:
             logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)
         return entry
 
-    def _claim_newest_set(self, batch: str) -> ledger.Ledger:
+    def _claim_newest_set(self, batch: str, *, due: bool) -> ledger.Ledger:
         """Record the set that is in the bucket now in the ledger.
 
         Events can be late and in any order, so the listing of the bucket counts. It is repeated after the claim, until
@@ -116,17 +140,21 @@ class Intake:
         """
         seen = self._bucket.find_set(batch)
         for _ in attempts(self._deadline):
-            entry = self._table.update_ledger(batch, functools.partial(_note, files=seen), self._deadline)
+            record = functools.partial(_record, files=seen, due=due)
+            entry = self._table.update_ledger(batch, record, self._deadline)
             before, seen = seen, self._bucket.find_set(batch)
             if has_same_content(seen, before):
                 return entry
         raise LedgerConflictError(f"the files of batch {batch} kept changing")
 
 
-def _note(known: ledger.Ledger, files: FileSet) -> ledger.Ledger:
-    if len(files) < len(MODEL.kinds):
-        return ledger.observe(known, files)
-    return ledger.claim(known, files, datetime.now(UTC))
+def _record(known: ledger.Ledger, files: FileSet, *, due: bool) -> ledger.Ledger:
+    """Record a set; a file of 0 bytes is not there yet (mounts write it first) until the batch is due."""
+    known = replace(known, due=due or known.due)
+    there = {kind: source for kind, source in files.items() if source.size or known.due}
+    if len(there) < len(MODEL.kinds):
+        return ledger.observe(known, there)
+    return ledger.claim(known, there, datetime.now(UTC))
 
 
 def start_run(table: Table, workflow: Workflow, entry: ledger.Ledger) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from pipeline import ledger
 from pipeline.errors import EventError, SettingsError
-from pipeline.handlers import intake
+from pipeline.handlers import finalize, intake
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
 from pipeline.stages.intake import Intake
@@ -98,6 +100,118 @@ def test_the_younger_of_a_plain_and_a_compressed_file_counts(cloud: Cloud, conte
     assert run["files"]["items"]["key"] == "incoming/items_20220131.csv.gz"
 
 
+def stored_in_the_same_second(cloud: Cloud) -> None:
+    cloud.upload("items_20220131.csv", b"corrected")
+    cloud.upload("items_20220131.csv.gz", b"older")
+    for name in ("items_20220131.csv", "items_20220131.csv.gz"):
+        cloud.set_age(name, 5)
+
+
+def errors(cloud: Cloud) -> dict[str, str]:
+    return {sk: item["message"]["S"] for (_, sk), item in cloud.items().items() if sk.startswith("error#")}
+
+
+def verdict(cloud: Cloud) -> dict[str, Any]:
+    found: dict[str, Any] = cloud.bucket.get_json("feedback/20220131/verdict.json")
+    return found
+
+
+def test_of_two_files_that_were_stored_in_the_same_second_neither_counts_in_silence(
+    cloud: Cloud, context: Context
+) -> None:
+    cloud.upload_day()
+    stored_in_the_same_second(cloud)
+    for _ in range(2):
+        arrive(context, "items")
+
+    assert cloud.executions() == {}
+    (message,) = errors(cloud).values()
+    assert message.startswith(
+        "incoming/items_20220131.csv and incoming/items_20220131.csv.gz were stored in the same second"
+    )
+    assert verdict(cloud)["state"] == "WAITING"
+
+    cloud.upload("items_20220131.csv", b"corrected, sent again")
+    arrive(context, "items")
+    (run,) = cloud.executions().values()
+    assert run["files"]["items"]["key"] == "incoming/items_20220131.csv"
+
+
+def completed(cloud: Cloud, context: Context) -> str:
+    """Let a day be delivered, and return its run."""
+    cloud.upload_day()
+    arrive(context, "items")
+    (run,) = cloud.executions()
+    now = datetime.now(UTC)
+    cloud.table.update_ledger("20220131", lambda entry: ledger.begin(entry, run, now))
+    finalize.handler({"batch": "20220131", "execution": run, "outcome": {"state": "READY"}}, context)
+    return run
+
+
+def test_a_correction_of_a_set_of_which_a_file_is_gone_is_reported_and_waits(cloud: Cloud, context: Context) -> None:
+    run = completed(cloud, context)
+    cloud.s3.delete_object(Bucket=BUCKET, Key="incoming/customers_20220131.csv")
+    cloud.upload("items_20220131.csv", b"corrected")
+    for _ in range(2):
+        arrive(context, "items")
+
+    (error,) = errors(cloud).items()
+    assert error[0] == "error#customers#0000000000#missing_file"
+    assert error[1].startswith("customers_20220131.csv is gone, so the correction of batch 20220131 waits")
+    found = verdict(cloud)
+    assert (found["state"], found["files"]["customers"]["arrived"]) == ("WAITING", False)
+    assert found["what_to_do"].startswith("Send customers_20220131.csv: ")
+    assert found["what_to_do"].endswith("Until then, what was delivered before stays.")
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert (entry.state, entry.execution, set(cloud.executions())) == (BatchState.COMPLETED, run, {run})
+
+    cloud.upload("customers_20220131.csv", b"customers")
+    arrive(context, "customers")
+    assert len(cloud.executions()) == 2
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert (entry.state, entry.correction) == (BatchState.QUEUED, {})
+
+
+def test_a_late_event_of_a_delivered_set_of_which_a_file_was_deleted_says_nothing(
+    cloud: Cloud, context: Context
+) -> None:
+    completed(cloud, context)
+    before = cloud.items(), verdict(cloud)
+    cloud.s3.delete_object(Bucket=BUCKET, Key="incoming/customers_20220131.csv")
+    arrive(context, "items")
+    assert (cloud.items(), verdict(cloud)) == before
+
+
+def test_a_file_of_0_bytes_is_not_there_until_its_day_is_due(cloud: Cloud, context: Context) -> None:
+    batch = datetime.now(UTC).strftime("%Y%m%d")
+    cloud.upload_day(batch)
+    cloud.upload(f"items_{batch}.csv", b"")
+    arrive(context, "items", batch)
+    assert (cloud.executions(), errors(cloud)) == ({}, {})
+
+    cloud.upload(f"items_{batch}.csv", b"content")
+    arrive(context, "items", batch)
+    assert len(cloud.executions()) == 1
+
+
+def test_a_file_of_0_bytes_when_its_day_is_due_is_processed_as_it_is(cloud: Cloud, context: Context) -> None:
+    now = datetime.now(UTC)
+    batch = now.strftime("%Y%m%d")
+    cloud.upload_day(batch)
+    cloud.upload(f"items_{batch}.csv", b"")
+    arrive(context, "items", batch)
+    tomorrow = (now + timedelta(days=1)).isoformat()
+    intake.handler({**load_event("scheduled"), "time": tomorrow}, context)
+
+    (run,) = cloud.executions().values()
+    assert run["files"]["items"]["size"] == 0
+    cloud.upload(f"orders_{batch}.csv", b"")
+    arrive(context, "orders", batch)
+    assert len(cloud.executions()) == 2, "a correction of 0 bytes, after the check"
+
+
 def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, context: Context) -> None:
     cloud.upload_day()
     old = cloud.bucket.find_set("20220131")
@@ -150,8 +264,8 @@ def test_events_directly_from_s3_or_event_bridge_are_accepted(cloud: Cloud, cont
     "event",
     [
         load_event("s3_test_event"),
-        s3_event("incoming/"),
-        s3_event("incoming/2022/"),
+        s3_event("incoming/", size=0),
+        s3_event("incoming/2022/", size=0),
         s3_event("work/20220131/customers_20220131.csv"),
         {**load_event("event_bridge_object_created"), "detail-type": "Object Deleted"},
         {"Records": [{**s3_event("incoming/items_20220131.csv")["Records"][0], "eventName": "ObjectRemoved:Delete"}]},
@@ -173,6 +287,8 @@ def test_events_other_than_a_stored_file_are_ignored(cloud: Cloud, context: Cont
         ("incoming/K%C3%A4ufer.csv", "Käufer.csv"),
         ("incoming/sub/customers_20220131.csv", "sub/customers_20220131.csv"),
         ("incoming/Customers_20220131.csv", "Customers_20220131.csv"),
+        ("incoming/customers_20220131.csv/", "customers_20220131.csv/"),
+        ("incoming/", "incoming/"),
     ],
 )
 def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
@@ -222,6 +338,9 @@ def test_a_file_deleted_before_it_is_listed_leaves_the_set_incomplete(cloud: Clo
         '{"Records": 1}',
         '{"Records": [{"eventSource": "aws:sns"}]}',
         '{"source": "aws.s3"}',
+        json.dumps({**load_event("event_bridge_object_created"), "detail-type": "AWS API Call via CloudTrail"}),
+        json.dumps({"Records": [{**s3_event("incoming/a")["Records"][0], "eventName": "s3:ObjectCreated:Put"}]}),
+        json.dumps({"Type": "Notification", "Message": json.dumps(s3_event("incoming/items_20220131.csv"))}),
     ],
 )
 def test_an_unknown_message_fails_so_that_it_ends_in_the_dead_letter_queue(
