@@ -29,8 +29,8 @@ class NotExactError(Exception):
 
 def expected(batch: str, files: Mapping[RecordKind, Path]) -> Counter[Result]:
     """Compute the results of a day."""
-    customers = reference({str(kind): path.read_bytes() for kind, path in files.items()}).customers
-    return Counter(Result(batch, customer, *figures) for customer, figures in customers.items())
+    results = reference({kind: path.read_bytes() for kind, path in files.items()}).results
+    return Counter(Result(batch, customer, **figures) for customer, figures in results.items())
 
 
 def sent(messages: Iterable[Mapping[str, Any]]) -> Counter[Result]:

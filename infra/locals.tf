@@ -154,7 +154,7 @@ locals {
       deliver    = "read"
       finalize   = "write"
       publish    = "write"
-      workflow   = "read"
+      workflow   = "write"
       large_days = "write"
       partner    = "write"
     } :

@@ -22,6 +22,7 @@ module "bucket" {
   kms_key                    = local.kms_key
   queue_arn                  = module.ingest_queue.arn
   deletion_protection        = var.deletion_protection
+  incoming_retention_days    = var.incoming_retention_days
   feedback_retention_days    = var.feedback_retention_days
   old_version_retention_days = var.old_version_retention_days
   access_log_bucket          = var.access_log_bucket
@@ -169,6 +170,7 @@ module "monitoring" {
   source = "./modules/monitoring"
 
   name        = local.prefix
+  environment = var.environment
   scope       = local.scope
   require_tls = !local.on_emulator
   kms_key     = local.kms_key

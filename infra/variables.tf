@@ -111,7 +111,7 @@ variable "max_refused_percent" {
 }
 
 variable "large_days" {
-  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
+  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299; of larger types as many fewer), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
   type = object({
     workers             = optional(number, 10)
     worker_type         = optional(string, "G.1X")
@@ -122,8 +122,8 @@ variable "large_days" {
   default = null
 
   validation {
-    condition     = var.large_days == null ? true : var.large_days.workers >= 2 && var.large_days.workers <= 299 && floor(var.large_days.workers) == var.large_days.workers
-    error_message = "large_days.workers must be a whole number from 2 (one is the driver) to 299: AWS Glue's limit."
+    condition     = var.large_days == null ? true : var.large_days.workers >= 2 && var.large_days.workers <= lookup({ "G.1X" = 299, "G.2X" = 149, "G.4X" = 74, "G.8X" = 37 }, var.large_days.worker_type, 299) && floor(var.large_days.workers) == var.large_days.workers
+    error_message = "large_days.workers must be a whole number from 2 (one is the driver) to what AWS Glue takes of the type: 299 of G.1X, 149 of G.2X, 74 of G.4X, 37 of G.8X (the same capacity)."
   }
 
   validation {
@@ -314,8 +314,19 @@ variable "log_retention_days" {
   }
 }
 
+variable "incoming_retention_days" {
+  description = "Days for which the partner's files under incoming/ are kept, 15 to 3650; S3 deletes them for good old_version_retention_days later. Null: forever, so that any day can be processed again."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.incoming_retention_days == null ? true : var.incoming_retention_days >= 15 && var.incoming_retention_days <= 3650 && floor(var.incoming_retention_days) == var.incoming_retention_days
+    error_message = "incoming_retention_days must be a whole number from 15 (a file may wait for the others of its day, and a corrected one for a replay) to 3650, or null."
+  }
+}
+
 variable "feedback_retention_days" {
-  description = "Days for which verdicts and refused records under feedback/ are kept, 1 to 3650; S3 deletes them for good one day later."
+  description = "Days for which verdicts and refused records under feedback/ are kept, 1 to 3650; S3 deletes them for good within the next three."
   type        = number
   default     = 90
   nullable    = false

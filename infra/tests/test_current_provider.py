@@ -23,7 +23,12 @@ needs_validator = pytest.mark.skipif(asl.missing() is not None, reason=f"asl-val
     ("file", "before", "after", "message"),
     [
         ("modules/table/main.tf", "hash_key ", "hash_kez ", 'An argument named "hash_kez" is not expected here'),
-        ("modules/bucket/main.tf", "noncurrent_days = 1", "days = 1", 'An argument named "days" is not expected here'),
+        (
+            "modules/bucket/main.tf",
+            "sse_algorithm ",
+            "algorithm ",
+            'An argument named "algorithm" is not expected here',
+        ),
         (
             "modules/trigger/main.tf",
             "aws_cloudwatch_event_target",

@@ -187,10 +187,21 @@ def test_the_job_is_given_what_its_code_asks_for(large: Plan) -> None:
     assert set(re.findall(r'add_argument\("(--\w+)", required=True', code)) <= given.keys() | {"--request"}
 
 
-def test_the_key_of_the_code_changes_with_its_content_and_the_job_runs_in_glues_own_network(full: Plan) -> None:
-    keys = {name: full[f"{MODULE}.aws_s3_object.{name}"]["key"] for name in ("package", "script")}
+def test_a_deployment_replaces_the_code_in_place_as_a_run_of_the_job_may_be_queued(full: Plan) -> None:
+    objects = full.of_type("aws_s3_object").values()
     script = INFRA / "modules/large_days/run_job.py"
 
-    assert keys["script"] == f"code/{hashlib.sha256(script.read_bytes()).hexdigest()}/run_job.py"
-    assert keys["package"] == "code/not-built/pipeline.gluewheels.zip"
-    assert not full[f"{MODULE}.aws_glue_job.this"].get("connections")
+    assert {made["key"]: made["metadata"]["sha256"] for made in objects} == {
+        "code/run_job.py": hashlib.sha256(script.read_bytes()).hexdigest(),
+        "code/pipeline.gluewheels.zip": "not-built",
+    }
+    assert not full[f"{MODULE}.aws_glue_job.this"].get("connections"), "the job runs in Glue's own network"
+
+
+def test_an_object_has_no_tags_as_s3_takes_ten(full: Plan) -> None:
+    # Amazon S3 User Guide, "Categorizing your objects using tags": up to 10 tags an object. Terraform AWS provider,
+    # aws_s3_object, override_provider.
+    for made in full.of_type("aws_s3_object").values():
+        (override,) = made["override_provider"]
+        assert override["default_tags"] == [{"tags": {}}]
+        assert not made.get("tags")

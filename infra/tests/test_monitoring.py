@@ -205,6 +205,14 @@ def test_cost_is_computed_from_list_prices_and_memory(terraform: CurrentProvider
     assert expressions["together"] == "lambda_usd + states_usd + table_usd + queue_usd"
 
 
+def test_the_price_of_a_month_counts_every_metric_of_an_alarm(plan: Plan) -> None:
+    # Amazon CloudWatch Pricing: an alarm costs as many times as it has metrics.
+    counted = re.search(r'"alarm_month": (\d+)', (ROOT / "benchmarks" / "cost.py").read_text())
+
+    assert counted
+    assert int(counted[1]) == len(list(metrics_of_alarms(plan)))
+
+
 def test_alarm_notifies_the_topic_and_says_what_it_means(full: Plan) -> None:
     topic = full["module.monitoring.aws_sns_topic.this"]["arn"]
     subscriptions = full.of_type("aws_sns_topic_subscription").values()

@@ -103,6 +103,49 @@ def test_bucket_topic_and_every_queue_refuse_requests_without_tls(full: Plan) ->
     assert denied == {BUCKET, f"{BUCKET}/*", f"{SQS.replace('sqs', 'sns')}-alarms", *queues}
 
 
+def met(test: tuple[str, Mapping[str, Any]], request: Mapping[str, str]) -> bool:
+    """Whether a request meets a condition (IAM User Guide, "IAM JSON policy elements: Condition operators")."""
+    operator, keys = test
+    for key, value in keys.items():
+        given = request.get(key)
+        held = {
+            "Bool": given == value,
+            "Null": (given is None) == (value == "true"),
+            "StringEquals": given in as_list(value),
+            "StringNotEquals": given not in as_list(value),
+        }[operator]
+        if not held:
+            return False
+    return True
+
+
+CLASS, CUSTOMER = "s3:x-amz-storage-class", "s3:x-amz-server-side-encryption-customer-algorithm"
+KEY = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+
+
+@pytest.mark.parametrize(
+    ("request_keys", "refused"),
+    [
+        ({}, False),
+        *(({CLASS: name}, False) for name in ("STANDARD", "STANDARD_IA", "INTELLIGENT_TIERING", "GLACIER_IR")),
+        *(({CLASS: name}, True) for name in ("GLACIER", "DEEP_ARCHIVE")),
+        ({CUSTOMER: "AES256"}, True),
+        ({KEY: "arn:aws:kms:eu-west-1:999999999999:key/01234567-89ab-cdef-0123-456789abcdef"}, True),
+    ],
+)
+def test_bucket_refuses_what_the_functions_could_not_read(
+    plan: Plan, full: Plan, request_keys: Mapping[str, str], refused: bool
+) -> None:
+    # Amazon S3 User Guide, "Bucket policy examples using condition keys" and "Understanding and managing Amazon S3
+    # storage classes": objects of these two classes must be restored before they can be read.
+    for planned in (plan, full):
+        policy = planned.policy("module.bucket.aws_s3_bucket_policy.this")["Statement"]
+        puts = [statement for statement in policy if statement["Action"] == "s3:PutObject"]
+        assert any(all(met(test, request_keys) for test in one["Condition"].items()) for one in puts) is refused
+        own = {KEY: planned["module.key[0].aws_kms_key.this"]["arn"]} if planned is full else {}
+        assert not any(all(met(test, own) for test in one["Condition"].items()) for one in puts)
+
+
 @pytest.mark.parametrize("part", FUNCTIONS)
 def test_function_is_placed_in_the_network_by_lambda_and_not_by_its_own_code(full: Plan, part: str) -> None:
     # AWS Lambda Developer Guide, "Using source function ARN to control function access behavior".

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from pipeline_cli.terraform.target import ROOT
 
 from infra.tests.current_provider.terraform_check import CurrentProvider
 from infra.tests.support import INFRA, Plan
@@ -19,6 +22,30 @@ def test_bucket_is_closed_to_the_public_owns_what_others_upload_and_keeps_old_ve
         assert block[argument] in (True, "true"), argument
     assert plan[f"{BUCKET}_ownership_controls.this"]["rule"][0]["object_ownership"] == "BucketOwnerEnforced"
     assert plan[f"{BUCKET}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
+
+
+def test_document_says_how_long_each_prefix_is_kept(terraform: CurrentProvider) -> None:
+    # Amazon S3 User Guide, "Lifecycle configuration elements": in a versioned bucket an expiration only adds a delete
+    # marker, and NoncurrentVersionExpiration deletes the data; S3 rounds each to the next midnight UTC.
+    given = {"incoming_retention_days": 400, "feedback_retention_days": 40, "old_version_retention_days": 20}
+    plan = terraform.plan(given)
+    text = (ROOT / "docs" / "security.md").read_text()
+    rules = {rule["id"]: rule for rule in plan[f"{BUCKET}_lifecycle_configuration.this"]["rule"]}
+    rows = re.findall(r"^\| `(\w+)/` \|.*?([`\w]+(?: \+ [`\w]+)+) days \|$", text, re.MULTILINE)
+    documented = {
+        prefix: sum(given.get(part, 0) or int(part) for part in kept.replace("`", "").split(" + "))
+        for prefix, kept in rows
+    }
+    (old,) = rules.pop("old-versions")["noncurrent_version_expiration"]
+    assert rules.pop("leftovers")["abort_incomplete_multipart_upload"] == [{"days_after_initiation": 7}]
+    assert {rule["status"] for rule in rules.values()} == {"Enabled"}
+
+    longest = {}
+    for rule in rules.values():
+        (noncurrent,) = rule["noncurrent_version_expiration"] or [old]
+        days = rule["expiration"][0]["days"] + 1 + noncurrent["noncurrent_days"] + 1
+        longest[rule["filter"][0]["prefix"].rstrip("/")] = days
+    assert documented == longest
 
 
 def test_production_cannot_be_deleted_by_accident_and_others_can(terraform: CurrentProvider) -> None:
@@ -41,7 +68,7 @@ def test_clean_checkout_plans_but_deploys_nothing_without_a_package(terraform: C
 
     # Both wait for the role's id, which is known when Terraform applies.
     assert checks["module.function.aws_lambda_function.this"] == "unknown"
-    assert checks["module.large_days.aws_s3_object.package"] == "unknown"
+    assert checks["module.large_days.aws_s3_object.code"] == "unknown"
 
 
 def test_access_is_logged_where_a_bucket_for_it_is_named(full: Plan) -> None:

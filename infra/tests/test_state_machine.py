@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from pipeline import errors
 from pipeline.ledger import Ledger, wait_seconds
 
 from infra.tests.current_provider.terraform_check import CurrentProvider
-from infra.tests.support import BUCKET, LAMBDA, Plan
+from infra.tests.support import BUCKET, LAMBDA, Plan, grants
 
 pytestmark = pytest.mark.terraform
 
@@ -224,8 +225,23 @@ def test_every_chunk_of_the_manifest_must_be_delivered(plan: Plan) -> None:
         "Parameters": {"Bucket": BUCKET.rpartition(":")[2], "Key.$": "$.transform.outcome.manifest"},
     }
     assert deliver["ToleratedFailureCount"] == 0
-    assert deliver["ResultPath"] is None, "what the children return must not add up to more than a state holds"
+    assert deliver["ResultPath"] is None
     assert deliver["Label"] == "deliver", "the role's policy names it"
+
+
+def test_results_of_any_number_of_chunks_fit_into_the_maps_output(plan: Plan) -> None:
+    # AWS Step Functions Developer Guide, "ResultWriter (Map)", section "Exporting to Amazon S3": the output is then
+    # where the results are, whatever their number. "IAM policies for ResultWriter": what the role needs for it.
+    deliver, limit = plan.definition["States"]["Deliver"], 256 * 1024
+    writer = deliver["ResultWriter"]
+
+    assert len(json.dumps([{}] * 87_382, separators=(",", ":"))) > limit, "they would not fit by themselves"
+    assert writer["Resource"] == "arn:aws:states:::s3:putObject"
+    assert writer["Parameters"]["Bucket"] == BUCKET.rpartition(":")[2]
+    actions = ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
+    assert {(f"s3:{action}", f"{BUCKET}/{writer['Parameters']['Prefix']}/*") for action in actions} <= grants(
+        plan.policy("module.workflow.aws_iam_role_policy.this")
+    )
 
 
 def test_failed_chunk_keeps_the_name_of_its_error(plan: Plan) -> None:

@@ -207,7 +207,7 @@ def test_local_target_lacks_what_needs_tls_or_daily_batches_and_has_a_partner(te
 
     assert lacking == {
         *("aws_cloudwatch_event_rule", "aws_cloudwatch_event_target", "aws_cloudwatch_metric_alarm"),
-        *("aws_lambda_permission", "aws_s3_bucket_policy", "aws_sqs_queue_policy"),
+        *("aws_lambda_permission", "aws_sqs_queue_policy"),
     }
     assert {address.split(".")[1] for address in set(local.resources) - set(plan.resources)} == {"partner"}
     assert "SecureTransport" not in json.dumps(local.document["planned_values"])

@@ -43,8 +43,16 @@ class ThrottledError(RetryableError):
     """A service did not accept all requests in time."""
 
 
+class TransferError(RetryableError):
+    """Bytes of an object were lost or changed on their way from S3."""
+
+
 class LedgerConflictError(RetryableError):
     """The ledger entry was changed concurrently at each attempt to update it."""
+
+
+class ForeignKeyError(PermanentError):
+    """A chunk file holds a write that does not belong to the run's batch."""
 
 
 class PreviousVersionLostError(PermanentError):

@@ -18,6 +18,7 @@ from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.normalize import MAX_RECORD
 
@@ -78,12 +79,22 @@ class Observed:
     """An outcome, read back from its files."""
 
     state: str
-    customers: dict[str, tuple[int, Decimal]]
+    results: dict[str, dict[str, Any]]
+    """By the reference of a record of the root kind: its measures, and the columns that it carries."""
     incomplete: dict[str, int]
     errors: list[dict[str, Any]]
     rejects: dict[RecordKind, list[dict[str, str]]]
     messages: list[dict[str, Any]]
     summary: dict[str, Any]
+
+    @property
+    def customers(self) -> dict[str, tuple[int, Decimal]]:
+        """The measures of each result alone."""
+        measures = [measure.name for measure in MODEL.result.measures]
+        return {
+            reference: (int(result[measures[0]]), *(result[name] for name in measures[1:]))
+            for reference, result in self.results.items()
+        }
 
     def codes(self) -> list[tuple[str, int | None, str]]:
         """File kind, line and code of each error."""
@@ -103,14 +114,12 @@ def read(outcome: Outcome) -> Observed:
             rejects[kind] = [{**row, "record": as_read(row["record"])} for row in csv.DictReader(file)]
     return Observed(
         state=outcome.state,
-        customers={
-            item["customer_reference"]: (int(item["number_of_orders"]), item["total_amount_spent"])
+        results={
+            item[IDENTITY]: {name: item[name] for name in RESULT_ATTRIBUTES if name != IDENTITY}
             for item in items
-            if "number_of_orders" in item
+            if MODEL.result.measures[0].name in item
         },
-        incomplete={
-            item["customer_reference"]: int(item["refused_records"]) for item in items if "refused_records" in item
-        },
+        incomplete={item[IDENTITY]: int(item[REFUSED_RECORDS]) for item in items if REFUSED_RECORDS in item},
         errors=[item for item in items if item["sk"].startswith("error#")],
         rejects=rejects,
         messages=[json.loads(body, parse_float=Decimal) for body in messages(outcome)],
@@ -132,18 +141,18 @@ def working_directory() -> Any:
 
 def assert_agrees_with_reference(files: Mapping[RecordKind, bytes], **options: Any) -> Observed:
     """Compare results, errors, lines, references and rejected text with the reference's."""
-    expected = reference.reference({str(kind): content for kind, content in files.items()})
+    expected = reference.reference(files)
     observed = observe(files, **options)
     if expected.refused_files:
         assert observed.codes() == [(refused.kind, None, refused.code) for refused in _by_file(expected.refused_files)]
-        assert (observed.state, observed.customers, observed.rejects) == ("REFUSED", {}, {})
+        assert (observed.state, observed.results, observed.rejects) == ("REFUSED", {}, {})
         return observed
     assert observed.state == "READY"
     refused = _by_file(expected.refused)
     assert [
-        (error["kind"], int(error["line"]), error["code"], error["customer_reference"], error["order_reference"])
+        (error["kind"], int(error["line"]), error["code"], {name: error[name] for name in MODEL.identities.values()})
         for error in observed.errors
-    ] == [(error.kind, error.line, error.code, error.customer_reference, error.order_reference) for error in refused]
+    ] == [(error.kind, error.line, error.code, error.references) for error in refused]
     for kind in MODEL.kinds:
         mine = [(int(row["line"]), row["code"], _beginning(row["record"])) for row in observed.rejects.get(kind, [])]
         assert mine == [(one.line, one.code, _beginning(one.record)) for one in refused if one.kind == kind]
@@ -151,10 +160,10 @@ def assert_agrees_with_reference(files: Mapping[RecordKind, bytes], **options: A
         assert summary["read"] == expected.read[kind] == summary["counted"] + summary["refused"]
         parts = ("header_lines", "blank_lines", "read", "further_lines")
         assert summary["lines"] == expected.lines[kind] == sum(summary[part] for part in parts)
-    assert observed.customers == expected.customers
+    assert observed.results == expected.results
     assert observed.incomplete == expected.incomplete
-    assert observed.summary["incomplete_customers"] == len(expected.incomplete)
-    assert list(observed.customers) == sorted(observed.customers, key=lambda text: text.encode())
+    assert observed.summary[f"incomplete_{MODEL.root}"] == len(expected.incomplete)
+    assert list(observed.results) == sorted(observed.results, key=lambda text: text.encode())
     return observed
 
 
@@ -164,4 +173,4 @@ def _beginning(record: str) -> str:
 
 
 def _by_file(refused: list[reference.Refused]) -> list[reference.Refused]:
-    return sorted(refused, key=lambda one: (file_name(MODEL.kind(one.kind)), one.line or 0))
+    return sorted(refused, key=lambda one: (file_name(one.kind), one.line or 0))

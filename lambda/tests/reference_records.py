@@ -7,12 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-COLUMNS = {
-    "customers": ("customer_reference", "first_name", "last_name", "status"),
-    "orders": ("customer_reference", "order_status", "order_reference", "order_timestamp"),
-    "items": ("order_reference", "item_name", "quantity", "total_price"),
-}
-
+from pipeline.model.record_kinds import RecordKind
 
 BLANKS = " \t\r\n\u00a0"
 
@@ -30,7 +25,7 @@ class Record:
     cells: list[bytes] | None
     code: str | None = None
     values: dict[str, str] = field(default_factory=dict)
-    amount: Decimal | None = None
+    amounts: dict[str, Decimal] = field(default_factory=dict)
 
 
 def tokenize(data: bytes, delimiter: int, first_record_only: bool = False) -> list[Record]:
@@ -109,7 +104,11 @@ def unpack(data: bytes) -> bytes:
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def read_header(kind: str, data: bytes) -> tuple[int, list[str]]:
+def required_columns(kind: RecordKind) -> set[str]:
+    return {column.name for column in kind.columns if column.required}
+
+
+def read_header(kind: RecordKind, data: bytes) -> tuple[int, list[str]]:
     if not data.replace(b"\n", b"").strip(b" "):
         raise FileError("empty_file")
     readings = []
@@ -120,11 +119,11 @@ def read_header(kind: str, data: bytes) -> tuple[int, list[str]]:
             continue
         names = [cell.decode("utf-8", "replace").strip(BLANKS).lower() for cell in header.cells or []]
         readings.append((delimiter, names))
-    fitting = [(delimiter, names) for delimiter, names in readings if set(COLUMNS[kind]) <= set(names)]
+    fitting = [(delimiter, names) for delimiter, names in readings if required_columns(kind) <= set(names)]
     if len(fitting) != 1:
         raise FileError("missing_column")
     delimiter, names = fitting[0]
-    if any(names.count(name) > 1 for name in (*COLUMNS[kind], "id")):
+    if any(names.count(column.name) > 1 for column in kind.columns):
         raise FileError("repeated_column")
     return delimiter, names
 

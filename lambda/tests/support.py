@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ import pytest
 import quick_moto
 from botocore.config import Config
 from moto import mock_aws
+from moto.core import DEFAULT_ACCOUNT_ID
 from moto.core.model_instances import reset_model_data
+from moto.s3.models import s3_backends
 from moto.sqs.models import SQSBackend
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.aws.sqs import Queue
 from pipeline.aws.workflow import Workflow
 
 EVENTS = Path(__file__).parent / "events"
@@ -98,6 +100,11 @@ class Cloud:
         for kind in ("customers", "orders", "items"):
             self.upload(f"{kind}_{batch}.csv", f"{kind}{suffix}".encode())
 
+    def set_age(self, name: str, seconds: int) -> None:
+        """Let a partner's file have been stored so many seconds ago."""
+        stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys[f"incoming/{name}"]
+        stored.last_modified = datetime.now() - timedelta(seconds=seconds)
+
     def executions(self) -> dict[str, dict[str, Any]]:
         """Inputs of all runs that were started, by name."""
         runs = self.stepfunctions.list_executions(stateMachineArn=self.workflow.arn)["executions"]
@@ -140,8 +147,6 @@ def set_credentials(environment: pytest.MonkeyPatch) -> None:
 
 
 _make_client = boto3.client
-_OWNERS: dict[str, Callable[[str, Any], Any]] = {"dynamodb": Table, "sqs": Queue}
-"""They register handlers of their own at a client, once."""
 _shared_clients: dict[tuple[str, Config | None], tuple[Any, tuple[Any, ...]]] = {}
 
 
@@ -155,8 +160,6 @@ def shared_client(service: str, region_name: str = REGION, config: Config | None
     client, unchanged = _shared_clients.get((service, config), (None, ()))
     if client is None or _state(client) != unchanged:
         client = _make_client(service, region_name, config=config)  # type: ignore[call-overload]
-        if service in _OWNERS:
-            _OWNERS[service](service, client)
         _shared_clients[service, config] = client, _state(client)
     return client
 

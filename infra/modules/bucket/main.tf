@@ -4,6 +4,17 @@
 locals {
   # Built from the name and not from the resource, so that it is known at plan time and makes no cycle with the queue's policy.
   arn = "arn:${var.scope.partition}:s3:::${var.name}"
+
+  expiring = {
+    incoming = { days = var.incoming_retention_days, noncurrent_days = null } # a run reads exact versions
+    feedback = { days = var.feedback_retention_days, noncurrent_days = 1 }    # the partner's records, as they were read
+    work     = { days = 30, noncurrent_days = 1 }                             # a run may last a day; they show afterwards what it did
+  }
+
+  policy = jsondecode(templatefile("${path.module}/policy.json.tftpl", {
+    bucket_arn = local.arn
+    own_key    = coalesce(one(var.kms_key[*].arn), "none")
+  }))
 }
 
 resource "aws_s3_bucket" "this" {
@@ -55,39 +66,30 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
   bucket = aws_s3_bucket.this.bucket
 
-  rule {
-    id     = "work"
-    status = "Enabled"
+  # In a versioned bucket an expiration only adds a delete marker. The old version is deleted by the rule old-versions or, where
+  # noncurrent_days is given here, as many days later. S3 rounds both up to the next midnight UTC.
+  dynamic "rule" {
+    for_each = { for prefix, kept in local.expiring : prefix => kept if kept.days != null }
 
-    filter {
-      prefix = "work/"
-    }
+    content {
+      id     = rule.key
+      status = "Enabled"
 
-    expiration {
-      days = 30 # a run may last a day, and its work files show afterwards what it did
-    }
+      filter {
+        prefix = "${rule.key}/"
+      }
 
-    # In a versioned bucket an expiration only adds a delete marker. This deletes the data.
-    noncurrent_version_expiration {
-      noncurrent_days = 1
-    }
-  }
+      expiration {
+        days = rule.value.days
+      }
 
-  rule {
-    id     = "feedback"
-    status = "Enabled"
+      dynamic "noncurrent_version_expiration" {
+        for_each = rule.value.noncurrent_days[*]
 
-    filter {
-      prefix = "feedback/"
-    }
-
-    expiration {
-      days = var.feedback_retention_days
-    }
-
-    # As above: the objects hold the partner's records, so they are deleted a day after they expire.
-    noncurrent_version_expiration {
-      noncurrent_days = 1
+        content {
+          noncurrent_days = noncurrent_version_expiration.value
+        }
+      }
     }
   }
 
@@ -123,10 +125,10 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 }
 
 resource "aws_s3_bucket_policy" "this" {
-  count = var.require_tls ? 1 : 0
-
   bucket = aws_s3_bucket.this.bucket
-  policy = templatefile("${path.module}/tls_policy.json.tftpl", { bucket_arn = local.arn })
+  policy = jsonencode(merge(local.policy, {
+    Statement = [for statement in local.policy.Statement : statement if var.require_tls || statement.Sid != "DenyInsecureTransport"]
+  }))
 
   # S3 refuses concurrent changes to a bucket's access with a conflict.
   depends_on = [aws_s3_bucket_public_access_block.this]

@@ -28,8 +28,13 @@ variable "deletion_protection" {
   type        = bool
 }
 
+variable "incoming_retention_days" {
+  description = "Days for which objects under incoming/ are kept; null for ever."
+  type        = number
+}
+
 variable "feedback_retention_days" {
-  description = "Days for which objects under feedback/ are kept; S3 deletes them for good one day later."
+  description = "Days for which objects under feedback/ are kept; S3 deletes them for good within the next three."
   type        = number
 }
 

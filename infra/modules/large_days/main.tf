@@ -10,9 +10,11 @@ locals {
   log_group_prefix = "/aws-glue/jobs/${var.name}"
   log_group_path   = var.kms_key == null ? local.log_group_prefix : "${local.log_group_prefix}/${var.name}-role/${var.name}"
 
-  # The hash in the key keeps the code of a job that is running.
-  package_key = "code/${fileexists(var.package_file) ? filesha256(var.package_file) : "not-built"}/pipeline.gluewheels.zip"
-  script_key  = "code/${filesha256("${path.module}/run_job.py")}/run_job.py"
+  # A deployment overwrites the code and never deletes it, as a run of the job may be queued.
+  code = {
+    "pipeline.gluewheels.zip" = var.package_file
+    "run_job.py"              = "${path.module}/run_job.py"
+  }
 }
 
 resource "aws_iam_role" "this" {
@@ -77,29 +79,27 @@ resource "aws_glue_security_configuration" "this" {
   }
 }
 
-resource "aws_s3_object" "package" {
-  bucket = var.bucket_name
-  key    = local.package_key
-  source = var.package_file
+resource "aws_s3_object" "code" {
+  for_each = local.code
 
-  lifecycle {
-    create_before_destroy = true # the job names the old object until it is updated
+  bucket   = var.bucket_name
+  key      = "code/${each.key}"
+  source   = each.value
+  metadata = { sha256 = fileexists(each.value) ? filesha256(each.value) : "not-built" } # another content is uploaded again
 
-    # As for a function's package: a plan in a clean checkout must work without one, but an apply must not.
-    precondition {
-      condition     = fileexists(var.package_file) || aws_iam_role.this.unique_id == ""
-      error_message = "There is no package ${var.package_file} of the job for large days: build it with `make package` for this environment, then plan again."
+  # S3 takes 10 tags an object, and the tags of all resources may be 43.
+  override_provider {
+    default_tags {
+      tags = {}
     }
   }
-}
-
-resource "aws_s3_object" "script" {
-  bucket = var.bucket_name
-  key    = local.script_key
-  source = "${path.module}/run_job.py"
 
   lifecycle {
-    create_before_destroy = true
+    # As for a function's package: a plan in a clean checkout must work without one, but an apply must not.
+    precondition {
+      condition     = fileexists(each.value) || aws_iam_role.this.unique_id == ""
+      error_message = "There is no package ${each.value} of the job for large days: build it with `make package` for this environment, then plan again."
+    }
   }
 }
 
@@ -122,14 +122,14 @@ resource "aws_glue_job" "this" {
   command {
     name            = "glueetl"
     python_version  = "3"
-    script_location = "s3://${var.bucket_name}/${aws_s3_object.script.key}"
+    script_location = "s3://${var.bucket_name}/${aws_s3_object.code["run_job.py"].key}"
   }
 
   default_arguments = {
     "--bucket"                          = var.bucket_name
     "--table"                           = var.table_name
     "--region"                          = var.scope.region
-    "--additional-python-modules"       = "s3://${var.bucket_name}/${aws_s3_object.package.key}"
+    "--additional-python-modules"       = "s3://${var.bucket_name}/${aws_s3_object.code["pipeline.gluewheels.zip"].key}"
     "--python-modules-installer-option" = "--no-index" # the package has every wheel, so no index is asked
     "--custom-logGroup-prefix"          = local.log_group_prefix
     "--job-bookmark-option"             = "job-bookmark-disable"

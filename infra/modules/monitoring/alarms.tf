@@ -2,6 +2,8 @@
 # queue that is empty again, but not for a failed run, which time alone does not repair.
 
 locals {
+  env = "ENV=${var.environment}" # a command without it acts on the reader's own machine
+
   # A condition that lasts until somebody acts: one datapoint is enough.
   at_once = { statistic = "Maximum", comparison = "GreaterThanThreshold", period = 300, periods = 1, missing = "notBreaching", clears = true }
   # A single event, such as a failed run. The alarm's return to OK means nothing.
@@ -11,7 +13,7 @@ locals {
 
   dead_letter_alarms = {
     for name, queue in var.dead_letter_queues : "${name}-dead-letters" => merge(local.at_once, {
-      description = "Something could not be processed and waits in ${queue}. Once the cause is gone: make redrive"
+      description = "Something could not be processed and waits in ${queue}. Once the cause is gone: make redrive ${local.env}"
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       dimensions  = { QueueName = queue }
@@ -32,18 +34,21 @@ locals {
   function_alarms = merge([
     for part, function in var.functions : {
       "${part}-errors" = merge(local.lasting, {
-        description = "${function.name} has failed for 15 minutes, so retries do not help. See why: make logs"
+        row         = "*-errors"
+        description = "${function.name} has failed for 15 minutes, so retries do not help. See why: make logs ${local.env}"
         namespace   = "AWS/Lambda"
         metric      = "Errors"
         dimensions  = { FunctionName = function.name }
       })
       "${part}-throttles" = merge(local.lasting, {
+        row         = "*-throttles"
         description = "Lambda refuses calls of ${function.name}: the concurrency of the account or of the function is used up."
         namespace   = "AWS/Lambda"
         metric      = "Throttles"
         dimensions  = { FunctionName = function.name }
       })
       "${part}-duration" = merge(local.at_once, {
+        row         = "*-duration"
         description = "${function.name} has used nine tenths of its timeout of ${function.timeout_seconds} seconds: increase its timeout or memory before it fails."
         namespace   = "AWS/Lambda"
         metric      = "Duration"
@@ -57,7 +62,8 @@ locals {
   event_alarms = merge(
     {
       for part in toset(values(var.rules)) : "${part}-events-dropped" => merge(local.once, {
-        description = "An event for ${var.functions[part].name} was dropped after three attempts. See why: make logs"
+        row         = "*-events-dropped"
+        description = "An event for ${var.functions[part].name} was dropped after three attempts. See why: make logs ${local.env}"
         namespace   = "AWS/Lambda"
         metric      = "AsyncEventsDropped"
         dimensions  = { FunctionName = var.functions[part].name }
@@ -65,6 +71,7 @@ locals {
     },
     {
       for rule, part in var.rules : "${rule}-not-called" => merge(local.once, {
+        row         = "*-not-called"
         description = "The rule ${var.name}-${rule} could not call ${var.functions[part].name}."
         namespace   = "AWS/Events"
         metric      = "FailedInvocations"
@@ -76,7 +83,7 @@ locals {
   run_alarms = {
     for name, metric in { failed = "ExecutionsFailed", timed-out = "ExecutionsTimedOut", stopped = "ExecutionsAborted" } :
     "runs-${name}" => merge(local.once, {
-      description = "A batch's run has ${name == "failed" ? "failed or was refused" : replace(name, "-", " ")}. Which one and why: make status. Once the cause is gone: make replay BATCH=..."
+      description = "A batch's run has ${name == "failed" ? "failed or was refused" : replace(name, "-", " ")}. Which one and why: make status ${local.env}. Once the cause is gone: make replay ${local.env} BATCH=..."
       namespace   = "AWS/States"
       metric      = metric
       dimensions  = { StateMachineArn = var.state_machine_arn }
@@ -86,7 +93,7 @@ locals {
   # The run itself has raised one of the alarms above. This alarm says that its ledger entry was closed late.
   late_alarms = {
     runs-closed-late = merge(local.once, {
-      description = "The hourly check has closed the ledger entry of a run for whose end no event arrived. Which one: make logs. If it happens again, look at the rule ${var.name}-run-ended."
+      description = "The hourly check has closed the ledger entry of a run for whose end no event arrived. Which one: make logs ${local.env}. If it happens again, look at the rule ${var.name}-run-ended."
       namespace   = var.namespace
       metric      = "RunsClosedLate"
       dimensions  = { service = "finalize" }
@@ -95,6 +102,7 @@ locals {
 
   table_alarms = {
     for name, metric in { reads = "ReadThrottleEvents", writes = "WriteThrottleEvents" } : "table-throttled-${name}" => merge(local.lasting, {
+      row         = "table-throttled-*"
       description = "${var.table_name} has refused ${name} for 15 minutes: they are retried, and batches take longer."
       namespace   = "AWS/DynamoDB"
       metric      = metric
@@ -108,13 +116,13 @@ locals {
   day_alarms = merge(
     {
       batches-held = merge(local.once, {
-        description = "So many records of a file were refused that the batch is held: its errors were sent, its results were not. Which file: make status. To deliver it as it is: make release BATCH=..."
+        description = "So many records of a file were refused that the batch is held: its errors were sent, its results were not. Which file: make status ${local.env}. To deliver it as it is: make release ${local.env} BATCH=..."
         namespace   = var.namespace
         metric      = "BatchesHeld"
         dimensions  = { service = "finalize" }
       })
       files-missing = merge(local.once, {
-        description = "Files of a batch were due and have not arrived. Which ones: make status. The verdict under feedback/ names them to the partner."
+        description = "Files of a batch were due and have not arrived. Which ones: make status ${local.env}. The verdict under feedback/ names them to the partner."
         namespace   = var.namespace
         metric      = "MissingFiles"
         dimensions  = { service = "intake" }
@@ -122,7 +130,7 @@ locals {
     },
     var.completed_batch_within_hours == null ? {} : {
       no-batch-completed = merge(local.at_once, {
-        description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours, or ever: a new deployment raises it until its first batch is completed. Where they are: make status"
+        description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours, or ever: a new deployment raises it until its first batch is completed. Where they are: make status ${local.env}"
         namespace   = var.namespace
         metric      = "BatchesCompleted"
         dimensions  = { service = "finalize" }
@@ -154,7 +162,7 @@ locals {
         threshold   = 900000 # milliseconds
       })
       publish-dead-letters-lost = merge(local.once, {
-        description = "A change could neither be sent to the output queue nor to ${var.dead_letter_queues.publish}. Once the cause is gone: make republish BATCH=..."
+        description = "A change could neither be sent to the output queue nor to ${var.dead_letter_queues.publish}. Once the cause is gone: make republish ${local.env} BATCH=..."
         namespace   = "AWS/Lambda"
         metric      = "DestinationDeliveryFailures"
         dimensions  = { FunctionName = var.functions.publish.name }

@@ -40,7 +40,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.description
+  alarm_description   = "${each.value.description} (docs/runbook.md, Alarms, ${try(each.value.row, each.key)})"
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -58,7 +58,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 # Far more refused records than usual: most likely the partner has changed the format.
 resource "aws_cloudwatch_metric_alarm" "refused_share" {
   alarm_name          = "${var.name}-refused-share"
-  alarm_description   = "More than ${var.refused_share_percent} % of a batch's records were refused. See which and why: make errors BATCH=..."
+  alarm_description   = "More than ${var.refused_share_percent} % of a batch's records were refused. See which and why: make errors ${local.env} BATCH=... (docs/runbook.md, Alarms, refused-share)"
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.refused_share_percent
   evaluation_periods  = 1

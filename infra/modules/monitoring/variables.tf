@@ -3,6 +3,11 @@ variable "name" {
   type        = string
 }
 
+variable "environment" {
+  description = "Name of the environment, which the commands in the alarms' texts take."
+  type        = string
+}
+
 variable "scope" {
   description = "Partition, region and account id, from which this module builds ARNs."
   type = object({

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
-from pipeline.errors import SourceChangedError
-from pipeline.model.batch_files import INCOMING_PREFIX, parse_key
+from pipeline.errors import SourceChangedError, TransferError
+from pipeline.model.batch_files import INCOMING_PREFIX
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject
 from pipeline.model.record_kinds import RecordKind
@@ -26,7 +28,14 @@ _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405"
 _FORBIDDEN = {"403", "AccessDenied"}
 """S3 returns this instead of 404 to callers without ListBucket (S3 API reference, GetObject, section Permissions)."""
 
-_COPY_BYTES = 1 << 20
+_UNREADABLE = {
+    # S3 API reference, GetObject: "If the object is archived in the S3 Glacier … storage class … InvalidObjectState".
+    "InvalidObjectState": "it is in an archive storage class",
+    # S3 user guide, "Using server-side encryption with customer-provided keys": 400 without the key's headers.
+    "InvalidRequest": "it is encrypted with a key of the sender's own",
+}
+
+_BLOCK_BYTES = 1 << 20
 _JSON_TYPE = "application/json"
 _UPLOADS = 8
 
@@ -41,15 +50,37 @@ class Bucket:
     def find_set(self, batch: str) -> FileSet:
         """Return the newest file of each kind that the bucket holds for a batch.
 
-        If there is both a `.csv` and a `.csv.gz` of a kind, the later upload counts.
+        If there is both a `.csv` and a `.csv.gz` of a kind, the later upload counts; a kind for which that can't be
+        known (`find_ties`) is left out. A file of 0 bytes counts only where there is no other.
         """
-        found = {kind: self._youngest(kind, batch) for kind in MODEL.kinds}
-        return {kind: source for kind, source in found.items() if source is not None}
+        newest = {kind: _newest(self._files(kind, batch)) for kind in MODEL.kinds}
+        return {kind: files[0] for kind, files in newest.items() if len(files) == 1}
 
-    def _youngest(self, kind: RecordKind, batch: str) -> SourceObject | None:
-        sources = [self.head(key) for key in self.keys(f"{INCOMING_PREFIX}{kind}_{batch}.csv") if parse_key(key)]
-        there = [source for source in sources if source is not None]
-        return max(there, key=lambda source: (source.last_modified, source.key), default=None)
+    def find_ties(self, batch: str) -> dict[RecordKind, list[SourceObject]]:
+        """Return the files of each kind of which it can't be known which is the newer, as S3 keeps only seconds."""
+        newest = {kind: _newest(self._files(kind, batch)) for kind in MODEL.kinds}
+        return {kind: files for kind, files in newest.items() if len(files) > 1}
+
+    def _files(self, kind: RecordKind, batch: str) -> list[SourceObject]:
+        """Return the objects with the names of a file; others may begin with these names, any number of them."""
+        name = f"{INCOMING_PREFIX}{kind}_{batch}.csv"
+        found = [self._find(key) for key in (name, f"{name}.gz")]
+        return [source for source in found if source is not None]
+
+    def _find(self, key: str) -> SourceObject | None:
+        # The first key with a prefix is the prefix itself, if it is a key. HeadObject alone would answer 403 for a
+        # missing key, as the function may list only `incoming/`.
+        page = self._s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1)
+        listed = next((found for found in page.get("Contents", ()) if found["Key"] == key), None)
+        if listed is None:
+            return None
+        try:
+            return self.head(key)
+        except ClientError as error:
+            # HeadObject has no body, so this is all that it says of an object encrypted with a key of the sender's own.
+            if error_code(error) != "400":
+                raise
+            return SourceObject(key, listed["ETag"].strip('"'), listed["Size"], _iso(listed["LastModified"]))
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys under a prefix, page by page."""
@@ -70,9 +101,26 @@ class Bucket:
             key=key,
             etag=head["ETag"].strip('"'),
             size=head["ContentLength"],
-            last_modified=head["LastModified"].astimezone(UTC).isoformat(timespec="seconds"),
+            last_modified=_iso(head["LastModified"]),
             version_id=None if version in (None, "null") else version,
         )
+
+    def why_unreadable(self, source: SourceObject) -> str | None:
+        """Return why nobody but the sender can read an object, or None if it can be read.
+
+        Raises
+        ------
+        SourceChangedError
+            As for `download`.
+        """
+        try:
+            self._get(source, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            code = error_code(error)
+            if code not in {*_UNREADABLE, "InvalidRange"}:  # an empty object has no such range
+                raise
+            return _UNREADABLE.get(code)
+        return None
 
     def download(self, source: SourceObject, path: Path) -> None:
         """Copy one exact version of an object into a file, a megabyte at a time.
@@ -81,10 +129,12 @@ class Bucket:
         ------
         SourceChangedError
             The version is gone or may not be read, or (in a bucket without versioning) the object was replaced.
+        TransferError
+            Bytes were lost or changed on the way.
         """
         with path.open("wb") as file:
-            for part in self._get(source)["Body"].iter_chunks(_COPY_BYTES):
-                file.write(part)
+            for block in _blocks(self._get(source), source.key, source.size):
+                file.write(block)
 
     def read_range(self, source: SourceObject, start: int, end: int, block_bytes: int) -> Iterator[bytes]:
         """Yield the bytes from `start` up to but excluding `end` of one exact version of an object, in blocks.
@@ -93,8 +143,11 @@ class Bucket:
         ------
         SourceChangedError
             As for `download`.
+        TransferError
+            Bytes were lost on the way.
         """
-        if start >= min(end, source.size):
+        end = min(end, source.size)
+        if start >= end:
             return
         reply = self._get(source, Range=f"bytes={start}-{end - 1}")
         # HTTP allows a server to ignore the range (RFC 9110, section 14.2), and the local AWS does so for versions.
@@ -103,6 +156,8 @@ class Bucket:
             if inside := block[max(start - position, 0) : max(end - position, 0)]:
                 yield inside
             position += len(block)
+        if position < end:
+            raise TransferError(f"{source.key}: bytes {position:,} to {end:,} did not arrive")
 
     def _get(self, source: SourceObject, **part: Any) -> GetObjectOutputTypeDef:
         exactly: dict[str, Any] = {"IfMatch": f'"{source.etag}"', **part}
@@ -143,8 +198,16 @@ class Bucket:
         self._s3.upload_fileobj(reader, self.name, key)
 
     def fetch(self, key: str, path: Path) -> Path:
-        """Download the current version of an object into a file."""
-        self._s3.download_file(self.name, key, str(path))
+        """Download the current version of an object into a file.
+
+        Raises
+        ------
+        TransferError
+            Bytes were lost or changed on the way.
+        """
+        with path.open("wb") as file:
+            for block in _blocks(self._s3.get_object(Bucket=self.name, Key=key), key):
+                file.write(block)
         return path
 
     def put_json(self, key: str, value: Any) -> None:
@@ -164,21 +227,23 @@ class Bucket:
 
     def get_json(self, key: str) -> Any:
         """Read an object that holds one JSON value."""
-        return json.load(self._s3.get_object(Bucket=self.name, Key=key)["Body"])
+        return json.loads(self._read(key))
 
     def find_json(self, key: str) -> Any | None:
-        """Read an object that holds one JSON value; None if it is not there, or may not be read."""
+        """Read an object that holds one JSON value; None if it is not there."""
         try:
             return self.get_json(key)
         except ClientError as error:
-            if error_code(error) in _GONE | _FORBIDDEN:
+            if error_code(error) in _GONE:
                 return None
             raise
 
     def json_lines(self, key: str) -> list[Any]:
         """Read an object with one JSON value per line; empty lines are skipped."""
-        body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
-        return [json.loads(line) for line in body.read().split(b"\n") if line]
+        return [json.loads(line) for line in self._read(key).split(b"\n") if line]
+
+    def _read(self, key: str) -> bytes:
+        return b"".join(_blocks(self._s3.get_object(Bucket=self.name, Key=key), key))
 
 
 class _Blocks:
@@ -198,6 +263,46 @@ class _Blocks:
         end = length if size < 0 else size
         self._held = content[end:]
         return content[:end]
+
+
+def _blocks(reply: GetObjectOutputTypeDef, key: str, size: int | None = None) -> Iterator[bytes]:
+    """Yield the body of a reply in blocks, and compare it with the object's size and digest at the end.
+
+    The SDK compares the body only with the reply's own length and checksum, which a proxy on the way may have removed.
+
+    Raises
+    ------
+    TransferError
+        Bytes were lost or changed on the way.
+    """
+    etag = reply.get("ETag", "").strip('"')
+    # S3 API reference, "Object": the ETag is an MD5 digest unless the object was uploaded in parts, or is encrypted
+    # with a key of KMS or of the sender.
+    has_digest = re.fullmatch("[0-9a-f]{32}", etag) and reply.get("ServerSideEncryption", "AES256") == "AES256"
+    digest = hashlib.md5(usedforsecurity=False)
+    length = 0
+    for block in reply["Body"].iter_chunks(_BLOCK_BYTES):
+        length += len(block)
+        if has_digest:
+            digest.update(block)
+        yield block
+    expected = reply.get("ContentLength") if size is None else size
+    if expected is not None and length != expected:
+        raise TransferError(f"{key}: {length:,} of {expected:,} bytes arrived")
+    if has_digest and digest.hexdigest() != etag:
+        raise TransferError(f"{key}: the bytes that arrived are not the object's: their MD5 is not its ETag {etag}")
+
+
+def _newest(files: Sequence[SourceObject]) -> list[SourceObject]:
+    """Return the newest of the files that are not empty, or of all; several if they differ and are equally new."""
+    candidates = [source for source in files if source.size] or files
+    latest = max((source.last_modified for source in candidates), default="")
+    newest = {source.etag: source for source in candidates if source.last_modified == latest}
+    return list(newest.values())
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _json(value: Any) -> bytes:

@@ -23,13 +23,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """
     settings = read_settings(DeliverSettings)
     table, bucket = Table(settings.table_name), Bucket(settings.bucket_name)
-    execution, key = event["execution"], event["chunk"]["key"]
+    execution, chunk = event["execution"], event["chunk"]
     deadline = Deadline.of_invocation(context.get_remaining_time_in_millis)
     try:
-        written = deliver(table, bucket, event["batch"], execution, key, deadline)
+        written = deliver(table, bucket, event["batch"], execution, chunk, deadline)
     except SupersededError as error:
-        logger().info("nothing written", execution=execution, chunk=key, reason=str(error))
+        logger().info("nothing written", execution=execution, chunk=chunk["key"], reason=str(error))
         return {"written": 0}  # expected: finalize closes the run as superseded
     count(Metric.ITEMS_WRITTEN, written)
-    logger().info("chunk written", execution=execution, chunk=key, items=written)
+    logger().info("chunk written", execution=execution, chunk=chunk["key"], items=written)
     return {"written": written}

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pipeline import ledger
@@ -23,6 +22,7 @@ from pipeline.observability import logger
 from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest, submit_job
 from pipeline.stages.run import Run
+from pipeline.stages.scratch import scratch_folder
 from pipeline.stages.store import record_delivery, store
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def transform(
     try:
         if too_large:
             raise DayTooLargeError(f"batch {run.batch} needs more time or memory than the function has")
-        with TemporaryDirectory(prefix="transform-") as directory:
-            outcome = _process(run, bucket, table, delivered, settings, Path(directory), max_refused_percent)
+        with scratch_folder() as directory:
+            outcome = _process(run, bucket, table, delivered, settings, directory, max_refused_percent)
             reply = store(run, bucket, outcome)
     except (DayTooLargeError, ResourceLimitError) as error:
         if not settings.large_days:

@@ -250,5 +250,5 @@ class Privileges:
 def run_of(entry: Ledger) -> dict[str, Any]:
     """The state machine's input for transform."""
     assert entry.state is BatchState.QUEUED
-    files = {kind.value: source.as_dict() for kind, source in entry.files.items()}
+    files = {kind: source.as_dict() for kind, source in entry.files.items()}
     return {"batch": entry.batch, "version": entry.version, "execution": entry.execution, "files": files}

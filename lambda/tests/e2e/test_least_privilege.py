@@ -49,7 +49,10 @@ NOT_CHECKED_WORKFLOW = (
     dict.fromkeys(
         (
             "lambda:InvokeFunction",
+            "s3:AbortMultipartUpload",
             "s3:GetObject",
+            "s3:ListMultipartUploadParts",
+            "s3:PutObject",
             "states:StartExecution",
             "states:DescribeExecution",
             "states:StopExecution",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
+from botocore.response import StreamingBody
 from pipeline.aws import clients
 
 SERVICES = ("s3", "dynamodb", "sqs", "stepfunctions")
@@ -21,8 +23,9 @@ class Fault:
     """What goes wrong at the n-th call of a stage.
 
     `kind` is `before` or `after` (the process dies before the call, or after its effect and before its answer),
-    `throttle` (the service refuses the call, and the SDK's own retries are used up), or `partial` (the service takes
-    one entry of a batch and refuses the rest).
+    `throttle` (the service refuses the call, and the SDK's own retries are used up), `partial` (the service takes
+    one entry of a batch and refuses the rest), or `cut` or `changed` (something on the way removes the length and the
+    checksum of a body, and half of it or a bit of it).
     """
 
     stage: str
@@ -32,6 +35,18 @@ class Fault:
     def __str__(self) -> str:
         """Name the fault as a test report shows it."""
         return f"{self.stage}-{self.call}-{self.kind}"
+
+
+def _half(content: bytes) -> bytes:
+    """Cut after a line, where there are several: the rest looks whole."""
+    half = len(content) // 2
+    return content[: content.rfind(b"\n", 0, half) + 1] or content[:half]
+
+
+def _with_another_bit(content: bytes) -> bytes:
+    """Change a digit into another, where there is one."""
+    place = max((content.rfind(b"%d" % digit) for digit in range(10)), default=-1)
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :] if content else content
 
 
 @dataclass
@@ -68,6 +83,11 @@ class Injector:
     def _after(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
         if self.stage() and self._is_due("after"):
             raise KilledError(f"after {model.name}")
+        if model.name == "GetObject":
+            for kind, spoil in (("cut", _half), ("changed", _with_another_bit)):
+                if self.stage() and self._is_due(kind):
+                    parsed["Body"] = StreamingBody(io.BytesIO(spoil(parsed["Body"].read())), None)
+                    parsed.pop("ContentLength", None)
         if self._left_out:
             table, rest = self._left_out
             self._left_out = None

@@ -80,6 +80,9 @@ def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
             yield Fault(stage, number, "throttle")
         if name in BATCHES:
             yield Fault(stage, number, "partial")
+        if name == "GetObject":
+            yield Fault(stage, number, "cut")
+            yield Fault(stage, number, "changed")
 
 
 @pytest.mark.slow

@@ -34,12 +34,14 @@ def large_days(target: Target) -> Iterator[Finding]:
 
 
 def _package(target: Target, job: dict[str, Any]) -> Finding:
-    """Compare the package that the job installs with the one in build/; its key has the digest of its content."""
+    """Compare the package that the job installs with the one in build/; the object names the digest of its content."""
     env = "" if target.is_local else f" ENV={target.name}"
     file = job_package.zip_file(target.name)
     if not file.exists():
         return warning("large days", "no package of the job is built here to compare with", f"make package{env}")
-    if hashlib.sha256(file.read_bytes()).hexdigest() in job["DefaultArguments"]["--additional-python-modules"]:
+    bucket, _, key = job["DefaultArguments"]["--additional-python-modules"].removeprefix("s3://").partition("/")
+    stored = target.client("s3").head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256")
+    if hashlib.sha256(file.read_bytes()).hexdigest() == stored:
         return ok("large days", "the job runs the package that is built here")
     return warning("large days", "the job runs another package than build/ has", f"make tf-apply{env}")
 

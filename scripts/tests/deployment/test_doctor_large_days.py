@@ -28,17 +28,17 @@ def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def target(tmp_path: Path, *, name: str = "prod", content: bytes = CONTENT, dpus: float | None = 100) -> StubbedTarget:
     endpoint = "http://127.0.0.1:1" if name == "local" else None
     found = StubbedTarget(name, REGION, endpoint, {"large_day_job_name": "large-day"}, tmp_path / "build")
-    key = f"s3://bucket/code/{hashlib.sha256(content).hexdigest()}/pipeline.gluewheels.zip"
     job: dict[str, Any] = {
         "NumberOfWorkers": 10,
         "WorkerType": "G.2X",
         "ExecutionProperty": {"MaxConcurrentRuns": 2},
-        "DefaultArguments": {"--additional-python-modules": key},
+        "DefaultArguments": {"--additional-python-modules": "s3://bucket/code/pipeline.gluewheels.zip"},
     }
     quotas = [{"QuotaName": "Number of crawlers", "Value": 1.0}]
     if dpus is not None:
         quotas += [{"QuotaName": "Max task DPUs per account", "Value": dpus}]
     answer(found, "glue", get_job={"Job": job})
+    answer(found, "s3", head_object={"Metadata": {"sha256": hashlib.sha256(content).hexdigest()}})
     answer(found, "service-quotas", list_service_quotas={"Quotas": quotas})
     return found
 

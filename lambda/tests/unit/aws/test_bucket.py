@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import threading
 import tracemalloc
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.response import StreamingBody
 from pipeline.aws.s3 import Bucket
-from pipeline.errors import SourceChangedError
+from pipeline.errors import SourceChangedError, TransferError
 from pipeline.model.file_set import SourceObject
 from support import Cloud
 
@@ -42,14 +44,14 @@ class Store:
         return {"Body": StreamingBody(Zeros(self._size), self._size)}
 
 
-def source(name: str) -> SourceObject:
-    return SourceObject(key=f"incoming/{name}.csv", etag="e", size=0, last_modified="", version_id="v")
+def source(name: str, size: int = 0) -> SourceObject:
+    return SourceObject(key=f"incoming/{name}.csv", etag="e", size=size, last_modified="", version_id="v")
 
 
 def test_a_download_never_holds_the_file_in_memory(tmp_path: Path) -> None:
     size = 64 * MEGABYTE
     tracemalloc.start()
-    Bucket("bucket", Store(size)).download(source("items"), tmp_path / "items.csv")
+    Bucket("bucket", Store(size)).download(source("items", size), tmp_path / "items.csv")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (tmp_path / "items.csv").stat().st_size == size
@@ -76,7 +78,7 @@ def test_an_unreadable_version_is_named_with_the_consequence(tmp_path: Path, cod
 
 def test_the_files_of_a_set_are_downloaded_at_the_same_time(tmp_path: Path) -> None:
     kinds = ("customers", "orders", "items")
-    paths = Bucket("bucket", Store(10, together=3)).download_all({kind: source(kind) for kind in kinds}, tmp_path)
+    paths = Bucket("bucket", Store(10, together=3)).download_all({kind: source(kind, 10) for kind in kinds}, tmp_path)
     assert {kind: path.stat().st_size for kind, path in paths.items()} == dict.fromkeys(kinds, 10)
 
 
@@ -110,6 +112,74 @@ def test_a_range_is_cut_from_the_whole_object_if_the_server_ignores_it(block_byt
     assert b"".join(Bucket("bucket", whole).read_range(object_of_ten, 2, 7, block_bytes)) == b"23456"
 
 
+class OnTheWay:
+    """A client whose replies have lost their length, and whose bodies are spoiled."""
+
+    def __init__(self, cloud: Cloud, spoil: Callable[[bytes], bytes], **reply: Any) -> None:
+        self._s3, self._spoil, self._reply = cloud.s3, spoil, reply
+
+    def get_object(self, **call: Any) -> dict[str, Any]:
+        reply = self._s3.get_object(**call)
+        del reply["ContentLength"]
+        return {**reply, **self._reply, "Body": StreamingBody(io.BytesIO(self._spoil(reply["Body"].read())), None)}
+
+
+SPOILED = pytest.mark.parametrize(
+    "spoil", [lambda content: content[:5], lambda content: content[:-1] + b"x"], ids=["cut", "changed"]
+)
+READS = pytest.mark.parametrize(
+    "read",
+    [
+        lambda bucket, found, path: bucket.download(found, path),
+        lambda bucket, found, path: bucket.fetch(KEY, path),
+        lambda bucket, found, path: bucket.get_json(KEY),
+        lambda bucket, found, path: bucket.json_lines(KEY),
+    ],
+    ids=["download", "fetch", "get_json", "json_lines"],
+)
+
+
+@READS
+@SPOILED
+def test_a_body_that_was_cut_or_changed_on_the_way_is_never_taken(
+    cloud: Cloud, tmp_path: Path, read: Callable[..., object], spoil: Callable[[bytes], bytes]
+) -> None:
+    found, client = put(cloud, b"[1]\n[23]\n"), OnTheWay(cloud, spoil)
+    with pytest.raises(TransferError, match=KEY):
+        read(Bucket(cloud.bucket.name, client), found, tmp_path / "part")  # type: ignore[arg-type]
+
+
+def test_where_the_etag_is_no_digest_the_size_still_counts(cloud: Cloud, tmp_path: Path) -> None:
+    found = put(cloud, b"[1]\n[23]\n")
+    for spoil, problem in ((lambda content: content[:5], "5 of 9 bytes"), (lambda content: content, None)):
+        client: Any = OnTheWay(cloud, spoil, ETag=f'"{"0" * 32}"', ServerSideEncryption="aws:kms")
+        with pytest.raises(TransferError, match=problem) if problem else nullcontext():
+            Bucket(cloud.bucket.name, client).download(found, tmp_path / "part")
+
+
+def test_a_range_that_was_cut_on_the_way_is_not_taken(cloud: Cloud) -> None:
+    found, client = put(cloud, b"0123456789"), OnTheWay(cloud, lambda content: content[:2])
+    with pytest.raises(TransferError, match="bytes 4 to 7 did not arrive"):
+        list(Bucket(cloud.bucket.name, client).read_range(found, 2, 7, 100))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("InvalidObjectState", "archive storage class"),
+        ("InvalidRequest", "key of the sender's own"),
+        ("InvalidRange", None),
+    ],
+)
+def test_an_object_that_nobody_can_read_is_known_from_the_answer_of_s3(code: str, reason: str | None) -> None:
+    class Refusing:
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+
+    found = Bucket("bucket", Refusing()).why_unreadable(source("items"))  # type: ignore[arg-type]
+    assert found is None if reason is None else reason in str(found)
+
+
 def test_an_object_is_uploaded_in_blocks_and_fetched(cloud: Cloud, tmp_path: Path) -> None:
     blocks = [b"a" * (5 * MEGABYTE), b"", b"b" * (7 * MEGABYTE), b"c"]
     cloud.bucket.upload_blocks(iter(blocks), KEY)
@@ -133,6 +203,15 @@ def test_an_object_that_is_not_there_has_no_metadata_and_no_content(cloud: Cloud
     assert cloud.bucket.find_json(KEY) is None
     cloud.bucket.put_json(KEY, [1])
     assert cloud.bucket.find_json(KEY) == [1]
+
+
+def test_what_may_not_be_read_is_not_taken_for_what_is_not_there() -> None:
+    class Forbidding:
+        def get_object(self, **_: Any) -> dict[str, Any]:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        Bucket("bucket", Forbidding()).find_json(KEY)  # type: ignore[arg-type]
 
 
 def test_other_errors_of_s3_are_raised(cloud: Cloud) -> None:

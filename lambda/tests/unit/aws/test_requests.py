@@ -51,11 +51,11 @@ def after_a_day() -> Iterator[CountedPlatform]:
 @pytest.mark.parametrize(
     ("stage", "allowed"),
     [
-        # Each of the three events lists the three kinds twice, and reads the files that are there by then.
+        # Each of the three events looks twice for two names of three kinds, and reads the files that are there by then.
         (
             "intake",
             {
-                "ListObjectsV2": 2 * 3 * 3,
+                "ListObjectsV2": 2 * 3 * 3 * 2,
                 "HeadObject": 2 * (1 + 2 + 3),
                 "GetItem": 3,
                 "PutItem": 3,

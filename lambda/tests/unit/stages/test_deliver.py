@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.aws.backoff import Deadline
-from pipeline.errors import ThrottledError
+from pipeline.errors import ForeignKeyError, ThrottledError, TransferError
 from pipeline.handlers import deliver
 from pipeline.ledger import Ledger
 from pipeline.model.items import delete_line, put_line
@@ -63,6 +63,35 @@ def test_an_item_is_stored_character_by_character(cloud: Cloud, context: Context
 
 def test_an_empty_chunk_writes_nothing(cloud: Cloud, context: Context) -> None:
     assert deliver.handler(event(cloud), context) == {"written": 0}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        put_line({"pk": "customer#1", "sk": "batch#20220201"}),
+        put_line({"pk": "batch#20220131", "sk": "ledger"}),
+        delete_line("batch#20220131", "ledger"),
+        delete_line("batch#20220201", "error#items#0000000002#bad_quoting"),
+        put_line({"pk": "elsewhere", "sk": "batch#20220131"}),
+    ],
+    ids=["another day's result", "the ledger", "the ledger's end", "another day's error", "another key"],
+)
+def test_a_chunk_with_a_write_of_another_batch_writes_nothing(cloud: Cloud, context: Context, line: str) -> None:
+    chunk = event(cloud, put(1), line.encode())
+    with pytest.raises(ForeignKeyError, match=r"work/chunk\.jsonl would write .* belong to batch 20220131"):
+        deliver.handler(chunk, context)
+    assert results(cloud) == {}
+
+
+@pytest.mark.parametrize("records", [1, 3])
+def test_a_chunk_with_fewer_or_more_records_than_its_manifest_says_writes_nothing(
+    cloud: Cloud, context: Context, records: int
+) -> None:
+    chunk = event(cloud, put(1), put(2))
+    chunk["chunk"]["records"] = records
+    with pytest.raises(TransferError, match=f"2 of {records} records arrived"):
+        deliver.handler(chunk, context)
+    assert results(cloud) == {}
 
 
 def test_a_superseded_run_writes_nothing(cloud: Cloud, context: Context) -> None:

@@ -93,6 +93,7 @@ def test_a_corrected_file_starts_a_new_version_and_going_back_starts_a_second_at
 
 def test_the_younger_of_a_plain_and_a_compressed_file_counts(cloud: Cloud, context: Context) -> None:
     cloud.upload_day()
+    cloud.set_age("items_20220131.csv", 1)
     cloud.upload("items_20220131.csv.gz", b"compressed")
     arrive(context, "items")
 

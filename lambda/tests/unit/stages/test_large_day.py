@@ -114,8 +114,9 @@ def test_a_day_that_does_not_fit_on_the_disk_is_submitted_without_a_threshold(
 ) -> None:
     large.setenv("LARGE_DAY_BYTES", "0")
     large.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-    packed = {"items_20220131.csv.gz": gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)} if free == 1000 else {}
-    event = submitted(cloud, context, {**DAY, **packed})
+    packed = gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)
+    items = {"items_20220131.csv.gz": packed} if free == 1000 else {"items_20220131.csv": ITEMS}
+    event = submitted(cloud, context, {**{name: DAY[name] for name in DAY if "items" not in name}, **items})
     assert request_of(cloud, event).run == Run.from_event(event)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import multiprocessing
+import os
+import signal
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +21,7 @@ from pipeline.errors import (
 )
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
+from pipeline.stages.scratch import scratch_folder
 from support import BUCKET, Cloud, Context, queued, s3_event
 
 CUSTOMERS = b"id,first_name,last_name,customer_reference,status\n1,Ada,Byron,c-1,Active\n2,Max,Born,c-2,Active\n"
@@ -140,7 +145,9 @@ def test_a_file_that_would_fill_the_disk_fails_the_run_and_says_what_to_change(
 ) -> None:
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     packed = gzip.compress(ITEMS + b"5,o-1,Pen,1,1.00\n" * 100)
-    event = start(cloud, context, {**DAY, "items_20220131.csv.gz": packed})
+    event = start(
+        cloud, context, {**{name: DAY[name] for name in DAY if "items" not in name}, "items_20220131.csv.gz": packed}
+    )
     with pytest.raises(DayTooLargeError, match=r"items_20220131\.csv\.gz .*transform\.storage_mb; or set large_days"):
         transform.handler(event, context)
     assert list(cloud.bucket.keys("work/")) == []
@@ -159,6 +166,40 @@ def test_files_that_do_not_fit_on_the_disk_are_not_downloaded(
     environment.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=sum(map(len, DAY.values())) - 1))
     with pytest.raises(DayTooLargeError, match=r"raise transform\.storage_mb; or set large_days"):
         transform.handler(start(cloud, context, DAY), context)
+
+
+def test_what_a_killed_call_left_in_tmp_is_removed_before_the_next_one_measures_it(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needed = sum(map(len, DAY.values()))
+    environment.setattr("tempfile.tempdir", str(tmp_path))
+    environment.setattr(
+        "shutil.disk_usage",
+        lambda _: SimpleNamespace(free=2 * needed - sum(file.stat().st_size for file in tmp_path.rglob("*.*"))),
+    )
+    event = start(cloud, context, DAY)
+
+    def fill_and_die(_batch: str, _files: object, directory: Path, *_: object) -> None:
+        (directory / "spill.tmp").write_bytes(bytes(2 * needed))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with environment.context() as only_here:
+        only_here.setattr("pipeline.joining.customer_data_processor.process", fill_and_die)
+        child = multiprocessing.get_context("fork").Process(target=transform.handler, args=(event, context))
+        child.start()
+        child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert [file.name for file in tmp_path.rglob("spill.tmp")] == ["spill.tmp"]
+
+    assert transform.handler(event, context)["state"] == "READY"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_call_that_is_at_work_is_left_to_it(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch_folder() as first, scratch_folder() as second:
+        assert sorted(tmp_path.iterdir()) == sorted([first, second])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
