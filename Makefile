@@ -106,7 +106,7 @@ bench: $(DEV_READY) ## [ARGS="transform --quick"] | Run the benchmarks and write
 
 clean: ## | Stop the local AWS and delete everything that make created
 	@if [ -x $(PYTHON) ] && [ -d build/local ]; then $(PIPELINE) local down >/dev/null; fi
-	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info report.html report_[0-9]*.html
+	@rm -rf build .venv .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ For developers

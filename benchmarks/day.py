@@ -72,7 +72,7 @@ def one_day(stack: Stack, emulator: int, shape: Day, say: Say) -> tuple[dict[str
     used = used_since(before, emulator)
     say("receiving and checking them")
     moments = receive_and_check(stack, [batch], facts, facts)
-    history, name = runs.of(stack.target), str(entry.execution)
+    history, name = runs.Runs(stack.target), str(entry.execution)
     run = stack.stepfunctions.describe_execution(executionArn=history.arn(name))
     started = run["startDate"].timestamp() - uploaded
     stages = history.stages(name, datetime.now(UTC))
@@ -171,7 +171,7 @@ def receive_and_check(stack: Stack, names: list[str], messages: Facts, items: Fa
 
 def ends(stack: Stack, batch: str) -> list[float]:
     """Return when the runs of a batch ended, in Unix seconds."""
-    history = runs.of(stack.target)
+    history = runs.Runs(stack.target)
     arns = [history.arn(name) for name in stack.executions(batch)]
     return [stack.stepfunctions.describe_execution(executionArn=arn)["stopDate"].timestamp() for arn in arns]
 

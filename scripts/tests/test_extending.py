@@ -127,7 +127,7 @@ def test_the_sample_command_follows_the_changes(copy: Path, tmp_path: Path, titl
     for title in titles:
         follow(copy, title)
     day = tmp_path / "sample"
-    made = pipeline(copy, "sample", str(day), "--date", DAY, "--customers", "50", "--defects", "0", "--json")
+    made = pipeline(copy, "sample", str(day), "--date", DAY, "--records", "50", "--defects", "0", "--json")
     assert made.returncode == 0, made.stderr
     assert all(json.loads(made.stdout)["records"].values())
     assert checked(copy, day) == {}

@@ -15,7 +15,7 @@ from e2e.stack import Stack, eventually
 from pipeline.joining.customer_data_processor import Options, SourceFile, messages, process
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
-from pipeline_cli.deployment.replay import replay
+from pipeline_cli.verbs.replay import replay
 
 pytestmark = pytest.mark.e2e
 

@@ -12,10 +12,10 @@ import pytest
 from e2e.stack import Stack, eventually, folder_in_memory
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.ledger import BatchState
-from pipeline_cli.deployment.redrive import redrive_all
 from pipeline_cli.local.provider_compat import PACKAGE_BUCKET
 from pipeline_cli.terraform import package
 from pipeline_cli.terraform.local_stack import deployed_stack
+from pipeline_cli.verbs.redrive import redrive_all
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,8 @@ from contracts import check_verdict
 from e2e.stack import Stack, eventually
 from e2e.test_day import ITEMS, files_of
 from pipeline.ledger import BatchState
-from pipeline_cli.deployment.release import find_held, release
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.verbs.release import find_held, release
 
 pytestmark = pytest.mark.e2e
 

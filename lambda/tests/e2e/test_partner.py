@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from e2e.stack import Stack
 from pipeline.ledger import BatchState
-from pipeline_cli.deployment import partner
-from pipeline_cli.deployment.sample import generate
 from pipeline_cli.terraform.target import ROOT
+from pipeline_cli.verbs.local import partner_environment
+from pipeline_cli.verbs.sample import generate
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +30,7 @@ def aws(stack: Stack, tmp_path: Path) -> Cli:
     # Hosts such as BUCKET.127.0.0.1 don't exist.
     config.write_text("[default]\ns3 =\n  addressing_style = path\n")
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    key = partner.environment(stack.target, stack.target.output("partner_user_name"))
+    key = partner_environment(stack.target, stack.target.output("partner_user_name"))
     environment = {**own, **key, "AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def test_a_partner_sends_a_day_corrects_it_and_reads_the_feedback(
     stack: Stack, day: str, tmp_path: Path, aws: Cli
 ) -> None:
     folder = tmp_path / "day"
-    files = generate(folder, day, customers=20, defects=0.05).files
+    files = generate(folder, day, records=20, defects=0.05).files
     bucket = f"s3://{stack.bucket.name}"
 
     sent = aws("s3", "cp", folder, f"{bucket}/incoming/", "--recursive")

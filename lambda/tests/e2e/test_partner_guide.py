@@ -18,9 +18,9 @@ import pytest
 from e2e.stack import Stack
 from e2e.test_partner import AWS
 from pipeline.ledger import BatchState
-from pipeline_cli.deployment import partner
-from pipeline_cli.deployment.sample import generate
 from pipeline_cli.terraform.target import ROOT
+from pipeline_cli.verbs.local import partner_environment
+from pipeline_cli.verbs.sample import generate
 
 pytestmark = [pytest.mark.e2e, pytest.mark.scenarios]
 
@@ -64,8 +64,8 @@ class Partner:
 
 @pytest.fixture
 def machine(stack: Stack, day: str, tmp_path: Path) -> Partner:
-    generate(tmp_path / "build" / "day", day, customers=20)
-    key = partner.environment(stack.target, stack.target.output("partner_user_name"))
+    generate(tmp_path / "build" / "day", day, records=20)
+    key = partner_environment(stack.target, stack.target.output("partner_user_name"))
     (tmp_path / "credentials").write_text(
         f"[csv-partner]\naws_access_key_id = {key['AWS_ACCESS_KEY_ID']}\n"
         f"aws_secret_access_key = {key['AWS_SECRET_ACCESS_KEY']}\n"

@@ -13,8 +13,8 @@ from faults.aws_platform import given_up
 from faults.test_faults_in_memory import DAY, FILES, fresh_platform
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
-from pipeline_cli.deployment.removed_customers import removed_customers
-from pipeline_cli.deployment.republish import Republished, Republisher
+from pipeline_cli.deployment.republisher import Republished, Republisher
+from pipeline_cli.verbs.republish import removed
 from support import REGION, TABLE, Cloud, Context, result_item
 
 
@@ -143,7 +143,7 @@ def test_removals_by_earlier_corrections_are_sent_again(environment: pytest.Monk
         entry = platform.cloud.table.get_ledger(DAY)
         assert entry is not None
 
-        count = republisher(platform.cloud).republish_batch(DAY, removed_customers(platform.cloud.bucket, entry))
+        count = republisher(platform.cloud).republish_batch(DAY, removed(platform.cloud.bucket, entry))
 
         sent = bodies(platform.cloud)
         assert [body for body in sent if "customer_removed" in body] == sorted(announced)

@@ -42,7 +42,7 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
     },
     "pipeline_cli": {
         "app": {"verbs", "output"},
-        "verbs": {"report", *DEPLOYMENT},
+        "verbs": {"verbs", "report", *DEPLOYMENT},
         "report": {"report", "deployment", "output"},
         "deployment": DEPLOYMENT,
         "terraform": TERRAFORM,
@@ -100,10 +100,11 @@ def test_every_folder_is_listed_here() -> None:
     assert folders == {(package, name) for package, allowed in ALLOWED.items() for name in allowed}
 
 
-def test_no_command_imports_another() -> None:
+def test_no_command_imports_another_but_the_demo_which_shows_them() -> None:
     commands = {module for module in MODULES if module.startswith("pipeline_cli.verbs.")}
+    importing = {module for module in commands if ours(module) & commands}
 
-    assert {module: found for module in commands if (found := ours(module) & commands)} == {}
+    assert importing == {"pipeline_cli.verbs.demo"}
 
 
 @every_module

@@ -1,1 +1,1 @@
-"""Operations on a deployment, which the commands call: reading its state and changing it."""
+"""What several verbs ask of a deployment: its batches, their errors and verdicts, its runs and its queues."""

@@ -1,17 +1,100 @@
-"""The verdict on a batch, which the partner reads under `feedback/`."""
+"""What was wrong with a batch: its errors in the table, and the verdict and refused records under `feedback/`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-from pipeline.aws.clients import error_code
-from pipeline.aws.s3 import Bucket
-from pipeline.model.batch_files import FEEDBACK_PREFIX
+from pipeline.model.batch_files import FEEDBACK_PREFIX, REJECTS_SUFFIX
+from pipeline.model.items import batch_key
+from pipeline.model.messages import ERROR_FIELDS
 
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.options import UNKNOWN
+
+if TYPE_CHECKING:
+    from pipeline.aws.s3 import Bucket
+    from pipeline.ledger import Ledger
+
+    from pipeline_cli.terraform.target import Target
+
+ErrorRow = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All errors with one code in one file; `examples` are the first of them."""
+
+    code: str
+    file: str | None
+    count: int
+    examples: Sequence[ErrorRow]
+
+
+def find(target: Target, batch: str) -> list[ErrorRow]:
+    """Read the errors of a batch, in order of file and line."""
+    # Imported here: it brings boto3, which `pipeline check` does without.
+    from pipeline.aws.dynamodb import plain_item
+
+    pages = (
+        target.client("dynamodb")
+        .get_paginator("query")
+        .paginate(
+            TableName=target.table.name,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={
+                ":pk": {"S": batch_key(None if batch == UNKNOWN else batch)},
+                ":sk": {"S": "error#"},
+            },
+            ConsistentRead=True,
+        )
+    )
+    items = (plain_item(item) for page in pages for item in page["Items"])
+    rows = [{name: terminal.plain(item.get(name)) for name in ERROR_FIELDS} for item in items]
+    return sorted(rows, key=lambda row: (row["file"] or "", row["line"] or 0))
+
+
+def group(rows: Iterable[ErrorRow], examples: int, summary: Mapping[str, Any] | None = None) -> list[Group]:
+    """Group errors by code and file, the most frequent first.
+
+    Only the first errors of a file have an item in the table and a message. The run's summary counts all of them, so
+    its counts are used where it has them.
+    """
+    files = (summary or {}).get("files", {}).values()
+    counts = {
+        (code, file["file"]): int(count) for file in files for code, count in file.get("refused_by_code", {}).items()
+    }
+    gathered: dict[tuple[str, str | None], list[ErrorRow]] = {}
+    for row in rows:
+        gathered.setdefault((row["code"], row["file"]), []).append(row)
+    groups = [
+        Group(code, file, counts.get((code, file), len(found)), found[:examples])
+        for (code, file), found in gathered.items()
+    ]
+    return sorted(groups, key=lambda found: (-found.count, found.code, found.file or ""))
+
+
+def show(groups: Sequence[Group], *, more: bool = True) -> None:
+    """Print the groups with their examples; with `more`, also how many further errors each has."""
+    out = terminal.out()
+    for found in groups:
+        file = terminal.shown(found.file or "")
+        out.print(f"[bold red]{found.count:>6,}[/] × [bold]{found.code}[/]  [dim]{file}[/]", soft_wrap=True)
+        for row in found.examples:
+            out.print(f"         {terminal.shown(row['message'])}", soft_wrap=True)
+        if more and found.count > len(found.examples):
+            out.print(f"         [dim]… and {found.count - len(found.examples):,} more[/]")
+
+
+def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
+    """List the keys of the files with all refused records of the batch's present set of files."""
+    if entry is None or entry.version is None:
+        return []
+    keys = bucket.keys(f"{FEEDBACK_PREFIX}{entry.batch}/{entry.version}/")
+    return [key for key in keys if key.endswith(REJECTS_SUFFIX)]
 
 
 def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
@@ -22,21 +105,13 @@ def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
     CommandError
         There is none yet.
     """
-    try:
-        verdict: dict[str, Any] = bucket.get_json(f"{FEEDBACK_PREFIX}{batch}/verdict.json")
-    except ClientError as error:
-        if error_code(error) not in ("NoSuchKey", "404"):
-            raise
+    key = f"{FEEDBACK_PREFIX}{batch}/verdict.json"
+    if bucket.head(key) is None:
         raise CommandError(
             f"There is no verdict on batch {batch} yet.", "It is written when its run is over, or files are overdue."
-        ) from error
+        )
+    verdict: dict[str, Any] = bucket.get_json(key)
     return verdict
-
-
-def files_of(verdict: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a verdict and of the files with its refused records."""
-    rejects = [file["rejects"] for file in verdict["files"].values() if file["rejects"]]
-    return [f"{FEEDBACK_PREFIX}{verdict['batch']}/verdict.json", *rejects]
 
 
 def download(bucket: Bucket, keys: Iterable[str], folder: Path) -> list[Path]:

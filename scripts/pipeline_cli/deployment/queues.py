@@ -1,4 +1,4 @@
-"""SQS queues: count messages, and make received messages visible again."""
+"""SQS queues: count, receive, put back and delete messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
+DEAD_LETTERS = {
+    "ingest_dead_letter_queue_url": "intake failed on this event",
+    "output_dead_letter_queue_url": "consumers received this message and did not delete it",
+    "publish_dead_letter_queue_url": "publish could not send these changes",
+}
+"""Terraform output with the URL of a dead-letter queue → what a message in it means."""
 
 BATCH_ENTRIES = 10
 """The most messages that one receive or batch call takes (SQS API reference)."""
@@ -37,19 +43,12 @@ class Waiting:
 
 def waiting(sqs: SQSClient, url: str) -> Waiting:
     """Read how many messages a queue has."""
-    counts = sqs.get_queue_attributes(
+    names = ("", "NotVisible", "Delayed")
+    counts: Any = sqs.get_queue_attributes(
         QueueUrl=url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
+        AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names],  # type: ignore[misc]
     )["Attributes"]
-    return Waiting(
-        int(counts["ApproximateNumberOfMessages"]),
-        int(counts.get("ApproximateNumberOfMessagesNotVisible", 0)),
-        int(counts.get("ApproximateNumberOfMessagesDelayed", 0)),
-    )
+    return Waiting(*(int(counts.get(f"ApproximateNumberOfMessages{name}", 0)) for name in names))
 
 
 def receive(
@@ -73,6 +72,17 @@ def receive(
             return
         left = None if left is None else left - len(messages)
         yield messages
+
+
+def receive_each(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
+    """Yield each message of a queue once. The caller must delete it or make it visible again."""
+    seen: set[str] = set()
+    for messages in receive(sqs, url, hidden_seconds=hidden_seconds):
+        fresh = [message for message in messages if message["MessageId"] not in seen]
+        seen |= {message["MessageId"] for message in fresh}
+        yield from fresh
+        if not fresh:  # only messages that were received before: the whole queue has been read
+            return
 
 
 def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:

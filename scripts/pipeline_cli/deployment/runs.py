@@ -1,7 +1,8 @@
-"""Runs in Step Functions: their stages with times, and how many of their chunks are delivered."""
+"""Runs in Step Functions: their stages with times, their delivered chunks, and the Spark job of a large day."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
 from pipeline.aws.workflow import execution_arn
+from pipeline.ledger import CLOSED, Ledger
+from pipeline.model.batch_files import WORK_PREFIX
+from pipeline.stages.large_day import PROGRESS
+
+from pipeline_cli.output import terminal
+from pipeline_cli.terraform.target import ROOT
 
 if TYPE_CHECKING:
-    from mypy_boto3_stepfunctions import SFNClient
+    from pipeline.aws.s3 import Bucket
 
     from pipeline_cli.terraform.target import Target
 
@@ -31,6 +38,9 @@ NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException
 """Error codes if a run is not known: its history was deleted after 90 days, or may not be read."""
 
 FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
+
+PRICES = ROOT / "benchmarks" / "prices.toml"
+"""AWS's list prices; a copy of the project without benchmarks has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,15 @@ class Chunks:
 
 
 class Runs:
-    """The runs of the state machine whose history Step Functions still has."""
+    """The runs of a target's state machine whose history Step Functions still has."""
 
-    def __init__(self, machine_arn: str, stepfunctions: SFNClient) -> None:
-        self._machine_arn = machine_arn
-        self._stepfunctions = stepfunctions
+    def __init__(self, target: Target) -> None:
+        self._machine_arn = target.output("state_machine_arn")
+        self._stepfunctions = target.client("stepfunctions")
+
+    def arn(self, execution: str) -> str:
+        """Return the ARN of a run by its name."""
+        return execution_arn(self._machine_arn, execution)
 
     def stages(self, execution: str, now: datetime) -> list[Stage]:
         """List the stages of a run in order; empty if its history is not available (any more)."""
@@ -73,7 +87,7 @@ class Runs:
             if error_code(error) in NOT_KNOWN:
                 return []
             raise
-        return _stages(events, now)
+        return stages_of(events, now)
 
     def chunks(self, execution: str) -> Chunks | None:
         """Count the delivered chunks of a run; None if its Distributed Map has not begun or is not known."""
@@ -89,17 +103,8 @@ class Runs:
             raise
         return Chunks(counts["succeeded"], counts["total"])
 
-    def arn(self, execution: str) -> str:
-        """Return the ARN of a run by its name."""
-        return execution_arn(self._machine_arn, execution)
 
-
-def of(target: Target) -> Runs:
-    """Return the runs of a target's state machine."""
-    return Runs(target.output("state_machine_arn"), target.client("stepfunctions"))
-
-
-def _stages(events: list[Any], now: datetime) -> list[Stage]:
+def stages_of(events: list[Any], now: datetime) -> list[Stage]:
     """Make stages from the events that enter and exit states; the last stage of a running run has no exit yet."""
     found: list[Stage] = []
     entered: tuple[str, datetime] | None = None
@@ -135,3 +140,27 @@ def _stages(events: list[Any], now: datetime) -> list[Stage]:
 def _name(event: Mapping[str, Any]) -> str:
     details = event.get("stateEnteredEventDetails") or event.get("stateExitedEventDetails") or {}
     return str(details.get("name", ""))
+
+
+def step(bucket: Bucket, entry: Ledger | None) -> str | None:
+    """Name the step of the Spark job of a run; None if no such job is under way."""
+    if entry is None or entry.large_day is None or entry.large_day or entry.state in CLOSED:
+        return None
+    found = bucket.find_json(f"{WORK_PREFIX}{entry.batch}/{entry.version}/{PROGRESS}")
+    if found is None or found["execution"] != entry.execution:
+        return "not begun yet"
+    return f"step {found['number']} of {found['of']}: {found['step']}"
+
+
+def effort(entry: Ledger | None) -> str | None:
+    """Say what the Spark job of a run took and costs; None if there was none."""
+    if entry is None or not entry.large_day:
+        return None
+    dpu_seconds, cost = int(entry.large_day["dpu_seconds"]), ""
+    if PRICES.exists():
+        price = float(tomllib.loads(PRICES.read_text())["AWS Glue"]["dpu_hour"]["usd"])
+        cost = f", about ${dpu_seconds / 3600 * price:,.2f} at AWS's list price"
+    return (
+        f"The Spark job for large days took {terminal.duration(int(entry.large_day['seconds']))} "
+        f"and {dpu_seconds:,} DPU-seconds{cost}."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import botocore.exceptions as aws
@@ -10,6 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline_cli.output.errors import CommandError, UsageError
 
 NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "StateMachineDoesNotExist"
 
 
@@ -31,10 +33,13 @@ def explain(error: Exception, env: str = "") -> CommandError | None:
             return _explain_reply(error, where)
         case PipelineError() | aws.BotoCoreError():
             return CommandError(f"{type(error).__name__}: {error}.")
+        case OSError() if error.errno in NO_ROOM:
+            where = error.filename or "A disk"
+            return CommandError(
+                f"{where} has no room left: {error.strerror}.", "TMPDIR names another temporary folder."
+            )
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
             return UsageError(f"{error.filename}: {error.strerror}.")
-        case EOFError():
-            return CommandError("A question was left without an answer, so nothing was done.", "YES=1 does not ask.")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -14,15 +15,17 @@ UNKNOWN = "unknown"
 
 
 def check_day(text: str, name: str = "BATCH") -> str:
-    """Check that a text is a calendar day written YYYYMMDD, and return it.
+    """Check that a text is a plausible day written YYYYMMDD, and return it.
 
     Raises
     ------
     UsageError
         It is not; the message names the argument `name`.
     """
-    if not is_batch(text):
+    if re.fullmatch(r"[0-9]{8}", text) is None:
         raise UsageError(f"{name} is {text!r}, but a day is written YYYYMMDD.")
+    if not is_batch(text):
+        raise UsageError(f"{name} is {text!r}, which is no day from 2000 to a year from now.")
     return text
 
 
@@ -31,9 +34,7 @@ def _day(text: str | None) -> str | None:
 
 
 def _day_or_unknown(text: str) -> str:
-    if text != UNKNOWN and not is_batch(text):
-        raise UsageError(f"BATCH is {text!r}, but a day is written YYYYMMDD (or unknown, for files without a day).")
-    return text
+    return text if text == UNKNOWN else check_day(text)
 
 
 def _chosen_env(ctx: typer.Context, value: str | None) -> str:

@@ -16,16 +16,22 @@ from typing import Any
 
 import typer
 from pipeline.model.text import ESCAPES, escape_controls
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from pipeline_cli.output.errors import CommandError
 
 WIDTH_WITHOUT_TERMINAL = 120
+GAP = 2
+"""Blanks between two columns of a table."""
+WRAPPED_WIDTH = 30
+STYLES = {"QUEUED": "cyan", "RUNNING": "cyan", "COMPLETED": "green", "HELD": "bold yellow", "FAILED": "bold red"}
+"""Colours of the states of a batch; any other is yellow."""
 
 
 class SafeConsole(Console):
@@ -135,47 +141,56 @@ def plain(value: Any) -> Any:
     return value
 
 
-def table(*columns: str, numbers: Iterable[str] = (), title: str | None = None) -> Table:
-    """Create a table in the common style of all commands; the columns in `numbers` are right-aligned."""
+def table(*columns: str, numbers: Iterable[str] = (), wraps: str = "") -> Table:
+    """Create a table in the common style of all commands.
+
+    The columns in `numbers` are right-aligned. Only the column `wraps` is broken into several lines, between words.
+    """
     right = set(numbers)
-    made = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="dim",
-    )
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     for column in columns:
-        number = column in right
-        made.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        made.add_column(column, justify="right" if column in right else "left", no_wrap=column != wraps)
     return made
 
 
-def print_table(made: Table, keep: int = 3) -> None:
-    """Print a table; if the terminal is too narrow, drop columns from the right.
-
-    Parameters
-    ----------
-    keep
-        How many columns are kept even if the terminal is too narrow for them.
-    """
-    console = out()
-    unlimited = console.options.update(max_width=10_000)
-    while len(made.columns) > keep and Measurement.get(console, unlimited, made).maximum > console.width:
-        made.columns.pop()
+def print_table(made: Table) -> None:
+    """Print a table; where it does not fit, leave out columns from the right, and say which on standard error."""
+    console, left_out = out(), list[str]()
+    while len(made.columns) > 1 and _width(made) > console.width:
+        left_out.insert(0, str(made.columns.pop().header))
     console.print(made)
+    if left_out:
+        err().print(
+            f"[dim]This terminal is too narrow for: {', '.join(left_out)}. --json has everything.[/]", soft_wrap=True
+        )
+
+
+def _width(made: Table) -> int:
+    """Return the width that a table needs; a column that wraps needs little."""
+    widths = [
+        max(cell_len(Text.from_markup(str(cell)).plain) for cell in (column.header, *column.cells))
+        if column.no_wrap
+        else WRAPPED_WIDTH
+        for column in made.columns
+    ]
+    return sum(widths) + GAP * len(widths)
+
+
+def state(name: str) -> str:
+    """Return the state of a batch in its colour, as markup."""
+    return f"[{STYLES.get(name, 'yellow')}]{shown(name)}[/]"
+
+
+def listed(words: Iterable[object]) -> str:
+    """Join words to a list: `a, b and c`."""
+    *first, last = map(str, words)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def spinner() -> Progress:
     """Return a progress display for steps of unknown length."""
-    return Progress(
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=err(),
-    )
+    columns = SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), TimeElapsedColumn()
+    return Progress(*columns, console=err())
 
 
 def bar(*unit: ProgressColumn) -> Progress:

@@ -1,1 +1,1 @@
-"""The HTML reports about a day and about all days: their figures, charts and templates."""
+"""The HTML pages about a day and about all days: their figures and templates."""

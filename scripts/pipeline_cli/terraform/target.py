@@ -112,6 +112,16 @@ class Target:
 
         return Workflow(self.output("state_machine_arn"), self.client("stepfunctions"))
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables with which other programs reach the local AWS."""
+        return {
+            "AWS_ENDPOINT_URL": str(self.endpoint_url),
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": emulator.ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": emulator.SECRET_KEY,
+            "NO_PROXY": "*",
+        }
+
     def client(self, service: str) -> Any:
         """Create a boto3 client for one service of this target."""
         import boto3  # takes half a second, which commands without AWS save

@@ -156,7 +156,7 @@ class Terraform:
         if process.returncode:
             message = "\n".join(errors or other[-20:])
             raise CommandError(
-                f"terraform {arguments[0]} failed:\n{message}\n", "VERBOSE=1 shows all that Terraform says."
+                f"terraform {arguments[0]} failed:", f"\n{message}\nVERBOSE=1 shows all that Terraform says."
             )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""`pipeline check`: run the pipeline's transform on the three files of a folder, without AWS.
+"""`pipeline check`: run the pipeline's transform on the files of a day in a folder, without AWS.
 
 Partners run it before they send files: it writes exactly the messages that would go to the output queue.
 """
@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -20,18 +21,21 @@ from typing import Annotated, Any
 
 import typer
 from pipeline.errors import PipelineError, ResourceLimitError
+from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
-from pipeline.joining.resource_limits import NO_ROOM
-from pipeline.model.batch_files import FEEDBACK_PREFIX
+from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
+from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
+from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
 
-from pipeline_cli.deployment.batch_errors import group, show
-from pipeline_cli.deployment.day_folder import DayFolder, look
+from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
-from pipeline_cli.output.errors import CommandError
-from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
+from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.explain import NO_ROOM
+from pipeline_cli.output.files import open_whole
+from pipeline_cli.output.summary import Numbers, files_table, reconciliation, totals_sentence
 
 MEMORY_MB = 1024
 MAX_REFUSED_PERCENT = 20
@@ -52,6 +56,141 @@ class Engine(StrEnum):
 
     DUCKDB = "duckdb"
     SPARK = "spark"
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the files, .csv or .csv.gz.")],
+    batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, if DIR holds several.")] = "",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write one message per line there; - is stdout.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records there, as read.")
+    ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond that it uses the disk.")
+    ] = MEMORY_MB,
+    as_json: options.Json = False,
+    engine: Annotated[
+        Engine,
+        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
+    ] = Engine.DUCKDB,
+) -> None:
+    """Check the files of a day before they are sent, with the pipeline's own transform and without AWS.
+
+    Shows a summary and the errors. Writes the messages that would go to the output queue, one JSON object per line, to
+    --out FILE, or to standard output if that is not a terminal. They include the errors about files that are missing
+    or whose names are not those of batch files.
+
+    Example: pipeline check day --batch 20220131 --out messages.jsonl
+
+    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
+    named like a batch file, 3 so many records are refused that the day would be held, 4 the check could not be
+    completed because disk space or memory ran out.
+    """
+    if out is None and not as_json and not sys.stdout.isatty():
+        out = STANDARD_OUTPUT
+    found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
+    what = f"The check of {found.batch or folder}"
+    outcome: Outcome | None = None
+    with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
+        if found.batch and not found.missing:
+            outcome = run(found.batch, found.files, Path(directory), memory, engine)
+        with _opened(out) as write:
+            errors = write_messages(outcome, found.notices(), write)
+        if rejects and outcome:
+            rejects.mkdir(parents=True, exist_ok=True)
+            for path in outcome.rejects.values():
+                shutil.copy(path, rejects / f"{found.batch}_{path.name}")
+    _show(found, outcome, errors, out, as_json=as_json)
+    raise typer.Exit(exit_code(found, outcome))
+
+
+@dataclass(frozen=True, slots=True)
+class DayFolder:
+    """The files of one day in a folder.
+
+    `batch` is None if no file name contains a day. `replaced` has pairs of a file and the newer one of the same kind
+    that is used instead. `foreign` has the files that are not named like batch files.
+    """
+
+    batch: str | None
+    files: Mapping[RecordKind, Path]
+    replaced: Sequence[tuple[Path, Path]]
+    foreign: Sequence[Path]
+
+    @property
+    def missing(self) -> list[RecordKind]:
+        """The kinds of files that are missing."""
+        return [kind for kind in MODEL.kinds if kind not in self.files] if self.batch else []
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each file is there exactly once, and nothing else is."""
+        return not (self.missing or self.replaced or self.foreign)
+
+    def notices(self) -> list[str]:
+        """Return the bodies of the error messages about missing and foreign files, in order of file name.
+
+        They are the messages that the functions would send, for a missing file once it is due.
+        """
+        items = [missing_file_error(self.batch, kind) for kind in self.missing] if self.batch else []
+        items += [
+            foreign_file_error(ObjectCreated(bucket="", key=INCOMING_PREFIX + path.name, etag=""))
+            for path in self.foreign
+        ]
+        found = (message_for(item) for item in sorted(items, key=lambda item: str(item["file"])))
+        return [message.body for message in found if message]
+
+    def sentences(self) -> list[str]:
+        """Return a sentence for each problem with the files, for a person to read."""
+        return [
+            *(f"{kind}_{self.batch}.csv (or .csv.gz) is missing." for kind in self.missing),
+            *(f"{path.name} is not a batch file's name." for path in self.foreign),
+            *(
+                f"{other.name} and {path.name} are the same file twice. The pipeline takes the one that is sent last; "
+                f"the younger, {path.name}, is checked here. Remove the other."
+                for other, path in self.replaced
+            ),
+        ]
+
+
+def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFolder:
+    """Find the files of a batch in a folder; if `batch` is empty, of the only batch in it.
+
+    Hidden files and those in `ignored` (output of the command itself) are left out.
+
+    Raises
+    ------
+    UsageError
+        `folder` is not a folder, `batch` is not a date, or `batch` is empty and the folder has no batch or several.
+    """
+    if batch:
+        options.check_day(batch, "--batch")
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder.")
+    own = {path.resolve() for path in ignored}
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve() not in own]
+    known = {path: parse_file_name(path.name) for path in paths if not path.name.startswith(".")}
+    batches = sorted({file.batch for file in known.values() if file})
+    foreign = [path for path, file in known.items() if file is None]
+    if not batch and len(batches) > 1:
+        raise UsageError(f"{folder} holds several days: {', '.join(batches)}.", "Choose one with --batch.")
+    if not batch and not batches and not foreign:
+        first, *names = MODEL.kinds
+        others = " or ".join([", ".join(f"{name}_…" for name in names[:-1]), *(f"{name}_…" for name in names[-1:])])
+        raise UsageError(f"{folder} holds no file named like {first}_YYYYMMDD.csv, {others}.")
+    day = batch or next(iter(batches), None)
+    files: dict[RecordKind, Path] = {}
+    replaced = []
+    # The newer file wins; of two with the same time, the one with the greater name, as in Bucket.find_set.
+    for path in sorted(known, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        file = known[path]
+        if file and file.batch == day:
+            if file.kind in files:
+                replaced.append((files[file.kind], path))
+            files[file.kind] = path
+    return DayFolder(day, {kind: files[kind] for kind in MODEL.kinds if kind in files}, replaced, foreign)
 
 
 def run(
@@ -175,7 +314,7 @@ def _opened(path: Path | None) -> Iterator[Write]:
     if path is None:
         yield lambda _: None
     elif path != STANDARD_OUTPUT:
-        with path.open("wb") as file:
+        with open_whole(path) as file:
             yield file.write
     elif sys.stdout.isatty():
         yield _print_lines
@@ -202,59 +341,11 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     else:
         style = "yellow" if summary["errors"] else "green"
         out.print(f"Batch {batch}: [{style}]{Numbers.of(summary).sentence()}[/]")
-        out.print(f"Customers spent {amount(summary['total_amount'])} in all.")
+        out.print(f"In all: {totals_sentence(summary)}.")
     out.print(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
     show(group(errors, 3, summary))
-
-
-def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the three files, .csv or .csv.gz.")],
-    batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, if DIR holds several.")] = "",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write one message per line there; - is stdout.")
-    ] = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records there, as read.")
-    ] = None,
-    memory: Annotated[
-        int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond that it uses the disk.")
-    ] = MEMORY_MB,
-    as_json: options.Json = False,
-    engine: Annotated[
-        Engine,
-        typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
-    ] = Engine.DUCKDB,
-) -> None:
-    """Check the three files of a day before they are sent, with the pipeline's own transform and without AWS.
-
-    Shows a summary and the errors. Writes the messages that would go to the output queue, one JSON object per line, to
-    --out FILE, or to standard output if that is not a terminal. They include the errors about files that are missing
-    or whose names are not those of batch files.
-
-    Example: pipeline check /tmp/day --batch 20220131 --out messages.jsonl
-
-    Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
-    named like a batch file, 3 so many records are refused that the day would be held, 4 the check could not be
-    completed because disk space or memory ran out.
-    """
-    if out is None and not as_json and not sys.stdout.isatty():
-        out = STANDARD_OUTPUT
-    found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
-    what = f"The check of {found.batch or folder}"
-    outcome: Outcome | None = None
-    with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
-        if found.batch and not found.missing:
-            outcome = run(found.batch, found.files, Path(directory), memory, engine)
-        with _opened(out) as write:
-            errors = write_messages(outcome, found.notices(), write)
-        if rejects and outcome:
-            rejects.mkdir(parents=True, exist_ok=True)
-            for path in outcome.rejects.values():
-                shutil.copy(path, rejects / f"{found.batch}_{path.name}")
-    _show(found, outcome, errors, out, as_json=as_json)
-    raise typer.Exit(exit_code(found, outcome))
 
 
 def _show(

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline_cli.deployment import dead_letters
+from pipeline_cli.deployment import queues
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from pipeline_cli.terraform.target import Target
 
 
 def command(
@@ -32,36 +40,90 @@ def command(
     Exit codes: 0 shown or deleted, 1 no message has that id, several have, or the answer was no.
     """
     target = targets.chosen(env)
-    with dead_letters.received(target) as found:
-        known = [message for mine in found.values() for message in mine]
     if delete:
-        _delete(target, [message for message in known if message.id.startswith(delete)], delete, yes=yes)
+        _delete(target, delete, yes=yes)
         return
+    with received(target) as found:
+        known = [_plain(target, output, message) for output, messages in found.items() for message in messages]
     if as_json:
-        terminal.print_json([message.as_plain() for message in known])
+        terminal.print_json(known)
         return
     if not known:
         terminal.err().print("The dead-letter queues are empty.")
         return
     now, shown = datetime.now(UTC), terminal.table("Id", "Queue", "Age", "Cause", numbers=("Age",))
-    for message in known:
-        age = terminal.duration((now - message.sent_at).total_seconds())
-        shown.add_row(message.id[:8], message.queue, age, terminal.shown(message.cause))
-    terminal.out().print(shown)
+    for one in known:
+        age = terminal.duration((now - datetime.fromisoformat(one["sent_at"])).total_seconds())
+        shown.add_row(one["id"][:8], one["queue"], age, terminal.shown(one["cause"]))
+    terminal.print_table(shown)
     if body:
-        for message in known:
-            terminal.out().print(f"{message.id[:8]}  {terminal.shown(message.body)}", soft_wrap=True)
+        for one in known:
+            terminal.out().print(f"{one['id'][:8]}  {terminal.shown(one['body'])}", soft_wrap=True)
     terminal.err().print(f"To try all of them again: {hints.command('redrive', env=env)}", soft_wrap=True)
 
 
-def _delete(target: targets.Target, chosen: list[dead_letters.DeadLetter], start: str, *, yes: bool) -> None:
+@contextmanager
+def received(target: Target) -> Iterator[dict[str, list[MessageTypeDef]]]:
+    """Receive the messages of each dead-letter queue, by its Terraform output; put them back at the end of the block.
+
+    A dead-letter queue has no dead-letter queue itself, so receiving never moves a message.
+    """
+    sqs = target.client("sqs")
+    found: dict[str, list[MessageTypeDef]] = {output: [] for output in queues.DEAD_LETTERS}
+    try:
+        for output, messages in found.items():
+            for message in queues.receive_each(sqs, target.output(output)):
+                messages.append(message)
+        yield found
+    finally:
+        for output, messages in found.items():
+            queues.put_back(sqs, target.output(output), [message["ReceiptHandle"] for message in messages])
+
+
+def _plain(target: Target, output: str, message: MessageTypeDef) -> dict[str, Any]:
+    """Return a message as plain values; `sent_at` of a FIFO queue is when it was moved to the dead-letter queue."""
+    sent = datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC)
+    return {
+        "queue": queues.name(target.output(output)),
+        "id": message["MessageId"],
+        "cause": "; ".join([queues.DEAD_LETTERS[output], *_details(message)]),
+        "sent_at": sent.isoformat(timespec="seconds"),
+        "body": message["Body"],
+    }
+
+
+def _details(message: MessageTypeDef) -> Iterator[str]:
+    """Yield what the message says about its cause in its body, as Lambda and publish write it."""
+    try:
+        body = json.loads(message["Body"])
+        if "cause" in body:
+            yield f"SQS refused its message: {body['cause']['code']} {body['cause']['message']}"
+        context = body["requestContext"]
+        yield f"{context['condition']} after {context['approximateInvokeCount']} tries"
+    except (ValueError, KeyError, TypeError):
+        return
+
+
+def _delete(target: Target, start: str, *, yes: bool) -> None:
+    """Show the one message whose id begins with `start`, ask, and delete it. The question may outlast its timeout."""
+    with received(target) as found:
+        chosen = [
+            message for messages in found.values() for message in messages if message["MessageId"].startswith(start)
+        ]
     if len(chosen) != 1:
         several = f"{len(chosen)} messages have an id that begins with {start}." if chosen else ""
         raise CommandError(several or f"No message has the id {start}.", "Nothing was deleted.")
     (message,) = chosen
-    terminal.out().print(f"{message.id}  {message.queue}: {terminal.shown(message.body)}", soft_wrap=True)
+    terminal.out().print(f"{message['MessageId']}: {terminal.shown(message['Body'])}", soft_wrap=True)
     if not (yes or terminal.agreed("Delete this message? Its content is lost.")):
         raise CommandError("Nothing was deleted.")
-    if not dead_letters.delete(target, message.id):
-        raise CommandError("The message is hidden: another receiver has it.", "Look again in a minute.")
-    terminal.err().print("Deleted.")
+    with received(target) as found:
+        for output, messages in found.items():
+            for again in messages:
+                if again["MessageId"] == message["MessageId"]:
+                    sqs = target.client("sqs")
+                    sqs.delete_message(QueueUrl=target.output(output), ReceiptHandle=again["ReceiptHandle"])
+                    messages.remove(again)
+                    terminal.err().print("Deleted.")
+                    return
+    raise CommandError("The message is hidden: another receiver has it.", "Look again in a minute.")

@@ -4,44 +4,33 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.aws.dynamodb import plain_item
-from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import MODEL
 from pipeline.model.items import REFUSED_RECORDS
-from pipeline.model.messages import number_text
+from pipeline.model.messages import message_for
 
-from pipeline_cli.deployment.batch_errors import Fault, find, group, show
-from pipeline_cli.deployment.batches import duration_of, find_batches
-from pipeline_cli.deployment.feedback import find_verdict
-from pipeline_cli.deployment.follow import wait
-from pipeline_cli.deployment.messages import Peek, line, look
-from pipeline_cli.deployment.purge import purge
-from pipeline_cli.deployment.queues import waiting
-from pipeline_cli.deployment.recognise import plan
-from pipeline_cli.deployment.sample import generate
-from pipeline_cli.deployment.send import send
+from pipeline_cli.deployment import feedback, queues
+from pipeline_cli.deployment.batches import duration_of, find_batches, read
+from pipeline_cli.deployment.following import wait
 from pipeline_cli.local import emulator
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
-from pipeline_cli.output.summary import Numbers, amount, files_table, reconciliation
+from pipeline_cli.output.summary import Numbers, files_table, message_line, reconciliation
 from pipeline_cli.terraform import package
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.local_stack import LocalStack
 from pipeline_cli.terraform.target import LOCAL, ROOT, Target
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_sqs import SQSClient
+from pipeline_cli.verbs import messages, purge, sample, upload
 
 DAY = "20220131"
 FOLDER = ROOT / "build" / LOCAL
+RUN_SECONDS = 300.0
 MESSAGES_SECONDS = 60.0
-VERDICT_SECONDS = 10.0
 ROWS = 5
 
 NEXT = (
@@ -57,19 +46,23 @@ NEXT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a demo shows: the ledger entry, customers, errors, messages and the partner's verdict.
+def command(env: options.Env = "") -> None:
+    """Show the pipeline at work on this machine.
 
-    `again` is true if the pipeline had processed the same files before.
+    Starts a local AWS, deploys the stack to it, sends a sample day with some bad records and shows the results, the
+    errors and the messages. A second run takes seconds and shows the same.
+
+    Example: pipeline demo
+
+    Exit codes: 0 shown, 1 a step failed, 2 the target is not local.
     """
-
-    entry: Ledger
-    customers: Sequence[dict[str, Any]]
-    errors: Sequence[Fault]
-    messages: Peek
-    verdict: Mapping[str, Any]
-    again: bool
+    if env != LOCAL:
+        raise UsageError(f"The demo runs on the local AWS only, not on {env}.", "Run: make demo")
+    os.environ.pop("AWS_PROFILE", None)
+    target = deploy()
+    targets.announce(target)
+    entry, again = send_sample(target)
+    show_results(target, entry, again=again)
 
 
 @contextmanager
@@ -101,146 +94,97 @@ def send_sample(target: Target) -> tuple[Ledger, bool]:
     The data of an earlier demo is deleted first, so that every demo shows the same. If there are other batches or
     files, nothing is deleted and the day is sent again.
     """
-    s3, bucket, table = target.client("s3"), target.bucket, target.table
-    if find_batches(s3, bucket.name) == ([DAY], []):
+    if find_batches(target) == ([DAY], []):
         with step("Empty what the last demo left"):
-            _check_empty(target)
-    known = table.get_ledger(DAY)
+            problems = [result for result in purge.purge(target) if result.left or result.problems]
+            if problems:
+                reasons = "; ".join(f"{result.name} {', '.join(result.problems)}".strip() for result in problems)
+                raise CommandError(f"What the last demo left could not be emptied: {reasons}.", "See: make purge")
+    known = target.table.get_ledger(DAY)
     with step(f"Make a sample day ({DAY}) with some bad records"):
-        files = generate(FOLDER / "sample", DAY).files
-    with step("Upload its three files to incoming/"):
-        uploads, _ = plan(list(files.values()), DAY)
-        send(s3, bucket.name, uploads, lambda *_: None)
+        files = sample.generate(FOLDER / "sample", DAY).files
+    with step(f"Upload its {len(files)} files to incoming/"):
+        uploads, _ = upload.plan(list(files.values()), DAY)
+        upload.send(target, uploads)
     with step("Validate, join, store and announce"):
-        result = wait(bucket, table, DAY, lambda _: None, timeout=300)
-    if result.ledger is None or result.state is not BatchState.COMPLETED:
-        cause = result.ledger.cause if result.ledger else ""
-        raise CommandError(f"The demo's batch ended {result.state}: {cause}", f"See: make logs BATCH={DAY}")
-    return result.ledger, known is not None and known.execution == result.ledger.execution
+        (status,) = wait(lambda: read(target, [DAY]), timeout=RUN_SECONDS)
+        if status.ledger is None or not status.settled or status.state is not BatchState.COMPLETED:
+            cause = status.ledger.cause if status.ledger else ""
+            raise CommandError(f"The demo's batch ended {status.state}: {cause}", f"See: make logs BATCH={DAY}")
+    return status.ledger, known is not None and known.execution == status.ledger.execution
 
 
-def _check_empty(target: Target) -> None:
-    problems = [result for result in purge(target, lambda *_: None) if result.left or result.problems]
-    if problems:
-        reasons = "; ".join(f"{result.name} {', '.join(result.problems)}".strip() for result in problems)
-        raise CommandError(f"What the last demo left could not be emptied: {reasons}.", "See: make purge")
-
-
-def gather(target: Target, entry: Ledger, *, again: bool) -> Shown:
-    """Read the results from the table, and the messages from the queue once all of them have been published."""
-    dynamodb, name = target.client("dynamodb"), target.output("table_name")
-    sqs, url = target.client("sqs"), target.output("output_queue_url")
-    numbers = Numbers.of(entry.summary)
+def show_results(target: Target, entry: Ledger, *, again: bool) -> None:
+    """Print the results as tables, and what to try next; `again` is true if the same files had run before."""
+    numbers, sqs, url = Numbers.of(entry.summary), target.client("sqs"), target.output("output_queue_url")
     if not again:
         with step("Wait for the messages in the output queue"):
-            _await_messages(sqs, url, numbers.customers + numbers.errors)
-    errors = find(dynamodb, name, DAY)
+            expected = numbers.results + numbers.errors
+            _await(lambda: queues.waiting(sqs, url).total >= expected, f"Not all {expected} messages arrived.")
     with step("Wait for the verdict for the partner"):
-        verdict = _await_verdict(target.bucket)
-    try:
-        seen = look(target)
-    except CommandError:  # earlier looks used up the receives that the queue allows: leave the messages alone
-        seen = Peek([], waiting(sqs, url).visible, None)
-    return Shown(entry, customers_of(dynamodb, name, DAY), errors, seen, verdict, again)
+        key = f"feedback/{DAY}/verdict.json"
+        _await(lambda: target.bucket.head(key), "The verdict was not written.")
+        verdict = feedback.find_verdict(target.bucket, DAY)
 
-
-def _await_messages(sqs: SQSClient, url: str, expected: int) -> None:
-    deadline = time.monotonic() + MESSAGES_SECONDS
-    while (there := waiting(sqs, url).total) < expected:
-        if time.monotonic() > deadline:
-            raise CommandError(f"Only {there} of {expected} messages arrived.", f"See: make logs BATCH={DAY}")
-        time.sleep(0.2)
-
-
-def _await_verdict(bucket: Bucket) -> dict[str, Any]:
-    """Wait for the verdict, which is written shortly after the run is closed."""
-    deadline = time.monotonic() + VERDICT_SECONDS
-    while True:
-        try:
-            return find_verdict(bucket, DAY)
-        except CommandError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.2)
-
-
-def customers_of(dynamodb: DynamoDBClient, table: str, batch: str) -> list[dict[str, Any]]:
-    """Read a batch's results, the largest spenders first. It scans the whole table, which only a demo may do."""
-    pages = dynamodb.get_paginator("scan").paginate(
-        TableName=table,
-        FilterExpression="sk = :sk AND begins_with(pk, :pk)",
-        ExpressionAttributeValues={":sk": {"S": f"batch#{batch}"}, ":pk": {"S": "customer#"}},
-    )
-    items = [plain_item(item) for page in pages for item in page["Items"]]
-    return sorted(items, key=lambda item: (-item["total_amount_spent"], item["customer_reference"]))
-
-
-def _first_customers(customers: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Return the first rows; if none of them has an incomplete total, replace the last by one that has."""
-    rows, rest = customers[:ROWS], customers[ROWS:]
-    incomplete = next((item for item in rest if REFUSED_RECORDS in item), None)
-    if incomplete is None or any(REFUSED_RECORDS in item for item in rows):
-        return rows
-    return [*rows[:-1], incomplete]
-
-
-def show_results(shown: Shown) -> None:
-    """Print the results as tables, and what to try next."""
-    out, summary = terminal.out(), shown.entry.summary
-    numbers = Numbers.of(summary)
-    seconds = duration_of(shown.entry) or 0
+    out, summary = terminal.out(), entry.summary
     out.print(
-        f"\n[bold]Batch {DAY} [green]{shown.entry.state}[/] in {terminal.duration(seconds)}[/]: {numbers.sentence()}.",
+        f"\n[bold]Batch {DAY} [green]{entry.state}[/] in {terminal.duration(duration_of(entry) or 0)}[/]: "
+        f"{numbers.sentence()}.",
         soft_wrap=True,
     )
-    if shown.again:
+    if again:
         out.print("These very files had been processed before: nothing was written and nothing was sent again.")
     out.print(f"{reconciliation(summary)}.\n", soft_wrap=True)
-    out.print(files_table(summary))
-
-    out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.customers:,} customers)")
-    table = terminal.table("Customer", "Orders", "Spent", "", numbers=("Orders", "Spent"))
-    for item in _first_customers(shown.customers):
-        orders, spent = item["number_of_orders"], number_text(item["total_amount_spent"])
+    terminal.print_table(files_table(summary))
+    out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.results:,})")
+    for item in _first_results(results_of(target)):
+        message = message_for(item)
         lost = int(item.get(REFUSED_RECORDS, 0))
-        note = f"[yellow]incomplete: {terminal.counted(lost, 'refused record')}[/]" if lost else ""
-        table.add_row(terminal.shown(item["customer_reference"]), f"{orders:,}", amount(spent), note)
-    out.print(table)
-
+        note = f"  [yellow]incomplete: {terminal.counted(lost, 'refused record')}[/]" if lost else ""
+        out.print(f"{message_line(message.body) if message else ''}{note}", soft_wrap=True)
     out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
-    show(group(shown.errors, 1, summary), more=False)
-
+    feedback.show(feedback.group(feedback.find(target, DAY), 1, summary), more=False)
     out.print(f"\n[bold]What the partner reads[/] (feedback/{DAY}/verdict.json, and the refused records)")
-    out.print(terminal.shown(shown.verdict["what_to_do"]), soft_wrap=True)
-
-    types = [message.fields.get("type") for message in shown.messages.messages]
-    out.print(
-        f"\n[bold]Messages in the SQS output queue[/] ({shown.messages.waiting:,} wait, the first {ROWS} and errors)"
-    )
-    for message in shown.messages.messages[:ROWS]:
-        out.print(line(message), soft_wrap=True)
-    for message in [m for m, kind in zip(shown.messages.messages, types, strict=True) if kind == "error_message"][:3]:
-        out.print(line(message), soft_wrap=True)
-
+    out.print(terminal.shown(verdict["what_to_do"]), soft_wrap=True)
+    seen = messages.peek(sqs, url)
+    out.print(f"\n[bold]Messages in the SQS output queue[/] ({seen.waiting:,} wait, the first {ROWS} and errors)")
+    errors = [message for message in seen.messages if '"type":"error_message"' in message.body]
+    for received in [*seen.messages[:ROWS], *errors[:3]]:
+        out.print(message_line(received.body), soft_wrap=True)
     out.print("\n[bold]What to try next[/]")
     for command_line, meaning in NEXT:
         out.print(f"  [cyan]{command_line:<36}[/] {meaning}")
 
 
-def command(env: options.Env = "") -> None:
-    """Show the pipeline at work on this machine.
+def _await(found: Callable[[], Any], failure: str) -> None:
+    deadline = time.monotonic() + MESSAGES_SECONDS
+    while not found():
+        if time.monotonic() > deadline:
+            raise CommandError(failure, f"See: make logs BATCH={DAY}")
+        time.sleep(0.2)
 
-    Starts a local AWS, deploys the stack to it, sends a sample day with some bad records and shows the results, the
-    errors and the messages. A second run takes seconds and shows the same.
 
-    Example: pipeline demo
+def results_of(target: Target) -> list[dict[str, Any]]:
+    """Read the day's results, the greatest sums first. It scans the whole table, which only a demo may do."""
+    pages = (
+        target.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=target.output("table_name"),
+            FilterExpression="sk = :sk AND NOT begins_with(pk, :pk)",
+            ExpressionAttributeValues={":sk": {"S": f"batch#{DAY}"}, ":pk": {"S": "batch#"}},
+        )
+    )
+    items = [plain_item(item) for page in pages for item in page["Items"]]
+    return sorted(
+        items, key=lambda item: (*(-item[measure.name] for measure in MODEL.sums), str(item[str(MODEL.root.identity)]))
+    )
 
-    Exit codes: 0 shown, 1 a step failed, 2 the target is not local.
-    """
-    if env != LOCAL:
-        raise UsageError(f"The demo runs on the local AWS only, not on {env}.", "Run: make demo")
-    os.environ.pop("AWS_PROFILE", None)
-    target = deploy()
-    targets.announce(target)
-    entry, again = send_sample(target)
-    show_results(gather(target, entry, again=again))
+
+def _first_results(results: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the first rows; if none of them has an incomplete total, replace the last by one that has."""
+    rows, rest = results[:ROWS], results[ROWS:]
+    incomplete = next((item for item in rest if REFUSED_RECORDS in item), None)
+    if incomplete is None or any(REFUSED_RECORDS in item for item in rows):
+        return rows
+    return [*rows[:-1], incomplete]

@@ -1,43 +1,408 @@
-"""`pipeline doctor`: check an environment and say how to fix each problem."""
+"""`pipeline doctor`: check an environment and say how to fix each problem. It only reads."""
 
 from __future__ import annotations
 
-import typer
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline_cli.deployment.doctor import examine
-from pipeline_cli.deployment.findings import Finding, Level
-from pipeline_cli.output import options, terminal
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from pipeline.aws.clients import error_code
+from pipeline.ledger import BatchState, Ledger
+from pipeline.stages.large_day import DPUS
+
+from pipeline_cli.deployment import queues
+from pipeline_cli.deployment.batches import BatchStatus, find_batches, read, waiting_text
+from pipeline_cli.deployment.publishing import behind, mappings
+from pipeline_cli.local import glue
+from pipeline_cli.output import hints, options, terminal
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.explain import NOT_THERE, explain
+from pipeline_cli.output.summary import Numbers
+from pipeline_cli.terraform import job_package, package
 from pipeline_cli.terraform import target as targets
+from pipeline_cli.terraform.target import variables
+from pipeline_cli.terraform.terraform_command import OLDEST, find_terraform, version_of
+
+if TYPE_CHECKING:
+    from pipeline_cli.terraform.target import Target
+
+NOT_HERE = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "UnknownOperationException", "NotImplemented"}
+"""Error codes with which an emulator answers a call that it does not implement."""
+OTHER_CALLS = 10
+"""Concurrent calls that intake, transform, finalize, publish and retries need in addition to those of deliver."""
+TABLE_WRITES = 40_000
+"""Write units per second that a table takes by default (DynamoDB developer guide, quotas)."""
+GLUE_DPUS = "L-08F3B322"
+"""The quota "Max task DPUs per account" (AWS General Reference, AWS Glue endpoints and quotas)."""
+NEW_ACCOUNT_MEMORY = 3008
+"""Memory in MB that a new account may be limited to (Lambda developer guide, quotas). No API returns this limit."""
+NEWEST = 60
+"""How many batches are checked, counted from the newest."""
+NOTICED_WITHIN = timedelta(minutes=5)
+LONG_DAY_SECONDS = 3600
+
+
+class Level(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
 
 MARKS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]warning[/]", Level.PROBLEM: "[bold red]problem[/]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check: its subject, what was found, and in one sentence what to do about it."""
+
+    level: Level
+    subject: str
+    text: str
+    advice: str = ""
+
+
+Check = Callable[["Target"], Iterable[tuple[Level, str] | tuple[Level, str, str]]]
+"""Yields the level, the text and the advice of each finding about its subject."""
+OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """Check an environment, before a deployment or at any time. It only reads.
 
     Checks credentials and region, Terraform and its provider, the account's quotas for Lambda and DynamoDB and the
-    largest day so far, the subscribers of the alarms, the partner's role, the deployed package, the dead-letter queues,
-    and batches that somebody must act on. Each line says ok, warning or problem, and what to do.
+    largest day so far, the subscribers of the alarms, the partner's role, the table, the deployed package, whether
+    messages are sent, the dead-letter queues, and batches that somebody must act on. Each line says ok, warning or
+    problem, and what to do.
 
     Example: pipeline doctor --env prod
 
     Exit codes: 0 no problem (there may be warnings), 1 a problem.
     """
-    target = targets.chosen(env)
     findings: list[Finding] = []
-    for finding in examine(target):
+    for finding in examine(targets.chosen(env)):
         findings.append(finding)
         if not as_json:
-            _show(finding)
+            padding = " " * (8 - len(finding.level))
+            sentence = f"{finding.subject}: {terminal.shown(finding.text)}"
+            if finding.advice:
+                sentence = f"{sentence.rstrip('.')}. [bold]{terminal.shown(finding.advice)}[/]"
+            terminal.out().print(f"{MARKS[finding.level]}{padding}{sentence}", soft_wrap=True)
     if as_json:
-        terminal.print_json([finding.as_plain() for finding in findings])
-    if any(finding.level is Level.PROBLEM for finding in findings):
+        terminal.print_json([asdict(finding) for finding in findings])
+    if any(finding.level is PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 
-def _show(finding: Finding) -> None:
-    mark, padding = MARKS[finding.level], " " * (8 - len(finding.level))
-    sentence = f"{finding.subject}: {terminal.shown(finding.text)}"
-    if finding.advice:
-        sentence = f"{sentence.rstrip('.')}. [bold]{terminal.shown(finding.advice)}[/]"
-    terminal.out().print(f"{mark}{padding}{sentence}", soft_wrap=True)
+def examine(target: Target) -> Iterator[Finding]:
+    """Run the checks one after the other. A check that fails to run is a finding too."""
+    found = list(_made("credentials", credentials, target))
+    yield from found
+    if any(finding.level is PROBLEM for finding in found):
+        return
+    for subject, check in BEFORE_DEPLOYMENT.items():
+        yield from _made(subject, check, target)
+    try:
+        target.outputs  # noqa: B018 (reads what Terraform made)
+    except CommandError as error:
+        yield Finding(WARNING, "deployment", error.message, error.hint)
+        return
+    for subject, check in DEPLOYED.items():
+        yield from _made(subject, check, target)
+
+
+def _made(subject: str, check: Check, target: Target) -> Iterator[Finding]:
+    try:
+        for found in check(target):
+            yield Finding(found[0], subject, *found[1:])
+    except ClientError as error:
+        if target.is_local and error_code(error) in NOT_HERE:
+            yield Finding(OK, subject, "the local AWS does not have this")
+        elif error_code(error).rpartition(".")[2] in NOT_THERE:
+            yield Finding(PROBLEM, subject, f"missing: {error}", f"{_make('tf-apply', target)} creates it again.")
+        else:
+            yield Finding(WARNING, subject, f"could not be read: {error}", "Sign in with more permissions.")
+    except (BotoCoreError, CommandError) as error:
+        explained = explain(error, target.name) or CommandError(str(error))
+        yield Finding(PROBLEM, subject, explained.message, explained.hint)
+
+
+def credentials(target: Target) -> Iterator[Any]:
+    """Check that there are valid credentials; the finding names their account and region."""
+    try:
+        caller = target.client("sts").get_caller_identity()
+    except ClientError as error:
+        yield PROBLEM, f"not accepted: {error}", "Sign in again (aws sso login)."
+    else:
+        yield OK, f"account {caller['Account']}, region {target.region}"
+
+
+def tools(target: Target) -> Iterator[Any]:
+    """Check that a recent Terraform works, and that its AWS provider has the right version."""
+    found = version_of(str(find_terraform())) or (0,)
+    text, oldest = ".".join(map(str, found)), ".".join(map(str, OLDEST))
+    good = found >= OLDEST
+    yield OK if good else PROBLEM, f"Terraform {text}", "" if good else f"Install Terraform {oldest} or newer."
+    folder = target.folder / "terraform" / "providers" / "registry.terraform.io" / "hashicorp" / "aws"
+    newest = max((path.name for path in folder.glob("*")), key=_numbers, default="")
+    if not newest:
+        yield WARNING, "Terraform is not initialised here, so its AWS provider is unknown", _make("tf-init", target)
+    elif target.is_local or _numbers(newest) >= (6,):
+        yield OK, f"provider hashicorp/aws {newest}"
+    else:
+        yield PROBLEM, f"provider hashicorp/aws {newest}, but infra/ is written for 6", _make("tf-init", target)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def lambda_quotas(target: Target) -> Iterator[Any]:
+    """Check that the account allows as many concurrent function calls as the environment needs."""
+    concurrency = int(target.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+    needed = int(variables(target.name).get("deliver_concurrency") or 10) + OTHER_CALLS
+    if concurrency >= needed:
+        yield OK, f"{concurrency:,} concurrent calls, {needed} needed at most"
+        return
+    text = f"{concurrency:,} concurrent calls, but up to {needed} are needed: large days wait and may fail"
+    advice = "Ask for more (Service Quotas, Lambda, Concurrent executions), or lower deliver_concurrency."
+    yield PROBLEM if concurrency < OTHER_CALLS else WARNING, text, advice
+
+
+def table_quotas(target: Target) -> Iterator[Any]:
+    """Check that the account's quota for writes to a table is at least DynamoDB's default."""
+    limits = target.client("dynamodb").describe_limits()
+    writes = int(limits["TableMaxWriteCapacityUnits"])
+    text = f"{writes:,} writes a second for one table, {int(limits['AccountMaxWriteCapacityUnits']):,} for the account"
+    if writes >= TABLE_WRITES:
+        yield OK, text
+    else:
+        yield WARNING, text, f"Ask for DynamoDB's default of {TABLE_WRITES:,} (Service Quotas)."
+
+
+def table(target: Target) -> Iterator[Any]:
+    """Check that the table and its stream are there."""
+    found = target.client("dynamodb").describe_table(TableName=target.output("table_name"))["Table"]
+    if found.get("LatestStreamArn"):
+        yield OK, f"{found['TableName']} is {found['TableStatus']}"
+    else:
+        yield PROBLEM, "it has no stream, so no messages are sent", _apply(target)
+
+
+def largest_day(target: Target) -> Iterator[Any]:
+    """Check that the largest day so far is well within the table's write quota."""
+    sizes = [
+        (numbers.results + numbers.errors, status.batch)
+        for status in _statuses(target)
+        if status.ledger and (numbers := Numbers.of(status.ledger.summary)).read
+    ]
+    if not sizes:
+        yield OK, "no batch was processed yet"
+        return
+    items, batch = max(sizes)
+    seconds = items / int(target.client("dynamodb").describe_limits()["TableMaxWriteCapacityUnits"])
+    text = f"{batch} wrote {items:,} items, {terminal.duration(seconds)} of the table's write quota"
+    if seconds > LONG_DAY_SECONDS:
+        yield WARNING, text, "Ask for a larger quota (Service Quotas, DynamoDB)."
+    else:
+        yield OK, text
+
+
+def alarms(target: Target) -> Iterator[Any]:
+    """Check that the alarms have a subscriber, and that none is in state ALARM."""
+    topic = target.output("alarm_topic_arn")
+    pages = target.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
+    confirmed = [arn for arn in arns if arn.startswith("arn:")]
+    if confirmed:
+        yield OK, terminal.counted(len(confirmed), "confirmed subscriber")
+    elif target.is_local:
+        yield OK, "no subscriber, and the local AWS needs none"
+    else:
+        waits = f"; {terminal.counted(len(arns), 'subscriber')} not confirmed yet" if arns else ""
+        advice = "Set alarm_emails and confirm the message from AWS, or subscribe to the topic."
+        yield PROBLEM, f"nobody gets the alarms{waits}", advice
+    prefix = f"{target.output('dashboard_name')}-"
+    pages = (
+        target.client("cloudwatch")
+        .get_paginator("describe_alarms")
+        .paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
+    )
+    ringing = sorted(
+        alarm["AlarmName"].removeprefix(prefix) for page in pages for alarm in page.get("MetricAlarms", ())
+    )
+    if ringing:
+        yield PROBLEM, f"in alarm: {', '.join(ringing)}", "See docs/runbook.md."
+
+
+def partner(target: Target) -> Iterator[Any]:
+    """Check that the partner's account that the environment names can assume the partner's role."""
+    # Terraform omits outputs that are null.
+    arn, account = target.outputs.get("partner_role_arn"), (variables(target.name)["partner"] or {}).get("account_id")
+    if not arn:
+        if account:
+            yield PROBLEM, f"account {account} is named but has no role", _apply(target)
+        else:
+            yield OK, "no account is named that may take a role"
+        return
+    role = target.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
+    trusted = [
+        statement
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow" and str(account) in str(statement.get("Principal", {}).get("AWS", ""))
+    ]
+    if not account or not trusted:
+        text = f"the role does not trust account {account}" if account else "there is a role, but no account is named"
+        yield PROBLEM, text, _apply(target)
+    elif not any("sts:ExternalId" in str(statement.get("Condition", {})) for statement in trusted):
+        yield WARNING, "the role requires no external ID", "Set partner.external_id."
+    else:
+        yield OK, f"account {account} may take the role with the external id"
+
+
+def functions(target: Target) -> Iterator[Any]:
+    """Check that each function is there and runs the package in build/, with a memory that a new account has."""
+    client = target.client("lambda")
+    names: Mapping[str, str] = target.output("function_names")
+    found = {part: client.get_function_configuration(FunctionName=name) for part, name in names.items()}
+    file = package.zip_file(target.name)
+    if file.exists():
+        built = base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
+        other = sorted(part for part, function in found.items() if function["CodeSha256"] != built)
+        if other:
+            yield WARNING, f"{', '.join(other)} run another package than build/ has", _apply(target)
+        else:
+            yield OK, "every function runs the package that is built here"
+    else:
+        yield WARNING, "no package is built here to compare with", f"Run {_make('package', target)}."
+    large = sorted(part for part, function in found.items() if function["MemorySize"] > NEW_ACCOUNT_MEMORY)
+    if large:
+        text = f"{', '.join(large)} have more than {NEW_ACCOUNT_MEMORY:,} MB, which new accounts may be refused"
+        yield OK, text, "Where the next tf-apply is refused, ask AWS support for more, or lower memory_mb."
+
+
+def publishing(target: Target) -> Iterator[Any]:
+    """Check that the changes of the table are sent to the output queue."""
+    if not mappings(target):
+        yield PROBLEM, "missing: publish does not read the table's stream", _apply(target)
+    elif late := behind(target):
+        yield PROBLEM, late, f"See {hints.command('logs', env=target.name)}."
+    else:
+        yield OK, "no change of the table waits to be sent"
+
+
+def large_days(target: Target) -> Iterator[Any]:
+    """Check the Spark job of the environment, if it has one: its package, and the account's quota."""
+    # Terraform omits outputs that are null.
+    name = target.outputs.get("large_day_job_name")
+    if not name:
+        yield OK, "off: a day that does not fit into the function fails (variable large_days)"
+        return
+    job = target.client("glue").get_job(JobName=name)["Job"]
+    file = job_package.zip_file(target.name)
+    bucket, _, key = job["DefaultArguments"]["--additional-python-modules"].removeprefix("s3://").partition("/")
+    if not file.exists():
+        yield WARNING, "no package of the job is built here to compare with", _make("package", target)
+    elif _digest(file) == target.client("s3").head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256"):
+        yield OK, "the job runs the package that is built here"
+    else:
+        yield WARNING, "the job runs another package than build/ has", _make("tf-apply", target)
+    if target.is_local:
+        reason = glue.missing()
+        yield (PROBLEM, reason, "Install it, or set large_days to null.") if reason else (OK, "Java and Spark are here")
+        return
+    needed = job["NumberOfWorkers"] * DPUS[job["WorkerType"]] * job["ExecutionProperty"]["MaxConcurrentRuns"]
+    quota = target.client("service-quotas").get_service_quota(ServiceCode="glue", QuotaCode=GLUE_DPUS)["Quota"]
+    limit, title = int(quota["Value"]), quota["QuotaName"]
+    if limit >= needed:
+        yield OK, f"{needed:,} DPUs at once at most, {limit:,} allowed ({title})"
+        return
+    text = f"the job's runs need up to {needed:,} DPUs at once, and the account has {limit:,} ({title})"
+    advice = "Ask for more (Service Quotas, AWS Glue), or lower workers or max_concurrent_runs of large_days."
+    yield PROBLEM, f"{text}: they wait or fail", advice
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def dead_letters(target: Target) -> Iterator[Any]:
+    """Check that the dead-letter queues are empty."""
+    sqs, urls = target.client("sqs"), map(target.output, queues.DEAD_LETTERS)
+    counts = {queues.name(url): queues.waiting(sqs, url).total for url in urls}
+    if found := [f"{count:,} in {queue}" for queue, count in counts.items() if count]:
+        look, again = (hints.command(name, env=target.name) for name in ("dead-letters", "redrive"))
+        yield PROBLEM, ", ".join(found), f"See {look}, then {again}."
+    else:
+        yield OK, "empty"
+
+
+def batches(target: Target) -> Iterator[Any]:
+    """Find the batches that somebody must act on: held, failed, not noticed, or open although their run has ended."""
+    statuses = _statuses(target)
+    found = [problem for status in statuses if (problem := _batch(target, status))]
+    yield from found
+    if not found:
+        yield OK, f"of {terminal.counted(len(statuses), 'batch', 'batches')} none needs anybody"
+
+
+def _batch(target: Target, status: BatchStatus) -> Any:
+    entry, batch = status.ledger, status.batch
+    errors, release, replay = (hints.command(name, batch, env=target.name) for name in ("errors", "release", "replay"))
+    if status.unnoticed:
+        newest = max(source.last_modified for source in status.files.values())
+        if datetime.now(UTC) - datetime.fromisoformat(newest) > NOTICED_WITHIN:
+            look = hints.command("dead-letters", env=target.name)
+            return PROBLEM, f"{batch}: all its files are there, not noticed", f"See {look}, or send one of them again."
+    if entry is None:
+        return None
+    if entry.state is BatchState.HELD:
+        return PROBLEM, f"{batch} is HELD: {entry.cause}", f"See {errors}; {release} accepts it."
+    if entry.state is BatchState.FAILED and not status.corrected:
+        return PROBLEM, f"{batch} FAILED: {entry.cause}", f"See {errors}."
+    if _should_have_begun(entry) and not target.workflow.status(str(entry.execution)).running:
+        return PROBLEM, f"{batch} is {entry.state}, but its run is over", f"Run it again: {replay}."
+    if text := waiting_text(entry):
+        return OK, f"{batch}: the run {text}"
+    return None
+
+
+def _should_have_begun(entry: Ledger) -> bool:
+    """Return whether a run has been open for so long that Step Functions must know it."""
+    if entry.state not in (BatchState.QUEUED, BatchState.RUNNING) or entry.queued_at is None:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(entry.queued_at) > NOTICED_WITHIN
+
+
+def _statuses(target: Target) -> list[BatchStatus]:
+    return read(target, find_batches(target)[0][:NEWEST])
+
+
+def _make(name: str, target: Target) -> str:
+    return f"make {name}{'' if target.is_local else f' ENV={target.name}'}"
+
+
+def _apply(target: Target) -> str:
+    return f"{_make('tf-plan', target)} shows the difference, {_make('tf-apply', target)} puts it right."
+
+
+BEFORE_DEPLOYMENT: dict[str, Check] = {"tools": tools, "lambda quotas": lambda_quotas, "table quotas": table_quotas}
+DEPLOYED: dict[str, Check] = {
+    "table": table,
+    "largest day": largest_day,
+    "alarms": alarms,
+    "partner": partner,
+    "functions": functions,
+    "messages": publishing,
+    "large days": large_days,
+    "dead-letter queues": dead_letters,
+    "batches": batches,
+}

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline_cli.deployment.batch_errors import find, group, rejects, show
-from pipeline_cli.deployment.feedback import download
+from pipeline_cli.deployment.feedback import download, find, group, rejects, show
 from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.options import UNKNOWN
 from pipeline_cli.terraform import target as targets
 
@@ -25,14 +25,16 @@ def command(
 ) -> None:
     """Show the errors of a batch by code with examples, and where the refused records are.
 
-    Example: pipeline errors 20220131 --download /tmp/rejects
+    Example: pipeline errors 20220131 --download rejects
 
-    Exit codes: 0 shown (also if there are none), 2 BATCH is not a date.
+    Exit codes: 0 shown (also if there are none), 1 no such batch, 2 BATCH is not a date.
     """
     target = targets.chosen(env)
-    bucket, table = target.bucket, target.table
-    entry = table.get_ledger(batch) if batch != UNKNOWN else None
-    faults = find(target.client("dynamodb"), table.name, batch)
+    bucket = target.bucket
+    entry = target.table.get_ledger(batch) if batch != UNKNOWN else None
+    rows = find(target, batch)
+    if entry is None and not rows and batch != UNKNOWN:
+        raise CommandError(f"There is no batch {batch}.")
     keys = rejects(bucket, entry)
     summary = entry.summary if entry else {}
     copies = download(bucket, keys, folder) if folder else []
@@ -41,20 +43,19 @@ def command(
             {
                 "batch": batch,
                 "state": entry.state.value if entry else None,
-                "errors": faults,
-                "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(faults, 0, summary)],
+                "errors": rows,
+                "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(rows, 0, summary)],
                 "rejects": [f"s3://{bucket.name}/{key}" for key in keys],
                 "downloaded": [str(path) for path in copies],
             }
         )
         return
-    show(group(faults, examples, summary))
+    show(group(rows, examples, summary))
     out = terminal.out()
     if entry and entry.cause:
         out.print(f"The run failed: {terminal.shown(entry.cause)}", soft_wrap=True)
-    if not faults:
-        known = "has no errors" if entry or batch == UNKNOWN else "is not known"
-        out.print(f"Batch {batch} {known}." if batch != UNKNOWN else "No file without a day was reported.")
+    if not rows:
+        out.print(f"Batch {batch} has no errors." if entry else "No file without a day was reported.")
     for key in keys:
         out.print(f"All refused records, as they were read: s3://{bucket.name}/{key}", soft_wrap=True)
     for path in copies:

@@ -8,13 +8,12 @@ from typing import Annotated
 
 import typer
 
-from pipeline_cli.deployment import partner
 from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
 from pipeline_cli.local.serve import serve
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
-from pipeline_cli.terraform.target import LOCAL, ROOT
+from pipeline_cli.terraform.target import LOCAL, ROOT, Target
 
 app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
 
@@ -81,13 +80,13 @@ def partner_credentials(as_json: options.Json = False) -> None:
         raise CommandError(
             "The local deployment has no partner's user.", "Set partner = { user = true } and: make tf-apply"
         )
-    variables = {**partner.environment(target, user), "BUCKET": target.output("bucket_name")}
+    variables = {**partner_environment(target, user), "BUCKET": target.output("bucket_name")}
     if as_json:
         terminal.print_json(variables)
         return
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-    typer.echo(f"# aws s3 cp customers_20220131.csv s3://{variables['BUCKET']}/incoming/")
+    typer.echo(f"# aws s3 cp FILE s3://{variables['BUCKET']}/incoming/")
 
 
 @app.command("serve", hidden=True)
@@ -101,3 +100,17 @@ def serve_here(
     Exit codes: 0 it was stopped.
     """
     serve(folder)
+
+
+def partner_environment(target: Target, user: str) -> dict[str, str]:
+    """Replace the access keys of the partner's user by a new one; return the environment variables for AWS clients."""
+    iam = target.client("iam")
+    for old in iam.list_access_keys(UserName=user)["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName=user, AccessKeyId=old["AccessKeyId"])
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+        "AWS_DEFAULT_REGION": target.region,
+        **({"AWS_ENDPOINT_URL": target.endpoint_url} if target.endpoint_url else {}),
+    }

@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from pipeline_cli.deployment.queues import name as queue_name
-from pipeline_cli.deployment.queues import waiting
-from pipeline_cli.deployment.redrive import redrive_all
-from pipeline_cli.deployment.republish import republisher
+from botocore.exceptions import ClientError, ParamValidationError
+
+from pipeline_cli.deployment import queues
+from pipeline_cli.deployment.republisher import republisher
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+    from pipeline_cli.terraform.target import Target
+
+SOURCES = {"ingest_dead_letter_queue_url": "ingest_queue_url", "output_dead_letter_queue_url": "output_queue_url"}
+"""Terraform output with the URL of a dead-letter queue → output with the URL of its source queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """How many messages were moved from a dead-letter queue back to its source, and how many are left.
+
+    `failed` has the reason for each message that could not be sent. The other remaining messages are hidden, as another
+    receiver has them.
+    """
+
+    queue: str
+    source: str
+    moved: int
+    left: int
+    failed: tuple[str, ...] = ()
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
@@ -28,7 +52,7 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
     results = redrive_all(target)
     queue = target.output("publish_dead_letter_queue_url")
     republished = republisher(target).republish(queue)
-    left = waiting(target.client("sqs"), queue).total
+    left = queues.waiting(target.client("sqs"), queue).total
     if as_json:
         terminal.print_json(
             {"queues": [asdict(result) for result in results], "publish": asdict(republished) | {"left": left}}
@@ -38,19 +62,60 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
         for result in results:
             table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
         records = terminal.counted(republished.records, "record")
-        table.add_row(queue_name(queue), f"{republished.messages:,}", f"{left:,}", f"the output queue ({records})")
-        terminal.out().print(table)
+        table.add_row(queues.name(queue), f"{republished.messages:,}", f"{left:,}", f"the output queue ({records})")
+        terminal.print_table(table)
     problems = [problem for result in results for problem in _problems(result.queue, result.left, result.failed, env)]
-    problems += _problems(queue_name(queue), left - republished.expired, republished.failed, env)
+    problems += _problems(queues.name(queue), left - republished.expired, republished.failed, env)
     if republished.expired:
         again = hints.command("republish", "BATCH", env=env)
         problems.append(
-            f"{terminal.counted(republished.expired, 'message')} in {queue_name(queue)} expired: the table's stream no "
-            f"longer keeps those changes (24 hours). The table is right; {again} sends its results of a day again, "
+            f"{terminal.counted(republished.expired, 'message')} in {queues.name(queue)} expired: the table's stream "
+            f"no longer keeps those changes (24 hours). The table is right; {again} sends its results of a day again, "
             f"then delete these messages ({hints.command('dead-letters', '--delete', 'ID', env=env)})"
         )
     if problems:
         raise CommandError(". ".join(problems) + ".")
+
+
+def redrive_all(target: Target) -> list[Redriven]:
+    """Redrive the dead-letter queues whose messages come from a queue (publish's come from the table's stream)."""
+    sqs = target.client("sqs")
+    return [redrive(sqs, target.output(dead), target.output(source)) for dead, source in SOURCES.items()]
+
+
+def redrive(sqs: SQSClient, dead_letter_url: str, source_url: str) -> Redriven:
+    """Move all messages of a dead-letter queue back to its source: send each, then delete it. Safe to repeat.
+
+    A message that can't be sent stays and does not stop the others. SQS's own move task would tell neither which
+    message it could not move nor why.
+    """
+    moved, stays, failed = 0, list[str](), list[str]()
+    try:
+        for message in queues.receive_each(sqs, dead_letter_url):
+            fifo: dict[str, Any] = {}
+            if source_url.endswith(".fifo"):
+                # A new deduplication id: the source queue may still know the first one and would drop the message.
+                fifo = {
+                    "MessageGroupId": message["Attributes"]["MessageGroupId"],
+                    "MessageDeduplicationId": f"redrive-{message['MessageId']}",
+                }
+            try:
+                sqs.send_message(
+                    QueueUrl=source_url,
+                    MessageBody=message["Body"],
+                    MessageAttributes=message.get("MessageAttributes", {}),
+                    **fifo,
+                )
+            except (ClientError, ParamValidationError) as error:
+                stays.append(message["ReceiptHandle"])
+                failed.append(f"{message['MessageId']}: {error}")
+                continue
+            sqs.delete_message(QueueUrl=dead_letter_url, ReceiptHandle=message["ReceiptHandle"])
+            moved += 1
+    finally:
+        queues.put_back(sqs, dead_letter_url, stays)
+    left = queues.waiting(sqs, dead_letter_url).total
+    return Redriven(queues.name(dead_letter_url), queues.name(source_url), moved, left, tuple(failed))
 
 
 def _problems(queue: str, left: int, failed: Sequence[str], env: str) -> Iterator[str]:

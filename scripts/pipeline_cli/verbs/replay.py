@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pipeline.ledger import BatchState
+from pipeline import ledger
+from pipeline.ledger import BatchState, Ledger
+from pipeline.model.file_set import FileSet
+from pipeline.stages.intake import start_run
 
-from pipeline_cli.deployment.batches import waiting_text
-from pipeline_cli.deployment.follow import follow_run
-from pipeline_cli.deployment.replay import replay
+from pipeline_cli.deployment.batches import not_noticed, read, waiting_text
+from pipeline_cli.deployment.following import follow_run
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
+
+if TYPE_CHECKING:
+    from pipeline.aws.workflow import Workflow
+
+    from pipeline_cli.terraform.target import Target
 
 
 def command(
@@ -39,3 +49,51 @@ def command(
         terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
     if state in (BatchState.FAILED, BatchState.HELD):
         raise CommandError(f"Batch {batch} {state}.", f"See: {hints.command('errors', batch, env=env)}")
+
+
+def replay(target: Target, batch: str) -> tuple[Ledger, bool]:
+    """Queue the batch's set of files again and start its run. Safe to repeat.
+
+    Return the ledger entry, and whether a run was started: not if one is under way already. A run that was aborted or
+    timed out does not count as under way, even if its ledger entry is still open.
+
+    Raises
+    ------
+    CommandError
+        The batch was never complete, so there is nothing to run.
+    """
+    known = target.table.get_ledger(batch)
+    if known is None or known.version is None:
+        raise CommandError(f"Batch {batch} can't run again: {_why_not(target, batch)}")
+    table, workflow = target.table, target.workflow
+    files = target.bucket.find_set(batch)
+    change = functools.partial(_again, files=files, ended=_ended(workflow, known), now=datetime.now(UTC))
+    entry = table.update_ledger(batch, change)
+    started = start_run(table, workflow, entry)
+    return table.get_ledger(batch) or entry, started
+
+
+def _why_not(target: Target, batch: str) -> str:
+    (status,) = read(target, [batch])
+    if status.unnoticed:
+        return not_noticed(target.name)
+    if status.ledger is None and not status.files:
+        return "the pipeline knows no such batch."
+    return f"its set still lacks {terminal.listed(status.missing)}."
+
+
+def _ended(workflow: Workflow, entry: Ledger) -> str | None:
+    """Return the name of the entry's run if the entry is RUNNING but the run has ended; else None."""
+    if entry.state is not BatchState.RUNNING or workflow.status(str(entry.execution)).running:
+        return None
+    return entry.execution
+
+
+def _again(entry: Ledger, files: FileSet, ended: str | None, now: datetime) -> Ledger:
+    """Queue the set again, with the present locations of its files, even if the entry is RUNNING the run `ended`."""
+    if entry.state is BatchState.RUNNING and entry.execution == ended:
+        # The holder stays: the new run takes the batch over when the last writer of the old run has certainly stopped.
+        entry = replace(entry, state=BatchState.FAILED)
+    if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
+        return entry
+    return ledger.replay(ledger.refresh_versions(entry, files), now)

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import functools
+import gzip
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pipeline.ledger import BatchState
-from pipeline.model.batch_files import parse_file_name, today
+from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name, today
+from pipeline.model.data_model import MODEL
+from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.header import BLANKS
+from rich.progress import DownloadColumn
 
-from pipeline_cli.deployment.batches import headline
-from pipeline_cli.deployment.follow import Progress, follow
-from pipeline_cli.deployment.recognise import Upload, plan
-from pipeline_cli.deployment.send import batches_of, send_with_display
+from pipeline_cli.deployment.batches import BatchStatus, headline, read
+from pipeline_cli.deployment.following import follow
 from pipeline_cli.output import hints, options, terminal
-from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.summary import DELIMITERS
 from pipeline_cli.terraform import target as targets
 
+if TYPE_CHECKING:
+    from pipeline_cli.terraform.target import Target
 
-def as_plain(uploads: Sequence[Upload], results: Sequence[Progress]) -> dict[str, Any]:
-    """Return the uploads and the state of their batches as plain values for JSON."""
-    return {
-        "uploaded": [{"file": str(upload.path), "key": upload.key} for upload in uploads],
-        "batches": [
-            {
-                "batch": result.batch,
-                "state": result.state.value,
-                "missing": list(result.missing),
-                "cause": result.ledger.cause if result.ledger and result.current else None,
-            }
-            for result in results
-        ],
-    }
+HEADER_BYTES = 64 * 1024
+GZIP_MAGIC = b"\x1f\x8b"
+PART_BYTES = 64 * 1024 * 1024
+"""Files of this size or more are sent in parts of it; S3's maximum of 10,000 parts is more than its 5 TB limit."""
+
+
+class UnrecognisedError(UsageError):
+    """The kind of a file can't be recognised from its header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A local file and its name in `incoming/`; `note` gives the reason if that differs from the file's own name."""
+
+    path: Path
+    name: str
+    note: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The object key."""
+        return INCOMING_PREFIX + self.name
 
 
 def command(
@@ -49,8 +67,8 @@ def command(
 ) -> None:
     """Send files to incoming/ and follow their batch until it is done.
 
-    A file that is not named like a batch file (customers_YYYYMMDD.csv, orders_…, items_…, also .gz) is recognised by
-    its header and sent under the right name. If a file can't be recognised, the command says why and sends nothing.
+    A file that is not named like a batch file (KIND_YYYYMMDD.csv, also .gz) is recognised by its header and sent under
+    the right name. If a file can't be recognised, the command says why and sends nothing. Ctrl-C says what was sent.
 
     Example: pipeline upload customers_20220131.csv orders_20220131.csv items_20220131.csv
 
@@ -67,15 +85,14 @@ def command(
             note.print(
                 f"{terminal.shown(upload.path)} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True
             )
-    s3, batches = target.client("s3"), batches_of(uploads)
-    bucket, table = target.bucket, target.table
-    before = {batch: entry.execution for batch in batches if (entry := table.get_ledger(batch))}
-    send_with_display(s3, bucket.name, uploads)
-    results: list[Progress] = []
+    batches = sorted({known.batch for upload in uploads if (known := parse_file_name(upload.name))})
+    before = {batch: entry.execution for batch in batches if (entry := target.table.get_ledger(batch))}
+    send_with_display(target, uploads)
+    results: Sequence[BatchStatus] = []
     if not no_wait and batches:
-        results = follow(target, batches, timeout)
+        results = follow(target, lambda: read(target, batches), over=_over, timeout=timeout)
     if as_json:
-        terminal.print_json(as_plain(uploads, results))
+        terminal.print_json(_plain(uploads, results))
     else:
         _show(uploads, results, before, env)
         if batches and no_wait:
@@ -83,13 +100,170 @@ def command(
                 f"Sent. Follow it with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
             )
     for state in (BatchState.FAILED, BatchState.HELD):
-        if failed := [result.batch for result in results if result.state is state]:
+        if failed := [result.batch for result in results if not result.lacking and result.state is state]:
             raise CommandError(
                 f"Batch {' and '.join(failed)} {state}.", f"See: {hints.command('errors', failed[0], env=env)}"
             )
 
 
-def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mapping[str, str | None], env: str) -> None:
+def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list[Upload], list[str]]:
+    """Decide what to upload, before anything is sent.
+
+    A folder means all files in it. Return the uploads, and a sentence for each file of a folder that is left out. With
+    `force`, every file is sent under its own name.
+
+    Raises
+    ------
+    UsageError
+        A file outside a folder can't be recognised, or two files would become the same file of a batch.
+    """
+    options.check_day(date, "The date")
+    uploads: list[Upload] = []
+    refused: list[str] = []
+    left_out: list[str] = []
+    for path in paths:
+        if not path.exists():
+            refused.append(f"{path} does not exist")
+            continue
+        for file in _files_in(path) if path.is_dir() else [path]:
+            try:
+                uploads.append(Upload(file, file.name) if force else recognise(file, date))
+            except UnrecognisedError as error:
+                (left_out if path.is_dir() else refused).append(str(error))
+    refused += _clashes(uploads)
+    if refused:
+        raise UsageError("; ".join(refused) + ".", "Nothing was uploaded.")
+    if not uploads:
+        raise UsageError("; ".join(["There is nothing to upload", *left_out]) + ".")
+    return uploads, left_out
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _clashes(uploads: Iterable[Upload]) -> list[str]:
+    clashes: list[str] = []
+    first: dict[tuple[str, ...], Upload] = {}
+    for upload in uploads:
+        known = parse_file_name(upload.name)
+        other = first.setdefault((str(known.kind), known.batch) if known else (upload.name,), upload)
+        if other is not upload:
+            what = f"the {known.kind} file of {known.batch}" if known else upload.name
+            clashes.append(f"{other.path} and {upload.path} would both be {what}")
+    return clashes
+
+
+def recognise(path: Path, date: str) -> Upload:
+    """Find the name of a batch file for a file: its own name if valid, else one from the kind that its header shows.
+
+    Raises
+    ------
+    UnrecognisedError
+        The header fits no kind, or several; the message says why.
+    """
+    if parse_file_name(path.name):
+        return Upload(path, path.name)
+    start, compressed = _start(path)
+    try:
+        # The read bytes may end within a character. A bad header is then still reported, as unrecognised.
+        text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
+    except UnicodeDecodeError as error:
+        raise UnrecognisedError(f"{path}: not text in UTF-8") from error
+    header = next((line for line in text.splitlines(keepends=True) if line.strip()), None)
+    if header is None:
+        raise UnrecognisedError(f"{path}: empty")
+    found = [
+        (kind, delimiter) for delimiter in DELIMITERS for kind in MODEL.kinds if not _lacks(kind, header, delimiter)
+    ]
+    if len(found) > 1:
+        names = " and ".join(str(kind) for kind, _ in found)
+        raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({names})")
+    if not found:
+        raise UnrecognisedError(f"{path}: {_closest(header)}")
+    ((kind, delimiter),) = found
+    name = f"{kind}_{date}.csv{'.gz' if compressed else ''}"
+    return Upload(path, name, f"its header ({DELIMITERS[delimiter]}-delimited) is that of {kind}")
+
+
+def _start(path: Path) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, and whether it is compressed."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == GZIP_MAGIC
+        file.seek(0)
+        if not compressed:
+            return file.read(HEADER_BYTES), False
+        try:
+            return gzip.GzipFile(fileobj=file).read(HEADER_BYTES), True
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnrecognisedError(f"{path}: a broken gzip file") from error
+
+
+def _lacks(kind: RecordKind, header: str, delimiter: str) -> list[str]:
+    """Return the columns of a kind that a header does not have."""
+    there = {cell.strip(BLANKS).lower() for cell in next(csv.reader([header], delimiter=delimiter), [])}
+    return [column.name for column in kind.required if column.name not in there]
+
+
+def _closest(header: str) -> str:
+    """Say which columns the header lacks for the kind that it is most similar to."""
+    lacks = [(kind, _lacks(kind, header, delimiter)) for kind in MODEL.kinds for delimiter in DELIMITERS]
+    kind, missing = max(lacks, key=lambda found: len(found[0].required) - len(found[1]))
+    if len(missing) == len(kind.required):
+        *names, last = MODEL.kinds
+        return f"its first line is not the header of a {', '.join(names)} or {last} file"
+    return f"its header looks like that of {kind}, but has no column {' or '.join(missing)}"
+
+
+def send(target: Target, uploads: Sequence[Upload], report: Callable[[Upload, int], None] = lambda *_: None) -> None:
+    """Upload the files one after the other; `report` gets the number of bytes that were just sent of a file."""
+    from boto3.s3.transfer import TransferConfig
+
+    s3, config = target.client("s3"), TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
+    for number, upload in enumerate(uploads):
+        try:
+            s3.upload_file(
+                str(upload.path), target.bucket.name, upload.key, Config=config,
+                Callback=functools.partial(report, upload),
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            sent = terminal.listed(one.name for one in uploads[:number]) if number else "nothing"
+            rest = terminal.listed(one.name for one in uploads[number:])
+            terminal.err().print(f"Sent: {terminal.shown(sent)}. Not sent: {terminal.shown(rest)}.", soft_wrap=True)
+            raise
+
+
+def send_with_display(target: Target, uploads: Sequence[Upload]) -> None:
+    """Upload the files with a progress bar for each."""
+    with terminal.bar(DownloadColumn()) as progress:
+        tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
+        send(target, uploads, lambda upload, count: progress.advance(tasks[upload], count))
+
+
+def _over(status: BatchStatus) -> bool:
+    """Return whether waiting is useless: a file is not there, or the run of the present set has ended."""
+    return bool(status.lacking) or status.settled
+
+
+def _plain(uploads: Sequence[Upload], results: Sequence[BatchStatus]) -> dict[str, Any]:
+    """Return the uploads and the state of their batches as plain values for JSON."""
+    return {
+        "uploaded": [{"file": str(upload.path), "key": upload.key} for upload in uploads],
+        "batches": [
+            {
+                "batch": result.batch,
+                "state": "WAITING" if result.lacking else result.state.value,
+                "missing": [str(kind) for kind in result.lacking],
+                "cause": result.ledger.cause if result.ledger and not result.lacking else None,
+            }
+            for result in results
+        ],
+    }
+
+
+def _show(
+    uploads: Sequence[Upload], results: Sequence[BatchStatus], before: Mapping[str, str | None], env: str
+) -> None:
     """Print the result for each file; `before` has the run of each batch that the ledger contained before."""
     out = terminal.out()
     for upload in uploads:
@@ -99,8 +273,10 @@ def _show(uploads: Sequence[Upload], results: Sequence[Progress], before: Mappin
                 f"{name} is no batch file's name: the pipeline will answer it with an error message.", soft_wrap=True
             )
     for result in results:
-        text = result.describe() if result.missing or result.ledger is None else headline(result.ledger)
-        out.print(text, soft_wrap=True)
-        if result.ledger and result.current and before.get(result.batch) == result.ledger.execution:
+        if result.lacking or result.ledger is None:
+            out.print(f"{result.batch}: waits for {terminal.listed(result.lacking)}", soft_wrap=True)
+            continue
+        out.print(headline(result.ledger), soft_wrap=True)
+        if before.get(result.batch) == result.ledger.execution:
             again = hints.command("replay", result.batch, env=env)
             out.print(f"That was before: the set is the same, so nothing runs again ({again} does).", soft_wrap=True)

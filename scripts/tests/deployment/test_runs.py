@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from pipeline_cli.deployment.runs import Chunks, Runs, Stage
+from pipeline_cli.terraform.target import Target
 
 
 class StepFunctions:
@@ -48,7 +49,17 @@ def event(second: float, kind: str, name: str = "") -> dict[str, Any]:
 
 
 def runs_of(*events: dict[str, Any], code: str = "") -> Runs:
-    return Runs("arn:aws:states:eu-west-1:1:stateMachine:batch", StepFunctions(list(events), code=code))  # type: ignore[arg-type]
+    return runs_with(StepFunctions(list(events), code=code))
+
+
+def runs_with(client: StepFunctions) -> Runs:
+    class Deployed(Target):
+        def client(self, service: str) -> Any:
+            return client
+
+    return Runs(
+        Deployed("local", "eu-west-1", None, {"state_machine_arn": "arn:aws:states:eu-west-1:1:stateMachine:b"})
+    )
 
 
 def test_stages_are_read_from_the_history_with_their_failures() -> None:
@@ -92,7 +103,7 @@ def test_the_newest_map_run_counts_the_chunks() -> None:
         {"mapRunArn": "old", "startDate": START, "counts": {"succeeded": 1, "total": 9}},
         {"mapRunArn": "new", "startDate": START + timedelta(seconds=1), "counts": {"succeeded": 4, "total": 9}},
     ]
-    assert Runs("arn", StepFunctions([], runs)).chunks("x") == Chunks(4, 9)  # type: ignore[arg-type]
+    assert runs_with(StepFunctions([], runs)).chunks("x") == Chunks(4, 9)
     assert runs_of().chunks("x") is None
 
 

@@ -18,8 +18,8 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
-from pipeline_cli.deployment.sample import generate
 from pipeline_cli.verbs import check
+from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Stack
 
@@ -63,12 +63,6 @@ class Page(HTMLParser):
         return [given for given in self.attributes if given[""] == tag]
 
 
-def put(customer: str, orders: int, spent: str) -> dict[str, Any]:
-    """The table write of a customer's result."""
-    item = {"pk": {"S": f"customer#{customer}"}, "number_of_orders": {"N": str(orders)}}
-    return {"PutRequest": {"Item": {**item, "total_amount_spent": {"N": spent}}}}
-
-
 @dataclass(frozen=True)
 class Transformed:
     """The result of the pipeline's own transform for a sample day."""
@@ -80,11 +74,11 @@ class Transformed:
 
 
 @functools.cache
-def transformed(day: str, customers: int) -> Transformed:
+def transformed(day: str, records: int) -> Transformed:
     """Generate and transform a day; once, as each test needs the same."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = generate(folder / "day", day, customers=customers, defects=0.05).files
+        files = generate(folder / "day", day, records=records, defects=0.05).files
         outcome = check.run(day, files, folder / "work")
         return Transformed(
             {path.name: path.read_bytes() for path in files.values()},
@@ -94,9 +88,9 @@ def transformed(day: str, customers: int) -> Transformed:
         )
 
 
-def complete(stack: Stack, day: str = DAY, customers: int = 40) -> Ledger:
+def complete(stack: Stack, day: str = DAY, records: int = 40) -> Ledger:
     """Run a day through the pipeline's own transform, and store its chunk files and its history."""
-    made = transformed(day, customers)
+    made = transformed(day, records)
     for name, content in made.files.items():
         stack.put(f"incoming/{name}", content)
     entry = close(stack, dict(made.summary), day=day)
@@ -152,7 +146,7 @@ def refuse(stack: Stack, day: str = DAY) -> Ledger:
 
 def hold(stack: Stack, day: str = DAY) -> Ledger:
     """A day that is held, as too many records of its items file were refused."""
-    made = transformed(day, customers=40)
+    made = transformed(day, records=40)
     for name, content in made.files.items():
         stack.put(f"incoming/{name}", content)
     summary: dict[str, Any] = copy.deepcopy(dict(made.summary)) | {"state": "HELD", "incomplete_customers": 17}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pipeline.ledger import Ledger
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 from pipeline_cli.deployment.runs import Stage
-from pipeline_cli.deployment.sample import FIRST_NAMES, LAST_NAMES
-from pipeline_cli.report import day, gather
+from pipeline_cli.report import day
 
-from scripts.tests.report.support import DAY, HOSTILE, Page, complete, hold, put, refuse
+from scripts.tests.report.support import DAY, HOSTILE, Page, complete, hold, refuse
 from scripts.tests.support import Run, Stack
 
 
@@ -44,11 +43,10 @@ def test_the_page_shows_what_arrived_what_was_refused_and_how_the_totals_reconci
         "COMPLETED",
         f"items_{DAY}.csv",
         "comma-delimited, decimal point",
-        f"Delivered to {int(entry.summary['customers']):,} customers, added up again",
         "✓ holds",
         f"s3://pipeline-test/feedback/{DAY}/{entry.version}/items_rejects.csv",
-        "Orders per customer",
-        "Amount per customer who ordered",
+        "Reconciled: ",
+        "its run took 4.0 s",
         str(entry.execution),
     ):
         assert part in found.text, part
@@ -63,7 +61,7 @@ def test_what_a_partner_wrote_is_text_on_the_page(page: str) -> None:
 def test_bidirectional_marks_are_escaped(completed: Stack) -> None:
     reason = "order_reference '\u202efdp.exe' is not in the orders file"
     completed.table.put(error_item(DAY, data_model.ITEMS, f"items_{DAY}.csv", 3, "unknown_order", reason))
-    page = day.page(gather.gather_day(completed.target, DAY))
+    page = day.page(completed.target, DAY)
     assert "\u202e" not in page
     assert "\\u202efdp.exe" in page
 
@@ -74,10 +72,6 @@ def test_the_page_needs_nothing_from_a_network(page: str) -> None:
     assert "Content-Security-Policy" in page
 
 
-def test_no_customer_is_named(page: str) -> None:
-    assert not set(Page(page).text.split()) & {*FIRST_NAMES, *LAST_NAMES}
-
-
 def test_a_screen_reader_finds_a_language_headings_in_order_and_a_scope_for_each_heading_cell(page: str) -> None:
     found = Page(page)
     levels = [int(tag[1]) for tag in found.seen if tag in ("h1", "h2", "h3", "h4")]
@@ -86,16 +80,6 @@ def test_a_screen_reader_finds_a_language_headings_in_order_and_a_scope_for_each
     assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
     assert {cell.get("scope") for cell in found.all("th")} == {"col", "row"}
     assert len(found.all("caption")) + len(found.all("figcaption")) == len(found.all("table"))
-
-
-def test_every_bar_has_its_value_as_text_beside_it(completed: Stack) -> None:
-    found = gather.gather_day(completed.target, DAY)
-    text = Page(day.page(found)).text
-    assert found.results is not None
-    assert found.results.orders
-    for orders, customers in found.results.orders.items():
-        if orders < 10:
-            assert f" {orders} {customers:,} " in text
 
 
 def test_a_column_that_is_empty_in_every_row_is_left_out(completed: Stack, page: str) -> None:
@@ -110,27 +94,11 @@ def test_the_page_uses_no_internal_terms(page: str) -> None:
         assert word not in Page(page).text.lower(), word
 
 
-def test_expired_results_are_reported(completed: Stack, run: Run) -> None:
-    for key in list(completed.bucket.keys(f"work/{DAY}/")):
-        completed.client("s3").delete_object(Bucket=completed.bucket.name, Key=key)
-    result = run("report", DAY, "--out", "-")
-    assert "have been deleted since" in Page(result.stdout).text
-
-
-def test_totals_that_differ_from_what_was_delivered_show(completed: Stack, run: Run) -> None:
-    entry = completed.table.get_ledger(DAY)
-    assert entry is not None
-    (key,) = completed.bucket.keys(f"work/{DAY}/{entry.version}/chunks/")
-    completed.put(key, json.dumps(put("c1", 1, "5")).encode())
-    assert "✗ differs" in Page(run("report", DAY, "--out", "-").stdout).text
-
-
 def test_a_batch_that_waits_has_a_page_too(stack: Stack, run: Run) -> None:
     stack.put(f"incoming/orders_{DAY}.csv")
     text = Page(run("report", DAY, "--out", "-").stdout).text
     assert "WAITING for customers and items." in text
     assert "has not arrived" in text
-    assert "Nothing is delivered yet." in text
 
 
 def test_a_refused_batch_shows_the_file_why_and_what_to_do(stack: Stack, run: Run) -> None:
@@ -163,7 +131,6 @@ def test_a_held_day_shows_why_what_a_release_would_deliver_and_what_to_do(stack:
     assert "The figures below are what a release would deliver. Nothing of them was delivered." in text
     assert "customers with incomplete totals 17" in text
     assert "✓ holds" in text
-    assert "Nothing is delivered yet." in text
 
 
 def test_the_page_says_that_results_of_an_earlier_version_stay(stack: Stack, run: Run) -> None:
@@ -171,7 +138,6 @@ def test_the_page_says_that_results_of_an_earlier_version_stay(stack: Stack, run
     stack.table.update_ledger(DAY, lambda found: replace(found, delivered=("0000000000000000",)))
     text = Page(run("report", DAY, "--out", "-").stdout).text
     assert "Nothing of them was delivered; what an earlier version of the day delivered stays." in text
-    assert "Nothing of this version is delivered; what an earlier version delivered stays." in text
 
 
 def test_a_run_that_failed_during_delivery_says_so(stack: Stack, run: Run) -> None:
@@ -184,28 +150,33 @@ def test_files_that_are_not_noticed_yet_are_shown(stack: Stack, run: Run) -> Non
     for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     text = Page(run("report", DAY, "--out", "-").stdout).text
-    assert "WAITING although all three files are there: the pipeline has not noticed them yet." in text
-
-
-def test_a_run_in_progress_is_shown_as_such(completed: Stack) -> None:
-    found = gather.gather_day(completed.target, DAY)
-    stages = [Stage("Transform", 0, 2), Stage("Deliver", 2, 61, failures=2, over=False)]
-    text = Page(day.page(replace(found, stages=stages))).text
-    assert "(failed 2 times) 1 min 1 s so far" in text
+    assert "WAITING although all its files are there: the pipeline has not noticed them yet." in text
 
 
 def test_a_large_day_shows_what_its_job_took_and_costs(completed: Stack) -> None:
     facts = {"run": "jr_1", "seconds": 750, "dpu_seconds": 7500}
     completed.table.update_ledger(DAY, lambda entry: replace(entry, large_day=facts))
 
-    text = Page(day.page(gather.gather_day(completed.target, DAY))).text
+    text = Page(day.page(completed.target, DAY)).text
 
     assert "The Spark job for large days took 12 min 30 s and 7,500 DPU-seconds, about $0.92" in text
 
 
-def test_a_stage_that_is_not_known_yet_is_named_as_the_state_machine_names_it(completed: Stack) -> None:
-    found = gather.gather_day(completed.target, DAY)
-    assert "Weigh 2.0 s" in Page(day.page(replace(found, stages=[Stage("Weigh", 0, 2)]))).text
+def test_a_run_in_progress_is_shown_with_its_failures(completed: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = [Stage("Transform", 0, 2), Stage("Deliver", 2, 61, failures=2, over=False), Stage("Weigh", 63, 2)]
+    monkeypatch.setattr(day.Runs, "stages", lambda *_: stages)
+    text = Page(day.page(completed.target, DAY)).text
+    assert "(failed 2 times) 1 min 1 s so far" in text
+    assert "Weigh 2.0 s" in text, "a stage that is not known is named as the state machine names it"
+
+
+def test_control_totals_that_differ_show(completed: Stack, run: Run) -> None:
+    def other(entry: Ledger) -> Ledger:
+        totals = {**entry.summary["reconciliation"], "delivered_amount": "5"}
+        return replace(entry, summary={**entry.summary, "reconciliation": totals})
+
+    completed.table.update_ledger(DAY, other)
+    assert "✗ differs" in Page(run("report", DAY, "--out", "-").stdout).text
 
 
 def test_without_the_batch_there_is_no_page(stack: Stack, run: Run) -> None:

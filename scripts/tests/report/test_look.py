@@ -33,8 +33,8 @@ def tab(tmp_path: Path) -> Iterator[Tab]:
 @pytest.fixture
 def pages(stack: Stack, run: Run, tmp_path: Path) -> list[Path]:
     """The page of all days, of a completed, a refused and a held one."""
-    complete(stack, customers=60)
-    complete(stack, "20220130", customers=30)
+    complete(stack, records=60)
+    complete(stack, "20220130", records=30)
     refuse(stack, "20220129")
     hold(stack, "20220128")
     home = tmp_path / "pages" / "report.html"

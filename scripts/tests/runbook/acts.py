@@ -153,9 +153,8 @@ def changes_wait(world: World) -> None:
     assert world.platform.changes_waiting() >= len(EVERYBODY)
 
 
-def looks_too_often(world: World) -> None:
-    for _ in range(6):
-        world.command_line("messages")
+def looks_once_more(world: World) -> None:
+    assert "Do not look again" not in world.command_line("messages").stderr
 
 
 def completed_without_a_dead_letter(world: World) -> None:
@@ -178,7 +177,7 @@ def the_table_throttles_once(world: World) -> None:
 
 
 def the_report_is_written(world: World) -> None:
-    assert "reconcil" in (world.folder / f"report_{DAY}.html").read_text()
+    assert "reconcil" in (world.stack.target.folder / f"report_{DAY}.html").read_text()
 
 
 def nothing_is_sent_again(world: World) -> None:

@@ -9,17 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from faults.aws_platform import Platform, Run, given_up
 from pipeline import observability
 from pipeline.handlers import finalize, intake, publish, transform
-from pipeline_cli.deployment import follow
+from pipeline_cli.deployment import following
 from support import REGION, load_event, queued, s3_event
 
 from scripts.tests.runbook import rows
@@ -145,6 +143,9 @@ class Functions:
     def __init__(self, platform: DeployedPlatform) -> None:
         self._platform = platform
 
+    def list_event_source_mappings(self, **_: str) -> dict[str, Any]:
+        return {"EventSourceMappings": []}
+
     def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 (as boto3)
         try:
             reply = self._platform.invoke(FunctionName, HANDLERS[FunctionName], json.loads(Payload))
@@ -201,10 +202,6 @@ class World:
         return {body["customer_reference"] for body in bodies if body["type"] == "customer_message"}
 
 
-def _refuse_to_move(**_: Any) -> None:
-    raise ClientError({"Error": {"Code": "InvalidAction", "Message": "not in memory"}}, "StartMessageMoveTask")
-
-
 @contextmanager
 def world(stack: Stack, run: CommandLine, environment: pytest.MonkeyPatch, folder: Path) -> Iterator[World]:
     """A world whose time passes only while something works or a command waits."""
@@ -213,13 +210,12 @@ def world(stack: Stack, run: CommandLine, environment: pytest.MonkeyPatch, folde
     environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
     platform = DeployedPlatform(stack.cloud, boto3.client("dynamodbstreams", region_name=REGION), stack=stack)
     functions, sqs, client = Functions(platform), stack.client("sqs"), MotoTarget.client
-    environment.setattr(sqs, "start_message_move_task", _refuse_to_move)
     environment.setattr(
         MotoTarget,
         "client",
         lambda self, service: {"lambda": functions, "sqs": sqs}.get(service) or client(self, service),
     )
-    environment.setattr(follow, "wait", partial(follow.wait, sleep=platform.pass_time))
+    environment.setattr(following, "sleep", platform.pass_time)
     environment.chdir(folder)
     logs = stack.client("logs")
     for function in FUNCTIONS:

@@ -16,10 +16,10 @@ from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
-from pipeline_cli.deployment.day_folder import look
-from pipeline_cli.deployment.sample import generate
 from pipeline_cli.output.errors import UsageError
 from pipeline_cli.verbs import check
+from pipeline_cli.verbs.check import look
+from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run
 
@@ -126,7 +126,7 @@ def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: 
         ([], [], "holds no file named like customers_YYYYMMDD.csv"),
         ([".DS_Store"], [], "holds no file named like customers_YYYYMMDD.csv"),
         (["customers_20220131.csv", "orders_20220201.csv"], [], "several days: 20220131, 20220201. Choose one with"),
-        (["customers_20220131.csv"], ["--batch", "20220231"], "--batch is '20220231', but a day is written YYYYMMDD"),
+        (["customers_20220131.csv"], ["--batch", "20220231"], "--batch is '20220231', which is no day from 2000"),
     ],
 )
 def test_a_folder_of_which_the_day_is_not_known_is_exit_code_2(
@@ -242,7 +242,7 @@ def test_json_names_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
 def test_too_little_memory_is_exit_code_4_with_one_sentence(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generate(tmp_path / "day", DAY, customers=20_000)
+    generate(tmp_path / "day", DAY, records=20_000)
     monkeypatch.setattr(check, "process", with_options(check.process, memory_mb=1))
 
     result = run("check", str(tmp_path / "day"), "--out", str(tmp_path / "out"))
@@ -265,7 +265,7 @@ def with_options(process: Any, **changes: Any) -> Any:
 @pytest.mark.parametrize("place", ["work", "out"])
 def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
     """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""
-    generate(tmp_path / "day", DAY, customers=5_000)
+    generate(tmp_path / "day", DAY, records=5_000)
     limit = 100_000 if place == "work" else 1_000_000
     code = f"""
 import resource, sys
@@ -308,7 +308,7 @@ def test_only_a_sentence_that_names_the_rejects_file_makes_check_read_every_byte
 
 def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
     folder = write(tmp_path / "day")
-    generate(folder, "20220201", customers=1)
+    generate(folder, "20220201", records=1)
     assert run("check", str(folder), "--batch", DAY).stdout.splitlines() == MESSAGES
 
 

@@ -15,10 +15,10 @@ import pytest
 import typer
 from pipeline.errors import ThrottledError
 from pipeline_cli.app import app, explain
-from pipeline_cli.deployment.sample import generate
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import Target
+from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run, Stack
 
@@ -115,7 +115,7 @@ def reply(code: str, message: str = "no") -> aws.ClientError:
         (aws.ProfileNotFound(profile="x"), ["profile (x) could not be found", "AWS_PROFILE"]),
         (aws.NoRegionError(), ["region"]),
         (aws.EndpointConnectionError(endpoint_url="http://x"), ["http://x", "Check the network"]),
-        (EOFError(), ["without an answer", "YES=1"]),
+        (OSError(28, "No space left on device", "x.csv"), ["x.csv has no room left"]),
         (reply("ExpiredToken"), ["not valid", "aws sso login"]),
         (reply("NoSuchBucket"), ["NoSuchBucket", "make tf-apply ENV=prod"]),
         (reply("AWS.SimpleQueueService.NonExistentQueue"), ["make tf-apply ENV=prod"]),
@@ -168,7 +168,7 @@ def test_local_status_shows_whether_the_local_aws_runs(
 
 
 def test_sample_files_are_overwritten_only_with_force(run: Run, tmp_path: Path) -> None:
-    arguments = ("sample", str(tmp_path), "--date", "20220131", "--customers", "2", "--defects", "0")
+    arguments = ("sample", str(tmp_path), "--date", "20220131", "--records", "2", "--defects", "0")
     first = run(*arguments, "--json")
     assert first.exit_code == 0
     assert json.loads(first.stdout)["records"]["customers"] == 2
@@ -183,7 +183,7 @@ def test_sample_files_are_overwritten_only_with_force(run: Run, tmp_path: Path) 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["check", "DAY"]])
 def test_a_closed_pipe_ends_a_command_without_an_error(arguments: list[str], tmp_path: Path) -> None:
     """As in `pipeline --help | head`, but with a pipe that is closed before anything is written."""
-    generate(tmp_path, "20220131", customers=3)
+    generate(tmp_path, "20220131", records=3)
     reading, writing = os.pipe()
     os.close(reading)
     words = [str(tmp_path) if word == "DAY" else word for word in arguments]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,41 +17,36 @@ from scripts.tests.support import Run, Stack
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """A state with more changes than a screen shows, one of them a removal, one an incomplete total."""
+    """A state with more changes than a screen shows, one of them a removal."""
     file = tmp_path / "consumer.sqlite"
     with closing(sqlite3.connect(file)) as rows, rows:
         rows.executescript(consumer.SCHEMA)
         for number in range(12):
-            orders, total, refused = (None, None, 0) if number == 1 else (2, "1234.5", 3 if number == 2 else 0)
-            rows.execute(
-                "INSERT INTO customers VALUES (?, '20220131', ?, ?, ?, 'id')",
-                (f"c-{number:02}", orders, total, refused),
-            )
-            rows.execute(
-                "INSERT INTO changes (customer_reference, batch, body) VALUES (?, '20220131', '{}')",
-                (f"c-{number:02}",),
-            )
+            body = {"type": "customer_message", "customer_reference": f"c-{number:02}"}
+            body |= {"number_of_orders": 2, "total_amount_spent": 1234.5}
+            if number == 1:
+                body = {"type": "customer_removed", "customer_reference": "c-01"}
+            values = (f"c-{number:02}", json.dumps(body))
+            rows.execute("INSERT INTO changes (customer_reference, batch, body) VALUES (?, '20220131', ?)", values)
     return file
 
 
-def test_what_a_run_changed_is_shown_with_what_is_removed_or_incomplete(
-    state: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_run_changed_is_shown(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     consume.show(state, since=0)
     shown = capsys.readouterr().out
-    assert "c-01                      removed" in shown
-    assert "incomplete: 3 refused" in shown
+    assert "20220131  removed   c-01" in shown
+    assert "2 orders          1,234.5" in shown
     assert "… and 2 more changes" in shown
-    assert "12 changes in this run. The state has 11 results, 1 of them incomplete, and 0 errors" in shown
+    assert "12 changes in this run. The state has 12 changes and 0 errors" in shown
 
-    consume.show(state, since=consume.changes_in(state))
+    consume.show(state, since=consume.last_change(state))
     assert capsys.readouterr().out.startswith("0 changes in this run.")
 
 
 def test_a_state_that_is_not_there_yet_has_no_changes(tmp_path: Path) -> None:
-    assert consume.changes_in(tmp_path / "none.sqlite") == 0
+    assert consume.last_change(tmp_path / "none.sqlite") == 0
     (tmp_path / "empty.sqlite").touch()
-    assert consume.changes_in(tmp_path / "empty.sqlite") == 0
+    assert consume.last_change(tmp_path / "empty.sqlite") == 0
 
 
 def test_a_failed_consumer_is_reported(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

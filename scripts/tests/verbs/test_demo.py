@@ -16,9 +16,9 @@ from pipeline.joining.customer_data_processor import messages
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_verdict
-from pipeline_cli.deployment.follow import wait
-from pipeline_cli.deployment.sample import generate
+from pipeline_cli.deployment.following import wait
 from pipeline_cli.verbs import check, demo
+from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run, Stack
 
@@ -28,7 +28,7 @@ def pipeline(stack: Stack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S
     """A stack whose pipeline works while the demo waits: the real transform, the real table writes."""
     monkeypatch.setattr(demo, "FOLDER", tmp_path)
     monkeypatch.setattr(demo, "deploy", lambda: stack.target)
-    monkeypatch.setattr(demo, "generate", functools.partial(generate, customers=8, defects=0.1))
+    monkeypatch.setattr(demo.sample, "generate", functools.partial(generate, records=8, defects=0.1))
 
     def works(*arguments: Any, **options: Any) -> Any:
         work(stack)
@@ -72,15 +72,15 @@ def test_the_demo_shows_results_errors_messages_and_what_is_next(pipeline: Stack
     result = run("demo")
     assert result.exit_code == 0, result.output
     assert "COMPLETED" in result.stdout
-    assert "12 of 66 records refused; 2 customers have incomplete totals." in result.stdout
+    assert "10 of 59 records refused; 2 customers have incomplete totals." in result.stdout
     assert "Reconciled: " in result.stdout
-    assert "the first 5 of 8 customers" in result.stdout
-    assert "(20 wait" in result.stdout
+    assert "the first 5 of 8" in result.stdout
+    assert "(18 wait" in result.stdout
     assert "incomplete: " in result.stdout
     assert "What the partner reads (feedback/20220131/verdict.json" in result.stdout
-    assert "Correct the 12 refused records and send their files again" in result.stdout
+    assert "Correct the 10 refused records and send their files again" in result.stdout
     assert "make upload FILE=" in result.stdout
-    for step in ("Upload its three files", "Validate, join, store and announce", "Wait for the messages"):
+    for step in ("Upload its 3 files", "Validate, join, store and announce", "Wait for the messages"):
         assert step in result.stderr
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
-from pipeline_cli.deployment import doctor, doctor_account, doctor_deployment
-from pipeline_cli.deployment.findings import Finding, Level
 from pipeline_cli.terraform.target import Target
+from pipeline_cli.verbs import doctor
+from pipeline_cli.verbs.doctor import Check, Finding, Level
 
 from scripts.tests.support import REGION, Run, Stack
 from scripts.tests.verbs.test_upload import DAY, run_batch
@@ -32,12 +32,12 @@ class StubbedTarget(Target):
         return self.__dict__.setdefault("clients", {})[service]
 
 
-def answer(target: Target, service: str, **answers: dict[str, Any]) -> None:
+def answer(target: Target, service: str, asked: dict[str, Any] | None = None, /, **answers: dict[str, Any]) -> None:
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
     client = boto3.client(service, region_name=REGION, **keys)  # type: ignore[call-overload]
     stubber = Stubber(client)
     for call, reply in answers.items():
-        stubber.add_response(call, reply)
+        stubber.add_response(call, reply, asked)
     stubber.activate()
     target.__dict__.setdefault("clients", {})[service] = client
 
@@ -48,8 +48,12 @@ def prod(tmp_path: Path) -> StubbedTarget:
     return StubbedTarget("prod", REGION, None, outputs, tmp_path / "build" / "prod")
 
 
-def levels(findings: Iterator[Finding]) -> list[str]:
-    return [f"{finding.level} {finding.subject}" for finding in findings]
+def made(check: Check, target: Target) -> list[Finding]:
+    return list(doctor._made("subject", check, target))
+
+
+def levels(findings: list[Finding]) -> list[str]:
+    return [str(finding.level) for finding in findings]
 
 
 @pytest.mark.parametrize(("limit", "level"), [(1000, "ok"), (20, "ok"), (19, "warning"), (9, "problem")])
@@ -57,7 +61,7 @@ def test_a_small_quota_of_concurrent_calls_is_found_before_a_deployment(
     prod: StubbedTarget, limit: int, level: str
 ) -> None:
     answer(prod, "lambda", get_account_settings={"AccountLimit": {"ConcurrentExecutions": limit}})
-    (found,) = doctor_account.lambda_quotas(prod)
+    (found,) = made(doctor.lambda_quotas, prod)
     assert found.level == level
     assert f"{limit:,} concurrent calls" in found.text
     assert bool(found.advice) is (level != "ok")
@@ -67,7 +71,7 @@ def test_a_small_quota_of_concurrent_calls_is_found_before_a_deployment(
 def test_a_small_quota_of_table_writes_is_found(prod: StubbedTarget, writes: int, level: str) -> None:
     limits = {"TableMaxWriteCapacityUnits": writes, "AccountMaxWriteCapacityUnits": 80_000}
     answer(prod, "dynamodb", describe_limits=limits)
-    (found,) = doctor_account.table_quotas(prod)
+    (found,) = made(doctor.table_quotas, prod)
     assert found.level == level
 
 
@@ -85,7 +89,7 @@ def test_alarms_without_a_confirmed_subscriber_are_a_problem(
     subscriptions = [{"SubscriptionArn": arn} for arn in arns]
     answer(prod, "sns", list_subscriptions_by_topic={"Subscriptions": subscriptions})
     answer(prod, "cloudwatch", describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]})
-    subscribers, in_alarm = doctor_deployment.alarms(prod)
+    subscribers, in_alarm = made(doctor.alarms, prod)
     assert subscribers.level == level
     assert words in subscribers.text
     assert (in_alarm.level, in_alarm.text) == ("problem", "in alarm: runs-failed")
@@ -116,31 +120,31 @@ EXTERNAL = {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
 def test_a_partner_that_cannot_take_its_role_is_a_problem(
     prod: StubbedTarget, role: dict[str, Any] | None, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_deployment, "variables", lambda _: {"partner": {"account_id": "111111111111"}})
+    monkeypatch.setattr(doctor, "variables", lambda _: {"partner": {"account_id": "111111111111"}})
     if role:
         prod.outputs["partner_role_arn"] = "arn:aws:iam::123456789012:role/partner"
         answer(prod, "iam", get_role=role)
-    (found,) = doctor_deployment.partner(prod)
+    (found,) = made(doctor.partner, prod)
     assert found.level == level
 
 
-@pytest.mark.parametrize(("same", "expected"), [(True, ["ok package"]), (False, ["warning package"])])
+@pytest.mark.parametrize(("same", "expected"), [(True, ["ok"]), (False, ["warning"])])
 def test_functions_that_run_another_package_are_found(
     prod: StubbedTarget, same: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "pipeline.zip"
     file.write_bytes(b"built")
-    monkeypatch.setattr(doctor_deployment.packages, "zip_file", lambda _: file)
+    monkeypatch.setattr(doctor.package, "zip_file", lambda _: file)
     digest = base64.b64encode(hashlib.sha256(b"built" if same else b"other").digest()).decode()
     prod.outputs["function_names"] = {"intake": "csv-pipeline-prod-intake"}
     answer(prod, "lambda", get_function_configuration={"CodeSha256": digest, "MemorySize": 256})
-    assert levels(doctor_deployment.functions(prod)) == expected
+    assert levels(made(doctor.functions, prod)) == expected
 
 
 def test_dead_letters_are_a_problem(stack: Stack) -> None:
-    assert levels(doctor_deployment.dead_letters(stack.target)) == ["ok dead-letter queues"]
+    assert levels(made(doctor.dead_letters, stack.target)) == ["ok"]
     stack.send({}, queue="ingest_dead_letter")
-    (found,) = doctor_deployment.dead_letters(stack.target)
+    (found,) = made(doctor.dead_letters, stack.target)
     assert (found.level, found.text) == ("problem", "1 in ingest-dead-letter")
     assert "dead-letters" in found.advice
 
@@ -165,11 +169,11 @@ def nothing(stack: Stack) -> None:
 def test_a_batch_that_needs_attention_is_a_problem(
     stack: Stack, happened: Callable[[Stack], None], words: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_deployment, "_age", lambda _: doctor_deployment.NOTICED_WITHIN * 2)
+    monkeypatch.setattr(doctor, "NOTICED_WITHIN", timedelta(0))
     for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     happened(stack)
-    (found,) = doctor_deployment.batches(stack.target)
+    (found,) = made(doctor.batches, stack.target)
     assert found.level == (Level.PROBLEM if words else Level.OK)
     assert words is None or words in found.text
     assert bool(found.advice) is bool(words)
@@ -189,7 +193,7 @@ def test_before_the_first_deployment_the_account_is_examined(
     monkeypatch: pytest.MonkeyPatch, stack: Stack, tmp_path: Path
 ) -> None:
     bare = type(stack.target)("prod", REGION, None, None, tmp_path / "none")
-    monkeypatch.setattr(doctor, "BEFORE_DEPLOYMENT", {"tools": doctor_account.tools})
+    monkeypatch.setattr(doctor, "BEFORE_DEPLOYMENT", {"tools": doctor.tools})
     found = list(doctor.examine(bare))
     assert found[-1].subject == "deployment"
     assert "make tf-apply ENV=prod" in found[-1].advice

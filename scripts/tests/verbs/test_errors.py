@@ -55,7 +55,8 @@ def test_the_refused_records_can_be_downloaded(faulty: Stack, run: Run, tmp_path
 
 
 def test_a_batch_without_errors_and_an_unknown_one_differ(stack: Stack, run: Run) -> None:
-    assert "Batch 20220131 is not known." in run("errors", DAY).stdout
+    unknown = run("errors", DAY)
+    assert (unknown.exit_code, "There is no batch 20220131." in unknown.stderr) == (1, True)
     for kind in MODEL.kinds:
         stack.put(f"incoming/{kind}_{DAY}.csv")
     run_batch(stack)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipeline_cli.deployment.messages import Received, drain, line, peek
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import message_fields, message_line
+from pipeline_cli.verbs.messages import Received, drain, peek
 
 from scripts.tests.support import Run, Stack
 
@@ -30,7 +31,7 @@ def test_a_look_leaves_every_message_in_the_queue(stack: Stack) -> None:
 
     first, second = peek(sqs, url), peek(sqs, url)
 
-    assert sorted(m.fields["number_of_orders"] for m in first.messages) == list(range(25))
+    assert sorted(message_fields(m.body)["number_of_orders"] for m in first.messages) == list(range(25))
     assert {m.body for m in second.messages} == {m.body for m in first.messages}
     assert first.waiting == 25
     assert {m.receives for m in second.messages} == {2}
@@ -50,7 +51,7 @@ def test_a_drain_takes_everything_out_in_the_order_of_each_group(stack: Stack) -
     count = drain(stack.client("sqs"), stack.url("output"), taken.append)
 
     assert count == 30
-    assert [message.fields["line"] for message in taken] == list(range(30))
+    assert [message_fields(message.body)["line"] for message in taken] == list(range(30))
     assert stack.waiting("output") == 0
 
 
@@ -95,7 +96,7 @@ def test_messages_near_the_dead_letter_queue_are_counted(stack: Stack) -> None:
     ],
 )
 def test_a_message_reads_well_on_one_line(text: str, parts: list[str]) -> None:
-    shown = line(Received(text, "", 1))
+    shown = message_line(text)
     for part in parts:
         assert part in shown
 

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
-from pipeline_cli.deployment.purge import empty_bucket, empty_queue, empty_table, purge
-from pipeline_cli.local.emulator import REGION, endpoint, temporary_emulator
-from pipeline_cli.terraform.target import Target
+from pipeline_cli.verbs.purge import Emptied, empty_bucket, empty_queue, empty_table, purge
 
 from scripts.tests.support import Run, Stack
 
@@ -67,11 +63,12 @@ def test_an_empty_stack_is_purged_as_well(stack: Stack, run: Run) -> None:
 def test_more_versions_than_one_call_accepts_are_deleted_in_several(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline_cli.deployment.purge.PAGE", 10)
+    monkeypatch.setattr("pipeline_cli.verbs.purge.PAGE", 10)
     for number in range(35):
         stack.put("incoming/a", str(number).encode())
     reported: list[int] = []
-    result = empty_bucket(stack.client("s3"), stack.bucket.name, reported.append)
+    result = Emptied("bucket")
+    empty_bucket(stack.client("s3"), stack.bucket.name, result, reported.append)
     assert (result.removed, result.left, result.problems) == (35, 0, [])
     assert reported == [10, 20, 30, 35]
 
@@ -123,7 +120,8 @@ def test_unprocessed_deletes_are_retried(stack: Stack, monkeypatch: pytest.Monke
         return write(**request)
 
     monkeypatch.setattr(dynamodb, "batch_write_item", half)
-    result = empty_table(dynamodb, stack.table.name, lambda _: None)
+    result = Emptied("table")
+    empty_table(dynamodb, stack.table.name, result, lambda _: None)
     assert (result.removed, result.left, result.problems) == (30, 0, [])
     assert sum(calls) > 30
 
@@ -143,27 +141,27 @@ def test_a_queue_that_was_purged_a_moment_ago_is_waited_for(stack: Stack, monkey
         return purge_queue(**request)
 
     monkeypatch.setattr(sqs, "purge_queue", busy)
-    result = empty_queue(sqs, stack.url("output"), lambda _: None, sleep=naps.append)
+    result = Emptied("queue")
+    empty_queue(sqs, stack.url("output"), result, lambda _: None, sleep=naps.append)
     assert (result.removed, result.left, len(naps)) == (1, 0, 2)
 
 
 def test_what_arrives_during_a_purge_is_deleted_in_another_round(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pipeline_cli.deployment.purge as module
+    import pipeline_cli.verbs.purge as module
 
     fill(stack)
     empty = module.empty_bucket
     rounds: list[Any] = []
 
-    def with_a_late_arrival(s3: Any, bucket: str, tell: Any) -> Any:
-        result = empty(s3, bucket, tell)
+    def with_a_late_arrival(s3: Any, bucket: str, result: Emptied, report: Any) -> None:
+        empty(s3, bucket, result, report)
         if not rounds:
             stack.put("work/late")
             result.left = 1
-        rounds.append(result)
-        return result
+        rounds.append(bucket)
 
     monkeypatch.setattr(module, "empty_bucket", with_a_late_arrival)
-    results = {result.name: result for result in purge(stack.target, lambda *_: None)}
+    results = {result.name: result for result in purge(stack.target)}
     assert len(rounds) == 2
     assert results["bucket pipeline-test"].left == 0
     assert versions(stack) == 0
@@ -201,7 +199,8 @@ def test_a_key_that_xml_cannot_represent_is_deleted_alone_and_the_others_togethe
         service.add_response("list_object_versions", {})
         service.add_response("list_multipart_uploads", {})
 
-        result = empty_bucket(s3, "files", lambda count: None)
+        result = Emptied("bucket")
+        empty_bucket(s3, "files", result, lambda _: None)
 
         service.assert_no_pending_responses()
     assert (result.removed, result.left, result.problems) == (2, 0, [])
@@ -217,50 +216,8 @@ def test_an_unfinished_upload_of_such_a_key_is_aborted(stack: Stack) -> None:
         service.add_response("abort_multipart_upload", {}, named)
         service.add_response("list_multipart_uploads", {"EncodingType": "url"})
 
-        result = empty_bucket(s3, "files", lambda count: None)
+        result = Emptied("bucket")
+        empty_bucket(s3, "files", result, lambda _: None)
 
         service.assert_no_pending_responses()
     assert (result.removed, result.left) == (1, 0)
-
-
-@pytest.fixture
-def bucket_on_the_emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    # The SDK tries again each time that the emulator fails: here without pauses.
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    with temporary_emulator(tmp_path / "local") as record:
-        s3 = Target("local", REGION, endpoint(record.port)).client("s3")
-        s3.create_bucket(Bucket="files", CreateBucketConfiguration={"LocationConstraint": REGION})
-        s3.put_bucket_versioning(Bucket="files", VersioningConfiguration={"Status": "Enabled"})
-        yield s3
-
-
-@pytest.mark.slow
-def test_a_key_that_the_local_aws_cannot_list_is_deleted(bucket_on_the_emulator: Any) -> None:
-    s3 = bucket_on_the_emulator
-    for _ in range(2):
-        s3.put_object(Bucket="files", Key=ODD_KEY, Body=b"x")
-    s3.put_object(Bucket="files", Key="incoming/plain", Body=b"x")
-    s3.delete_object(Bucket="files", Key="incoming/plain")
-    with pytest.raises(ClientError):
-        s3.list_object_versions(Bucket="files")
-
-    result = empty_bucket(s3, "files", lambda count: None)
-
-    assert (result.removed, result.left, result.problems) == (4, 0, [])
-    assert not s3.list_object_versions(Bucket="files").get("Versions")
-
-
-@pytest.mark.slow
-def test_a_key_that_no_list_shows_is_reported_and_the_rest_is_deleted(bucket_on_the_emulator: Any) -> None:
-    s3 = bucket_on_the_emulator
-    s3.put_object(Bucket="files", Key="incoming/\x02hidden", Body=b"x")
-    s3.delete_object(Bucket="files", Key="incoming/\x02hidden")
-    s3.put_object(Bucket="files", Key=ODD_KEY, Body=b"x")
-
-    result = empty_bucket(s3, "files", lambda count: None)
-
-    assert result.left == 1
-    (problem,) = result.problems
-    assert "can't list the versions of its objects" in problem
-    assert repr(ODD_KEY) in problem
-    assert not s3.list_objects_v2(Bucket="files").get("Contents")

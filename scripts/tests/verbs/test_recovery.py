@@ -7,33 +7,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ParamValidationError
 from pipeline import ledger
 from pipeline.aws.workflow import Workflow
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
-from pipeline_cli.deployment.redrive import redrive
-from pipeline_cli.deployment.replay import replay
-from pipeline_cli.output.errors import CommandError
+from pipeline_cli.verbs.redrive import redrive
+from pipeline_cli.verbs.replay import replay
 
 from scripts.tests.support import Run, Stack
 from scripts.tests.verbs.test_upload import DAY, run_batch
 
 
-@pytest.fixture
-def without_move_tasks(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Any:
-    """An SQS that cannot move messages by itself."""
+def test_messages_go_back_to_their_source_with_their_attributes(stack: Stack) -> None:
     sqs = stack.client("sqs")
-
-    def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "InvalidAction", "Message": "?"}}, "StartMessageMoveTask")
-
-    monkeypatch.setattr(sqs, "start_message_move_task", refuse)
-    return sqs
-
-
-def test_messages_go_back_to_their_source_with_their_attributes(stack: Stack, without_move_tasks: Any) -> None:
-    sqs = without_move_tasks
     for number in range(12):
         sqs.send_message(
             QueueUrl=stack.url("ingest_dead_letter"),
@@ -50,10 +37,10 @@ def test_messages_go_back_to_their_source_with_their_attributes(stack: Stack, wi
     assert redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest")).moved == 0
 
 
-def test_a_fifo_message_is_not_dropped_as_a_repetition_of_itself(stack: Stack, without_move_tasks: Any) -> None:
+def test_a_fifo_message_is_not_dropped_as_a_repetition_of_itself(stack: Stack) -> None:
     body = {"type": "customer_message"}
     stack.send(body, group="c", queue="output")
-    sqs = without_move_tasks
+    sqs = stack.client("sqs")
     (message,) = sqs.receive_message(QueueUrl=stack.url("output"))["Messages"]
     sqs.delete_message(QueueUrl=stack.url("output"), ReceiptHandle=message["ReceiptHandle"])
     stack.send(body, group="c", queue="output_dead_letter")
@@ -63,38 +50,6 @@ def test_a_fifo_message_is_not_dropped_as_a_repetition_of_itself(stack: Stack, w
     (again,) = sqs.receive_message(QueueUrl=stack.url("output"), AttributeNames=["MessageGroupId"])["Messages"]
     assert json.loads(again["Body"]) == body
     assert again["Attributes"]["MessageGroupId"] == "c"
-
-
-def test_where_sqs_can_move_messages_itself_it_does(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack.send({"a": 1}, queue="ingest_dead_letter")
-    sqs = stack.client("sqs")
-    states = iter(["RUNNING", "COMPLETED"])
-    asked: list[Any] = []
-
-    def start(**request: Any) -> dict[str, str]:
-        asked.append(request)
-        return {"TaskHandle": "h"}
-
-    monkeypatch.setattr(sqs, "start_message_move_task", start)
-    monkeypatch.setattr(
-        sqs,
-        "list_message_move_tasks",
-        lambda **_: {"Results": [{"Status": next(states), "ApproximateNumberOfMessagesMoved": 1}]},
-    )
-    result = redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest"), sleep=lambda _: None)
-    assert result.moved == 1
-    assert asked[0]["SourceArn"].endswith(":ingest-dead-letter")
-    assert asked[0]["DestinationArn"].endswith(":ingest")
-
-
-def test_a_move_that_fails_says_why(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    stack.send({"a": 1}, queue="ingest_dead_letter")
-    sqs = stack.client("sqs")
-    monkeypatch.setattr(sqs, "start_message_move_task", lambda **_: {"TaskHandle": "h"})
-    failed = {"Results": [{"Status": "FAILED", "FailureReason": "AccessDenied"}]}
-    monkeypatch.setattr(sqs, "list_message_move_tasks", lambda **_: failed)
-    with pytest.raises(CommandError, match="AccessDenied"):
-        redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest"))
 
 
 def test_empty_dead_letter_queues_are_all_right_and_stream_failures_are_named(stack: Stack, run: Run) -> None:
@@ -120,21 +75,20 @@ def test_dead_letters_that_others_have_received_are_hidden_not_expired(stack: St
     assert "expired" not in result.stderr
 
 
-def test_a_message_that_cannot_be_sent_does_not_keep_the_others(
-    stack: Stack, without_move_tasks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_message_that_cannot_be_sent_does_not_keep_the_others(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         stack.send({"number": number}, queue="ingest_dead_letter")
-    send = without_move_tasks.send_message
+    sqs = stack.client("sqs")
+    send = sqs.send_message
 
     def refuse(**request: Any) -> Any:
         if '"number": 1' in request["MessageBody"]:
             raise ParamValidationError(report="too long")
         return send(**request)
 
-    monkeypatch.setattr(without_move_tasks, "send_message", refuse)
+    monkeypatch.setattr(sqs, "send_message", refuse)
 
-    result = redrive(without_move_tasks, stack.url("ingest_dead_letter"), stack.url("ingest"))
+    result = redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest"))
 
     assert (result.moved, result.left) == (2, 1)
     assert "too long" in result.failed[0]

@@ -13,9 +13,9 @@ from pipeline.ledger import BatchState, Ledger
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_verdict
-from pipeline_cli.deployment.release import find_held, release
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.verbs import check
+from pipeline_cli.verbs.release import find_held, release
 
 from scripts.tests.support import Run, Stack
 from scripts.tests.verbs.test_check import DAY, write
@@ -64,7 +64,7 @@ def test_a_release_says_what_it_delivers_and_starts_the_same_set_without_the_gat
 
     assert result.exit_code == 0, result.output
     assert f"This delivers batch {DAY}: 2 customers, 2 orders, 2 items; 30 of 36 records refused" in result.stderr
-    assert "customers spent 87.5 in all" in result.stderr
+    assert "total amount spent 87.5." in result.stderr
     entry = stack.table.get_ledger(DAY)
     assert entry is not None
     assert (entry.state, entry.released, entry.version) == (BatchState.QUEUED, held.version, held.version)

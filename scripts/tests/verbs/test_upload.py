@@ -9,9 +9,9 @@ import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
-from pipeline_cli.deployment.follow import look, wait
-from pipeline_cli.deployment.sample import generate
-from pipeline_cli.output.errors import CommandError
+from pipeline_cli.deployment import following
+from pipeline_cli.deployment.batches import read
+from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run, Stack
 
@@ -28,7 +28,7 @@ SUMMARY = {
 
 @pytest.fixture
 def day(tmp_path: Path) -> Path:
-    generate(tmp_path / "day", DAY, customers=3)
+    generate(tmp_path / "day", DAY, records=3)
     return tmp_path / "day"
 
 
@@ -57,7 +57,7 @@ def keys(stack: Stack) -> list[str]:
 def test_a_day_is_sent_and_its_end_is_waited_for(
     stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline_cli.deployment.follow.wait", _waiting_for(lambda: run_batch(stack)))
+    monkeypatch.setattr("pipeline_cli.deployment.following.wait", _waiting_for(lambda: run_batch(stack)))
 
     result = run("upload", str(day))
 
@@ -74,6 +74,8 @@ def test_a_day_is_sent_and_its_end_is_waited_for(
 def _waiting_for(work: Callable[[], object]) -> Callable[..., object]:
     """Let the pipeline work while the command waits."""
 
+    wait = following.wait
+
     def waits(*arguments: object, **options: object) -> object:
         work()
         return wait(*arguments, **options)  # type: ignore[arg-type]
@@ -83,7 +85,7 @@ def _waiting_for(work: Callable[[], object]) -> Callable[..., object]:
 
 def test_a_failed_batch_fails_the_command(stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pipeline_cli.deployment.follow.wait", _waiting_for(lambda: run_batch(stack, BatchState.FAILED, "no header"))
+        "pipeline_cli.deployment.following.wait", _waiting_for(lambda: run_batch(stack, BatchState.FAILED, "no header"))
     )
     result = run("upload", str(day))
     assert result.exit_code == 1
@@ -135,27 +137,34 @@ def test_force_sends_any_file_and_says_what_to_expect(stack: Stack, run: Run, tm
 def test_a_set_that_replaces_an_older_one_is_not_over_when_the_older_one_is(stack: Stack, day: Path, run: Run) -> None:
     run("upload", str(day), "--no-wait")
     run_batch(stack)
-    assert look(stack.bucket, stack.table, DAY).over
+    assert read(stack.target, [DAY])[0].settled
     stack.put(f"incoming/items_{DAY}.csv", b"corrected")
-    assert look(stack.bucket, stack.table, DAY).state is BatchState.WAITING
+    assert not read(stack.target, [DAY])[0].settled
     run_batch(stack)
-    assert look(stack.bucket, stack.table, DAY).state is BatchState.COMPLETED
+    assert read(stack.target, [DAY])[0].settled
 
 
-def test_waiting_times_out_with_a_hint_if_the_files_are_not_noticed(stack: Stack, run: Run, day: Path) -> None:
-    run("upload", str(day), "--no-wait")
-    clock = iter(range(0, 1000, 50))
-    progress: list[str] = []
-    with pytest.raises(CommandError, match=r"look again with: .venv/bin/pipeline status 20220131"):
-        wait(
-            stack.bucket,
-            stack.table,
-            DAY,
-            progress.append,
-            timeout=100,
-            sleep=lambda _: None,
-            clock=lambda: float(next(clock)),
-        )
-    assert "about to be noticed" in progress[0]
-    assert "unusually long" not in progress[0]
-    assert "unusually long" in progress[-1]
+def test_waiting_times_out_with_a_hint(stack: Stack, run: Run, day: Path) -> None:
+    result = run("upload", str(day), "--timeout", "0")
+    assert result.exit_code == 1
+    assert "Batch 20220131 takes longer than 0 ms. It continues; look again with: " in result.stderr
+
+
+def test_an_interrupted_upload_says_what_was_sent(
+    stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = stack.client("s3")
+    upload = s3.upload_file
+
+    def stop_at_the_second(path: str, *arguments: object, **options: object) -> None:
+        if "items" in path:
+            raise KeyboardInterrupt
+        upload(path, *arguments, **options)
+
+    client = type(stack.target).client
+    monkeypatch.setattr(s3, "upload_file", stop_at_the_second)
+    monkeypatch.setattr(type(stack.target), "client", lambda self, name: s3 if name == "s3" else client(self, name))
+    result = run("upload", str(day))
+    assert result.exit_code == 130
+    assert f"Sent: customers_{DAY}.csv. Not sent: items_{DAY}.csv and orders_{DAY}.csv." in result.stderr
+    assert result.stderr.splitlines()[-1] == "Stopped."

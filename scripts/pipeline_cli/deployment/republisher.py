@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from pipeline.aws.clients import error_code
 from pipeline.model.items import REMOVED, batch_key, put_line, removed_item, result_key, result_sort_key
 
-from pipeline_cli.deployment.dead_letters import receive_all
-from pipeline_cli.deployment.queues import put_back
+from pipeline_cli.deployment.queues import put_back, receive_each
 from pipeline_cli.output import hints
 from pipeline_cli.output.errors import CommandError
 
@@ -31,6 +31,8 @@ HIDDEN_SECONDS = 300
 """Visibility timeout of a dead-letter message while it is processed; one that fails is made visible at the end."""
 AGAIN = "0"
 """The sequence number of a record that is made here: no record of a stream has it."""
+READ_SECONDS = 240.0
+"""How long to read the stream for one dead-letter message: less than it is hidden."""
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
 
 Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -71,6 +73,7 @@ class Republisher:
     dynamodb: DynamoDBClient
     table: str
     invoke: Invoke
+    pause_seconds: float = 0.2
 
     def republish(self, queue_url: str) -> Republished:
         """Process all messages of a dead-letter queue; each is deleted once all its items are sent. Safe to repeat.
@@ -80,7 +83,7 @@ class Republisher:
         done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
         sent = set[str]()
         try:
-            for message in receive_all(self.sqs, queue_url, HIDDEN_SECONDS):
+            for message in receive_each(self.sqs, queue_url, HIDDEN_SECONDS):
                 try:
                     body = json.loads(message["Body"])
                     _refuse_what_was_refused_just_now(body, sent)
@@ -130,28 +133,48 @@ class Republisher:
         for page in itertools.chain(results, errors):
             yield from page["Items"]
 
-    def _records(self, body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def _records(self, body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """Return the stream records of a dead-letter message: publish includes the record, Lambda only names them."""
-        return iter([{"dynamodb": body["record"]}]) if "record" in body else self._read(body["DDBStreamBatchInfo"])
+        return [{"dynamodb": body["record"]}] if "record" in body else self._read(body["DDBStreamBatchInfo"])
 
-    def _read(self, place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """Read the stream records that a dead-letter message of Lambda names."""
-        last = int(place["endSequenceNumber"])
+    def _read(self, place: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Read the stream records that a dead-letter message of Lambda names.
+
+        A page without records is not the end: "it might take multiple calls to get to a portion of the shard that
+        contains stream records" (DynamoDB API Reference, GetRecords).
+
+        Raises
+        ------
+        CommandError
+            Not as many records were found as Lambda had in this batch.
+        """
+        last, found, deadline = (
+            int(place["endSequenceNumber"]),
+            list[Mapping[str, Any]](),
+            time.monotonic() + READ_SECONDS,
+        )
         iterator: str | None = self.streams.get_shard_iterator(
             StreamArn=place["streamArn"],
             ShardId=place["shardId"],
             ShardIteratorType="AT_SEQUENCE_NUMBER",
             SequenceNumber=place["startSequenceNumber"],
         )["ShardIterator"]
-        while iterator:
+        while iterator and time.monotonic() < deadline:
             reply = self.streams.get_records(ShardIterator=iterator)
+            iterator = reply.get("NextShardIterator")
+            if not reply["Records"]:
+                time.sleep(self.pause_seconds)
             for record in reply["Records"]:
-                if int(record["dynamodb"]["SequenceNumber"]) > last:
-                    return
-                yield record
-            iterator = reply.get("NextShardIterator") if reply["Records"] else None
+                number = int(record["dynamodb"]["SequenceNumber"])
+                if number <= last:
+                    found.append(record)
+                if number >= last:
+                    iterator = None
+        if len(found) != place["batchSize"]:
+            raise CommandError(f"the stream returned {len(found):,} of {place['batchSize']:,} records")
+        return found
 
-    def _present(self, records: Iterator[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _present(self, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Replace old records by records of the present state of their items, one for each item."""
         latest = {json.dumps(record["dynamodb"]["Keys"], sort_keys=True): record for record in records}
         return [present for record in latest.values() if (present := self._as_it_is_now(record))]

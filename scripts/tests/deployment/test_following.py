@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline_cli.deployment import large_day, watch
-from pipeline_cli.deployment.batches import BatchStatus, read
-from pipeline_cli.deployment.follow import look
+from pipeline_cli.deployment import following
+from pipeline_cli.deployment.batches import read
 from pipeline_cli.deployment.runs import Chunks, Stage
-from pipeline_cli.deployment.sample import generate
+from pipeline_cli.verbs.sample import generate
 from rich.console import Console
 
 from scripts.tests.support import Run, Stack
@@ -40,7 +39,7 @@ class Runs:
 
 @pytest.fixture
 def day(stack: Stack, tmp_path: Any) -> Stack:
-    for path in generate(tmp_path, DAY, customers=3).files.values():
+    for path in generate(tmp_path, DAY, records=3).files.values():
         stack.put(f"incoming/{path.name}", path.read_bytes())
     return stack
 
@@ -66,16 +65,17 @@ def finish(stack: Stack, state: BatchState = BatchState.COMPLETED, cause: str | 
     change(stack, lambda entry: ledger.finish(entry, str(entry.execution), state, end, summary=SUMMARY, cause=cause))
 
 
-def seen(statuses: list[BatchStatus], runs: Runs) -> str:
-    console = Console(width=100)
+def seen(stack: Stack, runs: Runs, waited: float = 0) -> str:
+    statuses, console = read(stack.target, [DAY]), Console(width=200)
     with console.capture() as captured:
-        console.print(watch.table(statuses, runs, NOW + timedelta(seconds=5)))  # type: ignore[arg-type]
+        now = NOW + timedelta(seconds=5)
+        console.print(following.table(stack.target, statuses, runs, now, waited))  # type: ignore[arg-type]
     return " ".join(captured.get().split())
 
 
 def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
     def shows(runs: Runs | None = None) -> str:
-        return seen(read(day.bucket, day.table, [DAY]), runs or Runs())
+        return seen(day, runs or Runs())
 
     assert "WAITING files are there, about to be noticed" in shows()
     claim(day)
@@ -83,8 +83,7 @@ def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
     begin(day)
     assert "RUNNING read, validate, join 5.0 s" in shows(Runs("Transform"))
     deliver(day)
-    assert "write into the table" in shows()
-    assert "0 of 3" in shows()
+    assert "write into the table, 0 of 3 chunks" in shows()
     assert "write into the table, 3 chunks" in shows(Runs(total=0))
     finish(day)
     assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in shows()
@@ -94,35 +93,29 @@ def test_the_step_of_a_spark_job_is_shown(day: Stack) -> None:
     claim(day)
     begin(day)
     change(day, lambda entry: ledger.submit_job(entry, str(entry.execution)))
-    (status,) = read(day.bucket, day.table, [DAY])
-    entry = status.ledger
+    entry = day.table.get_ledger(DAY)
     assert entry is not None
+    runs = Runs("TransformLargeDay")
 
-    def shows() -> str:
-        console, step = Console(width=120), functools.partial(large_day.step, day.bucket)
-        with console.capture() as captured:
-            console.print(watch.table([status], Runs("TransformLargeDay"), NOW, step))  # type: ignore[arg-type]
-        return " ".join(captured.get().split())
-
-    assert "RUNNING read, validate, join in the Spark job 0 ms" in shows()
+    assert "RUNNING read, validate, join in the Spark job, not begun yet" in seen(day, runs)
     key = f"work/{DAY}/{entry.version}/large_day/progress.json"
     day.bucket.put_json(key, {"execution": entry.execution, "step": "join", "number": 8, "of": 14})
-    assert "RUNNING read, validate, join in the Spark job, step 8 of 14: join 0 ms" in shows()
+    assert "RUNNING read, validate, join in the Spark job, step 8 of 14: join" in seen(day, runs)
     day.bucket.put_json(key, {"execution": "an earlier run", "step": "join", "number": 8, "of": 14})
-    assert "step" not in shows()
+    assert "step" not in seen(day, runs)
 
 
 def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
     claim(day)
     begin(day)
     finish(day, BatchState.FAILED, "[disk] full")
-    assert "FAILED [disk] full" in seen(read(day.bucket, day.table, [DAY]), Runs())
+    assert "FAILED [disk] full" in seen(day, Runs())
 
 
 def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     steps: Iterator[Callable[[Stack], None]] = iter([claim, begin, deliver, finish])
-    monkeypatch.setattr("pipeline_cli.deployment.runs.of", lambda _: Runs())
-    monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": lambda _: next(steps)(day)})
+    monkeypatch.setattr(following, "Runs", lambda _: Runs())
+    monkeypatch.setattr(following, "sleep", lambda _: next(steps)(day))
 
     result = run("status", "--watch")
 
@@ -140,7 +133,7 @@ def test_watching_one_batch_waits_for_its_missing_files(
     def stop(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watch.watch, "__kwdefaults__", {"sleep": stop})
+    monkeypatch.setattr(following, "sleep", stop)
     assert "waits for customers and items" in run("status", "--watch").stdout
 
     result = run("status", DAY, "--watch", "--json")
@@ -149,11 +142,6 @@ def test_watching_one_batch_waits_for_its_missing_files(
     assert json.loads(result.stdout)["missing"] == ["customers", "items"]
 
 
-def test_following_an_upload_shows_the_delivered_chunks(day: Stack) -> None:
-    claim(day)
-    begin(day)
-    deliver(day)
-    runs: Any = Runs()
-    progress = [look(day.bucket, day.table, DAY, runs).describe() for _ in range(2)]
-    assert progress == [f"{DAY}: delivering 0 of 3 chunks", f"{DAY}: delivering 1 of 3 chunks"]
-    assert look(day.bucket, day.table, DAY).describe() == f"{DAY}: delivering 3 chunks"
+def test_files_that_are_not_noticed_for_long_are_said_to_be_late(day: Stack) -> None:
+    assert "unusually long" not in seen(day, Runs())
+    assert "this takes unusually long: .venv/bin/pipeline logs" in seen(day, Runs(), waited=61)

@@ -1,0 +1,131 @@
+"""Follow batches until their runs are over: one live table with stage, chunks, counts and times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from pipeline.ledger import BatchState
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pipeline_cli.deployment import runs
+from pipeline_cli.deployment.batches import BatchStatus, duration_of, headline, read, waiting_text
+from pipeline_cli.deployment.runs import STAGES, Runs
+from pipeline_cli.output import hints, terminal
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import Numbers
+
+if TYPE_CHECKING:
+    from pipeline_cli.terraform.target import Target
+
+PICK_UP_SECONDS = 60.0
+"""A complete set without a ledger entry after this time means that something is wrong; the display then says so."""
+
+Over = Callable[[BatchStatus], bool]
+
+
+def settled(status: BatchStatus) -> bool:
+    """Return whether nothing is under way: a file is missing, or the run of the present set has ended."""
+    return status.settled
+
+
+def wait(
+    look: Callable[[], Sequence[BatchStatus]],
+    show: Callable[[Sequence[BatchStatus], float], None] = lambda *_: None,
+    over: Over = settled,
+    timeout: float | None = None,
+) -> Sequence[BatchStatus]:
+    """Look at batches until all are over, or until `timeout` seconds have passed; `show` gets each look and its time.
+
+    Return what the last look has found.
+    """
+    start = monotonic()
+    while True:
+        statuses, waited = look(), monotonic() - start
+        show(statuses, waited)
+        if all(map(over, statuses)) or (timeout is not None and waited > timeout):
+            return statuses
+        # Look often at first, so that the end of a small batch shows at once; a large one takes minutes anyway.
+        sleep(min(2.0, 0.25 + waited / 30))
+
+
+def follow(
+    target: Target,
+    look: Callable[[], Sequence[BatchStatus]],
+    console: Console | None = None,
+    over: Over = settled,
+    timeout: float | None = None,
+) -> Sequence[BatchStatus]:
+    """Show batches in a live table until all are over; return what the last look has found.
+
+    Raises
+    ------
+    CommandError
+        It takes longer than `timeout` seconds. This does not stop the batches.
+    """
+    known = Runs(target)
+    with Live(console=console or terminal.err(), auto_refresh=False, transient=console is None) as live:
+
+        def show(statuses: Sequence[BatchStatus], waited: float) -> None:
+            live.update(table(target, statuses, known, datetime.now(UTC), waited), refresh=True)
+
+        statuses = wait(look, show, over, timeout)
+    if late := [status.batch for status in statuses if not over(status)]:
+        raise CommandError(
+            f"Batch {' and '.join(late)} takes longer than {terminal.duration(timeout or 0)}.",
+            f"It continues; look again with: {hints.command('status', late[0], env=target.name)}",
+        )
+    return statuses
+
+
+def follow_run(target: Target, batch: str, *, show: bool) -> BatchState:
+    """Follow the run of one batch until it is over and return its state; with `show`, print how it ended."""
+    (result,) = follow(target, lambda: read(target, [batch]), timeout=3600.0)
+    if show and result.ledger:
+        terminal.out().print(headline(result.ledger), soft_wrap=True)
+    return result.state
+
+
+def table(target: Target, statuses: Sequence[BatchStatus], known: Runs, now: datetime, waited: float = 0.0) -> Table:
+    """Build a table with a line per batch: state, progress or result, errors and duration."""
+    shown = terminal.table("Batch", "State", "Progress", "Errors", "Took", numbers=("Errors", "Took"))
+    for status in statuses:
+        entry = status.ledger
+        seconds = duration_of(entry, now)
+        shown.add_row(
+            status.batch,
+            terminal.state(status.state),
+            _progress(target, status, known, now, waited),
+            f"{Numbers.of(entry.summary).errors:,}" if entry and entry.summary else "",
+            terminal.duration(seconds) if seconds is not None else "",
+        )
+    return shown
+
+
+def _progress(target: Target, status: BatchStatus, known: Runs, now: datetime, waited: float) -> str:
+    """Describe the progress or the result of a batch."""
+    entry = status.ledger
+    if status.missing:
+        return f"waits for {terminal.listed(status.missing)}"
+    if entry is None or status.corrected:
+        late = f"; this takes unusually long: {hints.command('logs', env=target.name)}"
+        return f"files are there, about to be noticed{late if waited > PICK_UP_SECONDS else ''}"
+    if waiting := waiting_text(entry):
+        return waiting
+    if entry.state is BatchState.RUNNING:
+        stages = known.stages(str(entry.execution), now)
+        parts = [STAGES[stages[-1].name] if stages else "started"]
+        if entry.chunks:
+            counted = known.chunks(str(entry.execution))
+            done = f"{counted.done:,} of " if counted and counted.total else ""
+            parts.append(done + terminal.counted(entry.chunks, "chunk"))
+        elif at := runs.step(target.bucket, entry):
+            parts.append(at)
+        return ", ".join(parts)
+    if entry.state is BatchState.COMPLETED:
+        return Numbers.of(entry.summary).in_short()
+    return terminal.shown(entry.cause or "")
