@@ -94,6 +94,15 @@ def test_a_failed_batch_fails_the_command(stack: Stack, run: Run, day: Path, mon
     assert "Error: Batch 20220131 FAILED. See: .venv/bin/pipeline errors 20220131" in result.stderr
 
 
+def test_a_held_batch_fails_the_command_too(stack: Stack, run: Run, day: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pipeline_cli.deployment.following.wait", _waiting_for(lambda: run_batch(stack, BatchState.HELD))
+    )
+    result = run("upload", str(day))
+    assert result.exit_code == 1
+    assert "Error: Batch 20220131 HELD. See: .venv/bin/pipeline errors 20220131" in result.stderr
+
+
 def test_the_same_set_again_is_reported_as_not_processed_again(stack: Stack, run: Run, day: Path) -> None:
     run("upload", str(day), "--no-wait")
     run_batch(stack)
