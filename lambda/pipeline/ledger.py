@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.errors import RetryableError, SupersededError
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set_time, set_version
+from pipeline.model.record_kinds import RecordKind
 
 HISTORY_LENGTH = 50
 
@@ -82,8 +83,8 @@ class Ledger:
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def missing(self) -> list[str]:
-        """The names of the kinds of files that have not arrived, or that an incomplete correction lacks."""
+    def missing(self) -> list[RecordKind]:
+        """The kinds of files that have not arrived, or that an incomplete correction lacks."""
         return [kind for kind in MODEL.kinds if kind not in (self.correction or self.files)]
 
     def as_item(self) -> dict[str, Any]:

@@ -28,12 +28,8 @@ _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405"
 _FORBIDDEN = {"403", "AccessDenied"}
 """S3 returns this instead of 404 to callers without ListBucket (S3 API reference, GetObject, section Permissions)."""
 
-_UNREADABLE = {
-    # S3 API reference, GetObject: "If the object is archived in the S3 Glacier … storage class … InvalidObjectState".
-    "InvalidObjectState": "it is in an archive storage class",
-    # S3 user guide, "Using server-side encryption with customer-provided keys": 400 without the key's headers.
-    "InvalidRequest": "it is encrypted with a key of the sender's own",
-}
+_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
+"""Storage classes that can't be read until the object is restored (S3 API reference, GetObject: InvalidObjectState)."""
 
 _BLOCK_BYTES = 1 << 20
 _JSON_TYPE = "application/json"
@@ -77,10 +73,13 @@ class Bucket:
         try:
             return self.head(key)
         except ClientError as error:
-            # HeadObject has no body, so this is all that it says of an object encrypted with a key of the sender's own.
+            # An object encrypted with a key of the sender's own (SSE-C) asks for this key (S3 user guide, "Using
+            # server-side encryption with customer-provided keys"); a reply to HEAD has no body that would say so.
             if error_code(error) != "400":
                 raise
-            return SourceObject(key, listed["ETag"].strip('"'), listed["Size"], _iso(listed["LastModified"]))
+            reason = "it is encrypted with a key of the sender's own"
+            etag, stored_at = listed["ETag"].strip('"'), _iso(listed["LastModified"])
+            return SourceObject(key, etag, listed["Size"], stored_at, unreadable=reason)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys under a prefix, page by page."""
@@ -103,24 +102,8 @@ class Bucket:
             size=head["ContentLength"],
             last_modified=_iso(head["LastModified"]),
             version_id=None if version in (None, "null") else version,
+            unreadable="it is archived" if _is_archived(head) else None,
         )
-
-    def why_unreadable(self, source: SourceObject) -> str | None:
-        """Return why nobody but the sender can read an object, or None if it can be read.
-
-        Raises
-        ------
-        SourceChangedError
-            As for `download`.
-        """
-        try:
-            self._get(source, Range="bytes=0-0")["Body"].close()
-        except ClientError as error:
-            code = error_code(error)
-            if code not in {*_UNREADABLE, "InvalidRange"}:  # an empty object has no such range
-                raise
-            return _UNREADABLE.get(code)
-        return None
 
     def download(self, source: SourceObject, path: Path) -> None:
         """Copy one exact version of an object into a file, a megabyte at a time.
@@ -299,6 +282,13 @@ def _newest(files: Sequence[SourceObject]) -> list[SourceObject]:
     latest = max((source.last_modified for source in candidates), default="")
     newest = {source.etag: source for source in candidates if source.last_modified == latest}
     return list(newest.values())
+
+
+def _is_archived(head: Mapping[str, Any]) -> bool:
+    """Return whether an object must be restored before it can be read."""
+    if "ArchiveStatus" in head:  # of the class INTELLIGENT_TIERING
+        return True
+    return head.get("StorageClass") in _ARCHIVES and 'ongoing-request="false"' not in head.get("Restore", "")
 
 
 def _iso(moment: datetime) -> str:

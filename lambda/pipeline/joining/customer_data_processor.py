@@ -120,6 +120,19 @@ def process_with(
     return _Run(engine, batch, workdir, options, previous_errors).join(files)
 
 
+def refuse(
+    batch: str,
+    files: Mapping[RecordKind, SourceFile],
+    refused: Mapping[RecordKind, RefusedFileError],
+    workdir: Path,
+    options: Options,
+    previous_errors: frozenset[str] = frozenset(),
+) -> Outcome:
+    """Refuse a day some of whose files can't even be fetched; no file is read."""
+    no_engine: Any = None
+    return _Run(no_engine, batch, workdir, options, previous_errors)._refuse(files, {}, refused)
+
+
 def messages(outcome: Outcome) -> Iterator[str]:
     """Yield the bodies of the messages that delivering the outcome sends: customers first, then errors."""
     for item in put_items(outcome.chunks):

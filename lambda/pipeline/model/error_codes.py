@@ -40,6 +40,11 @@ class ErrorCode(StrEnum):
         return member
 
     EMPTY_FILE = "empty_file", Scope.FILE, "the file is empty; it needs at least a header line that names {columns}"
+    UNREADABLE_FILE = (
+        "unreadable_file",
+        Scope.FILE,
+        "the file can't be read, as {reason}; send it in the standard storage class, without a key of your own",
+    )
     DAMAGED_GZIP = (
         "damaged_gzip",
         Scope.FILE,

@@ -16,7 +16,8 @@ class SourceObject:
     """One exact version of a partner's file.
 
     `version_id` is None in a bucket without versioning; then only the ETag identifies the version. `size` is in bytes,
-    `last_modified` an ISO 8601 time in UTC. `unknown` holds fields that a newer release has written.
+    `last_modified` an ISO 8601 time in UTC. `unreadable` says why nobody but the sender can read the object. `unknown`
+    holds fields that a newer release has written.
     """
 
     key: str
@@ -24,11 +25,13 @@ class SourceObject:
     size: int
     last_modified: str
     version_id: str | None = None
+    unreadable: str | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, as in the state machine's input."""
-        return {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
+        values = {known.name: getattr(self, known.name) for known in fields(self) if known.name != "unknown"}
+        return values if self.unreadable else {name: values[name] for name in values if name != "unreadable"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceObject:

@@ -36,20 +36,38 @@ def close_ended_runs(
 
     Delivery of the event about a run's end is best effort (EventBridge reference, "AWS Step Functions events"). Without
     this check, an entry could stay open, and its batch blocked, for ever.
+
+    Raises
+    ------
+    ExceptionGroup
+        Some runs could not be closed; all others are.
     """
-    closed = []
+    closed: list[str] = []
+    problems: list[Exception] = []
     for name in workflow.broken_runs(now - LOOK_BACK, now - GRACE):
-        batch = name.partition("-")[0]
-        entry = table.get_ledger(batch) if is_batch(batch) else None
-        if entry is None or not _is_open(entry, name):
-            continue
-        failure = workflow.failure(name)
-        ended = broken_run(batch, name, failure.status, failure.error, failure.cause)
-        finalize(table, bucket, ended, now, writer_grace)
-        count(Metric.RUNS_CLOSED_LATE)
-        logger().error("run closed by the check: the event about its end was lost", execution=name)
-        closed.append(name)
+        try:
+            if _close(table, bucket, workflow, name, now, writer_grace):
+                closed.append(name)
+        except Exception as error:  # noqa: BLE001 (raised below, after the others are closed)
+            logger().exception("run not closed by the check", execution=name)
+            problems.append(error)
+    if problems:
+        raise ExceptionGroup(f"{len(problems)} runs could not be closed", problems)
     return closed
+
+
+def _close(table: Table, bucket: Bucket, workflow: Workflow, name: str, now: datetime, writer_grace: timedelta) -> bool:
+    """Close the ledger entry of a run that ended, unless that was done; return whether it was open."""
+    batch = name.partition("-")[0]
+    entry = table.get_ledger(batch) if is_batch(batch) else None
+    if entry is None or not _is_open(entry, name):
+        return False
+    failure = workflow.failure(name)
+    ended = broken_run(batch, name, failure.status, failure.error, failure.cause)
+    finalize(table, bucket, ended, now, writer_grace)
+    count(Metric.RUNS_CLOSED_LATE)
+    logger().error("run closed by the check: the event about its end was lost", execution=name)
+    return True
 
 
 def _is_open(entry: Ledger, name: str) -> bool:

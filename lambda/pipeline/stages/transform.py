@@ -137,8 +137,18 @@ def _process(
         Processing the files needs more memory or disk than there is.
     """
     # Importing DuckDB takes long, and only this step needs it.
-    from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process
+    from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process, refuse
+    from pipeline.reading.dialect import RefusedFileError
 
+    unreadable = {
+        kind: RefusedFileError(ErrorCode.UNREADABLE_FILE, reason=source.unreadable)
+        for kind, source in run.files.items()
+        if source.unreadable
+    }
+    if unreadable:
+        files = {kind: SourceFile(Path(source.key).name, directory) for kind, source in run.files.items()}
+        options = Options(memory_mb=0, threads=0, chunk_records=settings.chunk_records)
+        return refuse(run.batch, files, unreadable, directory, options, table.error_sort_keys(run.batch))
     room = shutil.disk_usage(directory).free
     needed = _needed_bytes(run, room, settings)
     paths = bucket.download_all(dict(run.files.items()), directory)

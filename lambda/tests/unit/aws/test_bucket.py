@@ -5,6 +5,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,20 +165,26 @@ def test_a_range_that_was_cut_on_the_way_is_not_taken(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"),
+    ("head", "archived"),
     [
-        ("InvalidObjectState", "archive storage class"),
-        ("InvalidRequest", "key of the sender's own"),
-        ("InvalidRange", None),
+        ({"StorageClass": "GLACIER"}, True),
+        ({"StorageClass": "DEEP_ARCHIVE", "Restore": 'ongoing-request="true"'}, True),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 21 Dec 2012"'}, False),
+        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "ARCHIVE_ACCESS"}, True),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, False),
+        ({"StorageClass": "GLACIER_IR"}, False),
+        ({}, False),
     ],
 )
-def test_an_object_that_nobody_can_read_is_known_from_the_answer_of_s3(code: str, reason: str | None) -> None:
-    class Refusing:
-        def get_object(self, **_: Any) -> dict[str, Any]:
-            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetObject")
+def test_an_archived_object_is_known_before_it_is_read(head: dict[str, str], archived: bool) -> None:
+    # S3 API reference, HeadObject: x-amz-storage-class, x-amz-restore, x-amz-archive-status.
+    class Client:
+        def head_object(self, **_: Any) -> dict[str, Any]:
+            return {"ETag": '"e"', "ContentLength": 1, "LastModified": datetime.now(UTC), **head}
 
-    found = Bucket("bucket", Refusing()).why_unreadable(source("items"))  # type: ignore[arg-type]
-    assert found is None if reason is None else reason in str(found)
+    found = Bucket("bucket", Client()).head(KEY)  # type: ignore[arg-type]
+    assert found is not None
+    assert bool(found.unreadable) == archived
 
 
 def test_an_object_is_uploaded_in_blocks_and_fetched(cloud: Cloud, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ MADE_HERE = {
     ErrorCode.RECORD_TOO_LONG,
     ErrorCode.LINE_TOO_LONG,
     ErrorCode.FILE_TOO_LARGE,
+    ErrorCode.UNREADABLE_FILE,
     ErrorCode.TOO_MANY_ERRORS,
     ErrorCode.TOO_MANY_REFUSED,
 }

@@ -59,6 +59,21 @@ def test_a_run_whose_end_event_was_lost_is_failed_with_its_cause_and_an_error(st
     assert ("batch#20220131", "error#batch#0000000000#run_failed") in cloud.items()
 
 
+def test_a_run_that_cannot_be_closed_does_not_keep_the_others_open(
+    stopped: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = stopped()
+    runs = Workflow.broken_runs
+    monkeypatch.setattr(Workflow, "broken_runs", lambda *period: iter(["20220130-of-a-newer-release", *runs(*period)]))
+    cloud.table.put({"pk": "batch#20220130", "sk": "ledger", "batch": "20220130", "state": "PAUSED"})
+
+    with pytest.raises(ExceptionGroup, match="1 runs could not be closed") as raised:
+        check(cloud)
+
+    assert "20220130 was written by a newer release" in str(raised.value.exceptions[0])
+    assert entry_of(cloud).state is BatchState.FAILED
+
+
 def test_checking_again_changes_nothing(stopped: Start) -> None:
     cloud = stopped()
     check(cloud)

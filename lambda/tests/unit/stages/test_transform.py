@@ -13,7 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from pipeline import ledger
+from pipeline.aws.s3 import Bucket
 from pipeline.errors import (
     DayTooLargeError,
     PreviousVersionLostError,
@@ -138,6 +140,40 @@ def test_a_refused_file_refuses_the_batch_and_says_why(cloud: Cloud, context: Co
     assert reply["state"] == "REFUSED"
     (error,) = [line["PutRequest"]["Item"] for line in requests(cloud, reply)]
     assert error["file"]["S"] == "orders_20220131.csv"
+
+
+class SenderKey:
+    """An S3 whose orders file is encrypted with a key of the sender's own, so that HeadObject answers 400."""
+
+    def __init__(self, s3: Any) -> None:
+        self._s3 = s3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._s3, name)
+
+    def head_object(self, **call: Any) -> Any:
+        if "orders" in call["Key"]:
+            raise ClientError({"Error": {"Code": "400", "Message": "Bad Request"}}, "HeadObject")
+        return self._s3.head_object(**call)
+
+
+def test_a_file_that_only_its_sender_can_read_refuses_the_batch_at_once(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    with environment.context() as only_here:
+        only_here.setattr(intake, "Bucket", lambda name: Bucket(name, SenderKey(cloud.s3)))
+        event = start(cloud, context, DAY)
+    cloud.table.put({"pk": "batch#20220131", "sk": "error#items#0000000004#unknown_order"})
+
+    reply = transform.handler(event, context)
+
+    assert (reply["state"], reply["summary"]["files"]["orders"]["file_error"]) == ("REFUSED", "unreadable_file")
+    error, stale = requests(cloud, reply)
+    assert error["PutRequest"]["Item"]["message"]["S"] == (
+        "orders_20220131.csv: the file can't be read, as it is encrypted with a key of the sender's own; send it in "
+        "the standard storage class, without a key of your own"
+    )
+    assert stale["DeleteRequest"]["Key"]["sk"]["S"] == "error#items#0000000004#unknown_order"
 
 
 def test_a_file_that_would_fill_the_disk_fails_the_run_and_says_what_to_change(
