@@ -10,7 +10,14 @@ from botocore.loaders import Loader
 from counting import counted_platform
 
 from infra.tests.support import FUNCTIONS, INFRA, as_list, render
-from infra.tests.test_service_models import ACTIONS, PREFIX
+
+ACTIONS = {
+    # Calls that ask for an action of another name (service authorization reference; Amazon S3 API Reference).
+    "SendMessageBatch": "sqs:SendMessage",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+}
+PREFIX = {"s3": "s3", "sqs": "sqs", "dynamodb": "dynamodb", "stepfunctions": "states"}
 
 DAY = {
     "customers_20220131.csv": b"customer_reference,first_name,last_name,status\nc1,Ada,Lovelace,active\n",

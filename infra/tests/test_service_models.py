@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import botocore.session
-import pipeline
 import pytest
-from botocore import xform_name
 
 from infra.tests.current_provider.terraform_check import EVERYTHING, CurrentProvider
-from infra.tests.support import FUNCTIONS, INFRA, Plan, as_list, render
+from infra.tests.support import Plan
 
 pytestmark = pytest.mark.terraform
 
@@ -166,42 +163,3 @@ def test_lambda_errors_in_the_retries_are_errors_that_invoke_raises(plan: Plan) 
     assert '"Lambda.' in json.dumps(plan.definition)
     assert unknown_errors(plan.definition) == set()
     assert unknown_errors({"Retry": [{"ErrorEquals": ["Lambda.ResourceNotReady"]}]}) == {"ResourceNotReady"}
-
-
-CODE = Path(str(pipeline.__file__)).parent / "aws"
-SERVICES = {"s3": "s3", "sqs": "sqs", "dynamodb": "dynamodb", "workflow": "stepfunctions"}
-HIGHER_LEVEL = {
-    # Methods that boto3 makes of several calls (Boto3 documentation, "S3 Customization Reference").
-    "upload_file": {"PutObject"},
-    "download_file": {"HeadObject", "GetObject"},
-}
-ACTIONS = {
-    # Calls that ask for an action of another name (service authorization reference; Amazon S3 API Reference).
-    "SendMessageBatch": "sqs:SendMessage",
-    "HeadObject": "s3:GetObject",
-    "ListObjectsV2": "s3:ListBucket",
-}
-PREFIX = {"s3": "s3", "sqs": "sqs", "dynamodb": "dynamodb", "stepfunctions": "states"}
-
-
-def calls(module: str) -> set[str]:
-    """The API operations that an AWS module of the product calls."""
-    service, text = SERVICES[module], (CODE / f"{module}.py").read_text()
-    operations: Callable[[str], str | None] = {xform_name(name): name for name in model(service).operation_names}.get
-    names = set(re.findall(r"self\._\w+\.(\w+)\(", text)) | set(re.findall(r'get_paginator\("(\w+)"\)', text))
-    found = {one for name in names & HIGHER_LEVEL.keys() for one in HIGHER_LEVEL[name]}
-    return found | {operation for name in names if (operation := operations(name))}
-
-
-@pytest.mark.parametrize("module", SERVICES)
-def test_every_call_of_the_code_is_an_operation_that_some_role_may_do(module: str) -> None:
-    allowed = {
-        action
-        for part in FUNCTIONS
-        for statement in render(INFRA / f"policies/{part}.json.tftpl")["Statement"]
-        for action in as_list(statement["Action"])
-    }
-    expected = {ACTIONS.get(call, f"{PREFIX[SERVICES[module]]}:{call}") for call in calls(module)}
-
-    assert expected
-    assert expected - allowed == set()

@@ -18,6 +18,10 @@ pytestmark = pytest.mark.terraform
 
 States = Mapping[str, Mapping[str, Any]]
 TASKS = ("Transform", "DeliverChunk", "Finalize", "RunFailed")
+PLATFORM_FAULTS = (
+    *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.Unknown"),
+    *("Runtime.ExitError", "Sandbox.Timedout", "States.Timeout", "ClientError"),
+)
 HISTORY_EVENTS = 25_000
 EVENTS_PER_TRY = 3
 
@@ -81,80 +85,41 @@ def test_every_state_is_reachable_and_every_way_ends(plan: Plan) -> None:
         assert all(part["States"][end].get("End") or part["States"][end]["Type"] in ("Succeed", "Fail") for end in ends)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_task_is_retried_with_growing_jittered_and_bounded_delays(plan: Plan, task: str) -> None:
-    rules = [rule for rule in state_of(plan.definition, task)["Retry"] if rule["MaxAttempts"]]
+def test_every_task_has_the_same_retries_and_every_error_is_caught(plan: Plan) -> None:
+    for task in TASKS:
+        state = state_of(plan.definition, task)
+        assert state["Retry"] == state_of(plan.definition, "Transform")["Retry"], task
+        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], task
+        assert state["Catch"][-1]["ResultPath"].startswith("$."), f"{task}: the input must survive the error"
 
-    assert rules
-    for rule in rules:
+
+@pytest.fixture(scope="module")
+def task(plan: Plan) -> Mapping[str, Any]:
+    """A task that stands for all, as they have the same retries."""
+    return state_of(plan.definition, "Transform")
+
+
+def test_task_is_retried_with_growing_jittered_and_bounded_delays(task: Mapping[str, Any]) -> None:
+    for rule in (rule for rule in task["Retry"] if rule["MaxAttempts"]):
         assert rule["JitterStrategy"] == "FULL"
         assert rule["BackoffRate"] > 1
         assert rule["IntervalSeconds"] < rule["MaxDelaySeconds"], "Step Functions wants it so"
+    named = [rule["ErrorEquals"] for rule in task["Retry"]]
+    assert named[-1] == ["States.ALL"]
+    assert not [names for names in named[:-1] if "States.ALL" in names]
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_error_of_a_task_is_caught(plan: Plan, task: str) -> None:
-    last = state_of(plan.definition, task)["Catch"][-1]
-
-    assert last["ErrorEquals"] == ["States.ALL"]
-    assert last["ResultPath"].startswith("$."), "the input must survive the error"
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_task_is_not_repeated_where_that_cannot_help(plan: Plan, task: str) -> None:
-    state = state_of(plan.definition, task)
-
+def test_task_is_repeated_where_that_can_help(task: Mapping[str, Any]) -> None:
     for error in leaves(errors.PermanentError):
-        assert retrier(state, error)["MaxAttempts"] == 0, error
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("error", sorted(leaves(errors.RetryableError)))
-def test_task_outlasts_minutes_of_what_the_code_calls_retryable(plan: Plan, task: str, error: str) -> None:
-    assert longest_wait(retrier(state_of(plan.definition, task), error)) >= 300
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("error", ["Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"])
-def test_task_outlasts_half_an_hour_of_a_small_quota_or_a_sleeping_network(plan: Plan, task: str, error: str) -> None:
-    # AWS Lambda Developer Guide, "Lambda quotas": a new account may have 10 concurrent calls. "Giving Lambda
-    # functions access to resources in an Amazon VPC": a function that was idle for weeks is not ready for some
-    # minutes.
-    rule = retrier(state_of(plan.definition, task), error)
-
-    assert longest_wait(rule) / 2 >= 30 * 60, "full jitter halves the wait on average"
-
-
-def test_every_task_has_the_same_retries(plan: Plan) -> None:
-    rules = [state_of(plan.definition, task)["Retry"] for task in TASKS]
-
-    assert all(rule == rules[0] for rule in rules)
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(
-    "error",
-    [
-        "Lambda.ServiceException",
-        "Lambda.AWSLambdaException",
-        "Lambda.SdkClientException",
-        "Lambda.TooManyRequestsException",
-        "Lambda.Unknown",
-        "Runtime.ExitError",
-        "Sandbox.Timedout",
-        "States.Timeout",
-        "ClientError",
-    ],
-)
-def test_task_survives_a_single_fault_of_the_platform(plan: Plan, task: str, error: str) -> None:
-    assert retrier(state_of(plan.definition, task), error)["MaxAttempts"] >= 2
-
-
-def test_rule_for_all_errors_comes_last_and_alone(plan: Plan) -> None:
-    for task in TASKS:
-        rules = [rule["ErrorEquals"] for rule in state_of(plan.definition, task)["Retry"]]
-        assert rules[-1] == ["States.ALL"]
-        assert not [names for names in rules[:-1] if "States.ALL" in names]
+        assert retrier(task, error)["MaxAttempts"] == 0, error
+    for error in leaves(errors.RetryableError):
+        assert longest_wait(retrier(task, error)) >= 300, error
+    # AWS Lambda Developer Guide, "Lambda quotas": a new account may have 10 concurrent calls. "Giving Lambda functions
+    # access to resources in an Amazon VPC": a function that was idle for weeks is not ready for some minutes.
+    for error in ("Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"):
+        assert longest_wait(retrier(task, error)) / 2 >= 30 * 60, "full jitter halves the wait on average"
+    for error in PLATFORM_FAULTS:
+        assert retrier(task, error)["MaxAttempts"] >= 2, error
 
 
 def test_transform_is_asked_again_after_the_wait_that_it_answered(plan: Plan) -> None:
