@@ -26,7 +26,7 @@ ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
 AWS_CLI_READY := build/aws-cli/.ready
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
-	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs \
+	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs contracts \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
 	test-planted tf-state local-up local-down \
 	venv FORCE
@@ -162,6 +162,9 @@ local-down: $(READY) ## | Stop the local AWS and discard everything in it
 
 command-docs: $(DEV_READY) ## | Write docs/commands.md from the commands' own help
 	@$(PYTHON) -m scripts.tests.command_docs
+
+contracts: $(DEV_READY) ## | Write docs/contracts from the data model
+	@$(PYTHON) -m lambda.tests.contract_documents
 
 lock: $(DEV_READY) ## | Lock the dependencies of pyproject.toml again
 	@scripts/lock.sh $(VENV)/bin/uv

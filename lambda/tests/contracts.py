@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from pipeline.model.items import REFUSED_RECORDS
+from pipeline.model.messages import RESULT_TYPE
 
 CONTRACTS = Path(__file__).parents[2] / "docs" / "contracts"
 
@@ -50,7 +52,7 @@ def check_message(message: Mapping[str, Any]) -> None:
     fields, attributes = check_body(message["Body"]), message["MessageAttributes"]
     plain = {name: {part: one[part] for part in ("DataType", "StringValue")} for name, one in attributes.items()}
     _check(validator("messages.schema.json", "attributes"), plain)
-    assert "refused_records" not in plain or fields["type"] == "customer_message"
+    assert REFUSED_RECORDS not in plain or fields["type"] == RESULT_TYPE
 
 
 def check_verdict(verdict: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pipeline.model.data_model import MODEL
-from pipeline.model.record_kinds import Count, Parent, RecordKind
+from pipeline.model.record_kinds import Column, ColumnType, Count, Parent, RecordKind
 from reference_records import FileError, Record
 from reference_rules import read_records
 from tracing import untraced
@@ -38,7 +38,7 @@ class Refused:
 class Result:
     """The result of a batch by the rules; that of a record of the root kind has the measures and what is carried."""
 
-    results: dict[str, dict[str, Decimal | str]] = field(default_factory=dict)
+    results: dict[str, dict[str, Decimal | str | None]] = field(default_factory=dict)
     incomplete: dict[str, int] = field(default_factory=dict)
     refused: list[Refused] = field(default_factory=list)
     read: dict[RecordKind, int] = field(default_factory=dict)
@@ -110,20 +110,29 @@ def owner(kind: RecordKind, record: Record, owners: dict[RecordKind, Owners]) ->
     return owners[kind.parent.kind][record.values[kind.parent.column]]
 
 
-def total(day: dict[RecordKind, list[Record]], owners: dict[RecordKind, Owners]) -> dict[str, dict[str, Decimal | str]]:
+def total(
+    day: dict[RecordKind, list[Record]], owners: dict[RecordKind, Owners]
+) -> dict[str, dict[str, Decimal | str | None]]:
     root, result = MODEL.root, MODEL.result
-    results: dict[str, dict[str, Decimal | str]] = {}
+    results: dict[str, dict[str, Decimal | str | None]] = {}
     for record in day[root]:
         if record.code is None:
-            carried = {name: record.values.get(name, "") for name in result.carried}
+            carried = {name: carried_value(record, root.column(name)) for name in result.carried}
             results[owner(root, record, owners)] = {one.name: Decimal(0) for one in result.measures} | carried
     for measure in result.measures:
         for record in day[measure.kind]:
             if record.code is None:
                 added = Decimal(1) if isinstance(measure, Count) else record.amounts.get(measure.column, Decimal(0))
                 mine = results[owner(measure.kind, record, owners)]
-                mine[measure.name] = Decimal(mine[measure.name]) + added
+                mine[measure.name] = Decimal(mine[measure.name] or 0) + added
     return results
+
+
+def carried_value(record: Record, column: Column) -> Decimal | str | None:
+    text = record.values.get(column.name, "")
+    if column.type in (ColumnType.TEXT, ColumnType.REFERENCE):
+        return text
+    return Decimal(text) if text else None
 
 
 def count_lost(day: dict[RecordKind, list[Record]], accepted: dict[RecordKind, Owners]) -> dict[str, int]:

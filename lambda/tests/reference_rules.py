@@ -29,7 +29,7 @@ def read_records(kind: RecordKind, data: bytes) -> tuple[list[Record], int]:
     found = [record for record in tokenize(data, delimiter) if record.raw.strip(b" ")][1:]
     records = [line for record in found for line in split_at_wrong_quotes(record, delimiter, len(names))]
     for record in records:
-        check_form(record, names)
+        check_form(kind, record, names)
     refuse_second_header(kind, records, names)
     mark = decimal_mark(delimiter, [record.values.get(name, "") for record in records for name in kind.amounts])
     for record in records:
@@ -57,7 +57,7 @@ def decimal_mark(delimiter: int, amounts: list[str]) -> str:
     return ","
 
 
-def check_form(record: Record, names: list[str]) -> None:
+def check_form(kind: RecordKind, record: Record, names: list[str]) -> None:
     """The rules about the record as a whole; afterwards its cells have names."""
     try:
         record.raw.decode()
@@ -73,7 +73,9 @@ def check_form(record: Record, names: list[str]) -> None:
     elif column_names(record) == names:
         record.code = "repeated_header"
     else:
-        record.values = {name: cell.decode().strip(BLANKS) for name, cell in zip(names, record.cells, strict=True)}
+        free = {column.name for column in kind.columns if column.type is ColumnType.TEXT and not column.unique}
+        cells = {name: cell.decode() for name, cell in zip(names, record.cells, strict=True)}
+        record.values = {name: cell if name in free else cell.strip(BLANKS) for name, cell in cells.items()}
 
 
 def check_cells(kind: RecordKind, record: Record, mark: str) -> None:

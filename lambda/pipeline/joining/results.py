@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from pipeline.model.items import (
     delete_line,
     put_line,
     removed_item,
+    result_key,
     result_line,
 )
+from pipeline.model.record_kinds import Count, Sum
 from pipeline.reading.sql import file_literal, in_order, literal
 
 _FETCH = 5_000
@@ -36,30 +38,52 @@ def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: Chu
 def put_request(batch: str) -> str:
     """Return the SQL of a result's put request: the text of `result_line`, whose blanks DuckDB fills in."""
     values = {
-        IDENTITY: "reference",
-        **{measure.name: f"number_text({measure_column(measure)})" for measure in MODEL.result.measures},
+        IDENTITY: _text("reference"),
+        **{measure.name: _number(_measure(measure)) for measure in MODEL.result.measures},
         **{name: _carried(column, RESULT_ATTRIBUTES[name]) for column, name in carried(MODEL.root).items()},
     }
-    incomplete = _filled(batch, values | {REFUSED_RECORDS: "refused_records"})
+    incomplete = _filled(batch, values | {REFUSED_RECORDS: _number("refused_records")})
     return f"CASE WHEN refused_records > 0 THEN {incomplete} ELSE {_filled(batch, values)} END"
 
 
-def _carried(column: str, type_name: str) -> str:
-    return f"coalesce({column}, '')" if type_name == "S" else f"TRY_CAST({column} AS BIGINT)"
+def _measure(measure: Count | Sum) -> str:
+    column = measure_column(measure)
+    return column if isinstance(measure, Count) else f"number_text({column})"
 
 
-def _filled(batch: str, values: Mapping[str, str]) -> str:
-    """Return the SQL of a put request with the values, which are SQL, of the attributes."""
-    attributes = {name: {RESULT_ATTRIBUTES.get(name, "N"): f"{{{name}}}"} for name in values}
-    line = result_line(batch, f"{{{IDENTITY}}}", attributes)
-    before, *rest = re.split(r'"([^"{]*)\{(\w+)\}"', line)
-    parts = [literal(before)]
-    for prefix, name, text in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
-        if RESULT_ATTRIBUTES.get(name) == "S":
-            parts += [f"to_json({literal(prefix)} || {values[name]})", literal(text)]
-        else:
-            parts += ["'\"'", values[name], literal(f'"{text}')]
-    return f"concat({', '.join(parts)})"
+_Value = tuple[str, str, str]
+"""A value in DynamoDB JSON: the text before it, its SQL, and the text after it."""
+
+
+def _text(value: str) -> _Value:
+    return '{"S":', f"to_json({value})", "}"
+
+
+def _number(value: str) -> _Value:
+    return '{"N":"', value, '"}'
+
+
+def _carried(column: str, type_name: str) -> _Value:
+    if type_name == "S":
+        return _text(f"coalesce({column}, '')")
+    before, value, after = _number(f"TRY_CAST({column} AS BIGINT)")
+    return "", f"coalesce({literal(before)} || {value} || {literal(after)}, {literal(_NULL)})", ""
+
+
+_NULL = '{"NULL":true}'
+
+
+def _filled(batch: str, values: Mapping[str, _Value]) -> str:
+    """Return the SQL of a put request with the values of the attributes."""
+    key = json.dumps(result_key(""))
+    text, _, attributes = result_line(batch, "", dict.fromkeys(values, {})).partition(key)
+    parts = [literal(text), f"to_json({literal(result_key(''))} || reference)"]
+    between = attributes.split("{}")
+    text = ""
+    for before, (opening, value, closing) in zip(between, values.values(), strict=False):
+        parts += [literal(text + before + opening), value]
+        text = closing
+    return f"concat({', '.join([*parts, literal(text + between[-1])])})"
 
 
 def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> None:

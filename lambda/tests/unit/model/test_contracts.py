@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from batches import observe, run, working_directory
+from contract_documents import ODCS, documents
 from contracts import CONTRACTS, check_body, check_message, check_verdict, load, validator
-from jsonschema import Draft7Validator, Draft202012Validator
+from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator
 from pipeline.handlers import publish
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item, put_line, removed_item
@@ -23,6 +24,9 @@ from unit.model.test_error_codes import CATALOGUE, DATA, defective_day
 ROOT = Path(__file__).parents[4]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 MESSAGE = re.compile(r'^\{"type":"\w+".*\}$', re.MULTILINE)
+SCHEMAS = ("messages.schema.json", "verdict.schema.json")
+ERROR = """{"type": "error_message", "customer_reference": null, "order_reference": "o-7", "message": "a sentence",
+    "batch": "20220131", "file": "items_20220131.csv", "line": 17, "code": "not_an_amount"}"""
 BODY = '{"type":"customer_message","customer_reference":"a","number_of_orders":1,"total_amount_spent":1.5}'
 
 
@@ -50,9 +54,38 @@ def record(number: int, new: dict[str, Any], old: dict[str, Any] | None = None) 
     }
 
 
-@pytest.mark.parametrize("name", ["messages.schema.json", "verdict.schema.json"])
+@pytest.mark.parametrize("name", documents())
+def test_a_contract_is_what_follows_from_the_data_model(name: str) -> None:
+    text = (CONTRACTS / name).read_text(encoding="utf-8")
+    assert text == documents()[name], f"docs/contracts/{name} is not up to date: run `make contracts`"
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_a_contract_is_a_valid_schema(name: str) -> None:
     Draft202012Validator.check_schema(load(name))
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """All objects in a JSON value, from the outside to the inside."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    return [*([value] if isinstance(value, dict) else []), *(one for part in inner for one in objects(part))]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_field_can_be_added_to_every_object_of_a_contract(name: str) -> None:
+    """Consumers that know the older contract take newer messages, and those that know the newer one take older ones."""
+    old, new = load(name), load(name)
+    for schema in objects(new):
+        if "properties" in schema and schema.get("type") == "object":
+            schema["properties"]["added"] = {"type": "string"}
+    for sent in [json.loads(BODY), json.loads(ERROR)] if name == "messages.schema.json" else [verdict_in_the_guide()]:
+        Draft202012Validator(new).validate(sent)
+        more = json.loads(json.dumps(sent))
+        for one in objects(more):
+            if not any(one is parts.get("refused_by_code") for parts in objects(more)):
+                one["added"] = "text"
+        Draft202012Validator(old).validate(more)
+        assert more["added"] == "text"
 
 
 @pytest.mark.parametrize("day", days())
@@ -168,11 +201,15 @@ def test_every_message_in_the_documents_conforms_to_the_contract(document: Path)
 
 
 def test_the_verdict_in_the_documents_conforms_to_the_contract_and_the_readme_shows_messages() -> None:
+    check_verdict(verdict_in_the_guide())
+    assert MESSAGE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def verdict_in_the_guide() -> dict[str, Any]:
     text = (ROOT / "docs/partner.md").read_text(encoding="utf-8")
     (verdict,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-
-    check_verdict(json.loads(verdict))
-    assert MESSAGE.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(verdict)
+    return found
 
 
 def asyncapi() -> dict[str, Any]:
@@ -216,10 +253,52 @@ def test_the_asyncapi_file_has_each_type_of_message_with_a_valid_example() -> No
 def test_the_asyncapi_file_has_the_attributes_of_the_contract() -> None:
     schemas = asyncapi()["components"]["schemas"]
     contract = load("messages.schema.json")["$defs"]["attributes"]
-    common, customers = schemas["attributes"], schemas["customer_attributes"]["allOf"][1]
+    common, customers = schemas["attributes"], schemas["result_attributes"]["allOf"][1]
 
     assert set(common["properties"]) | set(customers["properties"]) == set(contract["properties"])
     assert common["required"] == contract["required"] == list(common["properties"])
+
+
+def input_contract() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((CONTRACTS / ODCS).read_text(encoding="utf-8"))
+    return document
+
+
+def odcs_faults(document: Any) -> list[str]:
+    """What the standard's own schema finds wrong: schema/odcs-json-schema-v3.1.0.json of
+    https://github.com/bitol-io/open-data-contract-standard (Apache License 2.0)."""
+    schema = json.loads((DATA / "contracts" / "odcs-3.1.0.schema.json").read_text())
+    return [fault.message for fault in Draft201909Validator(schema).iter_errors(document)]
+
+
+def test_the_contract_of_the_input_files_is_valid_by_the_open_data_contract_standard() -> None:
+    assert odcs_faults(input_contract()) == []
+
+
+@pytest.mark.parametrize("change", [{"status": None}, {"schema": [{"title": "x"}]}, {"columns": []}])
+def test_a_fault_in_the_contract_of_the_input_files_is_found(change: dict[str, Any]) -> None:
+    assert odcs_faults(input_contract() | change)
+
+
+def test_the_contract_of_the_input_files_has_the_keys_relations_and_sums_of_the_model() -> None:
+    contract = input_contract()
+    columns = {(file["name"], one["name"]): one for file in contract["schema"] for one in file["properties"]}
+    custom = {one["property"]: one["value"] for one in contract["customProperties"]}
+
+    assert [name for name, one in columns.items() if one.get("primaryKey")] == [
+        ("customers", "customer_reference"),
+        ("orders", "order_reference"),
+    ]
+    assert {name: one["relationships"] for name, one in columns.items() if "relationships" in one} == {
+        ("orders", "customer_reference"): [{"type": "foreignKey", "to": "customers.customer_reference"}],
+        ("items", "order_reference"): [{"type": "foreignKey", "to": "orders.order_reference"}],
+    }
+    assert [name for name, one in columns.items() if not one["required"]] == [
+        ("customers", "id"),
+        ("orders", "id"),
+        ("items", "id"),
+    ]
+    assert custom["measures"][1] == {"name": "total_amount_spent", "sum": "items.total_price"}
 
 
 def test_the_verdict_schema_has_every_state_of_a_summary() -> None:
