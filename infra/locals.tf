@@ -60,6 +60,8 @@ locals {
         CHUNK_RECORDS        = "5000" # what one call of deliver writes well within its timeout
         MAX_ERROR_MESSAGES   = "1000" # for each file; one more message then counts the others, and the rejects file holds all
         MAX_REFUSED_PERCENT  = tostring(var.max_refused_percent)
+        MIN_DAY_PERCENT      = tostring(var.min_day_percent)
+        MAX_REMOVED_PERCENT  = tostring(var.max_removed_percent)
         WRITER_GRACE_SECONDS = tostring(local.timeout_seconds.deliver)
         LARGE_DAYS           = tostring(var.large_days != null)
         LARGE_DAY_BYTES      = tostring(try(var.large_days.from_bytes, 0))

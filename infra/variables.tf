@@ -110,6 +110,30 @@ variable "max_refused_percent" {
   }
 }
 
+variable "min_day_percent" {
+  description = "Percentage of its usual number of records, 0 to 100, that a file must have, else the batch is held. Usual is the median of the same weekday in the last four weeks, or of the last eight days. A file that lacks less than 20 records does not hold the batch; 0 switches the comparison off."
+  type        = number
+  default     = 50
+  nullable    = false
+
+  validation {
+    condition     = var.min_day_percent >= 0 && var.min_day_percent <= 100 && floor(var.min_day_percent) == var.min_day_percent
+    error_message = "min_day_percent must be a whole number from 0 to 100: it is a share of the usual number of records in percent."
+  }
+}
+
+variable "max_removed_percent" {
+  description = "Percentage of the results that were delivered before, 0 to 100, that a correction may remove, else it is held. A correction that removes at most 20 results is never held because of that."
+  type        = number
+  default     = 10
+  nullable    = false
+
+  validation {
+    condition     = var.max_removed_percent >= 0 && var.max_removed_percent <= 100 && floor(var.max_removed_percent) == var.max_removed_percent
+    error_message = "max_removed_percent must be a whole number from 0 to 100: it is a share of the results delivered before in percent."
+  }
+}
+
 variable "large_days" {
   description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299; of larger types as many fewer), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
   type = object({

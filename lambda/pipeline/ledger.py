@@ -32,7 +32,7 @@ class BatchState(StrEnum):
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     HELD = "HELD"
-    """Too many records were refused: errors were sent, results wait for a release by the operator or a correction."""
+    """The gate holds the results: errors were sent, results wait for a release by the operator or a correction."""
     FAILED = "FAILED"
     SUPERSEDED = "SUPERSEDED"
     """Used for a run only, never for a batch: a newer set took over before the run ended."""
@@ -50,10 +50,11 @@ class Ledger:
     whether the check at the time when the files are due has been.
 
     `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
-    `released` the version that an operator released in spite of its refused records. After `blocked_until` no writer of
-    a failed run can still be running. `large_day` is None if the function processes the files; otherwise it is what is
-    known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`, all missing until the job has ended. `revision`
-    is the number of changes, for optimistic locking.
+    `delivered_files` what later days are compared with: of each kind's file that was delivered last its `records` and
+    `has_final_line_end`. `released` is the version that an operator released although it was held. After
+    `blocked_until` no writer of a failed run can still be running. `large_day` is None if the function processes the
+    files; otherwise it is what is known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`, all missing
+    until the job has ended. `revision` is the number of changes, for optimistic locking.
 
     Older and newer releases read and write the same entry. Every field except `batch` has a default, for entries that
     an older release wrote. `unknown` holds attributes that a newer release wrote, so that they are written back.
@@ -70,6 +71,7 @@ class Ledger:
     blocked_until: str | None = None
     attempts: Mapping[str, int] = field(default_factory=dict)
     delivered: tuple[str, ...] = ()
+    delivered_files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     released: str | None = None
     queued_at: str | None = None
     started_at: str | None = None
@@ -325,14 +327,33 @@ def finish(
         return closed
     if ledger.state is state and ledger.holder != execution:
         return ledger
+    is_delivered = state is BatchState.COMPLETED
     return replace(
         closed,
         state=state,
         finished_at=_iso(now),
         summary=summary or {},
         cause=cause,
-        delivered=(str(ledger.version),) if state is BatchState.COMPLETED else ledger.delivered,
+        delivered=(str(ledger.version),) if is_delivered else ledger.delivered,
+        delivered_files=_facts(summary or {}) if is_delivered else ledger.delivered_files,
     )
+
+
+def delivered_files(item: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return `Ledger.delivered_files` from the attributes of a table item.
+
+    An older release kept only the summary of the newest run, which is the one that was delivered if it is COMPLETED.
+    """
+    if (known := item.get("delivered_files")) or item.get("state") != BatchState.COMPLETED:
+        return known or {}
+    return _facts(item.get("summary", {}))
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        kind: {"records": int(file["read"]), "has_final_line_end": file.get("has_final_line_end")}
+        for kind, file in summary.get("files", {}).items()
+    }
 
 
 def _remember(

@@ -33,7 +33,9 @@ class TransformSettings:
 
     `chunk_records` is the number of table writes per chunk file, `max_error_messages` the number of refused records of
     a file that get an error message. If more than `max_refused_percent` of a file's records are refused, the batch is
-    held. `writer_grace_seconds` is how long a writer of a failed run may still be running: the timeout of `deliver`.
+    held; so it is if a file has less than `min_day_percent` of its usual records, or if a correction would remove more
+    than `max_removed_percent` of the results. `writer_grace_seconds` is how long a writer of a failed run may still be
+    running: the timeout of `deliver`.
 
     With `large_days`, the Spark job processes a day that does not fit into the function, and each day whose files have
     at least `large_day_bytes` bytes; 0 means that only the function's own limits count. Lambda sets
@@ -46,6 +48,8 @@ class TransformSettings:
     chunk_records: int = 5_000
     max_error_messages: int = 1_000
     max_refused_percent: int = field(default=20, metadata={"minimum": 0})
+    min_day_percent: int = field(default=50, metadata={"minimum": 0})
+    max_removed_percent: int = field(default=10, metadata={"minimum": 0})
     writer_grace_seconds: int = 300
     large_days: bool = False
     large_day_bytes: int = field(default=0, metadata={"minimum": 0})

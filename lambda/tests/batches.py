@@ -16,6 +16,7 @@ from typing import Any
 import reference
 from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.joining.gate import Gate
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES
@@ -65,8 +66,16 @@ def run(
         "threads": 2,
         "max_error_messages": 1_000_000,
         "rejects_location": lambda: "feedback/",
-    } | options
+    } | with_gate(options)
     return process(BATCH, sources, directory / "work", Options(**chosen), previous)
+
+
+def with_gate(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options for a run, with its gate in place of the limits of one."""
+    limits = {name: options[name] for name in ("max_refused_percent", "history") if name in options}
+    others = {name: value for name, value in options.items() if name not in limits}
+    gate = Gate(**limits) if limits and limits.get("max_refused_percent", 0) is not None else None
+    return {**others, "gate": gate}
 
 
 def as_read(cell: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
-from pipeline.joining.gate import holds
+from pipeline.joining.gate import Gate
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.batch_files import rejects_name
@@ -44,8 +44,8 @@ class Options:
     chunk_records: int = 5000
     max_error_messages: int = 1000
     """Refused records per file that get an error message each."""
-    max_refused_percent: int | None = None
-    """Share of a file's records that may be refused before the batch is held; with None it is never held."""
+    gate: Gate | None = None
+    """What holds the batch; with None it is never held."""
     rejects_location: Callable[[], str] = str
     """Returns the prefix of the files of refused records; called only if an error message names one."""
     max_unpacked: int | None = None
@@ -164,36 +164,25 @@ class _Run:
         _verify_lines(files, counts)
         _verify_records(files, counts, totals)
         reconciliations = _reconcile(files, totals)
-        held = {kind for kind in MODEL.kinds if self._holds(counts[kind])}
-        if not held:
+        removed, delivered = self._engine.count_removed()
+        summaries = {kind: _file_summary(files[kind], counts[kind]) for kind in MODEL.kinds}
+        gate = self._options.gate
+        holds = gate.find_holds(self._batch, summaries, removed, delivered) if gate else []
+        if not holds:
             self._engine.write_results(self._chunks)
-        reported = {
-            kind: self._write_errors(files[kind], counts[kind], holds_batch=kind in held) for kind in _by_name(sources)
-        }
-        summaries = {
-            kind: FileSummary(
-                file=files[kind].name,
-                delimiter=files[kind].header.delimiter,
-                decimal_mark=files[kind].decimal_mark,
-                ignored_columns=_shortened(files[kind].header.ignored),
-                read=counts[kind].read,
-                counted=counts[kind].read - counts[kind].refused,
-                refused=counts[kind].refused,
-                refused_by_code=counts[kind].refused_by_code,
-                lines=files[kind].lines,
-                header_lines=files[kind].header.lines,
-                blank_lines=counts[kind].lines - counts[kind].read,
-                further_lines=files[kind].further_lines,
-                messages=reported[kind],
-                too_many_refused=kind in held,
-            )
-            for kind in MODEL.kinds
-        }
+        for kind in _by_name(sources):
+            of_file = [hold for hold in holds if hold.kind == kind]
+            for hold in of_file:
+                self._add_file_error(kind, files[kind].name, hold.code, hold.reason)
+            reported = self._write_errors(files[kind], counts[kind])
+            summaries[kind] = replace(summaries[kind], messages=reported, held_by=tuple(hold.code for hold in of_file))
+        if removed and not holds:
+            self._engine.remove_results(self._chunks)
         summary = Summary(
-            state="HELD" if held else "READY",
+            state="HELD" if holds else "READY",
             files=summaries,
             incomplete=totals.incomplete,
-            removed=0 if held else self._engine.remove_results(self._chunks),
+            removed=removed,
             errors=len(self._error_sort_keys),
             reconciliations=reconciliations,
         )
@@ -269,19 +258,10 @@ class _Run:
         examples = list(self._examples.values())
         return Outcome(summary.state, self._chunks.chunks, rejects, references, summary, examples)
 
-    def _holds(self, counts: Counts) -> bool:
-        limit = self._options.max_refused_percent
-        return limit is not None and holds(counts.read, counts.refused, limit)
-
-    def _write_errors(self, file: CsvFile, counts: Counts, *, holds_batch: bool) -> int:
+    def _write_errors(self, file: CsvFile, counts: Counts) -> int:
         """Write an error for each refused record up to the limit, and one about the rest beyond it."""
         if not counts.refused:
             return 0
-        if holds_batch:
-            code = ErrorCode.TOO_MANY_REFUSED
-            limit = self._options.max_refused_percent
-            reason = SENTENCES[code].format(refused=counts.refused, read=counts.read, limit=limit)
-            self._add_file_error(file.kind, file.name, code, reason)
         self._add_errors(
             self._error_item(file, refusal) for refusal in self._engine.refusals(file, self._options.max_error_messages)
         )
@@ -330,6 +310,24 @@ class _Run:
         target = directory / rejects_name(file.kind)
         self._engine.write_rejects(file, target)
         return target
+
+
+def _file_summary(file: CsvFile, counts: Counts) -> FileSummary:
+    return FileSummary(
+        file=file.name,
+        delimiter=file.header.delimiter,
+        decimal_mark=file.decimal_mark,
+        ignored_columns=_shortened(file.header.ignored),
+        read=counts.read,
+        counted=counts.read - counts.refused,
+        refused=counts.refused,
+        refused_by_code=counts.refused_by_code,
+        lines=file.lines,
+        header_lines=file.header.lines,
+        blank_lines=counts.lines - counts.read,
+        further_lines=file.further_lines,
+        has_final_line_end=file.has_final_line_end,
+    )
 
 
 def _by_name(sources: Mapping[RecordKind, SourceFile]) -> list[RecordKind]:

@@ -156,17 +156,17 @@ class DuckDBEngine(Engine):
         """Write the table `results`."""
         results.write_results(self._connection, self._batch, chunks)
 
-    def remove_results(self, chunks: ChunkWriter) -> int:
-        """Compare the lists of earlier versions with `results`."""
-        if not self._previous:
-            return 0
-        self.view("previous", results.listed(self._previous))
-        rows = self._connection.execute(f"{steps.removed()} ORDER BY 1")
-        removed = 0
+    def load_previous(self) -> bool:
+        """Name the lists of earlier versions."""
+        if self._previous:
+            self.view("previous", results.listed(self._previous))
+        return bool(self._previous)
+
+    def remove_results(self, chunks: ChunkWriter) -> None:
+        """Write the table `removed`."""
+        rows = self._connection.execute("FROM removed ORDER BY reference")
         while found := rows.fetchmany(results.removals_per_chunk(chunks.chunk_records)):
             results.add_removals(self._batch, [reference for (reference,) in found], chunks)
-            removed += len(found)
-        return removed
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records lazily."""

@@ -125,8 +125,12 @@ class Engine(ABC):
         """Add the put requests of `results` to the chunks, sorted by reference."""
 
     @abstractmethod
-    def remove_results(self, chunks: ChunkWriter) -> int:
-        """Add removals of results that earlier versions delivered and this one does not have; return their number."""
+    def load_previous(self) -> bool:
+        """Create `previous`, the references whose results earlier versions delivered; return whether there are any."""
+
+    @abstractmethod
+    def remove_results(self, chunks: ChunkWriter) -> None:
+        """Add the removals of the results in `removed`, sorted by reference, to the chunks."""
 
     @abstractmethod
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
@@ -201,3 +205,16 @@ class Engine(ABC):
             of_file = self._amounts[measure.kind, measure.column]
             sums[measure.name] = SumTotals(of_file.read, amount, of_file.refused, of_file.refused_without_amount)
         return DayTotals(counted, sums, incomplete)
+
+    def count_removed(self) -> tuple[int, int]:
+        """Return how many results that earlier versions delivered this one does not have, and how many they delivered.
+
+        If there are any, `removed` has the references of the former.
+        """
+        if not self.load_previous():
+            return 0, 0
+        self.table("removed", steps.removed())
+        ((removed, delivered),) = self.rows(
+            "SELECT (SELECT count(*) FROM removed), (SELECT count(DISTINCT reference) FROM previous)"
+        )
+        return removed, delivered

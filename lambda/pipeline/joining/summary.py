@@ -10,7 +10,7 @@ from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 
 State = Literal["READY", "HELD", "REFUSED"]
-"""READY for delivery, HELD because too many records were refused, or REFUSED because a file can't be used."""
+"""READY for delivery, HELD by the gate, or REFUSED because a file can't be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,10 @@ class FileSummary:
     """Refused records with an error message of their own; the rejects file contains all refused records."""
     file_error: str | None = None
     """Error code if the file as a whole was refused."""
-    too_many_refused: bool = False
-    """Whether so many records were refused that the batch is held."""
+    has_final_line_end: bool = True
+    """Whether the last line that is not blank ends with a line end."""
+    held_by: tuple[str, ...] = ()
+    """The codes of the reasons why this file holds the batch."""
 
 
 @dataclass(frozen=True, slots=True)

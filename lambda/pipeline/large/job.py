@@ -162,7 +162,7 @@ def _process(engine: SteppedEngine, request: LargeDayRequest, directory: Path, s
         threads=1,
         chunk_records=request.chunk_records,
         max_error_messages=request.max_error_messages,
-        max_refused_percent=request.max_refused_percent,
+        gate=request.gate,
         rejects_location=run.rejects_prefix,
     )
     return process_with(engine, run.batch, files, directory, options, request.previous_errors)

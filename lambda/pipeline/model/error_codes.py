@@ -139,6 +139,32 @@ class ErrorCode(StrEnum):
         "{limit} % of a file's records are refused, or all); correct the file and send it again, or ask the operator "
         "to release the batch as it is",
     )
+    NO_RECORDS = (
+        "no_records",
+        Scope.BATCH,
+        "the file has a header and 0 records{usual}, so nothing of the batch was delivered; send the file with its "
+        "records, or ask the operator to release the batch if there really are none",
+    )
+    DAY_TOO_SMALL = (
+        "day_too_small",
+        Scope.BATCH,
+        "the file has {read:,} records where {usual:,} are usual (it is held below {limit} %), so nothing of the batch "
+        "was delivered; send the whole file, or ask the operator to release the batch as it is",
+    )
+    CUT_SHORT = (
+        "cut_short",
+        Scope.BATCH,
+        "the last line, {line:,}, has no line end, but the last {files} files before it had one, so this file is "
+        "probably cut short and nothing of the batch was delivered; send the whole file, or ask the operator to "
+        "release the batch as it is",
+    )
+    TOO_MANY_REMOVED = (
+        "too_many_removed",
+        Scope.BATCH,
+        "the correction would remove {removed:,} of the {delivered:,} {root} delivered before (it is held above "
+        "{limit} %), so nothing of it was delivered; send all {root}, or ask the operator to release the batch as it "
+        "is",
+    )
     UNKNOWN_FILE = "unknown_file", Scope.BATCH
     """Worded in `events`, where the object's name is known."""
     MISSING_FILE = "missing_file", Scope.BATCH

@@ -43,6 +43,8 @@ class CsvFile:
     has_other_blanks: bool = True
     """Whether references may have other blanks around them than spaces; if unknown, true."""
     decimal_mark: str = "."
+    has_final_line_end: bool = True
+    """Whether the last line that is not blank ends with a line end."""
     unproven: Text | None = None
     """The text of a plain file with quotes as long as only reading it can show whether a record has several lines."""
 

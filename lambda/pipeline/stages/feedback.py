@@ -8,9 +8,11 @@ from typing import Any
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.events import missing_file_error
+from pipeline.joining.gate import and_, held_by, why_held
 from pipeline.ledger import CLOSED, BatchState, Ledger
 from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, rejects_name
 from pipeline.model.data_model import MODEL
+from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 
 VERDICT = "verdict.json"
@@ -73,16 +75,15 @@ def what_to_do(entry: Ledger) -> str:
     """Return the sentence that says what the partner has to do about a batch."""
     files = entry.summary.get("files", {}).values()
     unusable = [str(file["file"]) for file in files if file.get("file_error")]
-    too_many = [str(file["file"]) for file in files if file.get("too_many_refused")]
     refused = sum(_count(file, "refused") for file in files)
     match entry.state:
         case BatchState.WAITING:
             names = [f"{kind}_{entry.batch}.csv" for kind in entry.missing]
-            return f"Send {_and(names)}: the batch is processed as soon as all its files are there."
+            return f"Send {and_(names)}: the batch is processed as soon as all its files are there."
         case BatchState.HELD:
             return (
-                f"Nothing was delivered, as too many records of {_and(too_many)} were refused: correct and send again, "
-                "or ask the operator to release the batch as it is."
+                f"Nothing was delivered, as {why_held(entry.summary)}: correct and send again, or ask the operator to "
+                "release the batch as it is."
             )
         case BatchState.COMPLETED if refused:
             return (
@@ -93,7 +94,7 @@ def what_to_do(entry: Ledger) -> str:
         case BatchState.COMPLETED:
             return "Nothing: every record was delivered."
         case _ if unusable:
-            return f"Nothing was delivered, as {_and(unusable)} can't be used: correct and send again."
+            return f"Nothing was delivered, as {and_(unusable)} can't be used: correct and send again."
     return (
         "Nothing: the batch was not processed for a reason that is not in the files. The operator has been alarmed; "
         "send the files again only when asked to."
@@ -116,7 +117,8 @@ def _file(entry: Ledger, kind: RecordKind, *, was_read: bool) -> dict[str, Any]:
         "ignored_columns": list(known.get("ignored_columns", ())),
         **counts,
         "refused_by_code": {code: int(count) for code, count in known.get("refused_by_code", {}).items()},
-        "too_many_refused": bool(known.get("too_many_refused")),
+        "too_many_refused": ErrorCode.TOO_MANY_REFUSED in held_by(known),
+        "held_by": held_by(known),
         "rejects": rejects if counts["refused"] else None,
     }
 
@@ -131,8 +133,3 @@ def _example(line: int | None, message: str) -> dict[str, Any]:
 
 def _count(summary: Mapping[str, Any], name: str) -> int:
     return int(summary.get(name, 0))
-
-
-def _and(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -13,6 +13,7 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import EventError
+from pipeline.joining.gate import held_by
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item
@@ -121,10 +122,10 @@ class _RunEnd:
 def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
     """Return the files because of which the batch is refused or held, each with its error code; None if none."""
     codes = {
-        file["file"]: file.get("file_error") or (ErrorCode.TOO_MANY_REFUSED if file.get("too_many_refused") else None)
+        file["file"]: [file["file_error"]] if file.get("file_error") else held_by(file)
         for file in summary.get("files", {}).values()
     }
-    return "; ".join(f"{file}: {code}" for file, code in codes.items() if code) or None
+    return "; ".join(f"{file}: {', '.join(found)}" for file, found in codes.items() if found) or None
 
 
 def _cause(error: Mapping[str, Any]) -> str:

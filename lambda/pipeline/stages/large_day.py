@@ -11,6 +11,7 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import LargeDayOutcomeError
+from pipeline.joining.gate import Gate
 from pipeline.observability import logger
 from pipeline.stages.run import Run
 from pipeline.stages.store import record_delivery
@@ -33,13 +34,13 @@ class LargeDayRequest:
     """What the job needs to know about a run.
 
     `delivered` has the keys of the lists of customers that earlier versions delivered, `previous_errors` the sort keys
-    of the errors that the table holds. With `max_refused_percent` None the batch is never held.
+    of the errors that the table holds. With `gate` None the batch is never held.
     """
 
     run: Run
     delivered: Mapping[str, str]
     previous_errors: frozenset[str]
-    max_refused_percent: int | None
+    gate: Gate | None
     max_error_messages: int
     chunk_records: int
 
@@ -49,7 +50,7 @@ class LargeDayRequest:
             "run": self.run.as_dict(),
             "delivered": dict(self.delivered),
             "previous_errors": sorted(self.previous_errors),
-            "max_refused_percent": self.max_refused_percent,
+            "gate": self.gate.as_dict() if self.gate else None,
             "max_error_messages": self.max_error_messages,
             "chunk_records": self.chunk_records,
         }
@@ -61,7 +62,7 @@ class LargeDayRequest:
             run=Run.from_event(values["run"]),
             delivered=values["delivered"],
             previous_errors=frozenset(values["previous_errors"]),
-            max_refused_percent=values["max_refused_percent"],
+            gate=Gate.from_dict(values["gate"]) if values["gate"] else None,
             max_error_messages=values["max_error_messages"],
             chunk_records=values["chunk_records"],
         )

@@ -15,6 +15,7 @@ from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.errors import DayTooLargeError, PreviousVersionLostError, ResourceLimitError
+from pipeline.joining.gate import FileFacts, Gate, days_before
 from pipeline.ledger import Ledger
 from pipeline.model.batch_files import DELIVERED_PREFIX
 from pipeline.model.error_codes import ErrorCode
@@ -66,12 +67,12 @@ def transform(
         logger().info("run waits for an older one", execution=run.execution, seconds=seconds)
         return {"next": "WAIT", "wait_seconds": seconds}
     delivered = _delivered(run, entry, bucket)
-    max_refused_percent = None if entry.released == run.version else settings.max_refused_percent
+    gate = None if entry.released == run.version else _gate(run, table, settings)
     try:
         if too_large:
             raise DayTooLargeError(f"batch {run.batch} needs more time or memory than the function has")
         with scratch_folder() as directory:
-            outcome = _process(run, bucket, table, delivered, settings, directory, max_refused_percent)
+            outcome = _process(run, bucket, table, delivered, settings, directory, gate)
             reply = store(run, bucket, outcome)
     except (DayTooLargeError, ResourceLimitError) as error:
         if not settings.large_days:
@@ -80,7 +81,7 @@ def transform(
             run=run,
             delivered=delivered,
             previous_errors=table.error_sort_keys(run.batch),
-            max_refused_percent=max_refused_percent,
+            gate=gate,
             max_error_messages=settings.max_error_messages,
             chunk_records=settings.chunk_records,
         )
@@ -118,6 +119,16 @@ def _delivered(run: Run, entry: Ledger, bucket: Bucket) -> dict[str, str]:
     return keys
 
 
+def _gate(run: Run, table: Table, settings: TransformSettings) -> Gate:
+    """Return what holds the batch: the limits, and the days that were delivered before it."""
+    found = {batch: ledger.delivered_files(item) for batch, item in table.ledger_items(days_before(run.batch)).items()}
+    history = {
+        batch: {kind: FileFacts(int(facts["records"]), facts["has_final_line_end"]) for kind, facts in files.items()}
+        for batch, files in found.items()
+    }
+    return Gate(settings.max_refused_percent, settings.min_day_percent, settings.max_removed_percent, history)
+
+
 def _process(
     run: Run,
     bucket: Bucket,
@@ -125,9 +136,9 @@ def _process(
     delivered: Mapping[str, str],
     settings: TransformSettings,
     directory: Path,
-    max_refused_percent: int | None,
+    gate: Gate | None,
 ) -> Outcome:
-    """Download the files and process them; with `max_refused_percent` None the batch is never held.
+    """Download the files and process them; with `gate` None the batch is never held.
 
     Raises
     ------
@@ -162,7 +173,7 @@ def _process(
         threads=threads,
         chunk_records=settings.chunk_records,
         max_error_messages=settings.max_error_messages,
-        max_refused_percent=max_refused_percent,
+        gate=gate,
         rejects_location=run.rejects_prefix,
         max_unpacked=max_unpacked,
         keep_files=False,

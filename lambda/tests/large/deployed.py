@@ -16,6 +16,7 @@ from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
+from pipeline.joining.gate import Gate
 from pipeline.ledger import Ledger
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.record_kinds import RecordKind
@@ -97,7 +98,7 @@ class Deployed:
             run=run,
             delivered={version: run.delivered_key(version) for version in delivered},
             previous_errors=self.table.error_sort_keys(BATCH),
-            max_refused_percent=self.settings.max_refused_percent,
+            gate=Gate(self.settings.max_refused_percent),
             max_error_messages=self.settings.max_error_messages,
             chunk_records=self.settings.chunk_records,
         )

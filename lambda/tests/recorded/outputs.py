@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.joining.gate import Gate
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
@@ -37,7 +38,14 @@ def run(day: Day, directory: Path) -> Outcome:
         _delivered(references, directory / f"delivered-{number}.parquet")
         for number, references in enumerate(day.previous_customers)
     ]
-    options = Options(**{"memory_mb": 200, "threads": 1, "rejects_location": lambda: "feedback/", **day.options})
+    limit = day.options.get("max_refused_percent")
+    options = Options(
+        memory_mb=200,
+        threads=1,
+        rejects_location=lambda: "feedback/",
+        gate=None if limit is None else Gate(limit),
+        **{name: value for name, value in day.options.items() if name != "max_refused_percent"},
+    )
     return process(BATCH, sources, directory / "work", options, Previous(day.previous_errors, delivered))
 
 

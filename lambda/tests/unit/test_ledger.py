@@ -195,3 +195,23 @@ def test_a_correction_of_a_released_set_goes_through_the_gate_again() -> None:
     entry = held(claimed("a", 1))
     corrected = claimed("b", 2, onto=ledger.release(entry, str(entry.version), NOW))
     assert corrected.released != corrected.version
+
+
+SUMMARY = {"files": {"items": {"file": "items_20220131.csv", "read": 7, "has_final_line_end": True}}}
+
+
+def test_the_entry_keeps_what_later_days_compare_with_until_another_version_is_delivered() -> None:
+    first = running(claimed("a", 1))
+    first = ledger.finish(first, str(first.execution), BatchState.COMPLETED, NOW, summary=SUMMARY)
+    corrected = held(claimed("b", 2, onto=first))
+    facts = {"items": {"records": 7, "has_final_line_end": True}}
+    assert first.delivered_files == corrected.delivered_files == facts
+    assert ledger.delivered_files(corrected.as_item()) == facts
+
+
+def test_of_an_entry_of_an_older_release_counts_what_it_has() -> None:
+    summary = {"files": {"items": {"file": "items_20220131.csv", "read": 7}}}
+    facts = {"items": {"records": 7, "has_final_line_end": None}}
+    assert ledger.delivered_files({"state": "COMPLETED", "summary": summary}) == facts
+    assert ledger.delivered_files({"state": "HELD", "summary": summary}) == {}
+    assert ledger.delivered_files({"state": "COMPLETED"}) == {}

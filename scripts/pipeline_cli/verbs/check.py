@@ -23,6 +23,7 @@ import typer
 from pipeline.errors import PipelineError, ResourceLimitError
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
+from pipeline.joining.gate import Gate, why_held
 from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
 from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
 from pipeline.model.data_model import MODEL
@@ -38,8 +39,6 @@ from pipeline_cli.output.files import open_whole
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, totals_sentence
 
 MEMORY_MB = 1024
-MAX_REFUSED_PERCENT = 20
-"""The default of the Terraform variable max_refused_percent."""
 STANDARD_OUTPUT = Path("-")
 Write = Callable[[bytes], object]
 _MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
@@ -85,8 +84,8 @@ def command(
     Example: pipeline check day --batch 20220131 --out messages.jsonl
 
     Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
-    named like a batch file, 3 so many records are refused that the day would be held, 4 the check could not be
-    completed because disk space or memory ran out.
+    named like a batch file, 3 the day would be held (too many records are refused, or a file has none), 4 the
+    check could not be completed because disk space or memory ran out.
     """
     if out is None and not as_json and not sys.stdout.isatty():
         out = STANDARD_OUTPUT
@@ -210,7 +209,7 @@ def run(
     chosen = Options(
         memory_mb=memory_mb,
         threads=os.cpu_count() or 1,
-        max_refused_percent=MAX_REFUSED_PERCENT,
+        gate=Gate(),
         # The version needs a second pass over every byte, so it is computed only when an error text needs it.
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
@@ -330,11 +329,8 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     if summary["state"] == "REFUSED":
         out.print(f"Batch {batch} [bold red]would be refused[/]: a file can't be used.")
     elif summary["state"] == "HELD":
-        held = " and ".join(
-            terminal.shown(file["file"]) for file in summary["files"].values() if file["too_many_refused"]
-        )
         out.print(
-            f"Batch {batch} [bold red]would be held[/], as too many records of {held} are refused: "
+            f"Batch {batch} [bold red]would be held[/], as {terminal.shown(why_held(summary))}: "
             f"nothing but the errors would be delivered. {Numbers.of(summary).sentence()}",
             soft_wrap=True,
         )

@@ -80,7 +80,8 @@ def test_the_summary_has_the_dialect_and_both_sides_of_the_reconciliation() -> N
         "further_lines": 0,
         "messages": 3,
         "file_error": None,
-        "too_many_refused": False,
+        "has_final_line_end": True,
+        "held_by": [],
     }
     assert (summary["customers"], summary["orders"], summary["items"], summary["errors"]) == (2, 2, 2, 3)
     assert summary["reconciliation"] == {
@@ -238,7 +239,10 @@ def test_gzip_is_detected_by_content_and_not_by_name(tmp_path: Path) -> None:
         path = tmp_path / f"{kind}_{BATCH}.csv.gz"
         path.write_bytes(content)
         sources[kind] = SourceFile(path.name, path)
-    assert process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.as_dict()["total_amount"] == "87.5"
+    assert (
+        process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.as_dict()["total_amount"]
+        == "87.5"
+    )
 
 
 def test_a_correction_removes_what_it_no_longer_contains(tmp_path: Path) -> None:

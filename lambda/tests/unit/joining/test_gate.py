@@ -1,7 +1,8 @@
-"""The gate: a day with too many refused records is held; its errors are sent, its results are not."""
+"""The gate: a day that is not what it should be is held; its errors are sent, its results are not."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,8 @@ from batches import CUSTOMERS, ITEMS, ORDERS, Observed, day, observe, read, run
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.joining.customer_data_processor import Previous
-from pipeline.joining.gate import TOLERATED_RECORDS, holds
+from pipeline.joining.gate import TOLERATED_RECORDS, FileFacts, Gate, days_before, exceeds_refused
+from pipeline.joining.summary import FileSummary
 from pipeline.model import data_model
 from unit.model.test_error_codes import documented
 
@@ -34,14 +36,14 @@ MANY_BAD = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(TOLERATED_
 def test_a_file_holds_its_batch_above_the_limit_or_if_all_its_records_are_refused(
     read: int, refused: int, percent: int, held: bool
 ) -> None:
-    assert holds(read, refused, percent) is held
+    assert exceeds_refused(read, refused, percent) is held
 
 
 @given(read=st.integers(1, 10_000), refused=st.integers(0, 10_000), percent=st.integers(0, 99))
 def test_a_higher_limit_never_holds_more(read: int, refused: int, percent: int) -> None:
     refused = min(refused, read)
 
-    assert holds(read, refused, percent) or not holds(read, refused, percent + 1)
+    assert exceeds_refused(read, refused, percent) or not exceeds_refused(read, refused, percent + 1)
 
 
 def held_day(**options: object) -> Observed:
@@ -56,7 +58,7 @@ def test_a_held_day_has_its_errors_and_one_for_the_file_and_no_results() -> None
     assert [code for *_, code in observed.codes()] == ["too_many_refused"] + ["not_an_amount"] * 23
     assert observed.errors[0]["message"] == documented()["too_many_refused"]
     assert observed.errors[0]["line"] is None
-    assert [file["too_many_refused"] for file in observed.summary["files"].values()] == [False, False, True]
+    assert [file["held_by"] for file in observed.summary["files"].values()] == [[], [], ["too_many_refused"]]
     assert len(observed.rejects[data_model.ITEMS]) == 23
 
 
@@ -91,12 +93,6 @@ def test_every_file_that_has_too_many_is_named() -> None:
     ]
 
 
-def test_a_file_without_records_does_not_hold_its_batch() -> None:
-    header = ITEMS.splitlines(keepends=True)[0]
-
-    assert observe(day(items=header), max_refused_percent=0).state == "READY"
-
-
 def test_a_held_day_removes_no_customer_and_writes_no_list_of_customers(tmp_path: Path) -> None:
     delivered = tmp_path / "delivered.parquet"
     duckdb.sql("SELECT 'c9' AS customer_reference").write_parquet(str(delivered))
@@ -108,4 +104,178 @@ def test_a_held_day_removes_no_customer_and_writes_no_list_of_customers(tmp_path
     assert "customer#" not in lines
     assert lines.count("DeleteRequest") == 1
     assert outcome.references is None
-    assert read(outcome).summary["removed_customers"] == 0
+    assert read(outcome).summary["removed_customers"] == 1  # what a release would remove
+
+
+# --- a day that is less than it should be -------------------------------------------------------------------------
+
+DAY = "20220131"  # a Monday
+HEADER = ITEMS.splitlines(keepends=True)[0]
+PRICES = b"".join(b"o1,pen,1,1.00\n" for _ in range(30))
+
+
+def items(records: int, *, has_final_line_end: bool | None = True) -> dict[str, FileFacts]:
+    return {"items": FileFacts(records, has_final_line_end)}
+
+
+def history(records: dict[int, int], **facts: bool | None) -> dict[str, dict[str, FileFacts]]:
+    """Delivered days: records of the items file by how many days before the day they were."""
+    days = days_before(DAY)
+    return {days[back - 1]: items(number, **facts) for back, number in records.items()}
+
+
+def codes(gate: Gate, read: int, *, has_final_line_end: bool = True, batch: str = DAY) -> list[str]:
+    """The codes because of which a day is held whose items file has so many records."""
+    file = FileSummary("items.csv", read=read, counted=read, lines=read + 1, has_final_line_end=has_final_line_end)
+    return [str(hold.code) for hold in gate.find_holds(batch, {data_model.ITEMS: file}, 0, 0)]
+
+
+def test_the_days_that_a_day_is_compared_with_are_the_last_four_weeks() -> None:
+    days = days_before("20240305")
+
+    assert (days[0], days[4], days[-1], len(days)) == ("20240304", "20240229", "20240206", 28)
+
+
+def test_a_file_with_only_its_header_holds_its_day_without_any_history() -> None:
+    observed = observe(day(items=HEADER), max_refused_percent=100)
+
+    assert observed.state == "HELD"
+    assert observed.customers == {}
+    assert observed.only_error()["message"] == documented()["no_records"]
+    assert observed.summary["files"]["items"]["held_by"] == ["no_records"]
+
+
+def test_a_day_of_headers_names_each_file() -> None:
+    headers = {kind: content.splitlines(keepends=True)[0] for kind, content in day().items()}
+    observed = observe(headers, max_refused_percent=100)
+
+    assert sorted((error["kind"], error["code"]) for error in observed.errors) == [
+        (kind, "no_records") for kind in ("customers", "items", "orders")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "held"),
+    [
+        ({7: 0}, []),
+        ({7: 100, 28: 0}, []),
+        ({7: 100, 14: 90}, ["no_records"]),
+        ({1: 0, 6: 0, 8: 0}, ["no_records"]),
+    ],
+    ids=["last week", "four weeks ago", "never", "on other weekdays"],
+)
+def test_an_empty_day_is_delivered_if_its_weekday_was_delivered_empty(known: dict[int, int], held: list[str]) -> None:
+    assert codes(Gate(history=history(known)), 0) == held
+
+
+@pytest.mark.parametrize(
+    ("known", "read", "held"),
+    [
+        ({7: 100, 14: 100}, 49, True),
+        ({7: 100, 14: 100}, 50, False),
+        ({7: 39, 14: 39}, 19, True),
+        ({7: 38, 14: 38}, 18, True),
+        ({7: 38, 14: 38}, 19, False),
+        ({7: 30, 14: 30}, 11, False),
+        ({7: 10, 14: 10, 1: 100, 2: 100, 3: 100, 4: 100}, 10, False),
+        ({7: 100, 3: 100, 4: 100, 5: 100}, 49, True),
+        ({3: 100, 4: 100, 5: 100}, 1, False),
+        ({7: 100, 1: 10, 2: 10, 3: 100}, 40, False),
+        ({7: 10, 14: 100, 21: 1000, 28: 100}, 49, True),
+    ],
+    ids=[
+        "less than half",
+        "half",
+        "20 less and less than half",
+        "exactly 20 less",
+        "exactly half of few",
+        "19 less",
+        "like its weekday, not like other days",
+        "four recent days",
+        "three recent days",
+        "weekends say nothing about a Monday",
+        "the median",
+    ],
+)
+def test_a_file_with_far_fewer_records_than_usual_holds_its_day(known: dict[int, int], read: int, held: bool) -> None:
+    assert codes(Gate(history=history(known)), read) == (["day_too_small"] if held else [])
+
+
+def test_zero_percent_switches_the_comparison_off() -> None:
+    assert codes(Gate(min_day_percent=0, history=history({7: 1000, 14: 1000})), 1) == []
+
+
+def test_the_error_about_a_small_day_has_both_numbers() -> None:
+    facts = {name: {"items": FileFacts(1000, True)} for name in days_before("20220131")}
+    observed = observe(day(items=ITEMS), history=facts)
+
+    assert observed.only_error()["message"] == documented()["day_too_small"]
+
+
+@pytest.mark.parametrize(
+    ("known", "facts", "held"),
+    [
+        ({1: 5, 2: 5, 3: 5, 4: 5}, {}, True),
+        ({1: 5, 9: 5, 20: 5, 28: 5}, {}, True),
+        ({1: 5, 2: 5, 3: 5}, {}, False),
+        ({1: 5, 2: 5, 3: 5, 4: 5}, {"has_final_line_end": None}, False),
+        ({1: 5, 2: 5, 3: 5, 4: 5}, {"has_final_line_end": False}, False),
+    ],
+    ids=["four days", "four known days", "three days", "entries of an older release", "never had one"],
+)
+def test_a_file_without_a_last_line_end_holds_its_day_if_the_files_before_it_had_one(
+    known: dict[int, int], facts: dict[str, bool | None], held: bool
+) -> None:
+    gate = Gate(history=history(known, **facts))
+
+    assert codes(gate, 5, has_final_line_end=False) == (["cut_short"] if held else [])
+    assert codes(gate, 5) == []
+
+
+def test_a_file_cut_inside_its_last_price_is_held_with_the_line_in_the_error() -> None:
+    facts = {name: {"items": FileFacts(2, True)} for name in days_before("20220131")}
+    observed = observe(day(items=ITEMS[:-3]), history=facts)
+
+    assert observed.state == "HELD"
+    assert observed.only_error()["message"] == documented()["cut_short"]
+
+
+@pytest.mark.parametrize(
+    ("removed", "delivered", "held"), [(20, 20, False), (21, 210, False), (21, 209, True), (1000, 1000, True)]
+)
+def test_a_correction_that_removes_too_many_results_is_held(removed: int, delivered: int, held: bool) -> None:
+    file = FileSummary("customers.csv", read=5, counted=5)
+    found = Gate().find_holds(DAY, {data_model.CUSTOMERS: file}, removed, delivered)
+
+    assert [hold.code for hold in found] == (["too_many_removed"] if held else [])
+
+
+def test_a_held_correction_removes_nothing_and_says_how_many_it_would(tmp_path: Path) -> None:
+    delivered = tmp_path / "delivered.parquet"
+    duckdb.sql("SELECT 'gone-' || range AS customer_reference FROM range(1000)").write_parquet(str(delivered))
+    previous = Previous(references=[delivered])
+
+    outcome = run(day(), tmp_path, previous, max_refused_percent=20)
+
+    observed = read(outcome)
+    assert (observed.state, observed.customers) == ("HELD", {})
+    assert observed.only_error()["message"] == documented()["too_many_removed"]
+    assert observed.summary["removed_customers"] == 1000
+    assert "gone-" not in "".join(chunk.path.read_text() for chunk in outcome.chunks)
+
+
+@given(records=st.lists(st.integers(0, 300), min_size=28, max_size=28), read=st.integers(1, 300))
+def test_a_day_that_has_no_fewer_records_than_any_before_it_is_never_held(records: list[int], read: int) -> None:
+    gate = Gate(history=history(dict(enumerate(records, 1))))
+
+    assert codes(gate, max(read, *records)) == []
+
+
+@given(
+    known=st.dictionaries(st.integers(1, 28), st.integers(0, 300)),
+    facts=st.sampled_from([True, False, None]),
+)
+def test_a_gate_is_the_same_after_it_went_through_json(known: dict[int, int], facts: bool | None) -> None:
+    gate = Gate(1, 2, 3, history(known, has_final_line_end=facts))
+
+    assert Gate.from_dict(json.loads(json.dumps(gate.as_dict()))) == gate

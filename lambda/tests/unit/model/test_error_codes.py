@@ -27,6 +27,10 @@ MADE_HERE = {
     ErrorCode.UNREADABLE_FILE,
     ErrorCode.TOO_MANY_ERRORS,
     ErrorCode.TOO_MANY_REFUSED,
+    ErrorCode.NO_RECORDS,
+    ErrorCode.DAY_TOO_SMALL,
+    ErrorCode.CUT_SHORT,
+    ErrorCode.TOO_MANY_REMOVED,
 }
 """Codes whose files would be too large to store, or that depend on a setting."""
 

@@ -12,6 +12,7 @@ import pytest
 from pipeline import ledger
 from pipeline.errors import LargeDayOutcomeError, MemoryLimitError
 from pipeline.handlers import intake, transform
+from pipeline.joining.gate import Gate
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject
@@ -77,7 +78,7 @@ def test_a_request_is_read_as_it_was_written() -> None:
         run=RUN,
         delivered={"v0": "delivered/20220131/v0.parquet"},
         previous_errors=frozenset({"error#items#0000000002#unknown_order"}),
-        max_refused_percent=None,
+        gate=None,
         max_error_messages=1000,
         chunk_records=5000,
     )
@@ -97,7 +98,7 @@ def test_a_day_from_the_threshold_on_is_submitted_before_it_is_downloaded(
 
     request = request_of(cloud, event)
     assert request.run == Run.from_event(event)
-    assert (request.max_refused_percent, request.max_error_messages, request.chunk_records) == (20, 1000, 5000)
+    assert (request.gate, request.max_error_messages, request.chunk_records) == (Gate(20, 50, 10), 1000, 5000)
     assert (entry_of(cloud).holder, entry_of(cloud).large_day) == (event["execution"], {})
 
 
@@ -169,7 +170,7 @@ def test_a_released_day_is_not_held_by_the_job(cloud: Cloud, context: Context, l
     event = start(cloud, context, DAY)
     cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, released=event["version"]))
     assert transform.handler(event, context) == {"next": "TOO_LARGE"}
-    assert request_of(cloud, event).max_refused_percent is None
+    assert request_of(cloud, event).gate is None
 
 
 def test_the_jobs_result_goes_on_as_the_functions_own(

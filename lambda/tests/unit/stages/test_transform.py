@@ -23,6 +23,7 @@ from pipeline.errors import (
 )
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import MODEL
 from pipeline.stages.scratch import scratch_folder
 from support import BUCKET, Cloud, Context, queued, s3_event
 
@@ -319,3 +320,55 @@ def test_a_holder_that_step_functions_no_longer_knows_is_removed(cloud: Cloud, c
 
     cloud.table.update_ledger("20220131", hold)
     assert transform.handler(event, context)["state"] == "READY"
+
+
+def deliver_days_before(cloud: Cloud, *batches: str, records: int) -> None:
+    """Complete days of which each file had so many records."""
+    for batch in batches:
+        summary = {"files": {kind: {"read": records, "has_final_line_end": True} for kind in MODEL.kinds}}
+        entry = Ledger(batch, execution="run")
+        done = ledger.finish(entry, "run", BatchState.COMPLETED, datetime.now(UTC), summary=summary)
+        cloud.table.update_ledger(batch, lambda _, done=done: done)
+
+
+def test_a_day_is_compared_with_the_days_delivered_before_it(cloud: Cloud, context: Context) -> None:
+    deliver_days_before(cloud, "20220117", "20220124", records=1000)
+
+    reply = transform.handler(start(cloud, context, DAY), context)
+
+    assert reply["state"] == "HELD"
+    assert {file["file"]: file["held_by"] for file in reply["summary"]["files"].values()} == {
+        name: ["day_too_small"] for name in DAY
+    }
+
+
+def test_a_release_accepts_this_version_and_no_other(cloud: Cloud, context: Context) -> None:
+    deliver_days_before(cloud, "20220117", "20220124", records=1000)
+    held = start(cloud, context, DAY)
+    transform.handler(held, context)
+    finish(cloud, held["execution"], BatchState.HELD)
+    released = cloud.table.update_ledger(
+        "20220131", lambda entry: ledger.release(entry, held["version"], datetime.now(UTC))
+    )
+    again = {**held, "execution": released.execution}
+
+    assert transform.handler(again, context)["state"] == "READY"
+    finish(cloud, str(released.execution))
+    corrected = {"items_20220131.csv": ITEMS.replace(b"12.50", b"12.00")}
+    assert transform.handler(start(cloud, context, corrected), context)["state"] == "HELD"
+
+
+def test_the_days_before_are_read_in_one_call_of_28_keys(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    deliver_days_before(cloud, "20220103", "20220130", records=3)
+    event, calls = start(cloud, context, DAY), []
+    read = type(cloud.table).ledger_items
+    environment.setattr(
+        type(cloud.table), "ledger_items", lambda table, batches: calls.append(batches) or read(table, batches)
+    )
+
+    transform.handler(event, context)
+
+    assert [len(batches) for batches in calls] == [28]
+    assert sorted(cloud.table.ledger_items(calls[0])) == ["20220103", "20220130"]
