@@ -18,6 +18,7 @@ from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.dialect import RefusedFileError, Text
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
+from pipeline.reading.line_end import has_final_line_end
 from pipeline.reading.normalize import as_records, rewrite
 from pipeline.reading.plain import NotPlainError, count_plain_records
 from pipeline.reading.sql import ask, in_order
@@ -54,6 +55,7 @@ def read_file(connection: duckdb.DuckDBPyConnection, kind: RecordKind, name: str
         blank_end=text.blank_end,
         new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
         has_other_blanks=text.has_other_blanks,
+        has_final_line_end=has_final_line_end(text.path),
     )
     is_line_by_line = text.is_regular and header.lines == header.skip
     if is_line_by_line and file.has_quotes and _is_plain(file, text) and not text.starts_with_open_quotes:

@@ -174,6 +174,6 @@ def test_a_day_that_would_be_held_is_exit_code_3(tmp_path: Path, run: Run) -> No
     result = run("check", str(write(tmp_path / "day", items=WRONG)), "--out", str(tmp_path / "out.jsonl"))
 
     assert result.exit_code == 3
-    assert "would be held, as too many records of items_20220131.csv are refused" in result.stdout
+    assert "would be held, as too many records of items_20220131.csv were refused" in result.stdout
     sent = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [message["code"] for message in sent] == ["too_many_refused"] + ["not_an_amount"] * 30

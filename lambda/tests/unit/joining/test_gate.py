@@ -234,7 +234,7 @@ def test_a_file_without_a_last_line_end_holds_its_day_if_the_files_before_it_had
 
 def test_a_file_cut_inside_its_last_price_is_held_with_the_line_in_the_error() -> None:
     facts = {name: {"items": FileFacts(2, True)} for name in days_before("20220131")}
-    observed = observe(day(items=ITEMS[:-3]), history=facts)
+    observed = observe(day(items=ITEMS[:-2]), history=facts)
 
     assert observed.state == "HELD"
     assert observed.only_error()["message"] == documented()["cut_short"]
