@@ -76,7 +76,7 @@ _NULL = '{"NULL":true}'
 def _filled(batch: str, values: Mapping[str, _Value]) -> str:
     """Return the SQL of a put request with the values of the attributes."""
     key = json.dumps(result_key(""))
-    text, _, attributes = result_line(batch, "", dict.fromkeys(values, {})).partition(key)
+    text, _, attributes = result_line(batch, "", {name: {} for name in values}).partition(key)
     parts = [literal(text), f"to_json({literal(result_key(''))} || reference)"]
     between = attributes.split("{}")
     text = ""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from pipeline.errors import PipelineError
+
 
 class ColumnType(StrEnum):
     """How the text of a cell is read."""
@@ -147,7 +149,7 @@ class Result:
     carried: tuple[str, ...] = ()
 
 
-class ModelError(ValueError):
+class ModelError(PipelineError):
     """The data model contradicts itself; the text names all contradictions."""
 
 
@@ -207,6 +209,18 @@ class DataModel:
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORD_OF_SQL = re.compile(
+    r"all|and|any|array|as|asc|between|both|by|case|cast|check|collate|column|constraint|create|cross|default|desc|"
+    r"distinct|else|end|escape|except|exists|false|fetch|filter|for|foreign|from|full|grant|group|having|in|inner|"
+    r"intersect|into|is|join|lateral|leading|left|like|limit|natural|not|null|offset|on|only|or|order|outer|overlaps|"
+    r"primary|qualify|references|right|select|set|some|table|then|to|trailing|true|union|unique|update|user|using|"
+    r"values|when|where|window|with"
+)
+"""Kinds and measures are names in queries that two engines run, and each would have to quote these differently."""
+_FIELDS_OF_A_RESULT = ("pk", "sk", "type", "batch", "removed", "refused_records", "reference", "root")
+_FIELDS_OF_AN_ERROR = ("pk", "sk", "type", "kind", "message", "batch", "file", "line", "code")
+_FIELDS_OF_A_SUMMARY = ("state", "files", "errors", "reconciliation", "batch", "version", "control")
+"""Among them the word that begins the name of the file with control totals."""
 
 
 def _faults(model: DataModel) -> Iterator[str]:
@@ -217,16 +231,18 @@ def _faults(model: DataModel) -> Iterator[str]:
     roots = [kind for kind in model.kinds if kind.parent is None]
     if len(roots) != 1 or model.kinds[0].parent is not None:
         yield f"the first kind, and no other, must have no parent (without one: {', '.join(roots) or 'none'})"
-    yield from _repeated("kind", list(model.kinds))
-    yield from _repeated("singular", [kind.singular for kind in model.kinds])
+    yield from _repeated("kind", [*model.kinds, *_FIELDS_OF_A_SUMMARY])
+    yield from _repeated("singular", [*(kind.singular for kind in model.kinds), "batch", "error"])
+    yield from _repeated("identity", [*model.identities.values(), *_FIELDS_OF_AN_ERROR])
     for number, kind in enumerate(model.kinds):
         yield from _faults_of(kind, model.kinds[:number])
     yield from _faults_of_result(model)
 
 
 def _faults_of(kind: RecordKind, before: Sequence[RecordKind]) -> Iterator[str]:
-    if not _NAME.fullmatch(kind) or not _NAME.fullmatch(kind.singular):
-        yield f"the names of kind '{kind}' must consist of a-z, 0-9 and _"
+    yield from _wrong_name(f"kind '{kind}'", kind)
+    if not _NAME.fullmatch(kind.singular):
+        yield f"the singular of {kind}, '{kind.singular}', must consist of a-z, 0-9 and _"
     names = [column.name for column in kind.columns]
     yield from _repeated(f"column of {kind}", names)
     for column in kind.columns:
@@ -240,7 +256,7 @@ def _faults_of(kind: RecordKind, before: Sequence[RecordKind]) -> Iterator[str]:
         yield f"{kind} has more than one unique column"
     if kind.parent is None and kind.identity is None:
         yield f"{kind} has no parent, so it needs an identity"
-    if kind.parent and kind.parent.kind not in before:
+    if kind.parent and not any(kind.parent.kind is known for known in before):
         yield f"the parent of {kind} ({kind.parent.kind}) is not among the kinds before it"
     if kind.parent and kind.parent.kind.identity is None:
         yield f"{kind.parent.kind} has children, so it needs an identity"
@@ -250,23 +266,32 @@ def _faults_of(kind: RecordKind, before: Sequence[RecordKind]) -> Iterator[str]:
 
 
 def _faults_of_result(model: DataModel) -> Iterator[str]:
-    measures = model.result.measures
+    root, measures = model.root, model.result.measures
     if not measures:
         yield "the result has no measures"
-    fixed = ("pk", "sk", "type", "batch", "removed", "refused_records", model.kinds[0].identity or "")
+    fixed = (*_FIELDS_OF_A_RESULT, *(f"{kind}_records" for kind in model.kinds), root.identity or "")
     yield from _repeated("name in the result", [measure.name for measure in measures] + [*model.result.carried, *fixed])
     for measure in measures:
-        if not _NAME.fullmatch(measure.name):
-            yield f"the measure's name '{measure.name}' must consist of a-z, 0-9 and _"
-        if measure.kind not in model.kinds or measure.kind == model.kinds[0]:
+        yield from _wrong_name(f"measure '{measure.name}'", measure.name)
+        if not any(measure.kind is kind for kind in model.kinds[1:]):
             yield f"measure {measure.name} is of {measure.kind}, which is no kind below the root"
-        if isinstance(measure, Sum) and measure.column not in measure.kind.amounts:
+        elif isinstance(measure, Sum) and measure.column not in measure.kind.amounts:
             yield f"measure {measure.name} sums {measure.kind}.{measure.column}, which is no column of amounts"
-    names = {column.name for column in model.kinds[0].columns}
-    if missing := [name for name in model.result.carried if name not in names]:
-        yield f"the result carries {', '.join(missing)}, which {model.kinds[0]} do not have"
+    types = {column.name: column.type for column in root.columns}
+    for name in model.result.carried:
+        if name not in types:
+            yield f"the result carries {name}, which is no column of {root}"
+        elif types[name] is ColumnType.AMOUNT:
+            yield f"the result carries {name}, an amount: amounts are only summed, over the kinds below {root}"
+
+
+def _wrong_name(what: str, name: str) -> Iterator[str]:
+    if not _NAME.fullmatch(name):
+        yield f"the name of {what} must consist of a-z, 0-9 and _"
+    if _WORD_OF_SQL.fullmatch(name):
+        yield f"the name of {what} is a word of SQL"
 
 
 def _repeated(what: str, names: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield f"{what} '{name}' is there twice"
+        yield f"{what} '{name}' is there twice, or has another meaning"

@@ -17,6 +17,7 @@ import zipfile
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from pipeline_cli.output.errors import CommandError
@@ -77,7 +78,11 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
     ------
     CommandError
         A dependency has no wheel for the platform, the package does not work, or it is too large.
+    ModelError
+        The data model contradicts itself.
     """
+    # What contradicts itself in the data model is shown here, and not by the functions at night.
+    import_module("pipeline.model.data_model")
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
     chosen = dependencies.platform_of(env)
