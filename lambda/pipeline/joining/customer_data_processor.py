@@ -322,11 +322,11 @@ def _file_summary(file: CsvFile, counts: Counts) -> FileSummary:
         counted=counts.read - counts.refused,
         refused=counts.refused,
         refused_by_code=counts.refused_by_code,
-        lines=file.lines,
+        lines=file.profile.lines,
         header_lines=file.header.lines,
         blank_lines=counts.lines - counts.read,
-        further_lines=file.further_lines,
-        has_final_line_end=file.has_final_line_end,
+        further_lines=file.continuation_lines,
+        has_final_line_end=file.profile.has_final_line_end,
     )
 
 
@@ -349,7 +349,7 @@ def _verify_lines(files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKin
         A line is missing, or was read twice.
     """
     for kind, file in files.items():
-        lines, made = file.lines - file.header.lines, counts[kind].lines + file.further_lines
+        lines, made = file.profile.lines - file.header.lines, counts[kind].lines + file.continuation_lines
         if lines != made:
             raise ReconciliationError(
                 f"{file.name} has {lines} lines after its header, but {made} became records or are blank"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from pipeline.joining.first_pass import first_pass, parent_sql
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import by_line, proved, read_file
-from pipeline.reading.plain import NotPlainError
+from pipeline.reading.csv_parser import read_file, read_records, verify_records_are_lines
+from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import ask, quoted
-from pipeline.reading.steps import records_sql
 from pipeline.reading.text_reader import TextReader
 
 
@@ -64,7 +62,7 @@ class DuckDBEngine(Engine):
         with resource_limits(self._connection, self._workdir, file.name):
             file, counts = super().judge(file)
         source = self._sources[file.kind].path
-        for path in {*file.records.paths, source}:
+        for path in {*file.lines.paths, source}:
             if not (path == source and self._keep_files):
                 path.unlink()
         return file, counts
@@ -72,30 +70,27 @@ class DuckDBEngine(Engine):
     def prove(self, file: CsvFile) -> None:
         """Read a file with quotes to find records of several lines."""
         with resource_limits(self._connection, self._workdir, file.name):
-            proved(self._connection, file, self._workdir)
+            verify_records_are_lines(self._connection, file, self._workdir)
 
     def first_pass(self, file: CsvFile) -> CsvFile:
-        """Read all records, by the fast path if it reads every line of the file."""
-        while file.is_plain:
-            # Without `ignore_errors`: with it, DuckDB 2.0 crashes if two threads read lines with very many cells.
-            with suppress(*NotPlainError):
-                first_pass(self._connection, file)
-                if self._has_read_all(file):
-                    return self._with_valid(file)
-            self.drop(f"{file.kind}_records")
-            self.drop(f"{file.kind}_totals")
-            file = by_line(self._connection, file, self._workdir)
-        first_pass(self._connection, file)
-        return self._with_valid(file)
+        """Read all records, by the fast reader if it reads every line of the file."""
+        kind = file.kind
 
-    def _has_read_all(self, file: CsvFile) -> bool:
-        """Return whether the fast path has read every line, and add the blank lines at the end to the totals."""
-        ((records,),) = self.rows(f"SELECT coalesce(sum(records), 0) FROM {file.kind}_totals")
-        if file.blank_end:
+        def store(file: CsvFile) -> int:
+            first_pass(self._connection, file)
+            ((records,),) = self.rows(f"SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_totals")
+            return int(records)
+
+        def forget() -> None:
+            self.drop(f"{kind}_records")
+            self.drop(f"{kind}_totals")
+
+        file = read_records(self._connection, file, self._workdir, store, forget)
+        if file.is_fast and file.profile.blank_end:
             self._connection.execute(
-                f"INSERT INTO {file.kind}_totals (is_blank, records) VALUES (true, {file.blank_end})"
+                f"INSERT INTO {kind}_totals (is_blank, records) VALUES (true, {file.profile.blank_end})"
             )
-        return bool(records == file.plain_lines)
+        return self._with_valid(file)
 
     def _with_valid(self, file: CsvFile) -> CsvFile:
         """Create `<kind>_valid`. Records of the root kind are numbered by their place in the table."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from pipeline.joining.steps import amounts, carried, with_root
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.plain import NEEDS_TRIMMING, plain_records_sql
+from pipeline.reading.fast_reader import NEEDS_TRIMMING, fast_records_sql
+from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import Step, query, quoted
-from pipeline.reading.steps import records_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +29,7 @@ def first_pass(connection: duckdb.DuckDBPyConnection, file: CsvFile, *, with_par
     kind = file.kind
     connection.execute(f"CREATE TABLE {kind}_records AS {_records(file, with_parents)}")
     sums = "".join(f", sum({name}) AS {name}" for name in amounts(kind))
-    is_blank, groups = ("false", ["code"]) if file.is_plain else ("is_blank", ["is_blank", "code"])
+    is_blank, groups = ("false", ["code"]) if file.is_fast else ("is_blank", ["is_blank", "code"])
     # One bit for each row id, in blocks of 32: that shows whether they are distinct numbers in a tenth of the time and
     # memory that grouping by id takes.
     ids = "NULL::BIGINT AS id_block, NULL::BIGINT AS id_bits"
@@ -45,14 +45,12 @@ def first_pass(connection: duckdb.DuckDBPyConnection, file: CsvFile, *, with_par
 
 def _records(file: CsvFile, with_parents: bool) -> str:
     kind = file.kind
-    records, needs_trimming = (
-        (plain_records_sql(file), NEEDS_TRIMMING) if file.is_plain else (records_sql(file), "false")
-    )
+    records, needs_trimming = (fast_records_sql(file), NEEDS_TRIMMING) if file.is_fast else (records_sql(file), "false")
     valid = {"parent": parent_sql(kind), **carried(kind)}
     if kind.identity:
         valid["reference"] = quoted(kind.identity)
     columns = [f"CASE WHEN is_valid THEN {value} END AS {name}" for name, value in valid.items()]
-    of_records = [*([] if file.is_plain else ["is_blank"]), "code", *amounts(kind)]
+    of_records = [*([] if file.is_fast else ["is_blank"]), "code", *amounts(kind)]
     if file.unique:
         columns.append(f"id_number({quoted(file.unique)}) AS number")
         valid["number"] = "number"

@@ -123,6 +123,7 @@ class ErrorCode(StrEnum):
         "{column} '{value}' has a decimal point, but other amounts of the file have a decimal comma; use one of them",
     )
     NOT_AN_AMOUNT = "not_an_amount", Scope.RECORD, "{column} '{value}' is not a plain decimal number ({hint})"
+    NOT_ALLOWED = "not_allowed", Scope.RECORD, "{column} '{value}' is none of the values that it may have ({hint})"
     # Here come `unknown(kind)` and `refused(kind)` of each kind that has children: see RECORD_CODES.
     DUPLICATE_ID = "duplicate_id", Scope.RECORD, "{column} '{value}' was already given in line {first}"
     DUPLICATE_REFERENCE = "duplicate_reference", Scope.RECORD, "{column} '{value}' was already given in line {first}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import Column, RecordKind
-from pipeline.reading.dialect import Sentinels, Text
+from pipeline.reading.dialect import ByteProfile, Sentinels
 from pipeline.reading.header import Header
 from pipeline.reading.normalize import RecordLines
 
@@ -27,36 +27,39 @@ class CsvFile:
 
     kind: RecordKind
     name: str
-    records: RecordLines
+    profile: ByteProfile
     header: Header
-    sentinels: Sentinels
-    has_quotes: bool
-    lines: int
-    """Physical lines, counted in the bytes of the file."""
-    may_repeat_header: bool = False
-    is_plain: bool = False
-    """Whether the module `plain` can read it: one record per line, uniform line ends, no wrong quotes."""
-    blank_end: int = 0
-    """Empty lines at the end of the file."""
-    new_line: str = r"\n"
-    """The line end, in DuckDB's notation."""
-    has_other_blanks: bool = True
-    """Whether references may have other blanks around them than spaces; if unknown, true."""
+    lines: RecordLines
+    is_fast: bool = False
+    """Whether `fast_reader` reads it, else `line_reader`."""
+    is_verified: bool = True
+    """Whether it is certain that each line is a record; if not, only reading them can show it."""
     decimal_mark: str = "."
-    has_final_line_end: bool = True
-    """Whether the last line that is not blank ends with a line end."""
-    unproven: Text | None = None
-    """The text of a plain file with quotes as long as only reading it can show whether a record has several lines."""
 
     @property
-    def plain_lines(self) -> int:
+    def sentinels(self) -> Sentinels:
+        """The markers in its lines."""
+        return self.profile.sentinels
+
+    @property
+    def may_repeat_header(self) -> bool:
+        """Whether a column name of the header occurs more than once, so that there may be a second header."""
+        return self.profile.names > 1
+
+    @property
+    def new_line(self) -> str:
+        """The line end, in DuckDB's notation."""
+        return r"\r\n" if self.profile.has_crlf and self.lines.path == self.profile.path else r"\n"
+
+    @property
+    def fast_lines(self) -> int:
         """Lines after the header with one record each, if none but those at the end are blank."""
-        return self.records.records - self.header.skip - self.blank_end
+        return self.lines.count - self.header.skip - self.profile.blank_end
 
     @property
-    def further_lines(self) -> int:
+    def continuation_lines(self) -> int:
         """Physical lines after the header that continue a record of several lines."""
-        return self.records.extra - self.records.extra_before
+        return self.lines.removed - self.lines.removed_before
 
     @property
     def unique(self) -> str | None:

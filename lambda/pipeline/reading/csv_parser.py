@@ -1,11 +1,14 @@
-"""The entry point for reading a received text: returns a `CsvFile`, or raises why the file can't be used.
+"""From the bytes of a file to its records: choose a reader, read, and if the choice was wrong, read by the other one.
 
-Most files with quotes are plain, but only reading the records proves it. So `read_file` takes them for plain if nothing
-speaks against it, and `by_line` prepares those that are not.
+1. `read_file` reads the header, and prepares the lines so that each is a record, where its bytes show that some is not.
+2. It chooses the fast reader if the bytes don't show that it can't read the file, else the reader by line.
+3. `read_records` reads. What the bytes don't show, the fast reader notices: then the lines are prepared after all, and
+   the file is read again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,140 +16,146 @@ from pathlib import Path
 import duckdb
 
 from pipeline.model.error_codes import ErrorCode
-from pipeline.model.record_kinds import RecordKind
+from pipeline.model.record_kinds import ColumnType, RecordKind
+from pipeline.reading import fast_reader
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.dialect import RefusedFileError, Text
+from pipeline.reading.dialect import ByteProfile, RefusedFileError
+from pipeline.reading.fast_reader import NotSuitedError
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import column_names, read_header
-from pipeline.reading.line_end import has_final_line_end
-from pipeline.reading.normalize import as_records, rewrite
-from pipeline.reading.plain import NotPlainError, count_plain_records
-from pipeline.reading.sql import ask, in_order
-from pipeline.reading.steps import MAX_COLUMNS, commas_in_amounts, has_broken_quotes, joined_records, lines_with
+from pipeline.reading.line_reader import has_broken_quotes, numbered_lines, records_sql, removed_line_ends
+from pipeline.reading.normalize import MAX_RECORD, RecordLines, rewrite
+from pipeline.reading.rules import has_all_cells
+from pipeline.reading.sql import ask, in_order, literal, quoted
+
+Connection = duckdb.DuckDBPyConnection
 
 
-def read_file(connection: duckdb.DuckDBPyConnection, kind: RecordKind, name: str, text: Text, workdir: Path) -> CsvFile:
-    """Detect the dialect of a file, and normalize it to one record per line where needed.
+def read_file(connection: Connection, kind: RecordKind, name: str, profile: ByteProfile, workdir: Path) -> CsvFile:
+    """Derive the dialect of a file, make each line a record where needed, and choose a reader.
 
     Parameters
     ----------
     name
         The file's name as the partner sent it.
-    text
-        Its bytes, from `dialect.read_text`.
+    profile
+        What its bytes show, from `dialect.read_profile`.
     workdir
-        Folder for the normalized file.
+        Folder for the rewritten file.
 
     Raises
     ------
     RefusedFileError
         The file as a whole can't be used.
     """
-    header = read_header(text.path, kind)
-    file = CsvFile(
-        kind,
-        name,
-        as_records(text),
-        header,
-        text.sentinels,
-        text.has_quotes,
-        text.lines,
-        text.may_repeat_header,
-        blank_end=text.blank_end,
-        new_line=r"\r\n" if text.is_regular and text.has_crlf else r"\n",
-        has_other_blanks=text.has_other_blanks,
-        has_final_line_end=has_final_line_end(text.path),
-    )
-    is_line_by_line = text.is_regular and header.lines == header.skip
-    if is_line_by_line and file.has_quotes and _is_plain(file, text) and not text.starts_with_open_quotes:
-        return replace(file, is_plain=True, unproven=text)
-    if not is_line_by_line:
-        file = _rewritten(file, text, workdir)
-    elif file.has_quotes:
-        file = _with_joined_records(connection, file, text, workdir)
+    header = read_header(profile.path, kind)
+    file = CsvFile(kind, name, profile, header, RecordLines(profile.path, profile.lines))
+    if not profile.is_uniform or header.lines > header.skip:
+        file = _rewritten(file, workdir)
+    elif not profile.has_quotes:
+        file = replace(file, is_fast=fast_reader.suits(file))
+    elif fast_reader.suits(file) and not profile.starts_with_open_quotes:
+        return replace(file, is_fast=True, is_verified=False)
     else:
-        file = replace(file, is_plain=_is_plain(file, text))
+        file = _with_verified_lines(connection, file, workdir)
     if file.may_repeat_header:
         _refuse_second_header(connection, file)
     return replace(file, decimal_mark=_decimal_mark(connection, file))
 
 
-def by_line(connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path) -> CsvFile:
-    """Prepare a file that has turned out not to be plain. Records of several lines are joined; then it may be plain.
+def read_records(
+    connection: Connection, file: CsvFile, workdir: Path, store: Callable[[CsvFile], int], forget: Callable[[], None]
+) -> CsvFile:
+    """Read all records with the file's reader, and if it turns out not to suit, with the other one.
+
+    Parameters
+    ----------
+    store
+        Stores the records of the file, and returns their number.
+    forget
+        Removes what was stored, as it was read by the wrong reader.
+
+    Returns
+    -------
+    The file as it was read in the end.
 
     Raises
     ------
     RefusedFileError
         A quote is never closed.
     """
-    if file.unproven:
-        return _with_joined_records(connection, replace(file, unproven=None), file.unproven, workdir)
-    return replace(file, is_plain=False)
+    while file.is_fast:
+        with suppress(*NotSuitedError):
+            if store(file) == file.fast_lines:
+                return file
+        forget()
+        file = _for_other_reader(connection, file, workdir)
+    store(file)
+    return file
 
 
-def proved(connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path) -> CsvFile:
-    """Find out whether a file with quotes is plain, by counting its records, and prepare it otherwise.
+def verify_records_are_lines(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Find out whether each line is a record, by counting them where it is not certain, and prepare the file otherwise.
 
     Raises
     ------
     RefusedFileError
         A quote is never closed.
     """
-    if not file.unproven:
+    if file.is_verified:
         return file
-    with suppress(*NotPlainError):
-        if connection.execute(count_plain_records(file)).fetchone() == (file.plain_lines,):
-            return replace(file, unproven=None)
-    return by_line(connection, file, workdir)
+    with suppress(*NotSuitedError):
+        if connection.execute(fast_reader.count_fast_records(file)).fetchone() == (file.fast_lines,):
+            return replace(file, is_verified=True)
+    return _for_other_reader(connection, file, workdir)
 
 
-def _with_joined_records(connection: duckdb.DuckDBPyConnection, file: CsvFile, text: Text, workdir: Path) -> CsvFile:
-    """Rewrite a file with quotes if a line with quotes is not a record."""
+def _for_other_reader(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    return replace(file, is_fast=False) if file.is_verified else _with_verified_lines(connection, file, workdir)
+
+
+def _with_verified_lines(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Rewrite a file with quotes if a line with quotes is not a record; else it is read by line."""
     if ask(connection, has_broken_quotes(file)):
-        return _rewritten(file, text, workdir)
-    return replace(file, is_plain=False)
+        return _rewritten(file, workdir)
+    return replace(file, is_fast=False, is_verified=True)
 
 
-def _rewritten(file: CsvFile, text: Text, workdir: Path) -> CsvFile:
-    records = rewrite(text, file.header, workdir / f"{file.kind}.records.csv")
-    if text.path.parent == workdir and text.path.name.endswith(".unpacked.csv"):
-        text.path.unlink()
-    file = replace(file, records=records, new_line=r"\n")
-    return replace(file, is_plain=_is_plain(file, text))
+def _rewritten(file: CsvFile, workdir: Path) -> CsvFile:
+    lines = rewrite(file.profile, file.header, workdir / f"{file.kind}.records.csv")
+    if file.profile.path.parent == workdir and file.profile.path.name.endswith(".unpacked.csv"):
+        file.profile.path.unlink()
+    file = replace(file, lines=lines, is_verified=True)
+    return replace(file, is_fast=fast_reader.suits(file))
 
 
-def _is_plain(file: CsvFile, text: Text) -> bool:
-    """Return whether DuckDB's reader can split a file with one record per line into cells."""
-    is_special = text.has_long_lines or text.may_repeat_header or file.records.has_refused
-    if is_special or len(file.header.names) > MAX_COLUMNS:
-        return False
-    # With another delimiter, the decimal mark is found by reading by line, which costs as much as is saved here.
-    return not file.has_quotes or (file.header.delimiter == "," and not text.has_padded_quotes)
-
-
-def _refuse_second_header(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> None:
+def _refuse_second_header(connection: Connection, file: CsvFile) -> None:
     """Refuse the file if a record names all required columns, but differs from the header."""
     required = {column.name for column in file.kind.required}
+    conditions = [f"contains(lower(line), {literal(name)})" for name in sorted(required)]
+    conditions += [f"NOT starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes()]
     grammar = Grammar(file.header.delimiter)
     with in_order(connection):
-        rows = connection.execute(lines_with(file, required))
+        rows = connection.execute(
+            f"""SELECT record, line FROM {numbered_lines(file)}
+            WHERE strlen(line) <= {MAX_RECORD} AND {" AND ".join(conditions)}"""
+        )
         while batch := rows.fetchmany(100):
             for record, line in batch:
-                cells = grammar.split(line.replace(file.sentinels.newline, "\n")) or []
-                names = column_names(cells)
+                names = column_names(grammar.split(line.replace(file.sentinels.newline, "\n")) or [])
                 if required <= set(names) and names != file.header.names:
                     raise RefusedFileError(
-                        ErrorCode.SECOND_HEADER, number=record + _extra_before(connection, file, record)
+                        ErrorCode.SECOND_HEADER, number=record + _removed_before(connection, file, record)
                     )
 
 
-def _extra_before(connection: duckdb.DuckDBPyConnection, file: CsvFile, record: int) -> int:
+def _removed_before(connection: Connection, file: CsvFile, record: int) -> int:
     """Return how many line ends were removed from the records before this one."""
-    row = connection.execute(f"SELECT max(extra) FROM ({joined_records(file)}) WHERE joined < {record}").fetchone()
-    return (row and row[0]) or file.records.extra_before
+    row = connection.execute(f"SELECT max(removed) FROM ({removed_line_ends(file)}) WHERE joined < {record}").fetchone()
+    return (row and row[0]) or file.lines.removed_before
 
 
-def _decimal_mark(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
+def _decimal_mark(connection: Connection, file: CsvFile) -> str:
     """Derive the decimal mark of a file from the commas in its amounts.
 
     Raises
@@ -163,3 +172,19 @@ def _decimal_mark(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> str:
     if not is_decimal:
         raise RefusedFileError(ErrorCode.AMBIGUOUS_AMOUNTS, value=value)
     return ","
+
+
+def commas_in_amounts(file: CsvFile) -> str:
+    """Select an amount with a comma (NULL if there is none), and whether any comma must be a decimal mark.
+
+    A comma must be a decimal mark unless exactly three digits follow it: then it may separate thousands.
+    """
+    amounts = [quoted(column.name) for column in file.columns if column.type is ColumnType.AMOUNT]
+    rows = " UNION ALL ".join(
+        f"""SELECT {amount} AS amount FROM ({records_sql(file)})
+        WHERE contains(line, ',') AND NOT is_blank AND {has_all_cells()} AND contains({amount}, ',')"""
+        for amount in amounts
+    )
+    other_than_three_digits = literal(",(?:[0-9]{0,2}(?:[^0-9]|$)|[0-9]{4})")
+    return f"""SELECT nullif(shown(min(amount)), ''), bool_or(regexp_matches(amount, {other_than_three_digits}))
+        FROM ({rows or "SELECT NULL::VARCHAR AS amount WHERE false"})"""

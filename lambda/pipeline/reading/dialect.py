@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.line_end import has_final_line_end
 
 BLOCK = 1 << 20
 """Bytes that are examined at a time. If every block has a line end, no line is as long as two blocks."""
@@ -60,32 +61,35 @@ class Sentinels:
 
 
 _COUNT = len(fields(Sentinels))
+USUAL_SENTINELS = Sentinels(*_SENTINELS[:_COUNT])
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """An unpacked text file and the properties of its bytes."""
+@dataclass(slots=True)
+class ByteProfile:
+    """What the bytes of an unpacked text file, or of a part of one, show."""
 
-    path: Path
-    lines: int
+    path: Path = Path()
+    sentinels: Sentinels = USUAL_SENTINELS
+    lines: int = 0
     """Physical lines: line ends of any kind, plus one if the last line has none."""
-    has_quotes: bool
-    is_regular: bool
+    has_quotes: bool = False
+    is_uniform: bool = True
     """Whether all bytes are valid UTF-8, all lines end with LF or all with CRLF, and no line is very long."""
-    has_crlf: bool
-    has_long_lines: bool
+    has_crlf: bool = False
+    has_long_lines: bool = False
     """Whether a line may exceed the limit for a record."""
-    blank_end: int
+    blank_end: int = 0
     """Empty lines at the end of the file, as far as they follow other lines within its last block."""
-    may_repeat_header: bool
-    """Whether a column name of the header occurs more than once, so that there may be a second header."""
-    has_padded_quotes: bool
+    has_final_line_end: bool = True
+    """Whether the last line that is not blank ends with a line end."""
+    names: int = 0
+    """How often the column name of `header_name` occurs; more than once, if there may be a second header."""
+    has_padded_quotes: bool = False
     """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
-    starts_with_open_quotes: bool
+    starts_with_open_quotes: bool = False
     """Whether one of the first lines has an odd number of quotes, so that records probably have several lines."""
-    has_other_blanks: bool
-    """Whether there is a tab or a character outside ASCII: then not only spaces may have to be trimmed."""
-    sentinels: Sentinels
+    has_usual_sentinels: bool = False
+    """Whether one of the usual sentinels occurs in the file."""
 
 
 def header_name(kind: RecordKind) -> str:
@@ -98,7 +102,7 @@ def required_columns(kind: RecordKind) -> str:
     return ", ".join(column.name for column in kind.required)
 
 
-def read_text(path: Path, kind: RecordKind, workdir: Path, max_unpacked: int | None = None) -> Text:
+def read_profile(path: Path, kind: RecordKind, workdir: Path, max_unpacked: int | None = None) -> ByteProfile:
     """Unpack the file if it is gzip, examine all its bytes once, and refuse it if it is not text.
 
     A file that is not compressed is not copied. Memory holds one block at a time.
@@ -115,31 +119,19 @@ def read_text(path: Path, kind: RecordKind, workdir: Path, max_unpacked: int | N
         _unpack(path, unpacked, max_unpacked)
         path = unpacked
     scan = Scan(header_name(kind))
-    size = 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
-            if not size:
+            if scan.is_new:
                 refuse_foreign_formats(block)
-            size += len(block)
-            scan.look_at(block)
-    if not size:
+            scan.update(block)
+    if scan.is_new:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
-    scan.finish()
-    sentinels = usual_sentinels() if scan.sentinels_are_free else _free_sentinels(path)
-    return Text(
-        path,
-        scan.lines,
-        scan.has_quotes,
-        scan.is_regular,
-        scan.has_crlf,
-        scan.has_long_lines,
-        scan.blank_end,
-        scan.names > 1,
-        scan.has_padded_quotes,
-        scan.starts_with_open_quotes,
-        scan.has_other_blanks,
-        sentinels,
-    )
+    profile = scan.finish()
+    profile.path = path
+    profile.has_final_line_end = has_final_line_end(path)
+    if profile.has_usual_sentinels:
+        profile.sentinels = _free_sentinels(path)
+    return profile
 
 
 def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
@@ -164,61 +156,53 @@ def refuse_foreign_formats(start: bytes) -> None:
 
 
 class Scan:
-    """Collects the properties of a file block by block, with `bytes` methods that run at memory speed."""
+    """Makes the profile of a file block by block, with `bytes` methods that run at memory speed."""
 
     def __init__(self, name: str) -> None:
-        self.lines = 0
-        self.has_quotes = False
-        self.is_regular = True
-        self.sentinels_are_free = True
-        self.names = 0
-        self.has_crlf = False
-        self.has_long_lines = False
-        self.blank_end = 0
-        self.has_padded_quotes = False
-        self.starts_with_open_quotes = False
-        self.has_other_blanks = False
+        self.profile = ByteProfile()
         self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = False
         self._last = b""
 
-    def look_at(self, block: bytes) -> None:
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no block yet."""
+        return not self._last
+
+    def update(self, block: bytes) -> None:
         """Add the next block; raise RefusedFileError if it is binary data."""
+        found = self.profile
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE)
-        if not self._last:
-            self.starts_with_open_quotes = b'"' in block and any(
+        if self.is_new:
+            found.starts_with_open_quotes = b'"' in block and any(
                 line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000]
             )
-        self.lines += self._line_ends(block)
-        self.has_long_lines = self.has_long_lines or not self._is_short(block, BLOCK // 3)
+        found.lines += self._line_ends(block)
+        found.has_long_lines |= not _is_short(block, BLOCK // 3)
         if b'"' in block:
-            self.has_quotes = True
-            self.has_padded_quotes = (
-                self.has_padded_quotes or _has_padded_quotes(block) or _has_padded_quotes(self._last[-1:] + block[:1])
+            found.has_quotes = True
+            found.has_padded_quotes = (
+                found.has_padded_quotes or _has_padded_quotes(block) or _has_padded_quotes(self._last[-1:] + block[:1])
             )
         elif self._last.endswith(b'"') and block.startswith(b" "):
-            self.has_padded_quotes = True
-        self.sentinels_are_free = self.sentinels_are_free and not any(
-            sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT]
-        )
-        is_ascii = block.isascii()
-        self.has_other_blanks = self.has_other_blanks or not is_ascii or b"\t" in block
-        self.is_regular = self.is_regular and self._is_utf8(block, is_ascii) and self._is_short(block, BLOCK)
+            found.has_padded_quotes = True
+        found.has_usual_sentinels |= any(sentinel.encode() in block for sentinel in _SENTINELS[:_COUNT])
+        found.is_uniform = found.is_uniform and self._is_utf8(block) and _is_short(block, BLOCK)
         self._count_names(block)
         end = block.replace(b"\r\n", b"\n") if block.endswith(b"\r\n\r\n") else block
-        self.blank_end = max(len(end) - len(end.rstrip(b"\n")) - 1, 0)
+        found.blank_end = max(len(end) - len(end.rstrip(b"\n")) - 1, 0)
         self._last = block[-len(self._name) :]
 
-    def finish(self) -> None:
-        """Complete the properties that are known only at the end of the file."""
-        self.lines += not self._last.endswith((b"\n", b"\r"))
-        self.has_crlf = self._crlf > 0
-        self.is_regular = (
-            self.is_regular and not self._pending and self._cr == self._crlf and self._crlf in (0, self._lf)
-        )
+    def finish(self) -> ByteProfile:
+        """Return the profile, with the properties that are known only at the end of the file."""
+        found = self.profile
+        found.lines += not self._last.endswith((b"\n", b"\r"))
+        found.has_crlf = self._crlf > 0
+        found.is_uniform &= not self._pending and self._cr == self._crlf and self._crlf in (0, self._lf)
+        return found
 
     def _line_ends(self, block: bytes) -> int:
         lf = block.count(b"\n")
@@ -234,14 +218,14 @@ class Scan:
         return lf + cr - crlf
 
     def _count_names(self, block: bytes) -> None:
-        # Converting to lower case takes ten times as long as everything else here, and few blocks need it.
+        # Converting to lower case takes as long as counting the lines, and few blocks need it.
         if b"_" in self._name and b"_" not in block and b"_" not in self._last:
             return
         before = self._last[1 - len(self._name) :] if self._last else b""
-        self.names += (before + block).lower().count(self._name)
+        self.profile.names += (before + block).lower().count(self._name)
 
-    def _is_utf8(self, block: bytes, is_ascii: bool) -> bool:
-        if is_ascii and not self._pending:
+    def _is_utf8(self, block: bytes) -> bool:
+        if block.isascii() and not self._pending:
             return True
         try:
             self._decoder.decode(block)
@@ -250,19 +234,15 @@ class Scan:
         self._pending = bool(self._decoder.getstate()[0])
         return True
 
-    def _is_short(self, block: bytes, length: int) -> bool:
-        """Return whether each whole piece of this length has a line end; then no line is twice as long."""
-        return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
+
+def _is_short(block: bytes, length: int) -> bool:
+    """Return whether each whole piece of this length has a line end; then no line is twice as long."""
+    return all(block.find(b"\n", start, start + length) >= 0 for start in range(0, len(block) - length + 1, length))
 
 
 def _has_padded_quotes(block: bytes) -> bool:
     # A search for two bytes takes several times as long as one for a single byte with a look at its neighbours.
     return bool((b" " in block and _PADDED_QUOTE.search(block)) or (b"\t" in block and b'\t"' in block))
-
-
-def usual_sentinels() -> Sentinels:
-    """Return the sentinels of a file that uses none of the usual ones (`Scan.sentinels_are_free`)."""
-    return Sentinels(*_SENTINELS[:_COUNT])
 
 
 def _free_sentinels(path: Path) -> Sentinels:

@@ -13,21 +13,20 @@ CREATE MACRO is_integer(cell) AS
     regexp_full_match(cell, '-?[0-9]{1,18}')
     OR (regexp_full_match(cell, '-?0*[0-9]{19}') AND TRY_CAST(cell AS BIGINT) IS NOT NULL);
 
--- Whether a reference is not empty and has nothing to trim; false also where only the full check can tell. It is for cells
--- without line ends; `has_no_spaces_around` for those of a file without tabs and without characters outside ASCII.
--- Comparing the first byte takes a hundredth of the time of a regular expression.
-CREATE MACRO has_no_spaces_around(cell) AS cell >= '!' AND cell < chr(127) AND NOT ends_with(cell, ' ');
-CREATE MACRO is_plain_reference(cell) AS
-    has_no_spaces_around(cell) AND NOT ends_with(cell, chr(9)) AND NOT ends_with(cell, chr(160));
+-- Whether a reference has the usual form, so that it is not empty and has nothing to trim: it begins with an ASCII letter
+-- or digit and ends with a visible ASCII character. Comparing takes a fraction of the time of a regular expression.
+CREATE MACRO is_usual_reference(cell) AS
+    cell >= '0' AND cell < '{' AND NOT (cell >= ':' AND cell < 'A') AND NOT (cell >= '[' AND cell < 'a')
+    AND cell[-1] BETWEEN '!' AND '~';
 
 -- A cell without blanks, tabs, line ends and no-break spaces at both ends. Most cells have none, and `trim` is slow.
 CREATE MACRO trimmed(cell) AS
-    CASE WHEN is_plain_reference(cell) AND NOT ends_with(cell, chr(10)) AND NOT ends_with(cell, chr(13)) THEN cell
+    CASE WHEN is_usual_reference(cell) THEN cell
         ELSE trim(cell, ' ' || chr(9) || chr(13) || chr(10) || chr(160)) END;
 
--- A whole number of up to 18 digits that needs no trimming. Most quantities are a single digit. For others, a cast takes
+-- Whether a whole number has the usual form: up to 18 digits and nothing to trim. Most quantities are a single digit. For others, a cast takes
 -- half the time of the pattern; a cast that fails is slow, so cells that begin with a letter are not cast.
-CREATE MACRO is_plain_integer(cell) AS
+CREATE MACRO is_usual_integer(cell) AS
     CASE WHEN strlen(cell) = 1 AND cell BETWEEN '0' AND '9' THEN true
         WHEN cell BETWEEN '-' AND ':' AND strlen(cell) <= 18 AND TRY_CAST(cell AS BIGINT)::VARCHAR = cell THEN true
         ELSE regexp_full_match(cell, '-?[0-9]{1,18}') END;

@@ -17,7 +17,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, Text
+from pipeline.reading.dialect import BLOCK, MAX_LINE, ByteProfile, RefusedFileError, Sentinels
 from pipeline.reading.grammar import Grammar, Quotes
 from pipeline.reading.header import Header
 
@@ -27,18 +27,18 @@ MAX_RECORD = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RecordLines:
-    """A file with one record per line."""
+    """The lines of a file, each of which is one record."""
 
     path: Path
-    records: int
-    """Lines of the file, including blank lines and the header."""
-    extra: int = 0
+    count: int
+    """All lines, including blank ones and the header."""
+    removed: int = 0
     """Line ends that were removed in the whole file."""
-    extra_before: int = 0
+    removed_before: int = 0
     """Line ends that were removed before the first record after the header (in a part of a file: before the part)."""
-    shortened: Path | None = None
+    truncated_csv: Path | None = None
     """CSV of (record, removed): line ends that were removed with the rest of a record that was too long."""
-    quotes: Path | None = None
+    quote_errors_csv: Path | None = None
     """CSV of (record, last, cell): the records from `record` to `last` are the lines of one record that was refused for
     its quotes; `cell` is the number of the cell whose quote is open at the end of the first line."""
     before: int = 0
@@ -49,15 +49,10 @@ class RecordLines:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that exist."""
-        return tuple(path for path in (self.path, self.shortened, self.quotes) if path)
+        return tuple(path for path in (self.path, self.truncated_csv, self.quote_errors_csv) if path)
 
 
-def as_records(text: Text) -> RecordLines:
-    """Use a file as it is: each of its lines is a record."""
-    return RecordLines(text.path, text.lines)
-
-
-def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
+def rewrite(profile: ByteProfile, header: Header, target: Path) -> RecordLines:
     """Write the file's records to `target`, one per line.
 
     Raises
@@ -65,22 +60,22 @@ def rewrite(text: Text, header: Header, target: Path) -> RecordLines:
     RefusedFileError
         A line is too long, or a quote is never closed.
     """
-    shortened, quotes = target.with_suffix(".shortened.csv"), target.with_suffix(".quotes.csv")
-    with target.open("wb") as lines, shortened.open("w") as cut, quotes.open("w") as refused:
-        writer = _Writer(lines, cut, refused, text, header)
-        for block in _whole_lines(text.path):
+    truncated, quote_errors = target.with_suffix(".truncated.csv"), target.with_suffix(".quotes.csv")
+    with target.open("wb") as lines, truncated.open("w") as cut, quote_errors.open("w") as refused:
+        writer = _Writer(lines, cut, refused, profile.sentinels, header)
+        for block in _whole_lines(profile.path):
             writer.write(block)
         writer.finish()
-    for path in (shortened, quotes):
+    for path in (truncated, quote_errors):
         if not path.stat().st_size:
             path.unlink()
     return RecordLines(
         target,
         writer.records,
-        extra=writer.extra,
-        extra_before=header.lines - header.skip,
-        shortened=shortened if shortened.exists() else None,
-        quotes=quotes if quotes.exists() else None,
+        removed=writer.removed,
+        removed_before=header.lines - header.skip,
+        truncated_csv=truncated if truncated.exists() else None,
+        quote_errors_csv=quote_errors if quote_errors.exists() else None,
         has_refused=writer.has_refused,
     )
 
@@ -119,22 +114,24 @@ class _Writer:
     lines has the header's number of cells when quotes are read as ordinary characters.
     """
 
-    def __init__(self, target: IO[bytes], shortened: IO[str], refused: IO[str], text: Text, header: Header) -> None:
+    def __init__(
+        self, target: IO[bytes], truncated: IO[str], quote_errors: IO[str], sentinels: Sentinels, header: Header
+    ) -> None:
         self._target = target
-        self._shortened = shortened
-        self._refused = refused
+        self._truncated = truncated
+        self._quote_errors = quote_errors
         self._grammar = Grammar(header.delimiter)
         self._delimiter = header.delimiter.encode()
         self._header = header
-        self._sentinels = text.sentinels
-        self._newline = text.sentinels.newline.encode()
-        self._invalid = text.sentinels.invalid.encode()
+        self._sentinels = sentinels
+        self._newline = sentinels.newline.encode()
+        self._invalid = sentinels.invalid.encode()
         self._ready: list[bytes] = []
         self._held = b""
         """The start of a record that continues in the next block; the lines before it are written already."""
         self._open = _OpenRecord()
         self.records = 0
-        self.extra = 0
+        self.removed = 0
         self.has_refused = False
 
     def write(self, block: bytes) -> None:
@@ -181,7 +178,7 @@ class _Writer:
             return False
         self._target.write(joined)
         self._held = held
-        self.extra += joined.count(newline)
+        self.removed += joined.count(newline)
         self.records += joined.count(b"\n")
         return True
 
@@ -208,7 +205,7 @@ class _Writer:
             held, self._held = self._held, b""
             self._write_lines(held)
         if self._open.lines:
-            number = self.records + self.extra + 1
+            number = self.records + self.removed + 1
             raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=number)
 
     def _flush(self) -> None:
@@ -226,16 +223,16 @@ class _Writer:
             record = self._clean(self._newline.join(self._open.beginning))
             self._ready.append(record)
             self.records += 1
-            self.extra += self._open.lines - 1
-            if removed := self._open.lines - 1 - record.count(self._newline):
-                self._shortened.write(f"{self.records},{removed}\n")
+            self.removed += self._open.lines - 1
+            if truncated := self._open.lines - 1 - record.count(self._newline):
+                self._truncated.write(f"{self.records},{truncated}\n")
         self._open.close()
         self._open = _OpenRecord()
 
     def _refuse_lines(self, sentinel: str) -> None:
         """Write each line as a record of its own, prefixed by the sentinel."""
         first, last = self.records + 1, self.records + self._open.lines
-        self._refused.write(f"{first},{last},{self._grammar.open_cell(self._open.beginning[0])}\n")
+        self._quote_errors.write(f"{first},{last},{self._grammar.open_cell(self._open.beginning[0])}\n")
         prefix = sentinel.encode()
         for line in self._open.all_lines():
             self._ready.append(self._clean(line, prefix))
@@ -245,7 +242,7 @@ class _Writer:
 
     def _clean(self, line: bytes, prefix: bytes = b"") -> bytes:
         if len(line) > MAX_RECORD:
-            # The shortened line is still over the limit, so that it is refused as too long.
+            # The truncated line is still over the limit, so that it is refused as too long.
             line = _cut(line, MAX_RECORD + 8)
             self.has_refused = True
         if line.isascii() or _is_utf8(line):

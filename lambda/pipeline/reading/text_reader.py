@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import SourceFile
-from pipeline.reading.dialect import Text, read_text
+from pipeline.reading.dialect import ByteProfile, read_profile
 
 _FOLLOWING = dict(pairwise(MODEL.kinds))
 
@@ -38,10 +38,10 @@ class TextReader:
         self._sources = sources
         self._workdir = workdir
         self._max_unpacked = max_unpacked
-        self._texts: dict[RecordKind, Future[Text]] = {}
+        self._texts: dict[RecordKind, Future[ByteProfile]] = {}
         self._begin(next(iter(MODEL.kinds)))
 
-    def read(self, kind: RecordKind) -> Text:
+    def read(self, kind: RecordKind) -> ByteProfile:
         """Wait for the text of a file, and begin with the next file.
 
         Raises
@@ -54,8 +54,8 @@ class TextReader:
             self._begin(_FOLLOWING[kind])
         return text
 
-    def _begin(self, kind: RecordKind) -> Future[Text]:
+    def _begin(self, kind: RecordKind) -> Future[ByteProfile]:
         if kind not in self._texts:
             path = self._sources[kind].path
-            self._texts[kind] = self._thread.submit(read_text, path, kind, self._workdir, self._max_unpacked)
+            self._texts[kind] = self._thread.submit(read_profile, path, kind, self._workdir, self._max_unpacked)
         return self._texts[kind]

@@ -21,6 +21,7 @@ ROW = re.compile(r"^\| `(?P<code>\w+)` \| (?P<cause>.+) \| (?P<example>.+) \| (?
 
 WORDED_ELSEWHERE = {ErrorCode.UNKNOWN_FILE, ErrorCode.MISSING_FILE, ErrorCode.RUN_FAILED}
 MADE_HERE = {
+    ErrorCode.NOT_ALLOWED,
     ErrorCode.RECORD_TOO_LONG,
     ErrorCode.LINE_TOO_LONG,
     ErrorCode.FILE_TOO_LARGE,
@@ -32,7 +33,7 @@ MADE_HERE = {
     ErrorCode.CUT_SHORT,
     ErrorCode.TOO_MANY_REMOVED,
 }
-"""Codes whose files would be too large to store, or that depend on a setting."""
+"""Codes whose files would be too large to store, or that depend on a setting or on another data model."""
 
 CATALOGUE = sorted(path.name for path in (DATA / "defects").iterdir())
 

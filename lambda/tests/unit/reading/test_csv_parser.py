@@ -16,7 +16,7 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, read_text
+from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, read_profile
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import DELIMITERS
 from pipeline.reading.normalize import MAX_RECORD
@@ -34,7 +34,7 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def understand(connection: duckdb.DuckDBPyConnection, directory: Path, content: bytes, kind: RecordKind) -> CsvFile:
     path = directory / "file.csv"
     path.write_bytes(content)
-    return read_file(connection, kind, f"{kind}_20220131.csv", read_text(path, kind, directory), directory)
+    return read_file(connection, kind, f"{kind}_20220131.csv", read_profile(path, kind, directory), directory)
 
 
 def test_a_typical_european_file_is_read_correctly() -> None:
@@ -111,7 +111,7 @@ def test_an_unpacked_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.csv.gz"
     path.write_bytes(gzip.compress(ITEM_HEADER + b"\n" * 3_000_000))
     with pytest.raises(RefusedFileError) as refused:
-        read_text(path, data_model.ITEMS, tmp_path, max_unpacked=BLOCK)
+        read_profile(path, data_model.ITEMS, tmp_path, max_unpacked=BLOCK)
     assert refused.value.code == ErrorCode.FILE_TOO_LARGE
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2 * BLOCK
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.model import data_model
 from pipeline.reading import normalize
-from pipeline.reading.dialect import RefusedFileError, read_text
+from pipeline.reading.dialect import RefusedFileError, read_profile
 from pipeline.reading.header import read_header
 from pipeline.reading.normalize import rewrite
 
@@ -29,13 +29,13 @@ records = st.lists(st.one_of(doubtful, st.lists(cells, min_size=3, max_size=5)).
 def rewritten(data: str, folder: Path) -> object:
     path = folder / "items.csv"
     path.write_text(data, newline="")
-    text = read_text(path, data_model.ITEMS, folder)
+    profile = read_profile(path, data_model.ITEMS, folder)
     try:
-        found = rewrite(text, read_header(path, data_model.ITEMS), folder / "records.csv")
+        found = rewrite(profile, read_header(path, data_model.ITEMS), folder / "records.csv")
     except RefusedFileError as error:
         return str(error)
-    lists = [path and path.read_text() for path in (found.shortened, found.quotes)]
-    return found.path.read_text(), lists, found.records, found.extra, found.has_refused
+    lists = [path and path.read_text() for path in (found.truncated_csv, found.quote_errors_csv)]
+    return found.path.read_text(), lists, found.count, found.removed, found.has_refused
 
 
 @given(records)

@@ -1,4 +1,4 @@
-"""Plain files, which DuckDB's CSV reader splits into cells: the same result as reading by line, and when it falls
+"""Files that DuckDB's CSV reader splits into cells: the same result as reading by line, and when it falls
 back."""
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from pipeline.joining import duckdb_engine
 from pipeline.model import data_model
-from pipeline.reading import plain
+from pipeline.reading import csv_parser, fast_reader
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.csv_parser import proved, read_file
-from pipeline.reading.dialect import BLOCK, RefusedFileError, read_text
+from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
+from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import literal, open_database
-from pipeline.reading.steps import records_sql
 
 ODD = b"\no1\n,,,\n   \no1,pen,1,2,3\no1;pen;1;2\n\t\n"
 
@@ -27,13 +26,13 @@ def understand(content: bytes, directory: Path) -> CsvFile:
     path.write_bytes(content)
     with open_database(directory, 200, 1) as connection:
         file = read_file(
-            connection, data_model.ITEMS, path.name, read_text(path, data_model.ITEMS, directory), directory
+            connection, data_model.ITEMS, path.name, read_profile(path, data_model.ITEMS, directory), directory
         )
-        return proved(connection, file, directory)
+        return verify_records_are_lines(connection, file, directory)
 
 
 @pytest.mark.parametrize(
-    ("content", "is_plain"),
+    ("content", "is_fast"),
     [
         (ITEMS, True),
         (ITEMS.replace(b"\n", b"\r\n"), True),
@@ -63,10 +62,10 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (ITEMS + b"o1," + b"x" * BLOCK + b",1,1\n", False),
     ],
 )
-def test_a_file_is_plain_if_every_line_is_a_record_with_the_right_quotes(
-    tmp_path: Path, content: bytes, is_plain: bool
+def test_a_file_is_fast_if_every_line_is_a_record_with_the_right_quotes(
+    tmp_path: Path, content: bytes, is_fast: bool
 ) -> None:
-    assert understand(content, tmp_path).is_plain == is_plain
+    assert understand(content, tmp_path).is_fast == is_fast
 
 
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
@@ -116,32 +115,32 @@ def test_blank_lines_at_the_end_are_counted_without_reading_by_line(
     tmp_path: Path, new_line: bytes, end: bytes
 ) -> None:
     content = (ITEMS + end).replace(b"\n", new_line)
-    assert understand(content, tmp_path).blank_end == len(end)
+    assert understand(content, tmp_path).profile.blank_end == len(end)
     observed = assert_agrees_with_reference(day(items=content))
     assert observed.summary["files"]["items"]["blank_lines"] == len(end)
 
 
 def test_a_file_with_a_missing_row_is_read_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     again = []
-    by_line = duckdb_engine.by_line
-    monkeypatch.setattr(duckdb_engine, "by_line", lambda *them: (again.append(them[1].kind), by_line(*them))[1])
+    by_line = csv_parser._for_other_reader
+    monkeypatch.setattr(csv_parser, "_for_other_reader", lambda *them: (again.append(them[1].kind), by_line(*them))[1])
     assert_agrees_with_reference(day(items=ITEMS + b"o1,pen\n"))
     assert again == [data_model.ITEMS]
 
 
 @pytest.mark.parametrize("blocks", [100, 1000, 4000])
 def test_no_line_is_lost_or_doubled_at_the_end_of_a_read_buffer(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
-    monkeypatch.setattr(plain, "BLOCK", blocks)
-    monkeypatch.delattr(duckdb_engine, "by_line")
+    monkeypatch.setattr(fast_reader, "BLOCK", blocks)
+    monkeypatch.delattr(csv_parser, "_for_other_reader")
     items = ITEMS + b"".join(b"o1,%s,1,0.%d\n" % (b"x" * (number % 50), number) for number in range(9000))
     assert_agrees_with_reference(day(items=items))
 
 
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
-def test_a_plain_file_with_bad_cells_is_not_read_by_line_first(
+def test_a_usual_file_with_bad_cells_is_not_read_by_line_first(
     monkeypatch: pytest.MonkeyPatch, new_line: bytes
 ) -> None:
-    monkeypatch.delattr(duckdb_engine, "by_line")
+    monkeypatch.delattr(csv_parser, "_for_other_reader")
     items = ITEMS + b"o1,pen,x,1\no9,pen,1,x\n,pen,1,1\n" + b"o1,pen,1,0.5\n" * 5000 + b"\n\n"
     assert_agrees_with_reference(day(items=items.replace(b"\n", new_line)))
 
@@ -232,21 +231,21 @@ def are_read_alike(directory: Path, records: list[list[str]], new_line: str) -> 
     with open_database(directory, 200, 2) as connection:
         try:
             file = read_file(
-                connection, data_model.ITEMS, path.name, read_text(path, data_model.ITEMS, directory), directory
+                connection, data_model.ITEMS, path.name, read_profile(path, data_model.ITEMS, directory), directory
             )
         except RefusedFileError:
             return False
-        if not file.is_plain:
+        if not file.is_fast:
             return False
         # Line ends in the free text of a clean record are restored by one way only, as nothing reads them.
         restored = {name: f"replace({name}, {literal(file.sentinels.newline)}, chr(10))" for name in NAMES}
         restored["order_reference"] = f"trimmed({restored['order_reference']})"
         select = f"SELECT {', '.join(restored.values())}, amount_1, code::VARCHAR, is_valid FROM"
         try:
-            fast = connection.execute(f"{select} ({plain.plain_records_sql(file)})").fetchall()
-        except plain.NotPlainError:
+            fast = connection.execute(f"{select} ({fast_reader.fast_records_sql(file)})").fetchall()
+        except fast_reader.NotSuitedError:
             return False
-        if len(fast) != file.plain_lines:
+        if len(fast) != file.fast_lines:
             return False  # Such a file is then read by line.
         slow = connection.execute(f"{select} ({records_sql(file)}) WHERE NOT is_blank").fetchall()
         assert sorted(map(repr, without_parent_rules(fast))) == sorted(map(repr, without_parent_rules(slow)))
@@ -260,7 +259,7 @@ def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("two_lines", "is_plain"),
+    ("two_lines", "is_fast"),
     [
         ([b'o1,"pen,1,1', b'o1,pen",1,1'], False),
         # The second line is also a record by itself, and a thread that starts there could take it for one.
@@ -268,13 +267,13 @@ def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     ],
 )
 def test_quotes_over_two_lines_are_noticed_also_where_a_read_buffer_ends(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two_lines: list[bytes], is_plain: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two_lines: list[bytes], is_fast: bool
 ) -> None:
-    monkeypatch.setattr(plain, "BLOCK", 500)
+    monkeypatch.setattr(fast_reader, "BLOCK", 500)
     lines = [b'o%d,"pen",1,0.%d' % (number % 3, number) for number in range(2000)]
     # In the first thousand lines, odd numbers of quotes are noticed before the records are read.
     for number in [*range(150, 170), *range(1050, 1065), *range(1160, 1175)]:
         file = understand(ITEMS + b"\n".join([*lines[:number], *two_lines, *lines[number:]]), tmp_path)
-        assert (file.records.path.name, file.is_plain) == ("items.records.csv", is_plain)
+        assert (file.lines.path.name, file.is_fast) == ("items.records.csv", is_fast)
     file = understand(ITEMS + b"\n".join(lines), tmp_path)
-    assert (file.records.path.name, file.is_plain) == ("items.csv", True)
+    assert (file.lines.path.name, file.is_fast) == ("items.csv", True)
