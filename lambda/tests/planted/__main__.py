@@ -11,15 +11,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from fnmatch import fnmatch
 from pathlib import Path
 from queue import SimpleQueue
+from typing import TypeVar
 
 from .faults import Fault, Verdict, read_faults
 from .tree import Tree
+
+Result = TypeVar("Result")
 
 
 def main() -> int:
@@ -48,44 +51,47 @@ def main() -> int:
     verdicts = plant(chosen, arguments.workers)
     seconds = time.monotonic() - begun
     counts = Counter(verdicts.values())
-    print(
-        f"{len(chosen)} faults: "
-        + ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-        + f"; {seconds:.0f} s"
-    )
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
+    print(f"{len(chosen)} faults: {summary}; {seconds:.0f} s")
     if counts[Verdict.NOT_APPLICABLE]:
         return 2
     return int(bool(counts[Verdict.MISSED]))
 
 
 def plant(faults: Sequence[Fault], workers: int) -> dict[Fault, Verdict]:
-    """Try the faults, those with the same tests one after the other on one copy of the tree."""
-    groups: dict[str, list[Fault]] = {}
-    for fault in faults:
-        groups.setdefault(fault.tests, []).append(fault)
+    """Run the tests without faults, and then plant the faults, several at once in copies of the tree."""
+    tests = list(dict.fromkeys(fault.tests for fault in faults))
     verdicts: dict[Fault, Verdict] = {}
     with ExitStack() as stack, ThreadPoolExecutor(workers) as threads:
         trees: SimpleQueue[Tree] = SimpleQueue()
         for _ in range(workers):
             trees.put(Tree(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="planted-")))))
 
-        def try_group(tests: str) -> None:
+        def on_a_tree(call: Callable[[Tree], Result]) -> Result:
             tree = trees.get()
             try:
-                problem = tree.baseline(tests)
-                for fault in groups[tests]:
-                    started = time.monotonic()
-                    verdict, detail = (Verdict.NOT_APPLICABLE, problem) if problem else tree.judge(fault)
-                    verdicts[fault] = verdict
-                    seconds = time.monotonic() - started
-                    print(f"[{len(verdicts):3}/{len(faults)}] {verdict:14} {seconds:5.1f} s  {fault.name}", flush=True)
-                    if verdict is not Verdict.FOUND:
-                        print(f"      {fault.file}, {fault.tests}: {detail}", flush=True)
+                return call(tree)
             finally:
                 trees.put(tree)
 
-        for done in as_completed([threads.submit(try_group, tests) for tests in groups]):
-            done.result()
+        print(f"Running the tests without faults: {len(tests)} selections of them", flush=True)
+        baselines = threads.map(lambda chosen: on_a_tree(lambda tree: tree.baseline(chosen)), tests)
+        problems = dict(zip(tests, baselines, strict=True))
+
+        def judge(fault: Fault) -> tuple[Fault, Verdict, str, float]:
+            started = time.monotonic()
+            problem = problems[fault.tests]
+            verdict, detail = (
+                (Verdict.NOT_APPLICABLE, problem) if problem else on_a_tree(lambda tree: tree.judge(fault))
+            )
+            return fault, verdict, detail, time.monotonic() - started
+
+        for done in as_completed([threads.submit(judge, fault) for fault in faults]):
+            fault, verdict, detail, seconds = done.result()
+            verdicts[fault] = verdict
+            print(f"[{len(verdicts):3}/{len(faults)}] {verdict:14} {seconds:5.1f} s  {fault.name}", flush=True)
+            if verdict is not Verdict.FOUND:
+                print(f"      {fault.file}, {fault.tests}: {detail}", flush=True)
     return verdicts
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .faults import ROOT, Fault, Verdict
 
-TIMEOUT_SECONDS = 180
+TIMEOUT_SECONDS = 300
 _FAILED, _OK = 1, 0
 
 
