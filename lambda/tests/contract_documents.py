@@ -201,7 +201,12 @@ def _property(kind: RecordKind, column: Column) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the contracts."""
     for name, text in documents().items():
         (TARGET / name).write_text(text, encoding="utf-8")
         print(f"wrote {TARGET / name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -76,21 +76,19 @@ class Summary:
 
         The first sum of the model is `reconciliation`, and what is delivered of it `total_amount`.
         """
-        first, *others = (asdict(self.reconciliations.get(sum.name, Reconciliation())) for sum in MODEL.sums)
+        sums = {sum.name: asdict(self.reconciliations.get(sum.name, Reconciliation())) for sum in MODEL.sums}
+        first = sums.pop(MODEL.sums[0].name) if sums else None
         return {
             "state": self.state,
             "files": {str(kind): _lists(asdict(file)) for kind, file in self.files.items()},
             **{str(kind): file.counted for kind, file in self.files.items()},
-            "total_amount": first["delivered_amount"],
+            "total_amount": first["delivered_amount"] if first else "0",
             f"incomplete_{MODEL.root}": self.incomplete,
             f"removed_{MODEL.root}": self.removed,
             "errors": self.errors,
             "reconciliation": first,
-            **({"further_reconciliations": dict(zip(_FURTHER_SUMS, others, strict=True))} if others else {}),
+            **({"further_reconciliations": sums} if sums else {}),
         }
-
-
-_FURTHER_SUMS = tuple(sum.name for sum in MODEL.sums[1:])
 
 
 def _lists(values: dict[str, Any]) -> dict[str, Any]:

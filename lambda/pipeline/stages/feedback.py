@@ -66,7 +66,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         "what_to_do": what_to_do(entry),
         "files": {kind: _file(entry, kind, was_read=was_read) for kind in MODEL.kinds},
         **{name: _count(summary, name) if was_read else None for name in (MODEL.root, f"incomplete_{MODEL.root}")},
-        "reconciliation": _reconciliation(summary.get("reconciliation", {})) if was_read else None,
+        **(_reconciliations(summary) if was_read else {"reconciliation": None}),
         "errors": list(errors),
     }
 
@@ -123,7 +123,14 @@ def _file(entry: Ledger, kind: RecordKind, *, was_read: bool) -> dict[str, Any]:
     }
 
 
-def _reconciliation(totals: Mapping[str, Any]) -> dict[str, Any]:
+def _reconciliations(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both sides of the first sum of the model, and of the others if there are some."""
+    first, further = summary.get("reconciliation"), summary.get("further_reconciliations")
+    sums = {name: _plain(totals) for name, totals in further.items()} if further else None
+    return {"reconciliation": _plain(first) if first else None, **({"further_reconciliations": sums} if sums else {})}
+
+
+def _plain(totals: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, str) else int(value) for name, value in totals.items()}
 
 

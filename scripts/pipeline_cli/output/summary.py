@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.messages import number_text
 from pipeline.model.record_kinds import RecordKind, Sum
@@ -115,7 +114,7 @@ def read_as(kind: RecordKind, file: Mapping[str, Any]) -> str:
     """Say how a file was read: its delimiter and, for a kind with amounts, the decimal mark."""
     delimiter, mark = DELIMITERS.get(str(file.get("delimiter"))), DECIMAL_MARKS.get(str(file.get("decimal_mark")))
     words = [f"{delimiter}-delimited"] if delimiter else []
-    return ", ".join(words + ([f"decimal {mark}"] if mark and kind == data_model.ITEMS else []))
+    return ", ".join(words + ([f"decimal {mark}"] if mark and kind.amounts else []))
 
 
 def files_table(summary: Mapping[str, Any]) -> Table:
