@@ -3,131 +3,97 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pipeline_cli.terraform.target import ROOT
+from clone import DATA_MODEL, Clone, clone
+from extending import CHANGES, DAYS, follow
 
-GUIDE = ROOT / "docs" / "extending.md"
-DAY = "20220131"
-FILES = {
-    "customers": "customer_reference,first_name,last_name,status,registered_at\n"
-    "c1,A,B,Active,1643587200\nc2,A,B,Active,last spring\n",
-    "orders": "customer_reference,order_status,order_reference,order_timestamp\n"
-    "c1,Placed,o1,1643620000\nc2,Placed,o2,1643620000\n",
-    "items": "order_reference,item_name,quantity,total_price\no1,Tea towel,1,5.00\n",
-    "shipments": "shipment_reference,order_reference,shipped_at\n"
-    "s1,o1,1643700000\ns1,o1,1643700000\ns2,o2,1643700000\ns3,o9,1643700000\ns4,o1,soon\n",
-}
-
-
-def steps(title: str) -> list[tuple[str, str, str]]:
-    """The edits of a section: a file, the lines that are there and those that take their place."""
-    (section,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
-    found = []
-    for name, body in re.findall(r"^```diff\n--- (\S+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE):
-        for hunk in body.split("@@\n"):
-            lines = hunk.splitlines()
-            before = "\n".join(line[1:] for line in lines if line[:1] in (" ", "-"))
-            after = "\n".join(line[1:] for line in lines if line[:1] in (" ", "+"))
-            assert all(line[:1] in (" ", "-", "+") for line in lines), hunk
-            found.append((name, before, after))
-    return found
+BATCH = "20220131"
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of what the guide changes and `pipeline check` needs."""
-    ignored = shutil.ignore_patterns("tests", "__pycache__")
-    for folder in ("lambda", "scripts"):
-        shutil.copytree(ROOT / folder, tmp_path / "project" / folder, ignore=ignored)
-    return tmp_path / "project"
-
-
-def follow(project: Path, title: str) -> None:
-    edits = steps(title)
-    assert edits, f"the guide has no section {title}"
-    for name, before, after in edits:
-        file = project / name
-        text = file.read_text()
-        assert text.count(before) == 1, f"{name} has this not exactly once, so the guide is out of date:\n{before}"
-        file.write_text(text.replace(before, after))
-
-
-def pipeline(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the copy's own command line."""
-    search = f"import sys; sys.path[:0] = [{str(project / 'lambda')!r}, {str(project / 'scripts')!r}]; "
-    return subprocess.run(
-        [sys.executable, "-c", search + "from pipeline_cli.app import main; main()", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def write(folder: Path, **files: str) -> Path:
-    folder.mkdir()
-    for kind, text in files.items():
-        (folder / f"{kind}_{DAY}.csv").write_text(text)
-    return folder
-
-
-def checked(project: Path, folder: Path) -> dict[tuple[str, int | None], str]:
-    """The errors that `pipeline check` finds: by file and line, their codes."""
-    out = folder.with_suffix(".jsonl")
-    done = pipeline(project, "check", str(folder), "--out", str(out))
-    assert done.returncode in (0, 1, 2), done.stderr
-    assert "Traceback" not in done.stderr, done.stderr
-    found = [json.loads(line) for line in out.read_text().splitlines()]
-    return {(f["file"].partition("_")[0], f["line"]): f["code"] for f in found if f["type"] == "error_message"}
+def copy(tmp_path: Path) -> Clone:
+    return clone(tmp_path / "project")
 
 
 @pytest.mark.slow
-def test_adding_a_column_makes_it_required_and_checked(copy: Path, tmp_path: Path) -> None:
-    follow(copy, "Add a column")
-    three = {kind: text for kind, text in FILES.items() if kind != "shipments"}
-
-    assert checked(copy, write(tmp_path / "day", **three)) == {
-        ("customers", 3): "not_a_timestamp",
-        ("orders", 3): "refused_customer",
-    }
-    without = three | {"customers": three["customers"].replace(",registered_at", "").replace(",1643587200", "")}
-    assert checked(copy, write(tmp_path / "without", **without)) == {("customers", None): "missing_column"}
+@pytest.mark.parametrize("title", CHANGES)
+def test_a_change_of_the_guide_gives_the_right_totals_marks_and_messages(copy: Clone, title: str) -> None:
+    follow(copy, title)
+    found, expected = copy.day(DAYS[title].files), DAYS[title]
+    assert found["results"] == expected.results
+    assert found["incomplete"] == expected.incomplete
+    assert {(kind, line): code for kind, line, code in found["errors"]} == expected.errors
+    assert [one for one in found["messages"] if one["type"] == "customer_message"] == expected.messages
 
 
 @pytest.mark.slow
-def test_adding_a_fourth_file_makes_it_part_of_the_set(copy: Path, tmp_path: Path) -> None:
-    follow(copy, "Add a fourth file")
-    files = {**FILES, "customers": FILES["customers"].replace(",registered_at", "").replace(",1643587200", "")}
-    files["customers"] = files["customers"].replace(",last spring", "")
-
-    assert checked(copy, write(tmp_path / "day", **files)) == {
-        ("shipments", 3): "duplicate_reference",
-        ("shipments", 5): "unknown_order",
-        ("shipments", 6): "not_a_timestamp",
-    }
-    summary = json.loads(pipeline(copy, "check", str(tmp_path / "day"), "--json").stdout)
-    assert (summary["state"], summary["files"]["shipments"]["counted"]) == ("READY", 2)
-
-    del files["shipments"]
-    done = pipeline(copy, "check", str(write(tmp_path / "three", **files)))
-    assert done.returncode == 2
-    assert f"shipments_{DAY}.csv (or .csv.gz) is missing" in done.stderr
+def test_a_file_without_the_new_column_is_refused_and_one_without_the_optional_is_not(copy: Clone) -> None:
+    for title in CHANGES:
+        follow(copy, title)
+    files = DAYS["A fourth file with a sum"].files
+    assert copy.day(files)["errors"] == [["customers", None, "missing_column"]]
+    registered = files | {"customers": DAYS["A column"].files["customers"]}
+    assert {result["segment"] for result in copy.day(registered)["results"].values()} == {""}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("titles", [["Add a column"], ["Add a fourth file"], ["Add a column", "Add a fourth file"]])
-def test_the_sample_command_follows_the_changes(copy: Path, tmp_path: Path, titles: list[str]) -> None:
-    for title in titles:
+def test_the_commands_follow_all_changes(copy: Clone, tmp_path: Path) -> None:
+    for title in CHANGES:
         follow(copy, title)
     day = tmp_path / "sample"
-    made = pipeline(copy, "sample", str(day), "--date", DAY, "--records", "50", "--defects", "0", "--json")
+    made = copy.pipeline("sample", str(day), "--date", BATCH, "--records", "20", "--defects", "0", "--json")
     assert made.returncode == 0, made.stderr
-    assert all(json.loads(made.stdout)["records"].values())
-    assert checked(copy, day) == {}
+    assert set(json.loads(made.stdout)["records"]) == {"customers", "orders", "items", "payments"}
+    checked = copy.pipeline("check", str(day), "--json")
+    assert (checked.returncode, json.loads(checked.stdout)["state"]) == (0, "READY"), checked.stderr
+
+    (day / f"payments_{BATCH}.csv").unlink()
+    incomplete = copy.pipeline("check", str(day))
+    assert incomplete.returncode == 2
+    assert f"payments_{BATCH}.csv (or .csv.gz) is missing" in incomplete.stderr
+
+
+@pytest.mark.slow
+def test_a_clone_that_follows_the_guide_merges_with_the_next_release(copy: Clone) -> None:
+    """Each file of ours but the data model has a further line in the next release."""
+
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=A team", "-c", "user.email=team@example.com", "-c", "commit.gpgsign=false")
+        command = ["git", *identity, *arguments]
+        return subprocess.run(command, cwd=copy.root, check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet", "--initial-branch", "main")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "A release")
+    git("switch", "--quiet", "--create", "clone")
+    for title in CHANGES:
+        follow(copy, title)
+    written = copy.run("-m", "lambda.tests.contract_documents")
+    assert written.returncode == 0, written.stderr
+    git("commit", "--quiet", "--all", "--message", "Our columns and files")
+    changed = git("show", "--name-only", "--format=", "HEAD").split()
+    assert [name for name in changed if not name.startswith("docs/contracts/")] == [DATA_MODEL]
+    git("switch", "--quiet", "main")
+    for file in [*copy.root.glob("lambda/pipeline/**/*.py"), *copy.root.glob("scripts/pipeline_cli/**/*.py")]:
+        if file != copy.root / DATA_MODEL:
+            file.write_text(file.read_text() + "# A line of the next release.\n")
+    git("commit", "--quiet", "--all", "--message", "The next release")
+    git("switch", "--quiet", "clone")
+
+    git("merge", "--quiet", "--no-edit", "main")
+
+    assert "# A line of the next release." in (copy.root / "lambda/pipeline/model/record_kinds.py").read_text()
+    files: dict[str, Any] = DAYS["A fourth file with a sum"].files | {
+        "customers": DAYS["A column"].files["customers"].replace("last spring", "1643587200")
+    }
+    found = copy.day(files)
+    assert found["results"]["c1"] == {
+        "number_of_orders": "1",
+        "total_amount_spent": "5",
+        "total_amount_paid": "4.5",
+        "segment": "",
+    }

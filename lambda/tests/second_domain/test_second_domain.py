@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clone import DATA_MODEL, Clone, clone
+from clone import DATA_MODEL, ROOT, Clone, clone
 
 CHECKS = "lambda/tests/second_domain/checks"
 
@@ -33,3 +33,12 @@ def test_a_package_is_not_built_from_a_data_model_that_contradicts_itself(tmp_pa
     assert "Traceback" not in done.stderr
     assert "the data model is wrong: singular 'order' is there twice" in " ".join(done.stderr.split())
     assert "sums items.item_name, which is no column of amounts" in " ".join(done.stderr.split())
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_the_second_domain_passes_the_deployed_stack(second_domain: Clone) -> None:
+    # The packages' archive is a cache, which a clone would have to fill first.
+    (second_domain.root / "build").mkdir(exist_ok=True)
+    (second_domain.root / "build" / "packages").symlink_to(ROOT / "build" / "packages")
+    second_domain.run_tests(f"{CHECKS}/check_stack.py")
