@@ -182,6 +182,7 @@ class _Run:
             state="HELD" if holds else "READY",
             files=summaries,
             incomplete=totals.incomplete,
+            unassigned_records=totals.unassigned,
             removed=removed,
             errors=len(self._error_sort_keys),
             reconciliations=reconciliations,

@@ -59,6 +59,8 @@ class DayTotals:
     counted: Mapping[RecordKind, int]
     sums: Mapping[str, SumTotals]
     incomplete: int
+    unassigned: int
+    """Refused records that belong to nobody in the root's file."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,11 @@ class _Amounts:
     read: Decimal = Decimal(0)
     refused: Decimal = Decimal(0)
     refused_without_amount: int = 0
+
+
+_MAX_ROUNDS = 10
+"""Times that ids of refused records are freed. Each time frees those that the time before has made out; where a chain
+of repeated ids and references is longer, its last records stay refused for their id."""
 
 
 class Engine(ABC):
@@ -166,8 +173,7 @@ class Engine(ABC):
         anomalies = self._anomalies(file)
         if anomalies or any(code is not None for _, code, *_ in totals):
             self.find_candidates(file, anomalies)
-            self.table(f"{kind}_judged", steps.judged(kind, file.unique, self.for_spark))
-            self.drop(f"{kind}_candidates")
+            self._judge_candidates(kind, file.unique)
             self.table(f"{kind}_accepted", steps.accepted(kind, self.for_spark))
         else:
             self.table(f"{kind}_judged", steps.nothing_judged(kind))
@@ -178,6 +184,21 @@ class Engine(ABC):
         self._add_amounts(kind, totals, refused)
         by_code = {code: records for code, records, *_ in refused}
         return file, Counts(lines, lines - blank, sum(by_code.values()), by_code)
+
+    def _judge_candidates(self, kind: RecordKind, unique: str | None) -> None:
+        """Create `<kind>_judged`. An id that only a refused record gave is free, so the rules may be applied again."""
+        if kind.parent:
+            self.table(f"{kind}_known", steps.known_parents(kind))
+        self.table(f"{kind}_judged", steps.judged(kind, unique, self.for_spark))
+        for _ in range(_MAX_ROUNDS if unique and kind.identity else 0):
+            ((is_blocked_in_vain,),) = self.rows(steps.is_blocked_in_vain(kind))
+            if not is_blocked_in_vain:
+                break
+            self.table(f"{kind}_blocked", steps.blocked_lines(kind))
+            self.drop(f"{kind}_judged")
+            self.table(f"{kind}_judged", steps.judged(kind, unique, self.for_spark, f"{kind}_blocked"))
+            self.drop(f"{kind}_blocked")
+        self.drop(f"{kind}_candidates")
 
     def _anomalies(self, file: CsvFile) -> list[str]:
         questions = steps.anomalies(file.kind, file.unique)
@@ -197,6 +218,13 @@ class Engine(ABC):
 
     def join(self) -> DayTotals:
         """Create `results`, and return the totals of the day."""
+        unassigned = 0
+        if self._has_refused:
+            for kind in MODEL.kinds:
+                if kind.parent:
+                    self.table(f"{kind}_named", steps.named(kind))
+                    self.table(f"{kind}_assigned", steps.assigned(kind))
+            ((unassigned,),) = self.rows(steps.unassigned_records())
         self.table("results", steps.results(self._has_refused))
         ((*numbers, incomplete),) = self.rows(steps.day_totals())
         counted = dict(zip(MODEL.kinds, numbers, strict=False))
@@ -204,7 +232,7 @@ class Engine(ABC):
         for measure, amount in zip(MODEL.sums, numbers[len(MODEL.kinds) :], strict=True):
             of_file = self._amounts[measure.kind, measure.column]
             sums[measure.name] = SumTotals(of_file.read, amount, of_file.refused, of_file.refused_without_amount)
-        return DayTotals(counted, sums, incomplete)
+        return DayTotals(counted, sums, incomplete, unassigned)
 
     def count_removed(self) -> tuple[int, int]:
         """Return how many results that earlier versions delivered this one does not have, and how many they delivered.

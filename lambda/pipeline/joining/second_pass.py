@@ -12,12 +12,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.joining.engine import Refusal
-from pipeline.joining.first_pass import parent_sql
 from pipeline.joining.sentences import with_reasons
 from pipeline.joining.steps import candidate_columns, carried
 from pipeline.reading.candidates import create_candidates, text_as_read
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.rules import MAX_REFERENCE, has_all_cells
 from pipeline.reading.sql import literal, quoted
 
 
@@ -26,18 +24,10 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
     kind = file.kind
     columns = {name: name for name in candidate_columns(kind)} | {
         "id": quoted(file.unique) if file.unique else "''",
-        "reference": _shown(quoted(kind.identity)) if kind.identity else "NULL::VARCHAR",
-        "parent": _shown(parent_sql(kind)),
         "code": "code::VARCHAR",
         **{name: quoted(column) for name, column in carried(kind).items()},
     }
     create_candidates(connection, file, conditions, columns)
-
-
-def _shown(reference: str) -> str:
-    """Return the SQL of a reference; NULL if the record has none or it is too long."""
-    return f"""CASE WHEN {has_all_cells()} AND {reference} <> '' AND strlen({reference}) <= {MAX_REFERENCE}
-        THEN {reference} END"""
 
 
 def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -> Iterator[Refusal]:

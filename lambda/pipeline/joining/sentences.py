@@ -22,13 +22,16 @@ def with_reasons(file: CsvFile, refused: str) -> str:
         "found": "cell_count",
         "expected": str(len(file.header.names)),
         "first": "first_line",
+        "parent": "shown_parent",
+        "other": "shown_other",
         "quotes": "quotes",
         "hint": "hint",
     }
     sentences = " ".join(f"WHEN '{code}' THEN {_sentence(code, values)}" for code in RECORD_CODES)
     # As columns of their own, the macros are planned once and not for each sentence, which would take 15 ms.
     hint = f"amount_hint(value, {literal(file.decimal_mark)})"
-    shown = f"SELECT *, shown(value) AS shown_value, {hint} AS hint FROM {refused}"
+    shown = f"""SELECT *, shown(value) AS shown_value, shown(parent) AS shown_parent, shown(other_value) AS shown_other,
+        {hint} AS hint FROM {refused}"""
     return f"SELECT *, CASE code {sentences} END AS reason FROM ({shown})"
 
 

@@ -19,15 +19,16 @@ one, else its reference. Large relations are on the left of a join, since DuckDB
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.model.data_model import MODEL
-from pipeline.model.error_codes import ErrorCode, refused, unknown
+from pipeline.model.error_codes import UNASSIGNABLE_CODES, ErrorCode, refused, unknown
 from pipeline.model.record_kinds import Count, Parent, RecordKind
 from pipeline.reading.sql import Step, query
 
 TOTAL = "DECIMAL(38,4)"
-_AMONG_VALID = (ErrorCode.DUPLICATE_ID, ErrorCode.DUPLICATE_REFERENCE)
+_FOR_REFERENCE = (ErrorCode.CONFLICTING_REFERENCE, ErrorCode.DUPLICATE_REFERENCE)
+_AMONG_VALID = (ErrorCode.DUPLICATE_ID, *_FOR_REFERENCE)
 """Codes of refused records that are in `<kind>_valid`: they have an accepted parent."""
 
 
@@ -46,33 +47,42 @@ def carried(kind: RecordKind) -> dict[str, str]:
 def candidate_columns(kind: RecordKind) -> dict[str, str]:
     """Return the columns of `<kind>_candidates` with their types.
 
-    `reference` and `parent` are the references that the record gives itself and names, NULL if it has none. `id` is the
-    value of the unique column. `code` is NULL if the record breaks no rule by itself. The error concerns the column
-    `column_name` with the cell `value`. For the lines of a record of several lines that is refused for its quotes,
-    `quotes` is the part of the error message that says which line it is.
+    `reference` and `parent` are the references that the record gives itself and names, NULL if it has none. Where its
+    cells can't be assigned to columns, they are the texts at the columns' places counted from the left, and
+    `reference_right` and `parent_right` those counted from the right. `id` is the value of the unique column, `cells` a
+    text of all cells. `code` is NULL if the record breaks no rule by itself; else the error concerns the column
+    `column_name` with the cell `value`. Of the lines of a record of several lines that is refused for its quotes,
+    `quotes` is the part of the error message that says which line it is, and `opening_line` the first line of the
+    record. `extra_records` is how many further records the record may hold, as two on one line.
     """
     return {
         "line_number": "BIGINT",
         "line": "STRING",
         "cell_count": "BIGINT",
+        "cells": "STRING",
         "id": "STRING",
         "reference": "STRING",
+        "reference_right": "STRING",
         "parent": "STRING",
+        "parent_right": "STRING",
         **dict.fromkeys(amounts(kind), "DECIMAL(18,4)"),
         **dict.fromkeys(carried(kind), "STRING"),
         "code": "STRING",
         "column_name": "STRING",
         "value": "STRING",
         "quotes": "STRING",
+        "opening_line": "BIGINT",
+        "extra_records": "BIGINT",
     }
 
 
 def judged_columns(kind: RecordKind) -> dict[str, str]:
     """Return the columns of `<kind>_judged` with their types.
 
-    `own_code` is the error of the record by itself, `first_line` the line of the record that it repeats.
+    `own_code` is the error of the record by itself. `first_line` is the line of the record that it repeats, or of its
+    refused parent. `other_value` is the parent that another record with the same reference names.
     """
-    return candidate_columns(kind) | {"own_code": "STRING", "first_line": "BIGINT"}
+    return candidate_columns(kind) | {"own_code": "STRING", "first_line": "BIGINT", "other_value": "STRING"}
 
 
 def nothing_judged(kind: RecordKind) -> str:
@@ -93,75 +103,189 @@ def with_root(kind: RecordKind, records: str, columns: list[str]) -> str:
             ON records.parent = parents.reference"""
 
 
-def judged(kind: RecordKind, unique: str | None, for_spark: bool = False) -> str:
+def known_parents(kind: RecordKind) -> str:
+    """Select the references that candidates name and the parent's file has.
+
+    Columns: known_reference, is_accepted (1 or 0), and refused_line, the first line where it is refused, else NULL.
+    """
+    parent = _parent(kind).kind
+    asked = f"""SELECT parent AS asked FROM {kind}_candidates
+        UNION SELECT parent_right AS asked FROM {kind}_candidates"""
+    return f"""SELECT reference AS known_reference, max(is_accepted) AS is_accepted, min(line_number) AS refused_line
+        FROM (
+            SELECT reference, 1 AS is_accepted, CAST(NULL AS BIGINT) AS line_number
+            FROM {parent}_accepted SEMI JOIN ({asked}) AS names ON reference = asked
+            UNION ALL SELECT reference, 0 AS is_accepted, line_number
+            FROM ({_refused_references(parent)}) AS refused SEMI JOIN ({asked}) AS names ON reference = asked
+        ) AS found GROUP BY reference"""
+
+
+def _parent(kind: RecordKind) -> Parent:
+    if kind.parent is None:
+        raise ValueError(f"{kind} has no parent")
+    return kind.parent
+
+
+def _refused_references(kind: RecordKind) -> str:
+    """Select (reference, line_number) of the references that refused records give themselves."""
+    refused = f"FROM {kind}_refused WHERE code <> '{ErrorCode.REPEATED_HEADER}'"
+    return f"""SELECT reference, line_number {refused} AND reference IS NOT NULL
+        UNION ALL SELECT reference_right AS reference, line_number {refused} AND reference_right IS NOT NULL"""
+
+
+def judged(kind: RecordKind, unique: str | None, for_spark: bool = False, blocked: str | None = None) -> str:
     """Select the candidates of a kind with their final code. The rules are applied one after another.
 
-    Each rule is applied to the records that passed the ones before. So a record is a duplicate only of a record that
-    was not refused by an earlier rule. `unique` is the column whose values must not repeat, if the file has one.
+    Each rule is applied to the records that passed the ones before, and adds its verdict. So a record is a duplicate
+    only of a record that no earlier rule refuses.
+
+    Parameters
+    ----------
+    unique
+        The column whose values must not repeat, if the file has one.
+    blocked
+        A relation of the lines (`blocked_lines`) whose records have not given their id, as a later rule refuses them.
     """
-    steps = [_unbroken(kind)]
-    if kind.parent:
-        steps.append(_check_parent(kind, kind.parent, steps[-1].name))
-    if unique:
-        steps += _check_repeated(kind, "id", unique, ErrorCode.DUPLICATE_ID, steps[-1].name)
-    if kind.identity:
-        steps += _check_repeated(kind, "reference", kind.identity, ErrorCode.DUPLICATE_REFERENCE, steps[-1].name)
-    columns = ", ".join(judged_columns(kind))
-    broken = f"""SELECT {_passed_on(kind)}, code, column_name, value, code AS own_code,
-        CAST(NULL AS BIGINT) AS first_line FROM {kind}_candidates WHERE code IS NOT NULL"""
-    every = Step("every", f"SELECT {columns} FROM ({broken}) UNION ALL SELECT {columns} FROM {steps[-1].name}")
-    return query([*steps, every], columns, for_spark)
+    steps = [
+        _unbroken(kind, blocked),
+        _with_parent(kind),
+        *_with_id(unique),
+        *_with_reference(kind),
+    ]
+    verdicts = {
+        "code": "coalesce(parent_code, id_code, reference_code)",
+        "column_name": _by_rule(
+            *(f"'{name}'" if name else None for name in (kind.parent and kind.parent.column, unique, kind.identity))
+        ),
+        "value": _by_rule("parent", "id", "reference"),
+        "own_code": "CAST(NULL AS STRING)",
+        "first_line": _by_rule("refused_line", "id_line", "reference_line"),
+        "other_value": f"CASE WHEN reference_code = '{ErrorCode.CONFLICTING_REFERENCE}' THEN other_parent END",
+    }
+    columns = judged_columns(kind)
+    selected = ", ".join(f"{verdicts[name]} AS {name}" if name in verdicts else name for name in columns)
+    every = Step(
+        "every",
+        f"""SELECT {", ".join(columns)} FROM ({_broken(kind)}) AS broken
+        UNION ALL SELECT {selected} FROM {steps[-1].name}""",
+    )
+    return query([*steps, every], ", ".join(columns), for_spark)
 
 
-def _passed_on(kind: RecordKind) -> str:
-    return ", ".join(name for name in candidate_columns(kind) if name not in ("code", "column_name", "value"))
+def _by_rule(parent: str | None, unique: str | None, reference: str | None) -> str:
+    """Return the SQL of a value that depends on the rule that a record breaks."""
+    values = {"parent_code": parent, "id_code": unique, "reference_code": reference}
+    cases = " ".join(f"WHEN {code} IS NOT NULL THEN {value}" for code, value in values.items() if value)
+    return f"CASE {cases} END" if cases else "CAST(NULL AS STRING)"
 
 
-def _unbroken(kind: RecordKind) -> Step:
+def _unbroken(kind: RecordKind, blocked: str | None) -> Step:
     """Select the candidates that break no rule by themselves."""
+    is_blocked, join = "false", ""
+    if blocked:
+        is_blocked = "blocked.line_number IS NOT NULL"
+        join = f"LEFT JOIN {blocked} AS blocked ON candidates.line_number = blocked.line_number"
     return Step(
         "unbroken",
-        f"""SELECT {_passed_on(kind)}, code, column_name, value, code AS own_code, CAST(NULL AS BIGINT) AS first_line
-        FROM {kind}_candidates WHERE code IS NULL""",
+        f"""SELECT candidates.*, {is_blocked} AS is_blocked
+        FROM {kind}_candidates AS candidates {join} WHERE candidates.code IS NULL""",
     )
 
 
-def _check_parent(kind: RecordKind, parent: Parent, records: str) -> Step:
+def _with_parent(kind: RecordKind) -> Step:
     """Refuse the records whose parent is not among the accepted records of its kind."""
+    if kind.parent is None:
+        return Step(
+            "with_parent",
+            "SELECT *, CAST(NULL AS STRING) AS parent_code, CAST(NULL AS BIGINT) AS refused_line FROM unbroken",
+        )
     return Step(
         "with_parent",
-        f"""SELECT {_passed_on(kind)}, own_code, first_line,
-            CASE WHEN accepted_reference IS NOT NULL THEN CAST(NULL AS STRING)
-                WHEN refused_reference IS NOT NULL THEN '{refused(parent.kind)}'
-                ELSE '{unknown(parent.kind)}' END AS code,
-            '{parent.column}' AS column_name, parent AS value
-        FROM {records}
-        LEFT JOIN (SELECT reference AS accepted_reference FROM {parent.kind}_accepted) AS accepted
-            ON parent = accepted_reference
-        LEFT JOIN (SELECT DISTINCT reference AS refused_reference FROM {parent.kind}_refused) AS refused
-            ON parent = refused_reference""",
+        f"""SELECT unbroken.*, known.refused_line,
+            CASE WHEN known.is_accepted = 1 THEN CAST(NULL AS STRING)
+                WHEN known.is_accepted = 0 THEN '{refused(kind.parent.kind)}'
+                ELSE '{unknown(kind.parent.kind)}' END AS parent_code
+        FROM unbroken LEFT JOIN {kind}_known AS known ON unbroken.parent = known.known_reference""",
     )
 
 
-def _check_repeated(kind: RecordKind, key: str, column: str, code: ErrorCode, records: str) -> list[Step]:
-    """Refuse, of the records with the same key that are not refused yet, all but the first."""
-    earliest = Step(
-        f"earliest_{key}",
-        f"""SELECT {_passed_on(kind)}, own_code, first_line, code, column_name, value,
-            min(line_number) OVER (PARTITION BY code IS NULL, {key}) AS earliest
-        FROM {records}""",
+def _with_id(unique: str | None) -> list[Step]:
+    """Refuse, of the records with the same id, all but the first."""
+    if unique is None:
+        return [
+            Step(
+                "with_id",
+                "SELECT *, CAST(NULL AS STRING) AS id_code, CAST(NULL AS BIGINT) AS id_line FROM with_parent",
+            )
+        ]
+    first = Step(
+        "first_ids",
+        """SELECT *, min(CASE WHEN is_blocked THEN CAST(NULL AS BIGINT) ELSE line_number END)
+            OVER (PARTITION BY parent_code IS NULL, id) AS id_line FROM with_parent""",
     )
-    later = f"code IS NULL AND {key} <> '' AND earliest < line_number"
-    repeated = Step(
-        f"unrepeated_{key}",
-        f"""SELECT {_passed_on(kind)}, own_code,
-            CASE WHEN {later} THEN earliest ELSE first_line END AS first_line,
-            CASE WHEN {later} THEN '{code}' ELSE code END AS code,
-            CASE WHEN {later} THEN '{column}' ELSE column_name END AS column_name,
-            CASE WHEN {later} THEN {key} ELSE value END AS value
-        FROM {earliest.name}""",
+    later = f"""SELECT *, CASE WHEN parent_code IS NULL AND id <> '' AND id_line < line_number
+            THEN '{ErrorCode.DUPLICATE_ID}' END AS id_code FROM first_ids"""
+    return [first, Step("with_id", later)]
+
+
+def _with_reference(kind: RecordKind) -> list[Step]:
+    """Refuse, of the records with the same reference, all but the first, or all if they name different parents."""
+    if kind.identity is None:
+        nothing = ", ".join(f"CAST(NULL AS STRING) AS {name}" for name in ("reference_code", "other_parent"))
+        return [Step("with_reference", f"SELECT *, {nothing}, CAST(NULL AS BIGINT) AS reference_line FROM with_id")]
+    first = Step(
+        "first_references",
+        """SELECT *, coalesce(parent_code, id_code) IS NULL AS passes,
+            min(line_number) OVER same AS reference_line,
+            min(parent) OVER same AS least, max(parent) OVER same AS greatest
+        FROM with_id WINDOW same AS (PARTITION BY coalesce(parent_code, id_code) IS NULL, reference)""",
     )
-    return [earliest, repeated]
+    return [
+        first,
+        Step(
+            "with_reference",
+            f"""SELECT *, CASE WHEN parent = least THEN greatest ELSE least END AS other_parent,
+                CASE WHEN passes AND least <> greatest THEN '{ErrorCode.CONFLICTING_REFERENCE}'
+                    WHEN passes AND reference_line < line_number THEN '{ErrorCode.DUPLICATE_REFERENCE}'
+                    END AS reference_code
+            FROM first_references""",
+        ),
+    ]
+
+
+def _broken(kind: RecordKind) -> str:
+    """Select the candidates that break a rule by themselves.
+
+    Where the cells can't be assigned, a text names a parent only if the parent's file has that reference.
+    """
+    verdicts = {"own_code": "code", "first_line": "CAST(NULL AS BIGINT)", "other_value": "CAST(NULL AS STRING)"}
+    joins = ""
+    if kind.parent:
+        verdicts |= {
+            "parent": f"""CASE WHEN code IN ({_texts(UNASSIGNABLE_CODES)})
+                THEN coalesce(on_left.known_reference, on_right.known_reference) ELSE parent END""",
+            "parent_right": "CASE WHEN on_left.known_reference IS NOT NULL THEN on_right.known_reference END",
+        }
+        joins = f"""LEFT JOIN {kind}_known AS on_left ON parent = on_left.known_reference
+            LEFT JOIN {kind}_known AS on_right ON parent_right = on_right.known_reference"""
+    columns = (f"{verdicts[name]} AS {name}" if name in verdicts else name for name in judged_columns(kind))
+    return f"SELECT {', '.join(columns)} FROM {kind}_candidates {joins} WHERE code IS NOT NULL"
+
+
+def blocked_lines(kind: RecordKind) -> str:
+    """Select the lines of the records that are refused for their reference, in `<kind>_judged`."""
+    return f"SELECT line_number FROM {kind}_judged WHERE code IN ({_texts(_FOR_REFERENCE)})"
+
+
+def is_blocked_in_vain(kind: RecordKind) -> str:
+    """Select whether `<kind>_judged` refuses a record for an id that only such a record gave."""
+    return f"""SELECT count(*) > 0 FROM {kind}_judged AS later JOIN {kind}_judged AS earlier
+            ON later.first_line = earlier.line_number
+        WHERE later.code = '{ErrorCode.DUPLICATE_ID}' AND earlier.code IN ({_texts(_FOR_REFERENCE)})"""
+
+
+def _texts(codes: Iterable[str]) -> str:
+    return ", ".join(f"'{code}'" for code in codes)
 
 
 def anomalies(kind: RecordKind, unique: str | None) -> dict[str, str]:
@@ -196,12 +320,11 @@ def accepted(kind: RecordKind, for_spark: bool = False) -> str:
 
 def _accepted_records(kind: RecordKind, for_spark: bool) -> str:
     others = [*amounts(kind), *carried(kind)]
-    codes = ", ".join(f"'{code}'" for code in _AMONG_VALID)
     kept = Step("kept", f"SELECT parent, {', '.join(['reference', *others])} FROM {kind}_judged WHERE code IS NULL")
     decided = Step(
         "decided",
         f"""SELECT reference AS decided_reference FROM {kind}_judged
-        WHERE own_code IS NULL AND (code IS NULL OR code IN ({codes}))""",
+        WHERE own_code IS NULL AND (code IS NULL OR code IN ({_texts(_AMONG_VALID)}))""",
     )
     if kind.parent:
         roots = Step("roots", f"SELECT reference AS parent, root FROM {kind.parent.kind}_accepted")
@@ -255,38 +378,70 @@ def refused_totals(kind: RecordKind) -> str:
     return f"SELECT code, count(*){sums} FROM {kind}_refused GROUP BY code ORDER BY code"
 
 
-def refused_records() -> str:
-    """Select (root, refused_records) of the accepted records of the root kind that lost records.
+def named(kind: RecordKind) -> str:
+    """Select (line_number, root) of the refused records of a kind that name somebody in the root's file.
 
-    A refused record belongs to the record that it names: to the accepted one, or else to the first refused one that
-    itself belongs to an accepted record of the root kind. A record whose cells can't be assigned to columns belongs to
-    nobody.
+    A refused record belongs to whom its parent belongs to; the parent may be refused too. A record whose cells can't be
+    assigned may name two parents. `root` is NULL where it is a refused record of the root kind.
     """
-    lost = [_lost(kind) for kind in MODEL.kinds if kind.parent]
-    return f"SELECT root, count(*) AS refused_records FROM ({' UNION ALL '.join(lost)}) AS lost GROUP BY root"
+    names = " UNION ALL ".join(
+        f"SELECT line_number, {column} AS name FROM ({_counted(kind)}) AS lines WHERE {column} IS NOT NULL"
+        for column in ("parent", "parent_right")
+    )
+    return f"""SELECT DISTINCT names.line_number, owners.root
+        FROM ({_owners(_parent(kind).kind)}) AS owners JOIN ({names}) AS names ON owners.reference = names.name"""
 
 
-def _lost(kind: RecordKind) -> str:
-    if kind.parent is None:
-        raise ValueError(f"{kind} has no parent")
-    return f"""SELECT owners.root FROM ({_owners(kind.parent.kind)}) AS owners
-        JOIN {kind}_refused AS refused ON owners.reference = refused.parent"""
+def assigned(kind: RecordKind) -> str:
+    """Select `<kind>_named`, and the lines of records refused for their quotes that name nobody themselves.
+
+    These belong to whom the first line of their record names.
+    """
+    return f"""SELECT line_number, root FROM {kind}_named
+        UNION ALL SELECT lines.line_number, first_lines.root
+        FROM {kind}_named AS first_lines JOIN ({_counted(kind)}) AS lines
+            ON first_lines.line_number = lines.opening_line
+        ANTI JOIN {kind}_named AS named ON lines.line_number = named.line_number"""
+
+
+def _counted(kind: RecordKind) -> str:
+    """Select the refused records whose loss makes totals incomplete: no repeated headers, no exact repetitions."""
+    return f"""SELECT refused.* FROM {kind}_refused AS refused
+        ANTI JOIN (SELECT cells, line_number FROM {kind}_judged WHERE own_code IS NULL) AS earlier
+            ON refused.cells = earlier.cells AND refused.line_number > earlier.line_number
+            AND refused.code IN ({_texts(_AMONG_VALID)})
+        WHERE refused.code <> '{ErrorCode.REPEATED_HEADER}'"""
 
 
 def _owners(kind: RecordKind) -> str:
-    """Select (reference, root) of the records that a refused record may name."""
+    """Select (reference, root) of the records that a refused record may name, accepted or refused."""
     known = f"SELECT reference, root FROM {kind}_accepted"
     if kind.parent is None:
-        return known
-    return f"""{known}
-        UNION ALL SELECT reference, root FROM (
-            SELECT refused.reference, owners.root,
-                row_number() OVER (PARTITION BY refused.reference ORDER BY refused.line_number) AS occurrence
-            FROM ({_owners(kind.parent.kind)}) AS owners JOIN {kind}_refused AS refused
-                ON owners.reference = refused.parent
-            ANTI JOIN (SELECT reference AS known FROM {kind}_accepted) AS known ON refused.reference = known.known
-            WHERE refused.reference IS NOT NULL
-        ) AS named WHERE occurrence = 1"""
+        return f"""{known} UNION ALL SELECT refused.reference, accepted.root
+            FROM {kind}_accepted AS accepted RIGHT JOIN ({_refused_references(kind)}) AS refused
+                ON accepted.reference = refused.reference WHERE accepted.reference IS NULL"""
+    return f"""{known} UNION ALL SELECT refused.reference, owners.root
+        FROM ({_refused_references(kind)}) AS refused JOIN {kind}_assigned AS owners
+            ON refused.line_number = owners.line_number
+        ANTI JOIN {kind}_accepted AS accepted ON refused.reference = accepted.reference"""
+
+
+def refused_records() -> str:
+    """Select (root, refused_records) of the accepted records of the root kind that lost records."""
+    lost = (f"SELECT root FROM {kind}_assigned WHERE root IS NOT NULL" for kind in MODEL.kinds if kind.parent)
+    return f"SELECT root, count(*) AS refused_records FROM ({' UNION ALL '.join(lost)}) AS lost GROUP BY root"
+
+
+def unassigned_records() -> str:
+    """Select how many refused records belong to nobody in the root's file, so that any total may lack them."""
+    counts = (
+        f"""SELECT count(*) + coalesce(sum(extra_records), 0)
+                - (SELECT count(DISTINCT line_number) FROM {kind}_assigned) AS records
+            FROM ({_counted(kind)}) AS lines"""
+        for kind in MODEL.kinds
+        if kind.parent
+    )
+    return f"SELECT CAST(sum(records) AS BIGINT) FROM ({' UNION ALL '.join(counts)}) AS counts"
 
 
 def result_columns() -> list[str]:

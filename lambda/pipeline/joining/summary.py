@@ -64,6 +64,8 @@ class Summary:
     files: Mapping[RecordKind, FileSummary]
     incomplete: int = 0
     """Results some of whose records were refused."""
+    unassigned_records: int = 0
+    """Refused records that belong to nobody in the root's file, so that any total may lack them."""
     removed: int = 0
     """Results of an earlier version that this one does not have."""
     errors: int = 0
@@ -84,6 +86,7 @@ class Summary:
             **{str(kind): file.counted for kind, file in self.files.items()},
             "total_amount": first["delivered_amount"] if first else "0",
             f"incomplete_{MODEL.root}": self.incomplete,
+            "unassigned_records": self.unassigned_records,
             f"removed_{MODEL.root}": self.removed,
             "errors": self.errors,
             "reconciliation": first,

@@ -126,6 +126,11 @@ class ErrorCode(StrEnum):
     NOT_ALLOWED = "not_allowed", Scope.RECORD, "{column} '{value}' is none of the values that it may have ({hint})"
     # Here come `unknown(kind)` and `refused(kind)` of each kind that has children: see RECORD_CODES.
     DUPLICATE_ID = "duplicate_id", Scope.RECORD, "{column} '{value}' was already given in line {first}"
+    CONFLICTING_REFERENCE = (
+        "conflicting_reference",
+        Scope.RECORD,
+        "{column} '{value}' belongs to '{parent}' here and to '{other}' in another record, so neither counts",
+    )
     DUPLICATE_REFERENCE = "duplicate_reference", Scope.RECORD, "{column} '{value}' was already given in line {first}"
 
     TOO_MANY_ERRORS = (
@@ -186,7 +191,7 @@ def refused(parent: RecordKind) -> str:
 
 _PARENTS = tuple(kind for kind in MODEL.kinds if MODEL.children(kind))
 _OF_PARENTS = {unknown(kind): f"{{column}} '{{value}}' is not in the {kind} file" for kind in _PARENTS} | {
-    refused(kind): f"{{column}} '{{value}}' was refused in the {kind} file" for kind in _PARENTS
+    refused(kind): f"{{column}} '{{value}}' was refused in the {kind} file (line {{first}})" for kind in _PARENTS
 }
 
 
@@ -201,6 +206,9 @@ FILE_CODES = frozenset(code for code in ErrorCode if code.scope is Scope.FILE)
 
 RECORD_CODES = _record_codes()
 """The codes of records in the order in which their rules are checked."""
+
+UNASSIGNABLE_CODES = RECORD_CODES[: RECORD_CODES.index(ErrorCode.REPEATED_HEADER) + 1]
+"""The codes of records whose cells can't be assigned to columns."""
 
 SENTENCES: Mapping[str, str] = {code: code.sentence for code in ErrorCode if code.sentence} | _OF_PARENTS
 """The sentence of each code, as in `ErrorCode`."""

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
+from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.grammar import Grammar
 from pipeline.reading.line_reader import first_record, numbered_lines, read_numbers, records_sql, removed_line_ends
-from pipeline.reading.rules import rules
+from pipeline.reading.rules import MAX_REFERENCE, has_all_cells, rules
 from pipeline.reading.sql import Step, in_order, literal, query, quoted
+
+_SPLIT_BYTES = 100_000
+"""Longest line whose quoted cells are split where their number is wrong."""
 
 
 def create_candidates(
@@ -18,9 +23,20 @@ def create_candidates(
     """Create `<kind>_candidates`: the records that break a rule by themselves or meet one of the SQL conditions.
 
     The conditions are on the valid records of `records_sql`. `columns` are the columns of the table: SQL on the columns
-    of `records_sql` and on line_number, column_name and value (the column that the error concerns and its cell,
-    NULL if it concerns the whole record) and quotes (for a line of a record of several lines that is refused for its
-    quotes, the end of the sentence about it).
+    of `records_sql` and on:
+
+    line_number, column_name, value
+        The column that the error concerns and its cell, NULL if it concerns the whole record.
+    quotes, opening_line
+        For a line of a record of several lines that is refused for its quotes, the end of the sentence about it, and the
+        line where the record begins.
+    reference, parent, reference_right, parent_right
+        The references that the record gives itself and names, NULL if it has none or it is too long. Where its cells
+        can't be assigned to columns, the texts at the columns' places, counted from the left and from the right.
+    cells
+        A text of all cells that are read.
+    extra_records
+        1 where a line whose cells can't be assigned has about as many cells as two records, else 0.
     """
     kind = file.kind
     lines = _select_lines(connection, file, conditions)
@@ -31,6 +47,7 @@ def create_candidates(
         Step("found", f"SELECT *, {_broken_column(file)} AS column_name FROM records WHERE {is_candidate}"),
         Step("with_value", f"SELECT *, CASE column_name {cells} END AS value FROM found"),
         _located(file, "with_value"),
+        *_with_references(file, "located"),
     ]
     if file.lines.removed:
         with in_order(connection):
@@ -84,7 +101,7 @@ def _broken_column(file: CsvFile) -> str:
 
 def _located(file: CsvFile, records: str) -> Step:
     """Add the line number of each record, and a note to lines of a record of several lines with wrong quotes."""
-    line_number, quotes, joins = "record", "NULL::VARCHAR", ""
+    line_number, quotes, opening, joins = "record", "NULL::VARCHAR", "NULL::BIGINT", ""
     if file.lines.removed:
         line_number = f"record + coalesce(removed, {file.lines.removed_before})"
         joins = f"ASOF LEFT JOIN {file.kind}_joined ON record > joined"
@@ -96,9 +113,62 @@ def _located(file: CsvFile, records: str) -> Step:
                 THEN '; this line is refused with line ' || {line_number} + opened - record
                     || ', where the quote is open'
             END"""
+        opening = f"CASE WHEN record <= last THEN {line_number} + opened - record END"
         joins += (
             f" ASOF LEFT JOIN {read_numbers(file.lines.quote_errors_csv, 'opened', 'last', 'cell')} ON record >= opened"
         )
     return Step(
-        "located", f"SELECT {records}.*, {line_number} AS line_number, {quotes} AS quotes FROM {records} {joins}"
+        "located",
+        f"""SELECT {records}.*, {line_number} AS line_number, {quotes} AS quotes, {opening} AS opening_line
+        FROM {records} {joins}""",
     )
+
+
+def _with_references(file: CsvFile, records: str) -> list[Step]:
+    """Add the references of each record, and what tells exact repetitions and two records on one line.
+
+    One step builds on another, as DuckDB repeats the arguments of a macro as often as the macro names them.
+    """
+    delimiter, names = literal(file.header.delimiter), len(file.header.names)
+    columns = {"reference": file.kind.identity, "parent": file.kind.parent and file.kind.parent.column}
+    places: dict[str, str] = {}
+    for name, column in columns.items():
+        position = file.header.positions[column] if column else 0
+        own = quoted(column) if column else "NULL::VARCHAR"
+        places |= {name: _at_place(file, position, own)}
+        places |= {f"{name}_right": _at_place(file, position - names - 1 if column else 0, "NULL::VARCHAR")}
+    each = ", ".join(f"{place} AS {name}" for name, place in places.items())
+    trimmed = ", ".join(f"CASE WHEN has_all_cells THEN {name} ELSE trimmed({name}) END AS {name}" for name in places)
+    short = ", ".join(
+        f"CASE WHEN {name} <> '' AND strlen({name}) <= {MAX_REFERENCE} THEN {name} END AS {name}" for name in places
+    )
+    cells = ", ".join(quoted(column.name) for column in file.columns)
+    count = f"CASE WHEN code = '{ErrorCode.WRONG_CELL_COUNT}' THEN cell_count ELSE count_of(text, {delimiter}) + 1 END"
+    count += f" - (strlen(text) - strlen(rtrim(text, {delimiter})))"
+    is_header = f"code = '{ErrorCode.REPEATED_HEADER}'"
+    return [
+        Step("with_text", f"SELECT *, {text_as_read(file)} AS text, {has_all_cells()} AS has_all_cells FROM {records}"),
+        Step(
+            "with_places",
+            f"""SELECT * EXCLUDE (text), {each}, concat_ws(chr(31), {cells}) AS cells,
+                CASE WHEN has_all_cells OR {is_header} OR {count} < {2 * names - 1} THEN 0 ELSE 1 END AS extra_records
+            FROM with_text""",
+        ),
+        Step("with_trimmed", f"SELECT * REPLACE ({trimmed}) FROM with_places"),
+        Step("with_references", f"SELECT * REPLACE ({short}) FROM with_trimmed"),
+    ]
+
+
+def _at_place(file: CsvFile, position: int, own: str) -> str:
+    """Return the SQL of the text at a place of `text`, without quotes; `own` if the record has all cells."""
+    if position == 0:
+        return "NULL::VARCHAR"
+    delimiter = literal(file.header.delimiter)
+    at_place = f"trim(split_part(text, {delimiter}, {position}), ' \"')"
+    if file.profile.has_quotes:
+        # Delimiters in quoted cells do not count. Only such lines are split into lists, which take much memory.
+        cell = literal(Grammar(file.header.delimiter).cell_before_delimiter)
+        has_right_quotes = f"code = '{ErrorCode.WRONG_CELL_COUNT}' AND strlen(text) < {_SPLIT_BYTES}"
+        at_place = f"""CASE WHEN {has_right_quotes} AND contains(text, '"')
+            THEN unquoted(regexp_extract_all(text || {delimiter}, {cell}, 1)[{position}]) ELSE {at_place} END"""
+    return f"CASE WHEN has_all_cells THEN {own} ELSE {at_place} END"

@@ -31,6 +31,7 @@ class Grammar:
         self.quoted = r'"[^"]*(?:""[^"]*)*"'
         self.unquoted = rf'[{blank}]*(?:[^{blank}"{d}][^{d}]*)?'
         self.cell = f"(?:{self.quoted}|{self.unquoted})"
+        self.cell_before_delimiter = f"({self.quoted}|{self.unquoted}){d}"
         self.record = f"{self.cell}(?:{d}{self.cell})*"
         quoted, unquoted = (text.encode() for text in (_possessive(self.quoted), self.unquoted))
         cell, d_bytes = b"(?:%s|%s)" % (quoted, unquoted), d.encode()
