@@ -172,6 +172,7 @@ def assert_agrees_with_reference(files: Mapping[RecordKind, bytes], **options: A
     assert observed.results == expected.results
     assert observed.incomplete == expected.incomplete
     assert observed.summary[f"incomplete_{MODEL.root}"] == len(expected.incomplete)
+    assert observed.summary["unassigned_records"] == expected.unassigned
     assert list(observed.results) == sorted(observed.results, key=lambda text: text.encode())
     return observed
 

@@ -21,6 +21,9 @@ from tracing import untraced
 Owners = dict[str, str]
 """By the reference of a record, that of the record of the root kind that it belongs to."""
 
+ROUNDS = 11
+"""Times that the rules about repeated ids and references are applied, as ids of refused records are free."""
+
 
 @dataclass
 class Refused:
@@ -40,6 +43,7 @@ class Result:
 
     results: dict[str, dict[str, Decimal | str | None]] = field(default_factory=dict)
     incomplete: dict[str, int] = field(default_factory=dict)
+    unassigned: int = 0
     refused: list[Refused] = field(default_factory=list)
     read: dict[RecordKind, int] = field(default_factory=dict)
     lines: dict[RecordKind, int] = field(default_factory=dict)
@@ -63,35 +67,75 @@ def reference(files: Mapping[RecordKind, bytes]) -> Result:
     for kind, records in day.items():
         if kind.parent:
             refuse_orphans(records, kind.parent, day[kind.parent.kind])
-        if kind.unique:
-            refuse_repeated(records, kind.unique, "duplicate_id")
-        if kind.identity:
-            refuse_repeated(records, kind.identity, "duplicate_reference")
+        refuse_repeated(kind, records)
         result.refused += [refusal(kind, record) for record in records if record.code]
     accepted = owners_of_accepted(day)
     result.results = total(day, accepted)
-    result.incomplete = count_lost(day, accepted)
+    result.incomplete, result.unassigned = count_lost(day, accepted)
     return result
+
+
+def given(record: Record, column: str) -> list[str]:
+    """The references that a record has at a column, or may have there if its cells can't be assigned."""
+    texts = [record.values[column]] if column in record.values else record.places.get(column, [])
+    return [text for text in dict.fromkeys(texts) if text and len(text.encode()) <= 1024]
 
 
 def refuse_orphans(records: list[Record], parent: Parent, parents: list[Record]) -> None:
     identity = str(parent.kind.identity)
     accepted = {record.values[identity] for record in parents if record.code is None}
-    refused = {record.values[identity] for record in parents if record.code and identity in record.values}
+    lost = [record for record in parents if record.code not in (None, "repeated_header")]
+    refused = {name for record in lost for name in given(record, identity)}
     for record in records:
         named = record.values.get(parent.column)
         if record.code is None and named not in accepted:
             record.code = f"{'refused' if named in refused else 'unknown'}_{parent.kind.singular}"
+        if parent.column in record.places:
+            record.places[parent.column] = [name for name in given(record, parent.column) if name in accepted | refused]
 
 
-def refuse_repeated(records: list[Record], column: str, code: str) -> None:
-    seen: set[str] = set()
+def refuse_repeated(kind: RecordKind, records: list[Record]) -> None:
+    """Refuse repeated ids and references. Only a record that breaks no other rule gives its id or reference."""
+    passing = [record for record in records if record.code is None]
+    gives_no_id: set[int] = set()
+    for _ in range(ROUNDS):
+        codes = repeated_ids(kind, passing, gives_no_id)
+        left = [record for record in passing if record.line not in codes]
+        of_references = repeated_references(kind, left)
+        blocked = {first for first in codes.values() if first in of_references}
+        if not blocked:
+            break
+        gives_no_id = set(of_references)
+    for record in passing:
+        if record.line in codes:
+            record.code = "duplicate_id"
+        else:
+            record.code = of_references.get(record.line)
+
+
+def repeated_ids(kind: RecordKind, records: list[Record], gives_no_id: set[int]) -> dict[int, int]:
+    """By line: the records with an id that another has given before, and the line of that one."""
+    first: dict[str, int] = {}
     for record in records:
-        value = record.values.get(column)
-        if record.code is None and value:
-            if value in seen:
-                record.code = code
-            seen.add(value)
+        value = record.values.get(kind.unique or "")
+        if value and record.line not in gives_no_id:
+            first.setdefault(value, record.line)
+    found = {record.line: first.get(record.values.get(kind.unique or "") or "", record.line) for record in records}
+    return {line: earlier for line, earlier in found.items() if earlier < line}
+
+
+def repeated_references(kind: RecordKind, records: list[Record]) -> dict[int, str]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if kind.identity:
+            groups.setdefault(record.values[kind.identity], []).append(record)
+    codes = {}
+    for group in groups.values():
+        if kind.parent and len({record.values[kind.parent.column] for record in group}) > 1:
+            codes |= {record.line: "conflicting_reference" for record in group}
+        else:
+            codes |= {record.line: "duplicate_reference" for record in group[1:]}
+    return codes
 
 
 def owners_of_accepted(day: dict[RecordKind, list[Record]]) -> dict[RecordKind, Owners]:
@@ -135,33 +179,51 @@ def carried_value(record: Record, column: Column) -> Decimal | str | None:
     return Decimal(text) if text else None
 
 
-def count_lost(day: dict[RecordKind, list[Record]], accepted: dict[RecordKind, Owners]) -> dict[str, int]:
-    """Count the refused records of each record of the root kind, as far as it is known whose they are.
+def count_lost(day: dict[RecordKind, list[Record]], accepted: dict[RecordKind, Owners]) -> tuple[dict[str, int], int]:
+    """Count the refused records of each record of the root kind, and those that belong to nobody in the root's file.
 
-    A refused record belongs to whom the record that it names belongs to: an accepted one, else the first refused one.
+    A refused record belongs to whom the records belong that it names: the accepted one, else all refused ones.
     """
+    root = MODEL.root
     lost: Counter[str] = Counter()
-    owners = {kind: dict(of_kind) for kind, of_kind in accepted.items()}
+    unassigned = 0
+    owners = {kind: {name: {owner} for name, owner in of_kind.items()} for kind, of_kind in accepted.items()}
+    for record in day[root]:
+        if record.code not in (None, "repeated_header"):
+            for name in given(record, str(root.identity)):
+                owners[root].setdefault(name, {name})
     for kind, records in day.items():
         if kind.parent is None:
             continue
-        for record in records:
-            whose = owners[kind.parent.kind].get(record.values.get(kind.parent.column, ""))
-            if record.code and whose is not None:
-                lost[whose] += 1
-                if kind.identity and (own := own_reference(record, kind.identity)):
-                    owners[kind].setdefault(own, whose)
-    return dict(lost)
+        by_line: dict[int, set[str]] = {}
+        for record in losses(kind, records):
+            names = given(record, kind.parent.column)
+            whose = set[str]().union(*(owners[kind.parent.kind].get(name, ()) for name in names))
+            by_line[record.line] = whose = whose or by_line.get(record.opening or 0, set())
+            lost.update(whose & accepted[root].keys())
+            unassigned += (not whose) + record.holds_more
+            for name in given(record, kind.identity) if kind.identity and whose else ():
+                if name not in accepted[kind]:
+                    owners[kind][name] = owners[kind].get(name, set()) | whose
+    return dict(lost), unassigned
 
 
-def own_reference(record: Record, column: str) -> str | None:
-    value = record.values.get(column)
-    return value if value and len(value.encode()) <= 1024 else None
+def losses(kind: RecordKind, records: list[Record]) -> list[Record]:
+    """The refused records but repeated headers, and repetitions of the same cells, which lose nothing."""
+    found, seen = [], set()
+    for record in records:
+        cells = tuple(record.values.get(column.name) for column in kind.columns)
+        is_repeated = record.code in ("duplicate_id", "duplicate_reference", "conflicting_reference")
+        if record.code not in (None, "repeated_header") and not (is_repeated and cells in seen):
+            found.append(record)
+        if record.code is None or is_repeated or record.code.startswith(("unknown_", "refused_")):
+            seen.add(cells)
+    return found
 
 
 def refusal(kind: RecordKind, record: Record) -> Refused:
     references: dict[str, str | None] = dict.fromkeys(MODEL.identities.values())
     for named, column in kind.references():
-        references[str(named.identity)] = own_reference(record, column)
+        references[str(named.identity)] = next(iter(given(record, column)), None)
     text = record.raw.decode("utf-8", "backslashreplace")
     return Refused(kind, record.line, str(record.code), references, text)

@@ -25,6 +25,12 @@ class Record:
     cells: list[bytes] | None
     code: str | None = None
     values: dict[str, str] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
+    """Where the cells can't be assigned: the texts at a reference's place, counted from the left and from the right."""
+    opening: int | None = None
+    """The first line of the record that this line belongs to, if it is refused for its quotes."""
+    holds_more: bool = False
+    """Whether there are about as many cells as two records have."""
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
 
@@ -139,7 +145,7 @@ def split_at_wrong_quotes(record: Record, delimiter: int, columns: int) -> list[
         code = "doubtful_quoting"
     else:
         return [record]
-    return [Record(record.line + number, line, None, code) for number, line in enumerate(lines)]
+    return [Record(record.line + number, line, None, code, opening=record.line) for number, line in enumerate(lines)]
 
 
 def column_names(record: Record) -> list[str]:

@@ -30,6 +30,8 @@ def read_records(kind: RecordKind, data: bytes) -> tuple[list[Record], int]:
     records = [line for record in found for line in split_at_wrong_quotes(record, delimiter, len(names))]
     for record in records:
         check_form(kind, record, names)
+        if not record.values:
+            find_places(kind, record, names, chr(delimiter))
     refuse_second_header(kind, records, names)
     mark = decimal_mark(delimiter, [record.values.get(name, "") for record in records for name in kind.amounts])
     for record in records:
@@ -76,6 +78,21 @@ def check_form(kind: RecordKind, record: Record, names: list[str]) -> None:
         free = {column.name for column in kind.columns if column.type is ColumnType.TEXT and not column.unique}
         cells = {name: cell.decode() for name, cell in zip(names, record.cells, strict=True)}
         record.values = {name: cell if name in free else cell.strip(BLANKS) for name, cell in cells.items()}
+
+
+def find_places(kind: RecordKind, record: Record, names: list[str], delimiter: str) -> None:
+    """Take the texts at the places of references in a record whose cells can't be assigned to columns."""
+    text = record.raw.decode("utf-8", "backslashreplace")
+    if record.code == "wrong_cell_count" and '"' in text and len(text) < 100_000:
+        cells = [cell.decode() for cell in record.cells or []]
+    else:
+        cells = [cell.strip(' "') for cell in text.split(delimiter)]
+    for _, column in kind.references():
+        left = names.index(column)
+        at = [cells[place] for place in (left, len(cells) - len(names) + left) if 0 <= place < len(cells)]
+        record.places[column] = [cell.strip(BLANKS) for cell in at]
+    trailing = len(text) - len(text.rstrip(delimiter))
+    record.holds_more = record.code != "repeated_header" and len(cells) - trailing >= 2 * len(names) - 1
 
 
 def check_cells(kind: RecordKind, record: Record, mark: str) -> None:

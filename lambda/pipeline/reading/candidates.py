@@ -28,8 +28,8 @@ def create_candidates(
     line_number, column_name, value
         The column that the error concerns and its cell, NULL if it concerns the whole record.
     quotes, opening_line
-        For a line of a record of several lines that is refused for its quotes, the end of the sentence about it, and the
-        line where the record begins.
+        For a line of a record of several lines that is refused for its quotes, the end of the sentence about it, and
+        the line where the record begins.
     reference, parent, reference_right, parent_right
         The references that the record gives itself and names, NULL if it has none or it is too long. Where its cells
         can't be assigned to columns, the texts at the columns' places, counted from the left and from the right.

@@ -143,11 +143,38 @@ def test_dependents_of_a_refused_record_are_refused_too() -> None:
     assert observed.customers == {"c1": (2, Decimal("87.5"))}
 
 
+def test_a_reference_given_with_different_parents_refuses_all_its_records_and_their_children() -> None:
+    observed = assert_agrees_with_reference(day(orders=ORDERS + b"c2,sent,o1,7\nc2,sent,o2,soon\n"))
+    assert observed.codes() == [
+        ("items", 2, "refused_order"),
+        ("orders", 2, "conflicting_reference"),
+        ("orders", 4, "conflicting_reference"),
+        ("orders", 5, "not_a_timestamp"),
+    ]
+    assert observed.customers == {"c1": (1, Decimal(75)), "c2": (0, Decimal(0))}
+    assert observed.incomplete == {"c1": 2, "c2": 3}
+
+
+@pytest.mark.parametrize(
+    ("rows", "codes"),
+    [
+        ("1,A 2,A 2,B", {3: "duplicate_reference"}),
+        ("1,A 2,A 2,B 3,B 3,C 3,D", {3: "duplicate_reference", 5: "duplicate_reference", 7: "duplicate_id"}),
+        ("1,A 1,B 2,B", {3: "duplicate_id"}),
+    ],
+)
+def test_an_id_that_only_a_refused_record_gave_is_free(rows: str, codes: dict[int, str]) -> None:
+    lines = "".join(f"{row},a,b,x\n" for row in rows.split())
+    customers = f"id,customer_reference,first_name,last_name,status\n{lines}".encode()
+    observed = assert_agrees_with_reference(day(customers=customers))
+    assert {line: code for kind, line, code in observed.codes() if kind == "customers"} == codes
+
+
 def test_a_record_is_a_duplicate_only_of_an_accepted_one() -> None:
     observed = assert_agrees_with_reference(
         day(
             orders=ORDERS.splitlines()[0]
-            + b"\nc9,sent,o1,1\nc1,sent,o1,soon\nc2,sent,o1,3\nc1,sent,o1,4\nc1,sent,o2,1\n"
+            + b"\nc9,sent,o1,1\nc1,sent,o1,soon\nc2,sent,o1,3\nc2,sent,o1,4\nc1,sent,o2,1\n"
         )
     )
     assert observed.codes() == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
 from batches import ITEMS, ORDERS, as_read, assert_agrees_with_reference, day, observe, run, working_directory
 from pipeline.model import data_model
 
@@ -30,17 +31,74 @@ def test_an_item_of_a_refused_order_counts_for_the_customer_whom_the_order_names
 
 
 def test_an_item_counts_for_the_accepted_order_rather_than_for_a_refused_one_of_the_same_reference() -> None:
-    assert incomplete(orders=b"c2,sent,o1,1643646722\n", items=b"o1,pen,1,free\n") == {"c1": 1, "c2": 1}
+    assert incomplete(orders=b"c2,sent,o1,soon\n", items=b"o1,pen,1,free\n") == {"c1": 1, "c2": 1}
 
 
-def test_of_refused_orders_with_one_reference_the_first_with_an_accepted_customer_owns_the_items() -> None:
+def test_an_item_counts_for_each_customer_of_refused_orders_with_its_reference() -> None:
     orders = b"c9,sent,o3,1643646722\nc2,sent,o3,x\nc1,sent,o3,x\n"
 
-    assert incomplete(orders=orders, items=b"o3,pen,1,1\n") == {"c1": 1, "c2": 2}
+    assert incomplete(orders=orders, items=b"o3,pen,1,1\n") == {"c1": 2, "c2": 2}
+
+
+def test_an_exact_repetition_of_a_record_loses_nothing() -> None:
+    first_order = ORDERS.splitlines()[1] + b"\n"
+    assert incomplete(orders=first_order + first_order) == {}
+    assert incomplete(orders=first_order.replace(b"sent", b"open")) == {"c1": 1}
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (b"o1,pen, red,1,1\n", {"c1": 1}),
+        (b'o1,"pen" red,1,1\n', {"c1": 1}),
+        (b' "o1" ,pen,1\n', {"c1": 1}),
+        (b"o1,p\xe9n,1,1\n", {"c1": 1}),
+        (b"o1,pen,1,1o3,pen,1,1\n", {"c1": 1}),
+        (b'"o1","pen, red",1,1,x\n', {"c1": 1}),
+        (b"o8,pen, red,1,1\n", {}),
+        (b"-- 3 records --\n", {}),
+    ],
+)
+def test_a_record_whose_cells_cannot_be_assigned_counts_for_the_customer_of_the_order_at_its_place(
+    item: bytes, expected: dict[str, int]
+) -> None:
+    assert incomplete(items=item) == expected
+
+
+def test_a_record_that_names_one_order_from_the_left_and_another_from_the_right_counts_for_both_customers() -> None:
+    items = b"item_name,order_reference,quantity,total_price\npen,o1,o3,1,1\n"
+    orders = ORDERS + b"c2,sent,o3,1\n"
+
+    assert assert_agrees_with_reference(day(orders=orders, items=items)).incomplete == {"c1": 1, "c2": 1}
+
+
+def test_a_parent_whose_cells_cannot_be_assigned_was_refused_and_is_not_unknown() -> None:
+    observed = assert_agrees_with_reference(
+        day(orders=ORDERS + b"c2,sent, by post,o3,1\n", items=ITEMS + b"o3,a,1,1\n")
+    )
+
+    assert observed.codes() == [("items", 4, "refused_order"), ("orders", 4, "wrong_cell_count")]
+    assert "was refused in the orders file (line 4)" in observed.errors[0]["message"]
+    assert observed.incomplete == {"c2": 2}
+
+
+def test_lines_of_a_record_refused_for_its_quotes_count_for_whom_its_first_line_names() -> None:
+    assert incomplete(items=b'o1,"pen\n\n# a note\nred" x,1,1\n') == {"c1": 4}
+
+
+def test_refused_records_that_name_nobody_are_unassigned() -> None:
+    def unassigned(items: bytes, orders: bytes = b"") -> int:
+        observed = assert_agrees_with_reference(day(orders=ORDERS + orders, items=ITEMS + items))
+        return int(observed.summary["unassigned_records"])
+
+    assert unassigned(b"o8,pen,1,1\n") == 1
+    assert unassigned(b"o9,pen,1,1\n", orders=b"c9,sent,o9,1\n") == 2
+    assert unassigned(b"o1,pen,1,1o8,ink,1,1\n") == 1, "two records on one line: the second names nobody"
+    assert unassigned(ITEMS.splitlines()[0] + b"\n") == 0, "a header is no record"
 
 
 def test_records_without_a_known_owner_count_for_no_customer() -> None:
-    assert incomplete(orders=b"c9,sent,o9,1643646722\nc1,sent\n", items=b"o9,pen,1,1\no8,pen,1,1\no1,pen,1\n") == {}
+    assert incomplete(orders=b"c9,sent,o9,1643646722\n", items=b"o9,pen,1,1\no8,pen,1,1\n") == {}
 
 
 def test_a_repeated_id_of_an_item_counts_for_the_customer_of_its_order() -> None:

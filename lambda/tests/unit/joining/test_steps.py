@@ -28,6 +28,8 @@ def test_the_text_has_the_columns_it_promises_and_nothing_of_one_engine_alone(
             (steps.file_totals(kind), None),
             (steps.refused_totals(kind), None),
             (steps.results(has_refused=True), ["reference", *steps.result_columns()]),
+            (steps.unassigned_records(), None),
+            *((text(kind), None) for text in (steps.known_parents, steps.named, steps.assigned) if kind.parent),
             (f"SELECT {', '.join(steps.anomalies(kind, unique).values()) or 1}", None),
         ):
             assert ONLY_DUCKDB.search(text) is None, text
@@ -51,6 +53,11 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
             columns = ", ".join(f"{name} {type_name}" for name, type_name in found.items())
             connection.execute(f"CREATE TABLE {kind}_{table} ({columns})")
         connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
+        connection.execute(
+            f"CREATE TABLE {kind}_known (known_reference VARCHAR, is_accepted INTEGER, refused_line BIGINT)"
+        )
+        for table in ("named", "assigned"):
+            connection.execute(f"CREATE TABLE {kind}_{table} (line_number BIGINT, root VARCHAR)")
         amounts = "".join(f", {name} DECIMAL(38,4)" for name in steps.amounts(kind))
         connection.execute(
             f"""CREATE TABLE {kind}_totals (is_blank BOOLEAN, code VARCHAR, id_block BIGINT, id_bits BIGINT,
@@ -65,6 +72,7 @@ def test_a_record_is_compared_with_the_accepted_ones_before_it() -> None:
     with duckdb.connect() as connection:
         create(connection)
         connection.execute("INSERT INTO customers_accepted VALUES ('c1', 'c1')")
+        connection.execute("INSERT INTO orders_known VALUES ('c1', 1, NULL), ('c2', 0, 7)")
         connection.execute("INSERT INTO customers_judged (reference, code) VALUES ('c2', 'x'), ('c2', 'x')")
         for line, (row_id, reference, parent, code) in enumerate(
             [
@@ -88,7 +96,7 @@ def test_a_record_is_compared_with_the_accepted_ones_before_it() -> None:
         found = {row[names.index("line_number")]: dict(zip(names, row, strict=True)) for row in judged}
     assert {line: (row["code"], row["first_line"]) for line, row in sorted(found.items())} == {
         2: ("not_a_timestamp", None),
-        3: ("refused_customer", None),
+        3: ("refused_customer", 7),
         4: ("unknown_customer", None),
         5: (None, None),
         6: ("duplicate_id", 5),
