@@ -30,7 +30,7 @@ def read_records(kind: RecordKind, data: bytes) -> tuple[list[Record], int]:
     records = [line for record in found for line in split_at_wrong_quotes(record, delimiter, len(names))]
     for record in records:
         check_form(kind, record, names)
-        if not record.values:
+        if not record.values and record.code != "repeated_header":
             find_places(kind, record, names, chr(delimiter))
     refuse_second_header(kind, records, names)
     mark = decimal_mark(delimiter, [record.values.get(name, "") for record in records for name in kind.amounts])
@@ -92,7 +92,7 @@ def find_places(kind: RecordKind, record: Record, names: list[str], delimiter: s
         at = [cells[place] for place in (left, len(cells) - len(names) + left) if 0 <= place < len(cells)]
         record.places[column] = [cell.strip(BLANKS) for cell in at]
     trailing = len(text) - len(text.rstrip(delimiter))
-    record.holds_more = record.code != "repeated_header" and len(cells) - trailing >= 2 * len(names) - 1
+    record.holds_more = len(cells) - trailing >= 2 * len(names) - 1
 
 
 def check_cells(kind: RecordKind, record: Record, mark: str) -> None:

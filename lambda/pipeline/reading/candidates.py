@@ -137,7 +137,10 @@ def _with_references(file: CsvFile, records: str) -> list[Step]:
         own = quoted(column) if column else "NULL::VARCHAR"
         places |= {name: _at_place(file, position, own)}
         places |= {f"{name}_right": _at_place(file, position - names - 1 if column else 0, "NULL::VARCHAR")}
-    each = ", ".join(f"{place} AS {name}" for name, place in places.items())
+    is_header = f"code = '{ErrorCode.REPEATED_HEADER}'"
+    each = ", ".join(
+        f"CASE WHEN {is_header} THEN NULL::VARCHAR ELSE {place} END AS {name}" for name, place in places.items()
+    )
     trimmed = ", ".join(f"CASE WHEN has_all_cells THEN {name} ELSE trimmed({name}) END AS {name}" for name in places)
     short = ", ".join(
         f"CASE WHEN {name} <> '' AND strlen({name}) <= {MAX_REFERENCE} THEN {name} END AS {name}" for name in places
@@ -145,7 +148,6 @@ def _with_references(file: CsvFile, records: str) -> list[Step]:
     cells = ", ".join(quoted(column.name) for column in file.columns)
     count = f"CASE WHEN code = '{ErrorCode.WRONG_CELL_COUNT}' THEN cell_count ELSE count_of(text, {delimiter}) + 1 END"
     count += f" - (strlen(text) - strlen(rtrim(text, {delimiter})))"
-    is_header = f"code = '{ErrorCode.REPEATED_HEADER}'"
     return [
         Step("with_text", f"SELECT *, {text_as_read(file)} AS text, {has_all_cells()} AS has_all_cells FROM {records}"),
         Step(
@@ -155,7 +157,11 @@ def _with_references(file: CsvFile, records: str) -> list[Step]:
             FROM with_text""",
         ),
         Step("with_trimmed", f"SELECT * REPLACE ({trimmed}) FROM with_places"),
-        Step("with_references", f"SELECT * REPLACE ({short}) FROM with_trimmed"),
+        Step("with_short", f"SELECT * REPLACE ({short}) FROM with_trimmed"),
+        Step(
+            "with_references",
+            "SELECT * REPLACE (coalesce(reference, reference_right) AS reference) FROM with_short",
+        ),
     ]
 
 

@@ -90,7 +90,7 @@ def test_numbers_and_own_references_are_trimmed_if_needed() -> None:
     observed = assert_agrees_with_reference(
         day(
             CUSTOMERS + b" c3 ,a,b,c\n\xc2\xa0,a,b,c\n" + b"y" * 1024 + b",a,b,c\n" + b"y" * 1025 + b",a,b,c\n",
-            ORDERS + b"c3,x, o3,\t5 \nc3,x,o\xe9\xa0\x81,0x5\nc1,x,o3,7\n",
+            ORDERS + b"c3,x, o3,\t5 \nc3,x,o\xe9\xa0\x81,0x5\nc3,x,o3,7\n",
             ITEMS + b"o3,pen, 1 , 2.5\no3,pen,1 1,1\no3,pen,9223372036854775808,1\no3,pen,00000000000000000000007,-0\n",
         )
     )
