@@ -58,6 +58,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
     """Return the verdict (docs/contracts/verdict.schema.json) of a ledger entry, with the first errors of each code."""
     summary = entry.summary
     was_read = summary.get("state") in ("READY", "HELD")
+    counted = (MODEL.root, f"incomplete_{MODEL.root}", "unassigned_records")
     return {
         "batch": entry.batch,
         "version": entry.version,
@@ -65,7 +66,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         "finished_at": entry.finished_at,
         "what_to_do": what_to_do(entry),
         "files": {kind: _file(entry, kind, was_read=was_read) for kind in MODEL.kinds},
-        **{name: _count(summary, name) if was_read else None for name in (MODEL.root, f"incomplete_{MODEL.root}")},
+        **{name: _count(summary, name) if was_read else None for name in counted},
         **(_reconciliations(summary) if was_read else {"reconciliation": None}),
         "errors": list(errors),
     }
