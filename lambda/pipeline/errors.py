@@ -55,6 +55,10 @@ class ForeignKeyError(PermanentError):
     """A chunk file holds a write that does not belong to the run's batch."""
 
 
+class OutputTooLargeError(PermanentError):
+    """A reply is larger than the state machine can take."""
+
+
 class PreviousVersionLostError(PermanentError):
     """The list of customers that an earlier version of the batch has delivered is missing."""
 

@@ -20,6 +20,8 @@ from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set
 from pipeline.model.record_kinds import RecordKind
 
 HISTORY_LENGTH = 50
+_CAUSE_LENGTH = 100
+"""Characters of a cause in the history; the entry itself has the newest run's whole cause."""
 
 
 class BatchState(StrEnum):
@@ -49,12 +51,12 @@ class Ledger:
     `files` is the current set, `correction` what is there of a newer one of which other files are gone. `due` is
     whether the check at the time when the files are due has been.
 
-    `attempts` is the number of runs of each version, `delivered` the versions whose results may be in the table,
-    `delivered_files` what later days are compared with: of each kind's file that was delivered last its `records` and
-    `has_final_line_end`. `released` is the version that an operator released although it was held. After
-    `blocked_until` no writer of a failed run can still be running. `large_day` is None if the function processes the
-    files; otherwise it is what is known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`, all missing
-    until the job has ended. `revision` is the number of changes, for optimistic locking.
+    `attempts` is the number of runs of each version in `history`, `delivered` the names of the lists of whose results
+    may be in the table. `delivered_files` is what later days are compared with: of each kind's file that was delivered
+    last its `records` and `has_final_line_end`. `released` is the version that an operator released although it was
+    held. After `blocked_until` no writer of a failed run can still be running. `large_day` is None if the function
+    processes the files; otherwise it is what is known of the Spark job: `run` (its id), `seconds` and `dpu_seconds`,
+    all missing until the job has ended. `revision` is the number of changes, for optimistic locking.
 
     Older and newer releases read and write the same entry. Every field except `batch` has a default, for entries that
     an older release wrote. `unknown` holds attributes that a newer release wrote, so that they are written back.
@@ -197,6 +199,9 @@ def rename(ledger: Ledger, execution: str, now: datetime) -> Ledger:
 def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledger:
     attempt = ledger.attempts.get(version, 0) + 1
     name = f"{ledger.batch}-{version}"
+    # A version that is not remembered and comes again begins with a name that was used, which `rename` then replaces.
+    remembered = {version, ledger.version, *(run["execution"].split("-")[1] for run in ledger.history)}
+    attempts = {known: count for known, count in ledger.attempts.items() if known in remembered}
     return replace(
         ledger,
         state=BatchState.QUEUED,
@@ -204,7 +209,7 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
         correction={},
         version=version,
         execution=name if attempt == 1 else f"{name}-{attempt}",
-        attempts={**ledger.attempts, version: attempt},
+        attempts={**attempts, version: attempt},
         queued_at=_iso(now),
         started_at=None,
         finished_at=None,
@@ -367,7 +372,7 @@ def _remember(
         "state": (state if is_current else BatchState.SUPERSEDED).value,
         "started_at": ledger.started_at if is_current else None,
         "finished_at": _iso(now),
-        "cause": cause,
+        "cause": cause and cause[:_CAUSE_LENGTH],
     }
     return (*ledger.history, entry)[-HISTORY_LENGTH:]
 

@@ -1,4 +1,4 @@
-"""The settings of each function, read from environment variables at each invocation."""
+"""The settings of each function, each declared once, and read from environment variables at each invocation."""
 
 from __future__ import annotations
 
@@ -13,80 +13,72 @@ _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntakeSettings:
-    """Settings of `intake`.
-
-    The files of a batch are due `due_days` days after its day; then the scheduled check reports the missing ones. The
-    name of a file whose day is more than `days_ahead` days in the future is reported as foreign.
-    """
-
-    bucket_name: str
+class _Table:
     table_name: str
-    state_machine_arn: str
-    due_days: int = field(default=1, metadata={"minimum": 0})
-    days_ahead: int = field(default=366, metadata={"minimum": 0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransformSettings:
-    """Settings of `transform`.
-
-    `chunk_records` is the number of table writes per chunk file, `max_error_messages` the number of refused records of
-    a file that get an error message. If more than `max_refused_percent` of a file's records are refused, the batch is
-    held; so it is if a file has less than `min_day_percent` of its usual records, or if a correction would remove more
-    than `max_removed_percent` of the results. `writer_grace_seconds` is how long a writer of a failed run may still be
-    running: the timeout of `deliver`.
-
-    With `large_days`, the Spark job processes a day that does not fit into the function, and each day whose files have
-    at least `large_day_bytes` bytes; 0 means that only the function's own limits count. Lambda sets
-    `aws_lambda_function_memory_size`, in MB.
-    """
-
-    bucket_name: str
-    table_name: str
-    state_machine_arn: str
-    chunk_records: int = 5_000
-    max_error_messages: int = 1_000
-    max_refused_percent: int = field(default=20, metadata={"minimum": 0})
-    min_day_percent: int = field(default=50, metadata={"minimum": 0})
-    max_removed_percent: int = field(default=10, metadata={"minimum": 0})
-    writer_grace_seconds: int = 300
-    large_days: bool = False
-    large_day_bytes: int = field(default=0, metadata={"minimum": 0})
-    aws_lambda_function_memory_size: int = 2_048
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliverSettings:
+class DeliverSettings(_Table):
     """Settings of `deliver`."""
 
     bucket_name: str
-    table_name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinalizeSettings:
-    """Settings of `finalize`; `writer_grace_seconds` as for `transform`."""
-
-    bucket_name: str
-    table_name: str
+class _Runs(DeliverSettings):
     state_machine_arn: str
-    writer_grace_seconds: int = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishSettings:
-    """Settings of `publish`.
+class IntakeSettings(_Runs):
+    """Settings of `intake`."""
 
-    `queue_url` is the output queue, `dead_letter_queue_url` the queue for messages that SQS refuses as the sender's
-    fault. `partial_batch_responses` is whether the event source mapping supports `batchItemFailures`; if not, the
-    function must fail as a whole for a retry.
-    """
+    due_days: int = field(default=1, metadata={"minimum": 0})
+    """Days from a batch's day to the scheduled check, which reports the files that are missing."""
+    days_ahead: int = field(default=366, metadata={"minimum": 0})
+    """A file whose day is more days in the future has a foreign name."""
 
-    table_name: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalizeSettings(_Runs):
+    """Settings of `finalize`."""
+
+    writer_grace_seconds: int = 300
+    """How long a writer of a failed run may still be running: the timeout of `deliver`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformSettings(FinalizeSettings):
+    """Settings of `transform`."""
+
+    chunk_records: int = 5_000
+    """Table writes per chunk file."""
+    max_error_messages: int = 1_000
+    """Refused records of a file that get an error message."""
+    max_refused_percent: int = field(default=20, metadata={"minimum": 0})
+    """If a larger share of a file's records is refused, the batch is held."""
+    min_day_percent: int = field(default=50, metadata={"minimum": 0})
+    """So it is if a file has a smaller share of its usual records."""
+    max_removed_percent: int = field(default=10, metadata={"minimum": 0})
+    """So it is if a correction would remove a larger share of the results."""
+    large_days: bool = False
+    """Whether the Spark job processes a day that does not fit into the function."""
+    large_day_bytes: int = field(default=0, metadata={"minimum": 0})
+    """It also processes each day whose files have at least so many bytes; 0 for no such days."""
+    aws_lambda_function_memory_size: int = 2_048
+    """Memory in MB; Lambda sets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishSettings(_Table):
+    """Settings of `publish`."""
+
     queue_url: str
+    """The output queue."""
     dead_letter_queue_url: str
+    """The queue for messages that SQS refuses as the sender's fault."""
     partial_batch_responses: bool = True
+    """Whether the event source mapping supports `batchItemFailures`; if not, the function fails as a whole."""
 
 
 Settings = TypeVar("Settings", IntakeSettings, TransformSettings, DeliverSettings, FinalizeSettings, PublishSettings)

@@ -14,7 +14,7 @@ from pipeline.observability import instrument
 from pipeline.settings import TransformSettings, read_settings
 from pipeline.stages.large_day import load_result
 from pipeline.stages.run import Run
-from pipeline.stages.store import report_counts, superseded
+from pipeline.stages.store import bounded, report_counts, superseded
 from pipeline.stages.transform import transform
 
 
@@ -37,4 +37,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         return superseded(run)  # expected: the newer run waits for the end of this one
     if reply["next"] == "DONE":
         report_counts(run, reply)
-    return reply
+    return bounded(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
+from pipeline.errors import OutputTooLargeError
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.run import Run
 
 if TYPE_CHECKING:
     from pipeline.joining.customer_data_processor import Outcome
+
+MAX_REPLY_BYTES = 200_000
+"""Of the 256 KiB that a state's output may have (Step Functions quotas); the run's files are in it too."""
 
 MANIFEST = "manifest.json"
 """Name of the work file with the keys of the chunk files."""
@@ -61,6 +66,20 @@ def record_delivery(
         ledger.deliver, execution=run.execution, chunks=reply["chunks"], results=results, large_day=large_day
     )
     table.update_ledger(run.batch, change)
+
+
+def bounded(reply: dict[str, Any]) -> dict[str, Any]:
+    """Return a reply for the state machine if it is small enough.
+
+    Raises
+    ------
+    OutputTooLargeError
+        It is not. An output that Step Functions finds too large would end the run past all Catch rules.
+    """
+    size = len(json.dumps(reply))
+    if size > MAX_REPLY_BYTES:
+        raise OutputTooLargeError(f"the reply has {size:,} bytes, and a state may hold {MAX_REPLY_BYTES:,} of it")
+    return reply
 
 
 def superseded(run: Run) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pipeline import ledger
@@ -11,6 +13,7 @@ from pipeline.errors import SupersededError
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
+from pipeline.model.error_codes import RECORD_CODES, ErrorCode
 from pipeline.model.file_set import FileSet, SourceObject
 
 NOW = datetime(2022, 2, 1, 1, 0, tzinfo=UTC)
@@ -140,6 +143,57 @@ def test_the_history_has_each_run_once_and_a_limited_length() -> None:
         entry = ledger.claim(entry, files(str(minute), minute), NOW)
     names = [run["execution"] for run in entry.history]
     assert len(names) == len(set(names)) == ledger.HISTORY_LENGTH
+
+
+WIDEST = "\N{GRINNING FACE}"
+LARGEST_ENTRY = 64 << 10
+
+
+def item_bytes(value: Any) -> int:
+    """The size of an attribute in DynamoDB (Developer Guide, "DynamoDB item sizes and formats")."""
+    match value:
+        case str():
+            return len(value.encode())
+        case Mapping():
+            return 3 + sum(1 + item_bytes(key) + item_bytes(part) for key, part in value.items())
+        case list() | tuple():
+            return 3 + sum(1 + item_bytes(part) for part in value)
+    return 21
+
+
+def test_an_entry_stays_small_after_20_000_versions_with_the_longest_texts() -> None:
+    counts = dict.fromkeys(map(str, (*ErrorCode, *RECORD_CODES)), 10**15)
+    columns = [WIDEST * 80] * 21
+    summary = {
+        "files": {
+            kind: {"file": f"{kind}_20220131.csv.gz", "ignored_columns": columns, "refused_by_code": counts}
+            for kind in MODEL.kinds
+        }
+    }
+    entry, now = Ledger("20220131"), NOW
+    for number in range(20_000):
+        now += timedelta(seconds=1)
+        sources = {
+            kind: SourceObject(f"incoming/{kind}_20220131.csv.gz", f"{number:032}", 10**15, now.isoformat(), "v" * 1024)
+            for kind in MODEL.kinds
+        }
+        entry = running(ledger.claim(entry, sources, now))
+        entry = ledger.deliver(entry, str(entry.execution), 1)
+        if number % 3:
+            cause = WIDEST * 500
+            entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, now, summary=summary, cause=cause)
+    entry = ledger.observe(entry, {kind: replace(sources[kind], etag="x") for kind in MODEL.kinds[1:]})
+
+    assert item_bytes(entry.as_item()) < LARGEST_ENTRY
+
+
+def test_a_version_that_comes_again_gets_the_next_name_as_long_as_it_is_remembered() -> None:
+    entry = claimed("first", 0)
+    for minute in range(1, 30):
+        entry = ledger.finish(running(entry), str(entry.execution), BatchState.COMPLETED, NOW)
+        entry = claimed(str(minute), minute, onto=entry)
+    again = claimed("first", 31, onto=entry)
+    assert again.execution == f"20220131-{again.version}-2"
 
 
 def test_files_of_an_incomplete_set_are_noted_and_of_a_complete_one_kept() -> None:
