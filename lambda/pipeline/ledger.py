@@ -7,7 +7,7 @@ is no longer current stops. All functions are pure; `Table.update_ledger` applie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set
 from pipeline.model.record_kinds import RecordKind
 
 HISTORY_LENGTH = 50
+REMOVED_SUFFIX = ".removed"
 _CAUSE_LENGTH = 100
 """Characters of a cause in the history; the entry itself has the newest run's whole cause."""
 
@@ -276,11 +277,16 @@ def submit_job(ledger: Ledger, execution: str) -> Ledger:
 
 
 def deliver(
-    ledger: Ledger, execution: str, chunks: int, *, results: bool = True, large_day: Mapping[str, Any] | None = None
+    ledger: Ledger,
+    execution: str,
+    chunks: int,
+    delivered: Sequence[str] = (),
+    large_day: Mapping[str, Any] | None = None,
 ) -> Ledger:
-    """Record that the run is about to write `chunks` chunks into the table, with `results` or with errors only.
+    """Record that the run is about to write `chunks` chunks into the table, with results or with errors only.
 
-    `large_day` is what is known of the Spark job, if that processed the files.
+    `delivered` are the lists of whose results may be in the table from now on; none without results. `large_day` is
+    what is known of the Spark job, if that processed the files.
 
     Raises
     ------
@@ -288,8 +294,12 @@ def deliver(
         The run is not the current one.
     """
     current = ensure_current(ledger, execution)
-    delivered = dict.fromkeys((*ledger.delivered, *([str(current.version)] if results else [])))
-    return replace(ledger, delivered=tuple(delivered), chunks=chunks, large_day=large_day)
+    return replace(current, delivered=tuple(delivered) or current.delivered, chunks=chunks, large_day=large_day)
+
+
+def is_removed_list(name: str) -> bool:
+    """Return whether a list of `delivered` names what a run removes, and not what it delivers."""
+    return name.endswith(REMOVED_SUFFIX)
 
 
 def release(ledger: Ledger, version: str, now: datetime) -> Ledger:

@@ -22,7 +22,7 @@ from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, ObjectTypeDef
 
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "412", "PreconditionFailed", "405", "MethodNotAllowed"}
 _FORBIDDEN = {"403", "AccessDenied"}
@@ -64,10 +64,7 @@ class Bucket:
         return [source for source in found if source is not None]
 
     def _find(self, key: str) -> SourceObject | None:
-        # The first key with a prefix is the prefix itself, if it is a key. HeadObject alone would answer 403 for a
-        # missing key, as the function may list only `incoming/`.
-        page = self._s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1)
-        listed = next((found for found in page.get("Contents", ()) if found["Key"] == key), None)
+        listed = self._list(key)
         if listed is None:
             return None
         try:
@@ -80,6 +77,25 @@ class Bucket:
             reason = "it is encrypted with a key of the sender's own"
             etag, stored_at = listed["ETag"].strip('"'), _iso(listed["LastModified"])
             return SourceObject(key, etag, listed["Size"], stored_at, unreadable=reason)
+
+    def _list(self, key: str) -> ObjectTypeDef | None:
+        """Return what a listing says of an object, or None if it does not exist.
+
+        HeadObject would answer 403 to a caller that may list only a prefix.
+        """
+        page = self._s3.list_objects_v2(Bucket=self.name, Prefix=key, MaxKeys=1)
+        # The first key with a prefix is the prefix itself, if it is a key.
+        return next((found for found in page.get("Contents", ()) if found["Key"] == key), None)
+
+    def size(self, key: str) -> int | None:
+        """Return the size of an object in bytes, or None if it does not exist."""
+        listed = self._list(key)
+        return listed["Size"] if listed else None
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects, whether they exist or not."""
+        for key in keys:
+            self._s3.delete_object(Bucket=self.name, Key=key)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """List the keys under a prefix, page by page."""

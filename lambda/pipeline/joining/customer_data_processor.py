@@ -73,6 +73,8 @@ class Outcome:
     """Files of refused records, for the kinds that have some."""
     references: Path | None
     """Parquet file with the references whose results this version delivers; None if it delivers no results."""
+    removed: Path | None
+    """Parquet file with the references whose results this version removes; None if it removes none."""
     summary: Summary
     examples: Sequence[Mapping[str, Any]]
     """The first errors of each code: code, file, count, examples (line, message)."""
@@ -250,14 +252,18 @@ class _Run:
         return self._finish(summary, {})
 
     def _finish(self, summary: Summary, rejects: dict[RecordKind, Path]) -> Outcome:
-        references = self._workdir / f"{MODEL.root}.parquet" if summary.state == "READY" else None
-        if references:
-            self._engine.write_references(references)
+        references = removed = None
+        if summary.state == "READY":
+            references = self._workdir / f"{MODEL.root}.parquet"
+            self._engine.write_references("results", references)
+        if summary.state == "READY" and summary.removed:
+            removed = self._workdir / f"{MODEL.root}.removed.parquet"
+            self._engine.write_references("removed", removed)
         stale = sorted(self._previous_errors - self._error_sort_keys)
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
         examples = list(self._examples.values())
-        return Outcome(summary.state, self._chunks.chunks, rejects, references, summary, examples)
+        return Outcome(summary.state, self._chunks.chunks, rejects, references, removed, summary, examples)
 
     def _write_errors(self, file: CsvFile, counts: Counts) -> int:
         """Write an error for each refused record up to the limit, and one about the rest beyond it."""

@@ -175,6 +175,6 @@ class DuckDBEngine(Engine):
         """Write the refused records as CSV."""
         second_pass.write_rejects(self._connection, file, target)
 
-    def write_references(self, target: Path) -> None:
-        """Write the references in `results`."""
-        results.write_references(self._connection, target)
+    def write_references(self, table: str, target: Path) -> None:
+        """Write the references in a table."""
+        results.write_references(self._connection, table, target)

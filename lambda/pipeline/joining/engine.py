@@ -152,8 +152,8 @@ class Engine(ABC):
         """Write all refused records of a file."""
 
     @abstractmethod
-    def write_references(self, target: Path) -> None:
-        """Write the references in `results` into a Parquet file."""
+    def write_references(self, table: str, target: Path) -> None:
+        """Write the references in a table (`results` or `removed`) into a Parquet file."""
 
     # What all engines do alike.
 

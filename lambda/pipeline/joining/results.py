@@ -86,9 +86,9 @@ def _filled(batch: str, values: Mapping[str, _Value]) -> str:
     return f"concat({', '.join([*parts, literal(text + between[-1])])})"
 
 
-def write_references(connection: duckdb.DuckDBPyConnection, target: Path) -> None:
-    """Write the references in `results` into a Parquet file, for a later correction."""
-    connection.execute(f"COPY (SELECT reference AS {IDENTITY} FROM results) TO {literal(str(target))} (FORMAT parquet)")
+def write_references(connection: duckdb.DuckDBPyConnection, table: str, target: Path) -> None:
+    """Write the references in a table into a Parquet file, for a later correction."""
+    connection.execute(f"COPY (SELECT reference AS {IDENTITY} FROM {table}) TO {literal(str(target))} (FORMAT parquet)")
 
 
 def listed(paths: Sequence[Path]) -> str:

@@ -315,7 +315,7 @@ class SparkEngine:
         self._store.concatenate([f"{folder}header.csv", *(row.name for row in sorted(written))], self._name(target))
         self.stored.add(target)
 
-    def write_references(self, target: Path) -> None:
+    def write_references(self, table: str, target: Path) -> None:
         """Write the references in one task."""
         task = writing.reference_list(self._store, self._name(target), self._room)
         self._need_results().blocks.coalesce(1).mapPartitions(task).collect()

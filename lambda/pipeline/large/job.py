@@ -109,7 +109,6 @@ def process_day(spark: SparkSession, bucket: Bucket, table: Table, request: Larg
     done = LargeDayOutcome(
         execution=run.execution,
         outcome=reply,
-        results=outcome.references is not None,
         seconds=round(time.monotonic() - started, 1),
     )
     bucket.put_json(run.work_key(OUTCOME), done.as_dict())

@@ -83,7 +83,7 @@ class SteppedEngine:
         self._begin("write rejects")
         self._engine.write_rejects(file, target)
 
-    def write_references(self, target: Path) -> None:
+    def write_references(self, table: str, target: Path) -> None:
         """Write the list of customers."""
         self._begin("write references")
-        self._engine.write_references(target)
+        self._engine.write_references(table, target)

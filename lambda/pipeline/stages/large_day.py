@@ -72,13 +72,12 @@ class LargeDayRequest:
 class LargeDayOutcome:
     """The job's result.
 
-    `execution` is the run that it belongs to, `outcome` what `stages.store.store` returned, `results` whether there are
-    results to deliver, `seconds` how long the job took.
+    `execution` is the run that it belongs to, `outcome` what `stages.store.store` returned, `seconds` how long the job
+    took.
     """
 
     execution: str
     outcome: Mapping[str, Any]
-    results: bool
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,7 +90,6 @@ class LargeDayOutcome:
         return cls(
             execution=values["execution"],
             outcome=values["outcome"],
-            results=bool(values["results"]),
             seconds=float(values["seconds"]),
         )
 
@@ -140,7 +138,7 @@ def load_result(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Tab
         raise LargeDayOutcomeError(
             f"the job has written {reply['chunks']} chunk files, but {reply['manifest']} {listed}"
         )
-    record_delivery(run, table, reply, results=found.results, large_day=job_facts(job_run))
+    record_delivery(run, bucket, table, reply, large_day=job_facts(job_run))
     return reply
 
 

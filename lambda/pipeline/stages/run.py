@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.ledger import REMOVED_SUFFIX
 from pipeline.model.batch_files import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject
@@ -36,9 +37,17 @@ class Run:
         """Return the key of a work file of this run."""
         return f"{WORK_PREFIX}{self.batch}/{self.version}/{name}"
 
-    def delivered_key(self, version: str) -> str:
-        """Return the key of the list of customers that a version delivered; a correction months later needs it."""
-        return f"{DELIVERED_PREFIX}{self.batch}/{version}.parquet"
+    def delivered_key(self, name: str) -> str:
+        """Return the key of a list of references, named like the version that delivered them, or `removed_name`.
+
+        A correction months later needs it.
+        """
+        return f"{DELIVERED_PREFIX}{self.batch}/{name}.parquet"
+
+    @property
+    def removed_name(self) -> str:
+        """The name of the list of the references whose results this run removes."""
+        return f"{self.execution.removeprefix(f'{self.batch}-')}{REMOVED_SUFFIX}"
 
     def rejects_prefix(self) -> str:
         """Return the key prefix of the refused records of this run."""

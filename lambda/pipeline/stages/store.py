@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import OutputTooLargeError
+from pipeline.ledger import Ledger
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.run import Run
 
@@ -32,7 +32,8 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     """Upload the files for delivery, the manifest last, so that it never names a file that is not there.
 
     Returns what the state machine gets from transform: `next` (DONE), `state`, `manifest` (its key), `chunks` (their
-    number) and `summary`.
+    number), `delivered` (the names of the lists of whose results will be in the table until all is removed that the run
+    removes; none without results) and `summary`.
 
     Parameters
     ----------
@@ -42,30 +43,50 @@ def store(run: Run, bucket: Bucket, outcome: Outcome, stored: Collection[Path] =
     chunks = [(chunk.path, run.work_key(f"chunks/{chunk.path.name}"), chunk.records) for chunk in outcome.chunks]
     rejects = [(path, f"{run.rejects_prefix()}{path.name}") for path in outcome.rejects.values()]
     # Without results (held or refused), the list that this version may have stored in an earlier run stays.
-    delivered = [(outcome.references, run.delivered_key(run.version))] if outcome.references else []
-    files = [*((path, key) for path, key, _ in chunks), *rejects, *delivered]
+    lists = {run.version: outcome.references, run.removed_name: outcome.removed}
+    delivered = {name: path for name, path in lists.items() if path}
+    files = [
+        *((path, key) for path, key, _ in chunks),
+        *rejects,
+        *((path, run.delivered_key(name)) for name, path in delivered.items()),
+    ]
     bucket.upload_all((path, key) for path, key in files if path not in stored)
     examples, manifest = run.work_key(_EXAMPLES), run.work_key(MANIFEST)
     bucket.put_json(examples, outcome.examples)
     bucket.put_json(manifest, [{"key": key, "records": records} for _, key, records in chunks])
     summary = {**outcome.summary.as_dict(), "examples": examples}
-    return {"next": "DONE", "state": outcome.state, "manifest": manifest, "chunks": len(chunks), "summary": summary}
+    return {
+        "next": "DONE",
+        "state": outcome.state,
+        "manifest": manifest,
+        "chunks": len(chunks),
+        "delivered": list(delivered),
+        "summary": summary,
+    }
 
 
 def record_delivery(
-    run: Run, table: Table, reply: Mapping[str, Any], *, results: bool, large_day: Mapping[str, Any] | None = None
+    run: Run, bucket: Bucket, table: Table, reply: Mapping[str, Any], large_day: Mapping[str, Any] | None = None
 ) -> None:
     """Record in the ledger that the chunk files of a run are about to be delivered; `reply` is what `store` returned.
+
+    Lists of earlier versions are deleted then, as those of the run contain them. What earlier runs removed is kept, for
+    consumers that want everything once more.
 
     Raises
     ------
     SupersededError
         A newer set of files has taken over.
     """
-    change = functools.partial(
-        ledger.deliver, execution=run.execution, chunks=reply["chunks"], results=results, large_day=large_day
-    )
-    table.update_ledger(run.batch, change)
+    before: Sequence[str] = ()
+
+    def change(entry: Ledger) -> Ledger:
+        nonlocal before
+        before = entry.delivered
+        return ledger.deliver(entry, run.execution, reply["chunks"], reply["delivered"], large_day)
+
+    after = table.update_ledger(run.batch, change).delivered
+    bucket.delete(run.delivered_key(name) for name in before if name not in after and not ledger.is_removed_list(name))
 
 
 def bounded(reply: dict[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def transform(
     SourceChangedError
         A file of the set is gone.
     PreviousVersionLostError
-        The list of customers of an earlier version is gone.
+        A list of whose results an earlier version delivered is gone.
     DayTooLargeError
         The files do not fit into the function, and large days are switched off.
     """
@@ -87,7 +87,7 @@ def transform(
         )
         submit_job(request, bucket, table, str(error))
         return {"next": "TOO_LARGE"}
-    record_delivery(run, table, reply, results=outcome.references is not None)
+    record_delivery(run, bucket, table, reply)
     return reply
 
 
@@ -107,13 +107,12 @@ def _begin(run: Run, table: Table, workflow: Workflow, now: datetime, writer_gra
 
 
 def _delivered(run: Run, entry: Ledger, bucket: Bucket) -> dict[str, str]:
-    """Return the keys of the lists of customers that earlier versions of the batch delivered, by version."""
-    keys = {version: run.delivered_key(version) for version in entry.delivered}
-    stored = set(bucket.keys(f"{DELIVERED_PREFIX}{run.batch}/"))
-    lost = [version for version, key in keys.items() if key not in stored]
+    """Return the keys of the lists of whose results may be in the table, by name; at most two of this release."""
+    keys = {name: run.delivered_key(name) for name in entry.delivered}
+    lost = [name for name, key in keys.items() if bucket.size(key) is None]
     if lost:
         raise PreviousVersionLostError(
-            f"batch {run.batch}: the list of customers that version {', '.join(lost)} delivered is gone from "
+            f"batch {run.batch}: the list of references that version {', '.join(lost)} delivered is gone from "
             f"{DELIVERED_PREFIX}, so what a correction must remove is unknown"
         )
     return keys
@@ -161,7 +160,7 @@ def _process(
         options = Options(memory_mb=0, threads=0, chunk_records=settings.chunk_records)
         return refuse(run.batch, files, unreadable, directory, options, table.error_sort_keys(run.batch))
     room = shutil.disk_usage(directory).free
-    needed = _needed_bytes(run, room, settings)
+    needed = _needed_bytes(run, room, settings) + sum(bucket.size(key) or 0 for key in delivered.values())
     paths = bucket.download_all(dict(run.files.items()), directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind]) for kind, source in run.files.items()}
     lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]

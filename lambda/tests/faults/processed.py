@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import tempfile
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ class Processed:
         key = (
             batch,
             tuple((kind, file.name, file.path.read_bytes()) for kind, file in sorted(files.items())),
-            (options.chunk_records, options.max_error_messages, options.max_refused_percent),
+            (options.chunk_records, options.max_error_messages, json.dumps(options.gate and options.gate.as_dict())),
             options.rejects_location(),
             before.error_sort_keys,
             tuple(path.read_bytes() for path in before.references),

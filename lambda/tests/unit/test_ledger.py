@@ -124,12 +124,13 @@ def test_a_replay_is_a_new_attempt_of_the_same_set_and_not_while_one_is_on_its_w
 
 def test_the_versions_that_may_be_in_the_table_are_known_until_a_run_completes() -> None:
     first = running(claimed("a", 1))
-    first = ledger.deliver(first, str(first.execution), 3)
+    first = ledger.deliver(first, str(first.execution), 3, [str(first.version)])
     second = claimed("b", 2, onto=first)
     second = ledger.finish(second, str(first.execution), BatchState.FAILED, NOW)
     second = running(second)
-    second = ledger.deliver(second, str(second.execution), 3)
-    assert second.delivered == (first.version, second.version)
+    lists = [str(second.version), f"{second.version}.removed"]
+    second = ledger.deliver(second, str(second.execution), 3, lists)
+    assert second.delivered == tuple(lists)
     done = ledger.finish(second, str(second.execution), BatchState.COMPLETED, NOW)
     assert done.delivered == (second.version,)
 
@@ -178,7 +179,8 @@ def test_an_entry_stays_small_after_20_000_versions_with_the_longest_texts() -> 
             for kind in MODEL.kinds
         }
         entry = running(ledger.claim(entry, sources, now))
-        entry = ledger.deliver(entry, str(entry.execution), 1)
+        lists = [str(entry.version), f"{entry.version}-9999.removed"]
+        entry = ledger.deliver(entry, str(entry.execution), 1, lists)
         if number % 3:
             cause = WIDEST * 500
             entry = ledger.finish(entry, str(entry.execution), BatchState.FAILED, now, summary=summary, cause=cause)
@@ -210,13 +212,13 @@ def test_an_entry_survives_the_table() -> None:
 
 
 def held(entry: Ledger) -> Ledger:
-    entry = ledger.deliver(running(entry), str(entry.execution), 1, results=False)
+    entry = ledger.deliver(running(entry), str(entry.execution), 1)
     return ledger.finish(entry, str(entry.execution), BatchState.HELD, NOW, summary={"errors": 1}, cause="x")
 
 
 def test_a_held_version_is_not_among_those_that_were_delivered() -> None:
     first = running(claimed("a", 1))
-    first = ledger.deliver(first, str(first.execution), 3)
+    first = ledger.deliver(first, str(first.execution), 3, [str(first.version)])
     first = ledger.finish(first, str(first.execution), BatchState.COMPLETED, NOW)
     second = held(claimed("b", 2, onto=first))
     assert (second.state, second.holder, second.delivered) == (BatchState.HELD, None, (first.version,))

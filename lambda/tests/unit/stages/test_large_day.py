@@ -64,7 +64,7 @@ def do_the_job(cloud: Cloud, context: Context, large: pytest.MonkeyPatch, event:
         only_here.setenv("LARGE_DAYS", "false")
         reply: dict[str, Any] = transform.handler(event, context)
     cloud.table.update_ledger("20220131", lambda entry: ledger.submit_job(entry, event["execution"]))
-    outcome = LargeDayOutcome(execution=event["execution"], outcome=reply, results=True, seconds=1.5)
+    outcome = LargeDayOutcome(execution=event["execution"], outcome=reply, seconds=1.5)
     cloud.bucket.put_json(Run.from_event(event).work_key(OUTCOME), outcome.as_dict())
     return reply
 
@@ -86,7 +86,7 @@ def test_a_request_is_read_as_it_was_written() -> None:
 
 
 def test_an_outcome_is_read_as_it_was_written() -> None:
-    outcome = LargeDayOutcome(execution=RUN.execution, outcome={"state": "READY"}, results=True, seconds=1.5)
+    outcome = LargeDayOutcome(execution=RUN.execution, outcome={"state": "READY"}, seconds=1.5)
     assert LargeDayOutcome.from_dict(json.loads(json.dumps(outcome.as_dict()))) == outcome
 
 

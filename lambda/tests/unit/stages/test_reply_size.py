@@ -66,7 +66,7 @@ def outcome(ignored: list[str], chunks: int = 1) -> Outcome:
     }
     sums = {sum.name: Reconciliation("9" * 40, "9" * 40, "9" * 40, MOST) for sum in MODEL.sums}
     summary = Summary("READY", files, reconciliations=sums, incomplete=MOST, removed=MOST, errors=MOST)
-    return Outcome("READY", [Chunk(Path(chunk_name(n)), 5000) for n in range(chunks)], {}, None, summary, [])
+    return Outcome("READY", [Chunk(Path(chunk_name(n)), 5000) for n in range(chunks)], {}, None, None, summary, [])
 
 
 def size(value: Any) -> int:

@@ -274,6 +274,31 @@ def test_a_correction_finds_what_was_delivered_after_the_work_files_have_expired
     assert "customer#c-2 batch#20220131" in keys(cloud, reply, "DeleteRequest")
 
 
+@pytest.mark.slow
+def test_lists_of_what_superseded_versions_delivered_do_not_pile_up(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    """Each version has one more customer of its own, and is superseded while it delivers."""
+    fetched: list[str] = []
+    fetch = Bucket.fetch
+    environment.setattr(Bucket, "fetch", lambda bucket, key, path: (fetched.append(key), fetch(bucket, key, path))[1])
+    most = 0
+    for number in range(8):
+        own = CUSTOMERS + f"3,Eve,Own,own-{number},Active\n".encode()
+        event = start(cloud, context, {**DAY, "customers_20220131.csv": own})
+        fetched.clear()
+        reply = transform.handler(event, context)
+        most = max(most, len(fetched))
+        cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, holder=None))
+    assert most == 2
+    kept = [key for key in cloud.bucket.keys("delivered/20220131/") if not key.endswith(".removed.parquet")]
+    assert kept == [f"delivered/20220131/{event['version']}.parquet"]
+
+    last = start(cloud, context, DAY | {"customers_20220131.csv": CUSTOMERS})
+    reply = transform.handler(last, context)
+    assert keys(cloud, reply, "DeleteRequest") >= {f"customer#own-{number} batch#20220131" for number in range(8)}
+
+
 def test_what_a_lost_earlier_version_delivered_is_not_guessed(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
     cloud.table.update_ledger("20220131", lambda entry: ledger.replace(entry, delivered=("lost",)))
