@@ -60,7 +60,7 @@ class OutputTooLargeError(PermanentError):
 
 
 class PreviousVersionLostError(PermanentError):
-    """The list of customers that an earlier version of the batch has delivered is missing."""
+    """A list of whose results an earlier version of the batch delivered is missing."""
 
 
 class DayTooLargeError(PermanentError):

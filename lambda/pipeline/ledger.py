@@ -29,7 +29,7 @@ class BatchState(StrEnum):
     """The state of a batch."""
 
     WAITING = "WAITING"
-    """Not all three files have arrived."""
+    """Not all files have arrived."""
     QUEUED = "QUEUED"
     """The set is complete and its run is about to start."""
     RUNNING = "RUNNING"

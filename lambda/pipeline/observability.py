@@ -38,7 +38,7 @@ class Metric(StrEnum):
 
 @functools.cache
 def logger() -> Logger:
-    """Return the JSON logger. Never log a customer's name or a whole event."""
+    """Return the JSON logger. Never log the content of a file or a whole event."""
     return Logger(use_rfc3339=True, utc=True)
 
 

@@ -124,7 +124,7 @@ class Table:
     def write(self, requests: Sequence[Mapping[str, Any]], deadline: Deadline) -> int:
         """Send write requests (in DynamoDB JSON, as in a chunk file), all puts before all deletes; return their number.
 
-        Several calls run at once, and unprocessed requests are retried. Puts come first because a removed customer has
+        Several calls run at once, and unprocessed requests are retried. Puts come first because a removed result has
         both: the put of the `removed` item, which causes the message, and its deletion.
 
         Raises

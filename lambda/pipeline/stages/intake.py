@@ -1,4 +1,4 @@
-"""intake: when all three files of a day have arrived, start one run for exactly this set."""
+"""intake: when all files of a day have arrived, start one run for exactly this set."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ DPUS = {"G.1X": 1, "G.2X": 2, "G.4X": 4, "G.8X": 8}
 class LargeDayRequest:
     """What the job needs to know about a run.
 
-    `delivered` has the keys of the lists of customers that earlier versions delivered, `previous_errors` the sort keys
+    `delivered` has the keys of the lists of whose results may be in the table, `previous_errors` the sort keys
     of the errors that the table holds. With `gate` None the batch is never held.
     """
 
