@@ -73,7 +73,7 @@ def size(value: Any) -> int:
     return len(json.dumps(value))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=300), max_size=60))
 def test_a_reply_and_the_state_with_it_stay_below_the_limit(ignored: list[str]) -> None:
     reply = bounded(store(RUN, Sink(), outcome(ignored)))  # type: ignore[arg-type]
