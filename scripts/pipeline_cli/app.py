@@ -7,6 +7,7 @@ Expected failures end in one line and an exit code, not in a traceback.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -77,17 +78,33 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            terminal.err().print("Stopped.")
-            raise typer.Exit(130) from None
+            raise _stopped() from None
         except BrokenPipeError:
             _read_no_more()
             raise typer.Exit from None
         except Exception as error:
+            if _signals:  # a library has made another exception of it, as DuckDB does
+                raise _stopped() from error
             explained = _missing_variable(error) or explain(error, str(ctx.params.get("env") or ""))
             if explained is None:
                 raise
             terminal.show_error(explained)
             raise typer.Exit(explained.exit_code) from error
+
+
+_signals: list[int] = []
+"""The signals that asked this process to stop."""
+
+
+def _stop(number: int, _: object) -> None:
+    """Raise an exception for Ctrl-C and SIGTERM, so that temporary folders are removed and displays restored."""
+    _signals.append(number)
+    raise KeyboardInterrupt
+
+
+def _stopped() -> typer.Exit:
+    terminal.err().print("Stopped.")
+    return typer.Exit(128 + (_signals or [signal.SIGINT])[-1])
 
 
 def _load(name: str) -> Any:
@@ -149,6 +166,9 @@ def main() -> None:
     """Run the command line. If the reader of a pipe closes early (`pipeline status | head`), exit quietly."""
     # Typer prints help on a console of its own, and rich exits with 1 if its pipe is closed.
     setattr(Console, "on_broken_pipe", terminal.SafeConsole.on_broken_pipe)  # noqa: B010 (mypy refuses the assignment)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    os.umask(0o077)  # whatever it writes, such as results and refused records, is nobody else's
     try:
         try:
             app(prog_name="pipeline")

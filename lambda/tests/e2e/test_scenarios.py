@@ -66,10 +66,7 @@ class World:
         """Run the real AWS CLI with the operator's credentials."""
         target = self.stack.target
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": target.region,
-            "AWS_ENDPOINT_URL": str(target.endpoint_url),
+            **target.environment,
             "AWS_CONFIG_FILE": str(self.folder / "config"),
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }

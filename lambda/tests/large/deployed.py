@@ -24,7 +24,7 @@ from pipeline.settings import TransformSettings
 from pipeline.stages.large_day import LargeDayRequest
 from pipeline.stages.run import Run
 from pipeline.stages.transform import transform
-from pipeline_cli.local.emulator import ACCESS_KEY, REGION, SECRET_KEY, endpoint, temporary_emulator
+from pipeline_cli.local.emulator import Record, temporary_emulator
 from support import create_bucket_and_table
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def references(parquet: bytes) -> list[str]:
 @contextmanager
 def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
     """Start an emulator, and create a versioned bucket and a table."""
-    with temporary_emulator(folder) as emulator, environment_of(emulator.port) as variables:
+    with temporary_emulator(folder) as emulator, environment_of(emulator) as variables:
         spark.sparkContext.environment.update(variables)  # for the workers
         s3, dynamodb = clients.client("s3"), clients.client("dynamodb")
         create_bucket_and_table(s3, dynamodb, NAME, NAME)
@@ -159,13 +159,10 @@ def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
 
 
 @contextmanager
-def environment_of(port: int) -> Iterator[dict[str, str]]:
+def environment_of(emulator: Record) -> Iterator[dict[str, str]]:
     """Set the variables that lead to the emulator, for new clients."""
     variables = {
-        "AWS_ENDPOINT_URL": endpoint(port),
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_DEFAULT_REGION": REGION,
+        **emulator.environment,
         "POWERTOOLS_METRICS_NAMESPACE": "test",
         "POWERTOOLS_SERVICE_NAME": "test",
     }

@@ -11,6 +11,7 @@ import fcntl
 import http.client
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -29,7 +30,6 @@ ROOT = Path(__file__).resolve().parents[3]
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4566
 REGION = "eu-west-1"
-ACCESS_KEY = SECRET_KEY = "test"
 ACCOUNT = "000000000000"
 
 START_SECONDS = 60.0
@@ -39,12 +39,27 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Record:
-    """The description of itself that a running emulator writes into its folder."""
+    """The description of itself that a running emulator writes into its folder, readable for its owner alone.
+
+    Each start has keys of its own: who has them can run code as the developer.
+    """
 
     instance: str
     pid: int
     port: int
     runtime: str
+    access_key: str = ""
+    secret_key: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which programs reach it as the developer."""
+        return {
+            "AWS_ENDPOINT_URL": endpoint(self.port),
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
 
 
 @dataclass(frozen=True)
@@ -84,14 +99,14 @@ class Emulator:
         requested, port = port, port or DEFAULT_PORT
         if self._locked():
             record = self._wait_until_healthy(None)
-            if record and requested in (None, record.port) and record.runtime == runtime():
+            if record and record.secret_key and requested in (None, record.port) and record.runtime == runtime():
                 return record
             if record is None or record.port == port or not _answers(port):
                 self.stop()  # not if the new port is taken: its data would be lost and nothing gained
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
-                f"Choose another by adding to the command, for example: MINISTACK_PORT={_next_free_port(port)}",
+                f"Choose another by adding to the command, for example: MINISTACK_PORT={free_port()}",
             )
         record = self._wait_until_healthy(self._spawn(port))
         if record is None:
@@ -127,6 +142,7 @@ class Emulator:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,
             )
 
     def _wait_until_healthy(self, process: subprocess.Popen[bytes] | None) -> Record | None:
@@ -200,6 +216,8 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
     nowhere = str(temporary / "none")
     return kept | {
         "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": f"LOCAL{secrets.token_hex(8).upper()}",
+        "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
         "MINISTACK_REGION": REGION,
@@ -247,10 +265,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _next_free_port(port: int) -> int:
-    return next((later for later in range(port + 1, 65536) if not _answers(later)), free_port())
 
 
 def _poll(done: Callable[[], bool], seconds: float) -> bool:

@@ -41,8 +41,6 @@ META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
 NOT_COPIED = shutil.ignore_patterns("tests", ".terraform*", "*.tfstate*", "*.md", "*.tfplan")
 
 LOCAL_SETTINGS = """
-  access_key                  = "test"
-  secret_key                  = "test"
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true

@@ -35,7 +35,8 @@ def serve(folder: Path) -> None:
     unpacked.install()
     with (folder / "emulator.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime())
+        keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+        record = Record(uuid.uuid4().hex, os.getpid(), int(os.environ["GATEWAY_PORT"]), runtime(), *keys)
         write_whole(folder / "emulator.json", json.dumps(asdict(record)))
         sys.argv = ["ministack"]
         ministack.main()

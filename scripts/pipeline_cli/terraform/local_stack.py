@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -51,15 +52,20 @@ class LocalStack:
     def terraform(self) -> Terraform:
         """Terraform on the adapted copy."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_LOCAL)}
-        environment = kept | {
-            **RARE_GC,
-            "TF_CLI_CONFIG_FILE": str(self.shared / "terraform.rc"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "NO_PROXY": emulator.HOST,
-            "no_proxy": emulator.HOST,
-        }
+        record = emulator.Emulator(self.folder).running()
+        environment = (
+            kept
+            | (record.environment if record else {})
+            | {
+                **RARE_GC,
+                "TF_CLI_CONFIG_FILE": str(self.shared / "terraform.rc"),
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "NO_PROXY": emulator.HOST,
+                "no_proxy": emulator.HOST,
+            }
+        )
         return Terraform(self.folder / "infra", self.folder / "terraform", environment)
 
     @property
@@ -136,8 +142,10 @@ class LocalStack:
             self._say("Nothing is deployed on this machine's local AWS.")
             return
         self.init()
+        target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
+        _delete_access_keys(target)
         summary = self._watch("Destroying", "destroy", "-auto-approve", *self._settings(record, zip_file))
-        _delete_package(Target(LOCAL, emulator.REGION, emulator.endpoint(record.port)))
+        _delete_package(target)
         self._forget()
         self._say(summary)
 
@@ -189,18 +197,19 @@ class LocalStack:
         if os.environ.get("VERBOSE") and not self.quiet:
             self.terraform.show(*arguments)
             return f"{doing} is done."
-        total, done, summary = 0, 0, ""
+        counts, changes = Counter[str](), dict[str, int]()
         with nullcontext() if self.quiet else terminal.err().status(f"{doing}…") as status:
-            for event in self.terraform.events(*arguments):
-                if event["type"] == "apply_complete":
-                    done += 1
-                elif event["type"] == "change_summary" and event["changes"]["operation"] == "plan":
-                    total = sum(event["changes"][change] for change in ("add", "change", "remove"))
-                elif event["type"] == "change_summary":
-                    summary = _summary(event["changes"])
-                if status and total:
-                    status.update(f"{doing}… {done} of {total} resources")
-        return summary
+
+            def on_event(event: dict[str, Any]) -> None:
+                counts[event["type"]] += 1
+                if event["type"] == "change_summary":
+                    changes.update(event["changes"])
+                if status and counts["planned_change"]:
+                    done = min(counts["apply_complete"], counts["planned_change"])
+                    status.update(f"{doing}… {done} of {counts['planned_change']} resources")
+
+            self.terraform.watch(*arguments, on_event=on_event)
+        return _summary(changes)
 
     def _schema(self) -> dict[str, Any]:
         file = self.shared / "mirror" / f"aws-{offline_provider.PROVIDER_VERSION}.schema.json"
@@ -242,6 +251,14 @@ def _upload_package(target: Target, zip_file: Path) -> None:
     s3.upload_file(str(zip_file), provider_compat.PACKAGE_BUCKET, provider_compat.PACKAGE_KEY)
 
 
+def _delete_access_keys(target: Target) -> None:
+    """Delete the keys of the users, such as the partner's: a user with keys can't be deleted."""
+    iam = target.client("iam")
+    for user in iam.list_users()["Users"]:
+        for key in iam.list_access_keys(UserName=user["UserName"])["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=user["UserName"], AccessKeyId=key["AccessKeyId"])
+
+
 def _delete_package(target: Target) -> None:
     s3 = target.client("s3")
     with suppress(s3.exceptions.NoSuchBucket):
@@ -250,11 +267,8 @@ def _delete_package(target: Target) -> None:
 
 
 def _summary(changes: Mapping[str, int]) -> str:
-    counts = [
-        f"{changes[key]} {word}"
-        for key, word in (("add", "created"), ("change", "changed"), ("remove", "removed"))
-        if changes[key]
-    ]
+    words = {"add": "created", "change": "changed", "remove": "removed"}
+    counts = [f"{changes[key]} {word}" for key, word in words.items() if changes.get(key)]
     return f"{', '.join(counts).capitalize()}." if counts else "Nothing to change."
 
 

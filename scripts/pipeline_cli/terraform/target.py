@@ -7,6 +7,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,15 +113,11 @@ class Target:
 
         return Workflow(self.output("state_machine_arn"), self.client("stepfunctions"))
 
+    @cached_property
     def environment(self) -> dict[str, str]:
-        """Return the environment variables with which other programs reach the local AWS."""
-        return {
-            "AWS_ENDPOINT_URL": str(self.endpoint_url),
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_ACCESS_KEY_ID": emulator.ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": emulator.SECRET_KEY,
-            "NO_PROXY": "*",
-        }
+        """The environment variables with which other programs reach the local AWS as the developer."""
+        record = emulator.Emulator(self.folder).running()
+        return record.environment if record else {}
 
     def client(self, service: str) -> Any:
         """Create a boto3 client for one service of this target."""
@@ -136,8 +133,8 @@ class Target:
             service,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=emulator.ACCESS_KEY,
-            aws_secret_access_key=emulator.SECRET_KEY,
+            aws_access_key_id=self.environment.get("AWS_ACCESS_KEY_ID", "none"),
+            aws_secret_access_key=self.environment.get("AWS_SECRET_ACCESS_KEY", "none"),
             config=settings,
         )
 
@@ -191,9 +188,22 @@ def check_name(name: str, root: Path = ROOT) -> None:
 
 
 def variables(name: str, root: Path = ROOT) -> dict[str, Any]:
-    """Return the values of the environment's variable file, with the defaults of `infra/variables.tf` for the rest."""
+    """Return the values of the environment's variable file, with the defaults of `infra/variables.tf` for the rest.
+
+    Raises
+    ------
+    UsageError
+        The file has a mistake, or sets a variable that does not exist: Terraform would only warn.
+    """
     defaults = {key: body.get("default") for key, body in declared_variables(root).items()}
-    return defaults | _read_hcl(root / "infra" / "env" / f"{name}.tfvars")
+    values = _read_hcl(root / "infra" / "env" / f"{name}.tfvars")
+    if unknown := [key for key in values if key not in defaults]:
+        similar = get_close_matches(unknown[0], defaults, 1)
+        raise UsageError(
+            f"infra/env/{name}.tfvars sets {unknown[0]}, and there is no such variable.",
+            f"Is it {similar[0]}?" if similar else "infra/variables.tf has all of them.",
+        )
+    return defaults | values
 
 
 def declared_variables(root: Path = ROOT) -> dict[str, dict[str, Any]]:
@@ -206,12 +216,16 @@ def _read_hcl(file: Path) -> dict[str, Any]:
     """Read a Terraform file; a file that does not exist is empty."""
     import hcl2
     from hcl2 import SerializationOptions
+    from lark import UnexpectedInput
 
     plain = SerializationOptions(strip_string_quotes=True, explicit_blocks=False, with_comments=False)
     try:
         return hcl2.loads(file.read_text(), serialization_options=plain)
     except FileNotFoundError:
         return {}
+    except UnexpectedInput as error:
+        where = f"line {error.line}, column {error.column}"
+        raise UsageError(f"{file.name} is not valid: Terraform's syntax ends at {where}.") from error
 
 
 def read_outputs(file: Path) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Find a working Terraform and run it: with captured output, with output on the terminal, or as a stream of events."""
+"""Find a working Terraform and run it. A command that is interrupted ends cleanly, with its state saved."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -18,6 +20,17 @@ from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform.target import ROOT
 
 OLDEST = (1, 10)
+EXPLAINED = {
+    "could not connect to registry.terraform.io": (
+        "Terraform can't reach registry.terraform.io, from where it takes the AWS provider.",
+        "Check the network, or name a mirror of the provider in Terraform's own configuration.",
+    ),
+    "Error acquiring the state lock": (
+        "Another plan, apply or destroy of this environment is running, or was broken off.",
+        "Wait for its end. If there is none, remove its lock: terraform force-unlock, with the ID above.",
+    ),
+}
+"""Part of what Terraform says → the sentence and the advice for it."""
 
 
 @cache
@@ -66,12 +79,9 @@ def version_of(command: str) -> tuple[int, ...] | None:
     return None
 
 
-NO_REGISTRY = "could not connect to registry.terraform.io"
-
-
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform in one working folder, with the environment of one target."""
+    """Terraform in one working folder, with the environment of one target. No command reads from the terminal."""
 
     working_folder: Path
     data_folder: Path
@@ -90,74 +100,97 @@ class Terraform:
         CommandError
             It failed; the message contains Terraform's own.
         """
-        done = subprocess.run(
-            [self.command, *arguments],
-            cwd=self.working_folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            message = done.stderr.strip() or done.stdout.strip()
-            if NO_REGISTRY in message:
-                raise CommandError(
-                    "Terraform can't reach registry.terraform.io, from where it takes the AWS provider.",
-                    "Check the network, or name a mirror of the provider in Terraform's own configuration.",
-                )
-            raise CommandError(f"terraform {arguments[0]} failed:", f"\n{message}")
-        return done.stdout
+        with self._started(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            printed, errors = process.communicate()
+        if process.returncode:
+            raise _failure(arguments[0], errors.strip() or printed.strip())
+        return str(printed)
 
-    def show(self, *arguments: str) -> None:
-        """Run a command that itself reads from and writes to the terminal; in a pipe it uses no colours."""
+    def show(self, *arguments: str, succeeds: tuple[int, ...] = (0,)) -> int:
+        """Run a command that writes to the terminal (in a pipe without colours); return its exit code.
+
+        Raises
+        ------
+        CommandError
+            The exit code is none of those that `succeeds` has.
+        """
         plain = () if sys.stdout.isatty() else ("-no-color",)
-        done = subprocess.run(
-            [self.command, *arguments[:1], *plain, *arguments[1:]],
-            cwd=self.working_folder,
-            env=self._environment,
-            check=False,
-        )
-        if done.returncode:
-            raise CommandError(f"terraform {arguments[0]} did not succeed (exit code {done.returncode}).")
+        said = []
+        with self._started(*arguments[:1], *plain, *arguments[1:], stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                said.append(line)
+                print(line, end="", file=sys.stderr, flush=True)
+        if process.returncode not in succeeds:
+            failure = _failure(arguments[0], "".join(said))
+            failure.hint = failure.hint.partition("\n")[0] or f"Its exit code is {process.returncode}."
+            raise failure
+        return int(process.returncode)
 
-    def events(self, *arguments: str) -> Iterator[dict[str, Any]]:
-        """Run a command with -json and yield its events as they come.
+    def watch(self, *arguments: str, on_event: Callable[[dict[str, Any]], None]) -> None:
+        """Run a command with -json and pass on its events as they come.
 
         Raises
         ------
         CommandError
             It failed; the message contains the errors that it reported.
         """
-        with subprocess.Popen(
-            [self.command, *arguments, "-json"],
+        errors, other = list[str](), list[str]()
+        with self._started(*arguments, "-json", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    other.append(line.rstrip())
+                    continue
+                if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
+                    errors.append(_diagnostic(event["diagnostic"]))
+                on_event(event)
+        if process.returncode:
+            raise _failure(
+                arguments[0], "\n".join(errors or other[-20:]) + "\nVERBOSE=1 shows all that Terraform says."
+            )
+
+    @contextmanager
+    def _started(self, *arguments: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+        """Start a command; the block must read its output to the end, and it has ended after the block.
+
+        Ctrl-C and SIGTERM are passed on to it, and to nobody else: Terraform ends what it has begun, and saves its
+        state; after a second signal it ends at once (Terraform documentation, "Command: apply"). Its process group is
+        its own, or a terminal would send each signal once more.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            It was interrupted, and has ended.
+        """
+        process = subprocess.Popen(
+            [self.command, *arguments],
             cwd=self.working_folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
-        ) as process:
-            assert process.stdout is not None
-            errors, other = list[str](), list[str]()
-            try:
-                for line in process.stdout:
-                    try:
-                        event = json.loads(line)
-                    except ValueError:
-                        other.append(line.rstrip())
-                        continue
-                    if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
-                        errors.append(_diagnostic(event["diagnostic"]))
-                    yield event
-            except KeyboardInterrupt:
-                process.wait()  # Ctrl-C reached Terraform too: let it stop cleanly and save its state
-                raise
-        if process.returncode:
-            message = "\n".join(errors or other[-20:])
-            raise CommandError(
-                f"terraform {arguments[0]} failed:", f"\n{message}\nVERBOSE=1 shows all that Terraform says."
-            )
+            process_group=0,
+            umask=0o077,  # state, plans and outputs are nobody else's
+            **streams,
+        )
+        stopped: list[int] = []
+
+        def stop(number: int, _: object) -> None:
+            stopped.append(number)
+            process.send_signal(signal.SIGINT)
+
+        here = threading.current_thread() is threading.main_thread()
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if here}
+        try:
+            yield process
+            process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if stopped:
+            raise KeyboardInterrupt
 
     @cached_property
     def _environment(self) -> dict[str, str]:
@@ -166,6 +199,13 @@ class Terraform:
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
         }
+
+
+def _failure(command: str, said: str) -> CommandError:
+    for part, (sentence, advice) in EXPLAINED.items():
+        if part in " ".join(said.split()):
+            return CommandError(sentence, advice)
+    return CommandError(f"terraform {command} failed:", f"\n{said}")
 
 
 def _diagnostic(found: Mapping[str, Any]) -> str:

@@ -67,11 +67,14 @@ def consume(target: Target, state: Path) -> None:
     CommandError
         The example failed; its own error message is on standard error.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment = kept | target.environment | {"NO_PROXY": "*"}
     arguments = ["--queue-url", target.output("output_queue_url"), "--state", str(state), "--until-empty"]
     state.parent.mkdir(parents=True, exist_ok=True)
     code = subprocess.run(
-        [sys.executable, str(EXAMPLE), *arguments], env=environment | target.environment(), check=False
+        [sys.executable, str(EXAMPLE), *arguments],
+        env=environment,
+        check=False,
     ).returncode
     if code:
         raise CommandError(f"The example consumer ended with exit code {code}.", "Its output is above.")

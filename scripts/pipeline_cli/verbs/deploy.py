@@ -9,7 +9,7 @@ import typer
 
 from pipeline_cli.local.emulator import port_from_environment
 from pipeline_cli.output import options, terminal
-from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.terraform import package, remote_state
 from pipeline_cli.terraform.account_stack import AccountStack
 from pipeline_cli.terraform.local_stack import LocalStack
@@ -28,6 +28,16 @@ def _account(env: str) -> AccountStack:
     if boto3.Session().get_credentials() is None:
         raise NoCredentialsError
     return AccountStack(env)
+
+
+def _agree(env: str, *, yes: bool) -> None:
+    if not (yes or terminal.agreed(f"Deploy this to {env}?")):
+        raise CommandError("Nothing was deployed.")
+
+
+def _confirm(env: str, *, yes: bool) -> None:
+    if not yes:
+        terminal.confirm(env, f"This destroys all that Terraform made for {env}, data included.")
 
 
 @app.command("init")
@@ -70,12 +80,12 @@ def apply(env: options.Env = "", yes: options.Yes = False) -> None:
     if env == LOCAL:
         LocalStack().apply(package.zip_file(env), port_from_environment())
     else:
-        _account(env).apply(package.zip_file(env), approved=yes)
+        _account(env).apply(package.zip_file(env), lambda: _agree(env, yes=yes))
 
 
 @app.command("destroy")
 def destroy(env: options.Env = "", yes: options.Yes = False) -> None:
-    """Delete everything that apply created, data included. Asks for the environment's name first, except on local.
+    """Delete everything that apply created, data included. Shows it and asks for the environment's name, not on local.
 
     Example: pipeline deploy destroy --env staging
 
@@ -84,10 +94,7 @@ def destroy(env: options.Env = "", yes: options.Yes = False) -> None:
     if env == LOCAL:
         LocalStack().destroy(package.zip_file(env))
         return
-    account = _account(env)
-    if not yes:
-        terminal.confirm(env, f"This destroys all that Terraform made for {env}, data included.")
-    account.destroy(package.zip_file(env), approved=yes)
+    _account(env).destroy(package.zip_file(env), lambda: _confirm(env, yes=yes))
 
 
 @app.command("state")
