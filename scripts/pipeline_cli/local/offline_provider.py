@@ -91,6 +91,6 @@ def schema_from(output: str) -> dict[str, Any]:
         if not names:
             resources.pop(kind, None)
         for name in names:
-            resources[kind]["block"]["attributes"].pop(name, None)
-            resources[kind]["block"]["block_types"].pop(name, None)
+            for part in ("attributes", "block_types"):
+                resources[kind]["block"].get(part, {}).pop(name, None)
     return schema

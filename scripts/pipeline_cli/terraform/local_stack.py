@@ -212,7 +212,8 @@ class LocalStack:
         return _summary(changes)
 
     def _schema(self) -> dict[str, Any]:
-        file = self.shared / "mirror" / f"aws-{offline_provider.PROVIDER_VERSION}.schema.json"
+        made_by = digest([Path(offline_provider.__file__).read_bytes()])[:8]
+        file = self.shared / "mirror" / f"aws-{offline_provider.PROVIDER_VERSION}-{made_by}.schema.json"
         with suppress(OSError, ValueError):
             schema: dict[str, Any] = json.loads(file.read_text())
             return schema

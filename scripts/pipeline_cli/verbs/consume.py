@@ -19,14 +19,14 @@ from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import ROOT, Target
 
 EXAMPLE = ROOT / "examples" / "consumer" / "consumer.py"
-STATE = ROOT / "build" / "local" / "consumer.sqlite"
 SHOWN = 10
 
 
 def command(
     state: Annotated[
-        Path, typer.Option("--state", metavar="FILE", help="The consumer's SQLite file.", show_default=False)
-    ] = STATE,
+        Path | None,
+        typer.Option("--state", metavar="FILE", help="The consumer's SQLite file. \\[default: in build/local]"),
+    ] = None,
     env: options.Env = "",
 ) -> None:
     """Run the example consumer on the local AWS until the output queue is empty, and show what it did.
@@ -45,6 +45,7 @@ def command(
             "The example consumer takes the messages away, so it runs on the local AWS only.",
             "How a consumer runs on AWS: docs/consumer.md",
         )
+    state = state or target.folder / "consumer.sqlite"
     since = last_change(state)
     consume(target, state)
     show(state, since)
