@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,8 @@ import boto3
 import pytest
 from faults.aws_platform import given_up
 from faults.test_faults_in_memory import DAY, FILES, fresh_platform
+from hypothesis import given
+from hypothesis import strategies as st
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
 from pipeline_cli.deployment.republisher import Republished, Republisher
@@ -205,3 +208,48 @@ def test_a_dead_letter_whose_stream_records_expired_is_counted_and_stays(cloud: 
     assert replace(republisher(cloud), streams=trimmed).republish(dead_letters) == Republished(expired=1), (
         "it stays visible"
     )
+
+
+class Stream:
+    """A shard whose GetRecords replies with the given pages of sequence numbers; `None` ends the shard."""
+
+    def __init__(self, pages: list[list[int]], *, closed: bool) -> None:
+        self.pages, self.closed = pages, closed
+
+    def get_shard_iterator(self, **_: str) -> dict[str, str]:
+        return {"ShardIterator": "0"}
+
+    def get_records(self, ShardIterator: str) -> dict[str, Any]:  # noqa: N803 (as boto3)
+        number = int(ShardIterator)
+        page = self.pages[number] if number < len(self.pages) else []
+        more = {} if self.closed and number + 1 >= len(self.pages) else {"NextShardIterator": str(number + 1)}
+        keys = {"pk": {"S": "k"}, "sk": {"S": "s"}}
+        return {"Records": [{"dynamodb": {"SequenceNumber": str(one), "Keys": keys}} for one in page], **more}
+
+
+@given(st.lists(st.lists(st.integers(1, 5), max_size=3), max_size=6), st.booleans())
+def test_every_record_of_a_dead_letter_is_read_however_the_stream_is_cut_into_pages(
+    steps: list[list[int]], closed: bool
+) -> None:
+    numbers = itertools.count(10, 5)
+    pages = [[next(numbers) for _ in page] for page in steps] + [[], [next(numbers)]]
+    found = [number for page in pages for number in page]
+    after = [[next(numbers)], []]  # records that the dead letter does not name
+    reader = Republisher(None, Stream([*pages, *after], closed=closed), None, TABLE, dict, 0)  # type: ignore[arg-type]
+    place = {"startSequenceNumber": str(found[0]), "endSequenceNumber": str(found[-1]), "batchSize": len(found)}
+
+    read = reader._read({**place, "streamArn": "arn", "shardId": "shard"})
+
+    assert [int(record["dynamodb"]["SequenceNumber"]) for record in read] == found
+
+
+def test_a_dead_letter_stays_if_records_of_it_are_not_found(cloud: Cloud, dead_letters: str) -> None:
+    put(cloud, result_item("a"), result_item("b"))
+    put_failed_batch(cloud, dead_letters)
+    known = republisher(cloud)
+    missing = replace(known, streams=Stream([[], []], closed=True))  # type: ignore[arg-type]
+
+    done = missing.republish(dead_letters)
+
+    assert (done.messages, "returned 0 of 2 records" in done.failed[0]) == (0, True)
+    assert republisher(cloud).republish(dead_letters) == Republished(messages=1, records=2)

@@ -132,7 +132,7 @@ class Emulator:
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         self._clear()
         temporary = self.folder / "tmp"
-        temporary.mkdir()
+        temporary.mkdir(mode=0o700)
         with self.log_file.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "pipeline_cli.app", "local", "serve", str(self.folder)],
@@ -216,7 +216,7 @@ def _environment(port: int, temporary: Path) -> dict[str, str]:
     nowhere = str(temporary / "none")
     return kept | {
         "AUTH": "true",
-        "AWS_ACCESS_KEY_ID": f"LOCAL{secrets.token_hex(8).upper()}",
+        "AWS_ACCESS_KEY_ID": f"LOCAL{secrets.token_hex(16).upper()}",
         "AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30),
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),

@@ -1,14 +1,16 @@
-"""Requests that the local AWS refuses: those without a signature, and those to the emulator's own controls.
+"""Requests that the local AWS refuses: all but those with keys that it has given out.
 
-MiniStack answers unsigned requests to public paths, to any web page (`Access-Control-Allow-Origin: *`), and `POST
-/_ministack/reset` needs no signature: a page in a browser on this machine could empty the local AWS. Nobody but the
-owner of the keys can sign.
+MiniStack answers unsigned requests to public paths, to any web page, and to its controls (`POST /_ministack/reset`).
+It does not verify signatures of its root account, which it takes `test`, any account number and the configured key for.
+So this start's random access key, which only its owner can read, is the secret, and the other names are refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -23,8 +25,12 @@ def refusal(path: str, query: str, headers: Mapping[str, str]) -> str | None:
         return None
     if path.startswith("/_"):
         return "the emulator's own controls are closed"
-    if "authorization" not in headers and "X-Amz-Signature=" not in query:
+    signed = headers.get("authorization") or unquote(query)
+    key = re.search(r"(?:^AWS4-HMAC-SHA256.*[ ,]|X-Amz-)Credential=([^/,&\s]+)/", signed)
+    if key is None:
         return "the request is not signed"
+    if key[1] == "test" or re.fullmatch(r"\d+", key[1]):
+        return f"{key[1]!r} is not the access key of this start"
     return None
 
 

@@ -49,7 +49,7 @@ def test_it_enforces_credentials(stopped: Emulator) -> None:
     url = endpoint(record.port)
     stranger = {"aws_access_key_id": "nobody", "aws_secret_access_key": "knows"}
 
-    Target("local", emulator.REGION, url).client("sqs").list_queues()
+    Target("local", emulator.REGION, url, folder=stopped.folder).client("sqs").list_queues()
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         boto3.client("sqs", region_name=emulator.REGION, endpoint_url=url, **stranger).list_queues()
 
@@ -139,8 +139,12 @@ def test_concurrent_starts_share_one_emulator(stopped: Emulator) -> None:
 def test_several_emulators_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
     with temporary_emulator(tmp_path / "a") as first, temporary_emulator(tmp_path / "b") as second:
         assert first.port != second.port
-        Target("local", emulator.REGION, endpoint(first.port)).client("sqs").create_queue(QueueName="one")
-        assert not Target("local", emulator.REGION, endpoint(second.port)).client("sqs").list_queues().get("QueueUrls")
+        one, other = (
+            Target("local", emulator.REGION, endpoint(record.port), folder=tmp_path / name).client("sqs")
+            for name, record in (("a", first), ("b", second))
+        )
+        one.create_queue(QueueName="one")
+        assert not other.list_queues().get("QueueUrls")
 
     assert Emulator(tmp_path / "a").running() is None
     assert Emulator(tmp_path / "b").running() is None

@@ -104,11 +104,11 @@ def test_state_moves_into_the_bucket_and_is_locked_there(
 ) -> None:
     with emulator.temporary_emulator(tmp_path / "aws") as record:
         endpoint = emulator.endpoint(record.port)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", emulator.ACCESS_KEY)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", emulator.SECRET_KEY)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", record.access_key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", record.secret_key)
         monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
-        target = Target("prod", REGION, endpoint)
+        target = Target("prod", REGION, endpoint, folder=tmp_path / "aws")
         stack.terraform.run("init", "-input=false")
         stack.terraform.run("apply", "-auto-approve", "-input=false")
         bucket = remote_state.bootstrap(target, "csv-pipeline")

@@ -46,7 +46,7 @@ def test_the_machines_own_aws_settings_do_not_reach_the_local_client(monkeypatch
     client = Target("local", "eu-west-1", "http://127.0.0.1:1").client("s3")
 
     assert client.meta.endpoint_url == "http://127.0.0.1:1"
-    assert client._request_signer._credentials.access_key == "test"
+    assert client._request_signer._credentials.access_key == "none"
     assert client._request_signer._credentials.token is None
 
 
@@ -96,3 +96,16 @@ def test_an_environment_that_does_not_exist_is_refused_with_those_that_do(root: 
 
 def test_variables_are_defaults_overridden_by_the_environments(root: Path) -> None:
     assert targets.variables("prod", root) == {"region": "eu-central-1", "size": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('regoin = "eu-central-1"\n', "sets regoin, and there is no such variable. Is it region"),
+        ('region = "eu-central-1\nsize = 5\n', r"prod.tfvars is not valid: Terraform's syntax ends at line 1"),
+    ],
+)
+def test_a_mistake_in_the_environments_file_is_named(root: Path, text: str, said: str) -> None:
+    (root / "infra" / "env" / "prod.tfvars").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        targets.variables("prod", root)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -220,15 +220,100 @@ def test_a_first_deployment_that_was_interrupted_heals_with_the_next(
     assert "Nothing to change." in capsys.readouterr().out
 
 
-def test_in_a_pipe_terraform_uses_no_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = tmp_path / "terraform"
-    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
-    command.chmod(0o755)
-    monkeypatch.setattr("pipeline_cli.terraform.terraform_command.find_terraform", lambda: command)
-    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Terraform]:
+    """Return a function that makes a Terraform of a shell script."""
+
+    def make(script: str) -> Terraform:
+        command = Path(fake_terraform(tmp_path / "path", script)) / "terraform"
+        monkeypatch.setattr(terraform_command, "find_terraform", lambda: command)
+        return Terraform(tmp_path, tmp_path, {})
+
+    return make
+
+
+def test_in_a_pipe_terraform_uses_no_colours(
+    stand_in: Callable[[str], Terraform], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terraform = stand_in(f'echo "$@" >> {tmp_path}/called')
+    terraform.show("plan", "-input=false")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    Terraform(tmp_path, tmp_path, {}).show("plan", "-input=false")
+    terraform.show("plan", "-input=false")
     assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
+
+
+SAVES = """
+trap 'echo stopping; sleep 3; yes saved | head -n 20000; echo state > state; exit 1' INT
+touch started
+while :; do sleep 0.1; done
+"""
+"""Like Terraform: after a signal it ends what it has begun, writes more than a pipe holds, and saves its state."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("call", ["run('x')", "show('x')", "watch('x', on_event=print)"])
+def test_an_interrupted_terraform_saves_its_state(tmp_path: Path, call: str, number: signal.Signals) -> None:
+    command = Path(fake_terraform(tmp_path / "path", SAVES)) / "terraform"
+    code = f"""
+from pathlib import Path
+from pipeline_cli import app
+from pipeline_cli.terraform import terraform_command
+terraform_command.find_terraform = lambda: {str(command)!r}
+here = Path({str(tmp_path)!r})
+try:
+    terraform_command.Terraform(here, here, {{}}).{call}
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "started").exists():
+        assert process.poll() is None, "it ended before it could be interrupted"
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (tmp_path / "state").read_text() == "state\n"
+
+
+@pytest.mark.slow
+def test_a_second_signal_is_terraforms_own(tmp_path: Path) -> None:
+    script = (
+        "trap 'trap \"echo at once > said; exit 1\" INT; touch first' INT\ntouch started\nwhile :; do sleep 0.1; done"
+    )
+    command = Path(fake_terraform(tmp_path / "path", script)) / "terraform"
+    code = f"""
+from pathlib import Path
+from pipeline_cli.terraform import terraform_command
+terraform_command.find_terraform = lambda: {str(command)!r}
+here = Path({str(tmp_path)!r})
+terraform_command.Terraform(here, here, {{}}).run("apply")
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    for file in ("started", "first"):
+        while not (tmp_path / file).exists():
+            assert process.poll() is None, "it ended before it could be interrupted"
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (tmp_path / "said").read_text() == "at once\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("Error: Failed to query\n\ncould not connect to registry.terraform.io: no", "can't reach registry.terraform"),
+        ("Error: Error acquiring the state lock\n\nLock Info:", "Another plan, apply or destroy of this environment"),
+    ],
+)
+def test_what_terraform_often_says_is_one_sentence(
+    stand_in: Callable[[str], Terraform], said: str, sentence: str
+) -> None:
+    terraform = stand_in(f"printf '{said}' >&2\nexit 1")
+    for call in (terraform.run, terraform.show):
+        with pytest.raises(CommandError, match=sentence) as raised:
+            call("apply")
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.terraform
@@ -237,7 +322,7 @@ def test_an_error_of_terraform_is_shown_with_its_place_and_without_a_traceback(
 ) -> None:
     (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
 
-    with pytest.raises(CommandError, match=r"terraform apply failed:\n  .*aws_sqs_queue.this.*line \d+"):
+    with pytest.raises(CommandError, match=r"terraform apply failed: \n  .*aws_sqs_queue.this.*line \d+"):
         stack.apply(package, emulator.free_port())
 
 
@@ -254,24 +339,24 @@ def test_each_account_has_its_own_state_and_outputs(
     source = tmp_path / "infra"
     (source / "env").mkdir(parents=True)
     (source / "main.tf").write_text(
-        'variable "package_file" {}\nvariable "name" {}\n'
         'resource "terraform_data" "this" {\n  input = var.name\n}\n'
         'output "region" {\n  value = terraform_data.this.output\n}\n'
     )
+    (source / "variables.tf").write_text('variable "package_file" {}\nvariable "name" {}\n')
     for name in ("dev", "prod"):
         (source / "env" / f"{name}.tfvars").write_text(f'name = "region of {name}"\n')
     dev, prod = (AccountStack(name, source, tmp_path / "build") for name in ("dev", "prod"))
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
 
-    dev.apply(package, approved=True)
-    prod.apply(package, approved=True)
+    dev.apply(package, lambda: None)
+    prod.apply(package, lambda: None)
     prod.plan(package)
 
     assert "No changes" in capfd.readouterr().out
     assert read_outputs(dev.folder / "outputs.json") == {"region": "region of dev"}
     assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
 
-    dev.destroy(package, approved=True)
+    dev.destroy(package, lambda: None)
     assert not (dev.folder / "outputs.json").exists()
     (prod.folder / "outputs.json").unlink()
     prod.init()
@@ -279,7 +364,7 @@ def test_each_account_has_its_own_state_and_outputs(
 
     (source / "main.tf").write_text("resource {")
     with pytest.raises(CommandError, match="terraform init failed"):
-        prod.apply(package)
+        prod.apply(package, lambda: None)
 
 
 @pytest.fixture
@@ -307,7 +392,14 @@ def test_an_account_is_destroyed_only_by_its_name(
     account: pytest.MonkeyPatch, answer: str, destroyed: bool, run: Run
 ) -> None:
     done: list[str] = []
-    account.setattr(AccountStack, "destroy", lambda self, _, *, approved: done.append(self.name))
+
+    def change(self: AccountStack, approve: Callable[[], object], *_: str) -> bool:
+        approve()
+        done.append(self.name)
+        return True
+
+    account.setattr(AccountStack, "_prepare", lambda _: None)
+    account.setattr(AccountStack, "_change", change)
     result = run("deploy", "destroy", "--env", "dev", answers=answer)
     assert result.exit_code == (0 if destroyed else 1)
     assert destroyed or "not the environment's name" in result.stderr
@@ -315,13 +407,36 @@ def test_an_account_is_destroyed_only_by_its_name(
     assert "destroys all that Terraform made for dev" in result.stderr
 
 
-def test_a_registry_out_of_reach_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = "Error: Failed to query available provider packages\\n\\ncould not connect to registry.terraform.io: none"
-    command = tmp_path / "terraform"
-    command.write_text(f'#!/bin/sh\nprintf "{answer}" >&2\nexit 1\n')
-    command.chmod(0o755)
-    monkeypatch.setattr("pipeline_cli.terraform.terraform_command.find_terraform", lambda: command)
-    with pytest.raises(CommandError) as raised:
-        Terraform(tmp_path, tmp_path, {}).run("init")
-    assert str(raised.value).startswith("Terraform can't reach registry.terraform.io")
-    assert "\n" not in str(raised.value)
+@pytest.mark.terraform
+def test_a_deployed_stack_is_not_renamed(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "infra"
+    (source / "env").mkdir(parents=True)
+    declared = 'variable "package_file" {}\nvariable "name" {}\n'
+    (source / "variables.tf").write_text(declared)
+    (source / "main.tf").write_text('output "dashboard_name" {\n  value = "${var.name}-prod"\n}\n')
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+    stack, settings = AccountStack("prod", source, tmp_path / "build"), source / "env" / "prod.tfvars"
+    settings.write_text('name = "ours"\n')
+    stack.apply(package, lambda: None)
+
+    settings.write_text('name = "theirs"\n')
+    with pytest.raises(CommandError, match=r"ours-prod is deployed.*now calls it theirs-prod"):
+        stack.apply(package, lambda: pytest.fail("it asked"))
+
+
+@pytest.mark.terraform
+def test_what_was_not_approved_is_not_applied(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "infra"
+    (source / "env").mkdir(parents=True)
+    (source / "main.tf").write_text('variable "package_file" {}\nresource "terraform_data" "this" {}\n')
+    (source / "env" / "prod.tfvars").touch()
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+    stack = AccountStack("prod", source, tmp_path / "build")
+
+    def no() -> None:
+        raise CommandError("no")
+
+    with pytest.raises(CommandError, match="no"):
+        stack.apply(package, no)
+    assert not list(source.glob("**/*.tfstate")) or '"instances"' not in next(source.glob("**/*.tfstate")).read_text()
+    assert not list(stack.folder.glob("*.tfplan"))
