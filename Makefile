@@ -25,6 +25,16 @@ ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
 # The AWS CLI, with which a test sends files as a partner does; it needs another version of botocore.
 AWS_CLI_READY := build/aws-cli/.ready
 
+# A variable that none of the targets reads would be ignored: it is refused, as a typo might act on something else.
+COMMON := ENV MINISTACK_PORT VERBOSE YES ARGS PIPELINE
+GIVEN  := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+ifneq ($(filter-out $(COMMON),$(GIVEN)),)
+READ := $(shell sed -nE 's/^($(subst $() $(),|,$(or $(strip $(MAKECMDGOALS)),help))):.* \#\# (.*) \| .*/\2/p' Makefile | grep -oE '[A-Z_]+=' | tr -d =)
+ifneq ($(filter-out $(COMMON) $(READ),$(GIVEN)),)
+$(error make $(MAKECMDGOALS) reads no $(filter-out $(COMMON) $(READ),$(GIVEN)): see make help)
+endif
+endif
+
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
 	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs contracts \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
@@ -60,7 +70,7 @@ tf-destroy: $(READY) ## | Undo tf-apply
 	@$(PIPELINE) deploy destroy
 
 upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
-	@$(PIPELINE) upload $${FILE:+"$$FILE"} $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force)
+	@$(PIPELINE) upload $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force) $${FILE:+-- "$$FILE"}
 
 status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, counts, errors
 	@$(PIPELINE) status $(BATCH) $(if $(WATCH),--watch)
@@ -92,8 +102,8 @@ replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
 republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, with their old ids (asks first)
 	@$(PIPELINE) republish $(BATCH)
 
-logs: $(READY) ## [BATCH=YYYYMMDD] | Show the functions' logs in order
-	@$(PIPELINE) logs $(BATCH)
+logs: $(READY) ## [BATCH=YYYYMMDD] [SINCE=2h] | Show the functions' logs in order
+	@$(PIPELINE) logs $(BATCH) $(if $(SINCE),--since $(SINCE))
 
 doctor: $(READY) ## | Check the environment (quotas, alarms, package, dead letters, batches) and say what to do
 	@$(PIPELINE) doctor

@@ -116,6 +116,9 @@ def _load(name: str) -> Any:
         single.command(name)(module.command)
         command = typer.main.get_command(single)
     command.name = name
+    for one in (command, *getattr(command, "commands", {}).values()):
+        # The terminal breaks the lines, not the source.
+        one.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (one.help or "").split("\n\n"))
     return command
 
 
@@ -134,7 +137,6 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

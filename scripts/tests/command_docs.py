@@ -13,9 +13,20 @@ from pipeline_cli.terraform.target import ROOT
 FILE = ROOT / "docs" / "commands.md"
 HEAD = """# The commands
 
+## make
+
+Every target of the Makefile; it first prepares what it needs. `ENV=local` is the default of each, `ENV=<name>` an
+environment of `infra/env/`; `MINISTACK_PORT=4570` chooses another port for the local AWS. A variable that a target does
+not read is refused. The targets that operate the pipeline call the program below, which has more options.
+
+{targets}
+
+## pipeline
+
 What `.venv/bin/pipeline` can do, in the words of its own `--help`. Every command says on standard error which target it
 acts on; its result alone is on standard output. An expected failure is one sentence and an exit code. Each that acts
 on a target takes `--env NAME`: local, or an environment of `infra/env/`; without it, the variable `ENV`, else local.
+Once called with the option `--install-completion`, it completes commands and options on Tab.
 
 <!-- made by: make command-docs -->
 """
@@ -32,7 +43,14 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def text() -> str:
     """The page as it must be now."""
-    return "\n".join([HEAD, *(_section(name, command) for name, command in commands())])
+    return "\n".join([HEAD.format(targets=_targets()), *(_section(name, command) for name, command in commands())])
+
+
+def _targets() -> str:
+    """A table of the targets, from the Makefile's own help."""
+    found = re.findall(r"^([a-z][a-z0-9-]*):.* ## (.*?) ?\| (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rows = [f"| `make {name}` {arguments} | {what} |" for name, arguments, what in found]
+    return "\n".join(["| Target | What it does |", "| --- | --- |", *rows])
 
 
 def _section(name: str, command: Any) -> str:
@@ -46,7 +64,7 @@ def _section(name: str, command: Any) -> str:
     table = ["| Option | What it does |", "| --- | --- |", *rows, ""] if rows else []
     return "\n".join(
         [
-            f"## {name}",
+            f"### {name}",
             "",
             description,
             "",

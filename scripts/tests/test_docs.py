@@ -30,9 +30,6 @@ AUTOMATION = [
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE, re.MULTILINE))
-MAIN_TARGETS = set(
-    re.findall(r"^([a-z][a-z0-9-]*):.*##", MAKEFILE.partition("##@ Main")[2].partition("##@")[0], re.MULTILINE)
-)
 COMMANDS = dict(command_docs.commands())
 ELSEWHERE = {"AWS_PROFILE", "YYYYMMDD", "PIP_INDEX_URL"}
 """Names in capitals that belong to another program, or are placeholders."""
@@ -78,12 +75,6 @@ def test_every_make_target_and_variable_exists(document: Path) -> None:
             for variable in variables:
                 known = re.search(rf"\$[({{]?\(?{variable}\b|\$\${variable}\b|export .*\b{variable}\b", MAKEFILE)
                 assert known, f"make reads no {variable}: {line}"
-
-
-def test_the_table_of_targets_lists_every_main_target_and_no_other() -> None:
-    table = (ROOT / "docs" / "targets.md").read_text()
-    rows = re.findall(r"^\| `make ([a-z-]+)[^`]*` \|", table, re.MULTILINE)
-    assert sorted(rows) == sorted(MAIN_TARGETS)
 
 
 @documents
@@ -162,7 +153,7 @@ def states() -> set[str]:
 def test_the_readme_fits_a_screen_to_the_result_and_links_what_moved() -> None:
     text = (ROOT / "README.md").read_text()
     assert len(text.partition("\n## What comes out")[0].splitlines()) <= 30
-    for document in ("targets", "configuration", "partner", "consumer", "runbook", "architecture", "performance"):
+    for document in ("commands", "configuration", "partner", "consumer", "runbook", "architecture", "performance"):
         assert f"(docs/{document}.md" in text, document
 
 

@@ -50,7 +50,7 @@ BatchOrUnknown = Annotated[
     ),
 ]
 BatchOrAll = Annotated[
-    str | None, typer.Argument(metavar="[BATCH]", callback=_day, help="The day, YYYYMMDD; without: all days.")
+    str | None, typer.Argument(metavar="BATCH", callback=_day, help="The day, YYYYMMDD; without: all days.")
 ]
 Env = Annotated[
     str,

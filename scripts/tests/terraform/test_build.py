@@ -131,10 +131,24 @@ def test_every_target_is_well_formed(name: str) -> None:
     make("--dry-run", name)
 
 
-@pytest.mark.parametrize("name", ["my file.csv", 'a "quoted" $day.csv', "it's.csv"])
+@pytest.mark.parametrize(
+    "arguments", [("purge", "BATCH=20220131"), ("status", "BATHC=20220131"), ("messages", "FILE=x"), ("NONSENSE=1",)]
+)
+def test_a_variable_that_a_target_does_not_read_is_refused(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        make("--dry-run", *arguments)
+    assert "reads no " in refused.value.stderr
+
+
+def test_variables_that_any_of_the_targets_reads_are_taken() -> None:
+    assert "--since 2h" in make("--dry-run", "logs", "BATCH=20220131", "SINCE=2h", "ENV=prod")
+    make("--dry-run", "package", "tf-apply", "ENV=dev", "YES=1")
+
+
+@pytest.mark.parametrize("name", ["--help", "my file.csv", 'a "quoted" $day.csv', "it's.csv"])
 def test_a_file_keeps_its_name_on_the_way_through_make(name: str) -> None:
     shown = ["PIPELINE=printf '<%s>'", "--old-file=.venv/.ready"]
-    assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><{name}>"
+    assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><--><{name}>"
     assert make("report", "BATCH=20220131", "OUT=" + name.replace("$", "$$"), *shown).endswith(f"<--out><{name}>")
 
 

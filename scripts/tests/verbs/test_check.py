@@ -4,8 +4,10 @@ import gzip
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -324,3 +326,27 @@ def test_without_spark_or_java_the_check_says_what_to_install(
     result = run("check", str(write(tmp_path / "day")), "--engine", "spark")
     assert result.exit_code == 4
     assert "make test-spark" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_check_that_is_stopped_says_so_and_leaves_nothing_in_the_temporary_folder(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """Wherever the signal comes: DuckDB makes another exception of it."""
+    generate(tmp_path / "day", DAY, records=20_000)
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "pipeline_cli.app", "check", str(tmp_path / "day"), "--out", str(tmp_path / "out")]
+    for moment in (0.0, 0.3, 0.6):
+        process = subprocess.Popen(
+            command, env=os.environ | {"TMPDIR": str(temporary)}, stderr=subprocess.PIPE, text=True
+        )
+        while not list(temporary.iterdir()):
+            assert process.poll() is None, "it ended before it could be stopped"
+        time.sleep(moment)  # anywhere in the work
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert (process.returncode, said.splitlines()[-1:]) == (code, ["Stopped."]), said
+        assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "out").exists()
