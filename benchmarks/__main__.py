@@ -1,7 +1,7 @@
 """`make bench`: run the benchmarks, store their results and write them into docs/performance.md.
 
 Example:
-    python -m benchmarks transform delivery --quick
+    python -m benchmarks transform start --quick
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks.document import DOCUMENT, fill
-from benchmarks.results import KEPT, SCRATCH, Result, load
+from benchmarks.results import DOCUMENT, KEPT, SCRATCH, Result, fill, load
 
-NAMES = ("transform", "delivery", "start", "day", "cost")
-"""The benchmarks in the order in which they run; the last one uses the results of the others.
+NAMES = ("transform", "start", "cost")
+"""The benchmarks in the order in which they run; the last one uses the results of the first.
 
 Each is a module with `measure(quick, say)`, which returns its data as plain JSON values and reports its progress with
 `say`, and `render(result)`, which returns a result as Markdown.
@@ -31,14 +30,10 @@ def benchmark(name: str) -> Any:
     return importlib.import_module(f"benchmarks.{name}")
 
 
-def kept() -> list[Result]:
-    """Return the stored results."""
-    return [result for name in (*NAMES, *ON_REQUEST) if (result := load(name))]
-
-
 def document() -> str:
     """Return docs/performance.md with the stored results filled in."""
-    return fill(DOCUMENT.read_text(), kept(), {one.name: benchmark(one.name).render for one in kept()})
+    kept = [result for name in (*NAMES, *ON_REQUEST) if (result := load(name))]
+    return fill(DOCUMENT.read_text(), kept, {one.name: benchmark(one.name).render for one in kept})
 
 
 def main(

@@ -1,8 +1,8 @@
-"""The cost of a million customers: extrapolated from the usage of two days of different size, at list prices.
+"""The cost of a day of a million results: extrapolated from the usage of two days of different size, at list prices.
 
 Both days are processed in memory and each request is counted. The difference between them is the usage of the
-additional customers, the rest is fixed per day. Durations can't be measured in memory: they follow from the processor
-times that other benchmarks measured, and from the rate at which a new table accepts writes.
+additional results, the rest is fixed per day. Durations can't be measured in memory: they follow from the processor
+times that were measured elsewhere, and from the rate at which a new table accepts writes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import counting
+from pipeline.model.data_model import MODEL
 from pipeline.stages.transform import MB_PER_CPU
 from pipeline_cli.terraform.target import ROOT, declared_variables
 
-from benchmarks.document import paragraph, table
-from benchmarks.generate import Day, generate
-from benchmarks.results import SCRATCH, Result, load
+from benchmarks.generate import PER_PARENT, Day, generate
+from benchmarks.results import SCRATCH, Result, load, paragraph, table
 
 MILLION = 1_000_000
 MONTH = 30
@@ -36,24 +36,21 @@ NEW_TABLE_WRITES = 4_000
 """Writes per second that a new on-demand table accepts (DynamoDB Developer Guide, on-demand capacity mode)."""
 S3_MB_A_SECOND = 75
 """Assumed throughput between S3 and one function."""
-RUN_STATES = ("Begin", "Transform", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
+RUN_STATES = ("Begin", "Transform", "Transformed", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
 """The states that a run enters; AWS's examples count the start as an additional transition."""
 CHILD_TRANSITIONS = 2
 """Transitions of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
 STANDING = {"alarm_month": 38, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
-"""The usage of a month without any file: metrics of alarms (infra/tests/test_monitoring.py counts them), the dashboard, a dozen
-metrics in two of 24 hours, and five connections with which Lambda polls the ingest queue every 20 seconds."""
-LARGEST_MB = LARGEST_STORAGE_MB = 10_240
-LARGEST_SECONDS = 900
-"""Limits of a function: memory, /tmp and time (Lambda Developer Guide, quotas)."""
+"""The usage of a month without any file: metrics of alarms (infra/tests/test_monitoring.py counts them), dashboard, a
+dozen metrics in two of 24 hours, and five connections with which Lambda polls the ingest queue every 20 seconds."""
 
 _PUTS = {"ListObjectsV2", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
 _GETS = {"GetObject", "HeadObject"}
 _PART = 8 << 20
 _PLATFORM_LOG_BYTES = 450
 """Size of the log lines that Lambda writes per call."""
-_STORED_BYTES = 100
-"""Overhead of each stored item in DynamoDB (Developer Guide, item sizes)."""
+SEND_SECONDS = 1 / 10_715
+"""Processor time of publish per message (docs/adr/0008-the-sdk-serialises.md, median of seven runs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,42 +93,32 @@ def by_service(usage: Usage) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the durations follow from: default settings of infra/, and measurements of other benchmarks.
-
-    Measurements of the transform are per customer of the largest day that was measured.
-    """
+    """What the durations follow from: settings of infra/, and the transform per result of the largest day measured."""
 
     memory_mb: Mapping[str, int]
     storage_mb: int
     chunk_records: int
     deliver_concurrency: int
     transform_seconds: float
-    transform_storage_mb: float
-    files_mb: float
-    send_seconds: float
-    """Processor time per message."""
 
 
 def basis() -> Basis:
     """Read the settings and the stored results."""
-    transform, delivery = load("transform"), load("delivery")
-    if not (transform and delivery):
-        raise SystemExit("The cost follows from other results: run `make bench ARGS='transform delivery'` first.")
+    transform = load("transform")
+    if not transform:
+        raise SystemExit("The cost follows from another result: run `make bench ARGS=transform` first.")
     variables, written = declared_variables(), (ROOT / "infra" / "locals.tf").read_text()
     transform_size = optional_defaults(variables["transform"]["type"])
     ((memory, chunk),) = re.findall(r"memory_mb\s*= \{(.*?)\}.*CHUNK_RECORDS\s*= \"(\d+)\"", written, re.DOTALL)
-    largest = max(transform.data["sizes"], key=lambda size: size["customers"])
-    ours, sent = largest["sides"]["ours"], delivery.data["ways"]["sqs"]["the product"]
+    largest = max(transform.data["sizes"], key=lambda size: size["roots"])
+    ours = largest["sides"]["ours"]
     return Basis(
         {name: int(mb) for name, mb in re.findall(r"(\w+) = (\d+)", memory)}
         | {"transform": int(transform_size["memory_mb"])},
         int(transform_size["storage_mb"]),
         int(chunk),
         variables["deliver_concurrency"]["default"],
-        ours["cpu_seconds"] / largest["customers"],
-        ours["disk_mb"] / largest["customers"],
-        largest["csv_mb"] / largest["customers"],
-        sent["cpu_seconds"] / sent["items"],
+        ours["cpu_seconds"] / largest["roots"],
     )
 
 
@@ -147,12 +134,9 @@ def _log() -> io.StringIO:
     return io.StringIO()
 
 
-def count(customers: int, chunk_records: int) -> dict[str, float]:
-    """Process a generated day in memory and return its usage.
-
-    The result also has the stored `bytes of …`, `messages`, `chunks` and `calls of publish`.
-    """
-    files = generate(Day(customers, bad_items=max(customers // 1_000, 1)), SCRATCH / f"cost-{customers}")
+def count(results: int, chunk_records: int) -> dict[str, float]:
+    """Process a generated day in memory and return its usage, and its messages, chunks and bytes."""
+    files = generate(Day(results, bad=max(results // 1_000, 1)), SCRATCH / f"cost-{results}")
     log_start = len(_log().getvalue())
     with contextlib.redirect_stdout(_log()), counting.counted_platform(CHUNK_RECORDS=chunk_records) as platform:
         requests = platform.day({path.name: path.read_bytes() for path in files.values()}).requests
@@ -163,9 +147,7 @@ def count(customers: int, chunk_records: int) -> dict[str, float]:
     sizes = {key: item_bytes(item) for key, item in items.items()}
     (ledger,) = (key for key in sizes if key[1] == "ledger")
     written = sum(ceil(size / 1024) for key, size in sizes.items() if key != ledger)
-    files_bytes, work_bytes = (
-        sum(size for key, size in objects.items() if key.startswith(prefix)) for prefix in ("incoming/", "work/")
-    )
+    files_bytes = sum(size for key, size in objects.items() if key.startswith("incoming/"))
     return {
         "write_unit": written + sent["PutItem"] * ceil(sizes[ledger] / 1024),
         "read_unit": sent["GetItem"] * ceil(sizes[ledger] / 4096) + sent["Query"],
@@ -180,8 +162,6 @@ def count(customers: int, chunk_records: int) -> dict[str, float]:
         "chunks": calls["deliver"],
         "messages": len(platform.bodies),
         "bytes of files": files_bytes,
-        "bytes of work": work_bytes,
-        "bytes of items": sum(sizes.values()) + _STORED_BYTES * len(sizes),
     }
 
 
@@ -201,24 +181,24 @@ def item_bytes(value: Any) -> int:
     return sum(len(name.encode()) + item_bytes(part) for name, part in value.items())
 
 
-def day_of(customers: int, counted: Mapping[int, Usage]) -> dict[str, float]:
+def day_of(results: int, counted: Mapping[int, Usage]) -> dict[str, float]:
     """Return the usage of a day of any size, by linear extrapolation from the two counted days."""
     (small, first), (large, second) = sorted(counted.items())
-    share = (customers - small) / (large - small)
+    share = (results - small) / (large - small)
     return {name: max(number + (second[name] - number) * share, 0) for name, number in first.items()}
 
 
-def bill(customers: int, counted: Mapping[int, Usage], given: Basis) -> dict[str, float]:
+def bill(results: int, counted: Mapping[int, Usage], given: Basis) -> dict[str, float]:
     """Return the billed quantities of a run. The table's write rate limits how fast `deliver` is."""
-    usage = day_of(customers, counted)
+    usage = day_of(results, counted)
     cpus = {name: memory / MB_PER_CPU for name, memory in given.memory_mb.items()}
     copied = usage["bytes of files"] / 1e6 / S3_MB_A_SECOND
     at_once = min(given.deliver_concurrency, usage["chunks"])
     seconds = {
         "intake": 4.0,
-        "transform": 3 + customers * given.transform_seconds / cpus["transform"] + copied,
+        "transform": 3 + results * given.transform_seconds / cpus["transform"] + copied,
         "deliver": at_once * (1.5 + usage["write_unit"] / NEW_TABLE_WRITES),
-        "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * given.send_seconds / cpus["publish"],
+        "publish": 6 + usage["calls of publish"] * 0.02 + usage["messages"] * SEND_SECONDS / cpus["publish"],
         "finalize": 2.0,
     }
     return {name: number for name, number in usage.items() if name in prices()} | {
@@ -229,78 +209,42 @@ def bill(customers: int, counted: Mapping[int, Usage], given: Basis) -> dict[str
     }
 
 
-def stored(customers: int, counted: Mapping[int, Usage], days: int) -> dict[str, float]:
-    """Return a month's storage after a number of days; only work files and logs expire, after a month."""
-    usage = day_of(customers, counted)
-    items, files, work = (usage[f"bytes of {name}"] / 2**30 for name in ("items", "files", "work"))
-    return {
-        "table_gb_month": items * days,
-        "backup_gb_month": items * days,
-        "s3_gb_month": files * days + work * min(days, MONTH),
-        "log_gb_month": usage["log_gb"] * min(days, MONTH),
-    }
-
-
-def largest_day(given: Basis, name: str, memory_mb: int, storage_mb: int) -> list[Any]:
-    """Return how many customers fit into a function's time and /tmp, with a reserve of a tenth."""
-    seconds = given.transform_seconds * MB_PER_CPU / memory_mb + given.files_mb / S3_MB_A_SECOND
-    return [
-        f"{name}: {memory_mb:,} MB, {storage_mb:,} MB of /tmp",
-        0.9 * LARGEST_SECONDS / seconds,
-        0.9 * storage_mb / given.transform_storage_mb,
-    ]
-
-
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Count the usage of two days and compute the bill of a million customers."""
+    """Count the usage of two days and compute the bill of a million results."""
     given = basis()
     chunk = 100 if quick else given.chunk_records
     counted = {}
-    for customers in (chunk, 2 * chunk):
-        say(f"counting a day of {customers:,} customers")
-        counted[customers] = count(customers, chunk)
-    months = []
-    for customers in (10_000, MILLION):
-        storage = [dollars(stored(customers, counted, days)) for days in (MONTH, 365)]
-        months.append([customers, MONTH * dollars(bill(customers, counted, given)), dollars(STANDING), *storage])
+    for results in (chunk, 2 * chunk):
+        say(f"counting a day of {results:,} {MODEL.root}")
+        counted[results] = count(results, chunk)
     return {
         "counted": sorted(counted),
         "lines": bill(MILLION, counted, given),
         "messages": day_of(MILLION, counted)["messages"],
-        "months": months,
-        "limits": [
-            largest_day(given, "default", given.memory_mb["transform"], given.storage_mb),
-            largest_day(given, "largest", LARGEST_MB, LARGEST_STORAGE_MB),
-        ],
+        "months": [[results, MONTH * dollars(bill(results, counted, given))] for results in (10_000, MILLION)],
     }
 
 
 def render(result: Result) -> str:
-    """Return the bill of a million customers, the monthly bills and the largest day as Markdown."""
+    """Return the bill of a million results, that of a month and the largest day as Markdown."""
     data, total = result.data, dollars(result.data["lines"])
     foreign = ", ".join(f"`{name}`" for name, price in prices().items() if price.region != "eu-west-1")
     small, large = data["counted"]
-    months = [[f"{customers:,}", *(f"${amount:.2f}" for amount in amounts)] for customers, *amounts in data["months"]]
+    months = " and ".join(f"${runs:.2f} with {results:,} {MODEL.root} a day" for results, runs in data["months"])
     received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
-    sizes = "; ".join(
-        f"{by_storage / MILLION:.1f} million by /tmp and {by_time / MILLION:.1f} million by time ({name})"
-        for name, by_time, by_storage in data["limits"]
-    )
-    first = f"""A day of a million customers, with 4 orders each, 3 items an order and a thousand errors, costs
-        **${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs ${received:.2f}
-        more."""
-    source = f"""The quantities are extrapolated from days of {small:,} and {large:,} customers that were processed in
-        memory with each request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,}
-        writes per second, the rate of a new table. They were not compared with a bill from AWS. Prices with date and
-        source: [prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region."""
+    per_parent = " and ".join(map(str, PER_PARENT))
+    first = f"""A day of a million {MODEL.root}, {per_parent} records of a kind for each of its parent and 1,000 errors,
+        costs **${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs
+        ${received:.2f} more. A month of runs costs {months}, alarms and dashboard ${dollars(STANDING):.2f}."""
+    source = f"""The quantities are extrapolated from days of {small:,} and {large:,} {MODEL.root}, processed in memory
+        with each request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,} writes a
+        second, the rate of a new table. They were not compared with a bill from AWS. Prices with date and source:
+        [prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region."""
     return "\n\n".join(
         [
             paragraph(first),
             table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total)),
-            "A month of such days. What is stored grows, as only work files and logs expire:",
-            table(["customers a day", "30 runs", "standing", "stored, 1st month", "stored, after a year"], months),
             paragraph(source),
-            paragraph(f"The largest day of the function in customers, with a reserve of a tenth: {sizes}."),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Run one contender in its own process and measure its time, its peak memory and the peak size of its folder."""
+"""Run a command in a process of its own, and measure its time, CPU, memory and the size of its folder."""
 
 from __future__ import annotations
 
@@ -8,101 +8,117 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 
-from benchmarks.contenders import CONTENDERS, Files, Limits
+from benchmarks.contenders import CONTENDERS, VALIDATORS, Files, Limits
 from benchmarks.results import ROOT
 from benchmarks.start_probe import peak_kilobytes
 
+POLL_SECONDS = 0.1
+ROLES = {"java": "java", "pyspark.daemon": "workers"}
+"""The role of a process by what its command line contains; the process that was started has the role `main`."""
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """One run of one contender; `peak_mb` is its peak memory, `disk_mb` the peak size of its folder."""
 
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
-    disk_mb: float
-    customers: int
-    total: str
+@dataclass(slots=True)
+class Usage:
+    """What a run took: wall and CPU seconds, peak memory by role and peak size of its folder in MB, and its answer."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: dict[str, float] = field(default_factory=dict)
+    disk_mb: float = 0.0
+    answer: list[Any] = field(default_factory=list)
 
 
 class OutOfMemoryError(RuntimeError):
     """DuckDB needed more memory than its limit."""
 
 
-def run_apart(name: str, files: Files, limits: Limits) -> Measurement:
-    """Run a contender in its own process and watch the size of its folder.
+def run_apart(module: str, *arguments: object, folder: Path) -> Usage:
+    """Run `python -m module` in a session of its own, with a new working folder in `folder` as its last argument.
+
+    It prints its answer as one line of JSON: its seconds, CPU seconds and peak memory in MB, and what it has to say.
 
     Raises
     ------
     OutOfMemoryError
         DuckDB's limit was too small.
     RuntimeError
-        The contender failed otherwise.
+        The run failed otherwise.
     """
-    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=files[data_model.ITEMS].parent))
-    arguments = [name, limits.memory_mb, limits.threads, workdir, *(files[kind] for kind in MODEL.kinds)]
-    command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
-    try:
-        with _Watch(workdir) as watch:
-            reply = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
-    finally:
+    workdir = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
+    command = [sys.executable, "-m", module, *map(str, arguments), str(workdir)]
+    usage, cpu = Usage(), {}
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        run = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=errors, start_new_session=True)
+        while run.poll() is None:
+            memory: dict[str, float] = {}
+            for pid, role, seconds, megabytes in _processes(run.pid):
+                cpu[pid] = seconds
+                memory[role] = memory.get(role, 0.0) + megabytes
+            for role, megabytes in memory.items():
+                usage.peak_mb[role] = max(usage.peak_mb.get(role, 0.0), megabytes)
+            usage.disk_mb = max(usage.disk_mb, _megabytes(workdir))
+            time.sleep(POLL_SECONDS)
         shutil.rmtree(workdir)
-    if reply.returncode:
-        error = OutOfMemoryError if "OutOfMemoryException" in reply.stderr else RuntimeError
-        raise error(f"{name} failed: {reply.stderr[-2000:]}")
-    return Measurement(**json.loads(reply.stdout) | {"disk_mb": watch.peak_mb})
+        errors.seek(0)
+        if run.returncode:
+            text = errors.read()
+            error = OutOfMemoryError if "OutOfMemoryException" in text else RuntimeError
+            raise error(f"{command[2:]} failed: {text[-2000:]}")
+        output.seek(0)
+        usage.seconds, own_cpu, own_peak, *usage.answer = json.loads(output.read().splitlines()[-1])
+    usage.cpu_seconds = max(own_cpu, sum(cpu.values()))
+    usage.peak_mb["main"] = own_peak
+    return usage
 
 
-def run_here(name: str, files: Files, limits: Limits, workdir: Path) -> Measurement:
-    """Run a contender in this process."""
-    start, cpu = time.perf_counter(), time.process_time()
-    customers, total = CONTENDERS[name](files, limits, workdir)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    return Measurement(
-        seconds, cpu_seconds, peak_kilobytes() / 1024, 0.0, customers, total if isinstance(total, str) else total()
-    )
+def _processes(session: int) -> Iterator[tuple[int, str, float, float]]:
+    """Yield the processes of a session: id, role, CPU seconds so far, and resident memory in MB (Linux)."""
+    ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                command = (path / "cmdline").read_text()
+                role = next((role for sign, role in ROLES.items() if sign in command), "main")
+                yield int(path.name), role, (int(fields[11]) + int(fields[12])) / ticks, int(fields[21]) * page / 1e6
+        except OSError:  # it has ended
+            continue
 
 
-class _Watch:
-    """Measures the peak size of a folder in MB."""
-
-    def __init__(self, folder: Path) -> None:
-        self.peak_mb = 0.0
-        self._folder = folder
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def __enter__(self) -> _Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._over.wait(0.1):
-            # os.walk ignores folders that are deleted meanwhile, as DuckDB's temporary folders are.
-            files = (Path(folder, name) for folder, _, names in os.walk(self._folder) for name in names)
-            self.peak_mb = max(self.peak_mb, sum(map(_size, files)) / 1e6)
+def _megabytes(folder: Path) -> float:
+    found = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                found += Path(parent, name).stat().st_blocks * 512
+            except FileNotFoundError:  # it was deleted meanwhile
+                continue
+    return found / 1e6
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_blocks * 512
-    except FileNotFoundError:  # likewise
-        return 0
+def report(start: float, *answer: object) -> None:
+    """Print what `run_apart` reads: the seconds since `start`, and this process's CPU and memory."""
+    print(json.dumps([time.perf_counter() - start, time.process_time(), peak_kilobytes() / 1024, *answer]))
+
+
+def contender(name: str, files: Files, limits: Limits) -> Usage:
+    """Run a contender; its answer is the number of results and the sum of all totals."""
+    paths = [files[kind] for kind in MODEL.kinds]
+    return run_apart("benchmarks.run", name, limits.memory_mb, limits.threads, *paths, folder=paths[0].parent)
 
 
 if __name__ == "__main__":
-    name, memory_mb, threads, folder, *paths = sys.argv[1:]
+    name, memory_mb, threads, *paths, workdir = sys.argv[1:]
     files = dict(zip(MODEL.kinds, map(Path, paths), strict=True))
-    print(json.dumps(asdict(run_here(name, files, Limits(int(memory_mb), int(threads)), Path(folder)))))
+    begun, cpu = time.perf_counter(), time.process_time()
+    found, total = (CONTENDERS | VALIDATORS)[name](files, Limits(int(memory_mb), int(threads)), Path(workdir))
+    taken = [time.perf_counter() - begun, time.process_time() - cpu, peak_kilobytes() / 1024]
+    print(json.dumps([*taken, found, total if isinstance(total, str) else total()]))

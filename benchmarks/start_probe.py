@@ -15,13 +15,6 @@ _SERVICES = {"s3": "s3", "dynamodb": "dynamodb", "sqs": "sqs", "workflow": "step
 
 def main(folder: str, module: str, *services: str) -> None:
     """Measure, and print the result as JSON; without `services`, the handler's own clients are created."""
-    opened = []
-
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and str(arguments[0]).startswith(folder):
-            opened.append(str(arguments[0]))
-
-    sys.addaudithook(watch)
     sys.path.insert(0, folder)
     clock = time.perf_counter()
     __import__(module)
@@ -39,24 +32,10 @@ def main(folder: str, module: str, *services: str) -> None:
         for name in names:
             client(name)
     made = time.perf_counter() - clock
-    loaded = _bytes(folder, opened)
-    clock = time.perf_counter()
-    if module == "pipeline.handlers.transform":
-        __import__("pipeline.joining.customer_data_processor")
-    joined = time.perf_counter() - clock
 
     import json
 
-    found = {
-        "import": imported,
-        "clients": made,
-        "services": names,
-        "loaded_bytes": loaded,
-        "join": joined,
-        "join_bytes": _bytes(folder, opened) - loaded,
-        "peak_kilobytes": peak_kilobytes(),
-    }
-    print(json.dumps(found))
+    print(json.dumps({"import": imported, "clients": made, "services": names, "peak_kilobytes": peak_kilobytes()}))
 
 
 def peak_kilobytes() -> int:
@@ -72,15 +51,6 @@ def peak_kilobytes() -> int:
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     # In kilobytes, but in bytes on macOS.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
-
-
-def _bytes(folder: str, opened: list[str]) -> int:
-    """Return the total size of files that were opened or (shared objects) loaded by the linker."""
-    from pathlib import Path
-
-    modules = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
-    files = {file for file in [*opened, *modules] if file.startswith(folder)}
-    return sum(Path(file).stat().st_size for file in files if Path(file).is_file())
 
 
 if __name__ == "__main__":
