@@ -36,7 +36,7 @@ NEW_TABLE_WRITES = 4_000
 """Writes per second that a new on-demand table accepts (DynamoDB Developer Guide, on-demand capacity mode)."""
 S3_MB_A_SECOND = 75
 """Assumed throughput between S3 and one function."""
-RUN_STATES = ("Begin", "Transform", "Transformed", "AnythingToDeliver", "Deliver", "Finalize", "Verdict", "Completed")
+RUN_STATES = ("Begin", "Transform", "Transformed", "Deliver", "Finalize", "Verdict", "Completed")
 """The states that a run enters; AWS's examples count the start as an additional transition."""
 CHILD_TRANSITIONS = 2
 """Transitions of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
