@@ -128,7 +128,7 @@ def _missing_variable(error: Exception) -> CommandError | None:
     variable = hints.MAKE_TARGETS.get(str(name))
     if not (isinstance(error, typer.BadParameter) and variable and hints.called_by_make()):
         return None
-    example = {"BATCH": "20220131", "FILE": "customers_20220131.csv"}[variable]
+    example = {"BATCH": "20220131", "FILE": "build/day"}[variable]
     return UsageError(f"make {name} needs {variable}=…", f"Example: {hints.command(str(name), example)}")
 
 

@@ -1,4 +1,4 @@
-"""Process the files of one day: what each customer ordered and spent, and the errors in the files."""
+"""Process the files of one day: the result of each record of the root kind, and the errors in the files."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def refuse(
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
-    """Yield the bodies of the messages that delivering the outcome sends: customers first, then errors."""
+    """Yield the bodies of the messages that delivering the outcome sends: results first, then errors."""
     for item in put_items(outcome.chunks):
         message = message_for(item)
         if message is not None:

@@ -60,7 +60,7 @@ def read_header(path: Path, kind: RecordKind) -> Header:
     required = {column.name for column in kind.required}
     found = max(readings, key=lambda reading: len(required & set(reading.names)))
     if missing := [column.name for column in kind.required if column.name not in found.names]:
-        # The error does not quote the line: if the header is missing, it is a record with a customer's name.
+        # The error does not quote the line: if the header is missing, it is a record with personal data.
         raise RefusedFileError(ErrorCode.MISSING_COLUMN, column=" and ".join(missing), columns=required_columns(kind))
     counts = Counter(found.names)
     read = {column.name for column in kind.columns}

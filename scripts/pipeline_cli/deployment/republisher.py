@@ -63,7 +63,7 @@ class Republished:
 class Republisher:
     """Sends the present state of items again.
 
-    An old stream record is not sent as it was: newer messages about the same customer may have been sent since, and the
+    An old stream record is not sent as it was: newer messages about the same result may have been sent since, and the
     old one would then arrive last. The present state in the table is always right to send; a consumer that has it
     already ignores it because of its `message_id`.
     """
@@ -104,9 +104,9 @@ class Republisher:
         return Republished(done, records, expired, tuple(failed))
 
     def republish_batch(self, batch: str, removed: Iterable[str] = ()) -> int:
-        """Send every result and error of a batch in the table, and removals of customers; return the number of all.
+        """Send every result and error of a batch in the table, and removals of results; return the number of all.
 
-        This scans the whole table, as the partition key of results is their customer.
+        This scans the whole table, as each result has a partition key of its own.
         """
         occasion, count = uuid.uuid4().hex, 0
         present = (_record(item, {"NewImage": item}, occasion) for item in self._items(batch))
@@ -211,9 +211,9 @@ def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, n
     }
 
 
-def _removal(customer_reference: str, batch: str, occasion: str) -> dict[str, Any]:
-    """Make the stream record with which a correction drops a customer's result."""
-    item = json.loads(put_line(removed_item(customer_reference, batch)))["PutRequest"]["Item"]
+def _removal(reference: str, batch: str, occasion: str) -> dict[str, Any]:
+    """Make the stream record with which a correction drops a result."""
+    item = json.loads(put_line(removed_item(reference, batch)))["PutRequest"]["Item"]
     before = {name: value for name, value in item.items() if name != REMOVED}
     return _record(item, {"NewImage": item, "OldImage": before}, occasion, "MODIFY")
 

@@ -280,7 +280,7 @@ def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
 
 
 def write_messages(outcome: Outcome | None, notices: Iterable[str], write: Write) -> list[dict[str, Any]]:
-    """Write the messages of a day, customers first, then errors by file and line; return the errors.
+    """Write the messages of a day, results first, then errors by file and line; return the errors.
 
     `notices` are the bodies of further error messages about files, which the outcome does not include.
     """

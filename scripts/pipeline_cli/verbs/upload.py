@@ -70,7 +70,7 @@ def command(
     A file that is not named like a batch file (KIND_YYYYMMDD.csv, also .gz) is recognised by its header and sent under
     the right name. If a file can't be recognised, the command says why and sends nothing. Ctrl-C says what was sent.
 
-    Example: pipeline upload customers_20220131.csv orders_20220131.csv items_20220131.csv
+    Example: pipeline upload build/day --date 20220131
 
     Exit codes: 0 sent (and COMPLETED, or waiting for missing files), 1 the batch FAILED or is HELD, or the timeout was
     reached, 2 a file was refused.
