@@ -106,6 +106,13 @@ def test_two_messages_of_a_group_are_never_in_flight_at_once(monkeypatch: pytest
         assert in_order(sink) == in_order_of(messages)
 
 
+def test_a_request_has_no_two_messages_of_a_group_as_one_of_them_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink:
+        use(sink, monkeypatch)
+        assert Queue(QUEUE).send(outgoing(6, groups=2), Deadline.after(60)) == Delivery(6)
+        assert sink.requests == {"SendMessageBatch": 3}
+
+
 def test_nothing_more_of_a_group_is_sent_after_a_failed_call(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = outgoing(60, groups=30)
     with Sink(refused_group=messages[5].message.group, sender_fault=False) as sink:
