@@ -206,7 +206,7 @@ class Privileges:
         item = load_event("stream_record")["dynamodb"]["NewImage"] | {"sk": {"S": f"batch#{day}"}}
         body = json.dumps({"PutRequest": {"Item": item}}).encode()
         self.stack.s3.put_object(Bucket=self.stack.bucket.name, Key=key, Body=body)
-        return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key}})
+        return self.invoke("deliver", {"batch": day, "execution": entry.execution, "chunk": {"key": key, "records": 1}})
 
     def _finalize(self, day: str) -> Reply:
         """The check for lost end events, a run whose map failed, and a normal end whose verdict has errors."""
