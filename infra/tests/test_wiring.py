@@ -13,6 +13,7 @@ import pytest
 from pipeline import settings
 from pipeline.events import due_batch
 from pipeline.stages.failures import is_check
+from pipeline_cli.terraform.dependencies import platform_of
 
 from infra.tests.current_provider.schema_provider import ACCOUNT, REGION
 from infra.tests.current_provider.terraform_check import CurrentProvider
@@ -105,6 +106,16 @@ def test_function_runs_its_handler_traces_logs_and_counts_under_its_own_name(pla
     assert (log_group["name"], log_group["retention_in_days"]) == (f"/aws/lambda/{PREFIX}-{function}", 90)
     assert plan.settings(function)["POWERTOOLS_SERVICE_NAME"] == function
     assert plan.settings(function)["POWERTOOLS_METRICS_NAMESPACE"] == PREFIX
+
+
+def test_function_runs_on_what_its_package_is_built_for(plan: Plan) -> None:
+    built = platform_of("prod")
+    processors = {"aarch64": "arm64", "x86_64": "x86_64"}
+
+    for function in FUNCTIONS:
+        made = plan.function(function)
+        assert made["runtime"] == f"python{built.python}"
+        assert made["architectures"] == [processors[str(built.machine)]]
 
 
 def test_waiting_times_follow_from_the_timeouts(plan: Plan) -> None:
