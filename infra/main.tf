@@ -175,7 +175,6 @@ module "monitoring" {
   require_tls = !local.on_emulator
   kms_key     = local.kms_key
   emails      = var.alarm_emails
-  namespace   = local.prefix
   functions = {
     for part, function in module.function :
     part => { name = function.name, timeout_seconds = local.timeout_seconds[part], memory_mb = local.memory_mb[part] }
@@ -209,8 +208,7 @@ module "partner" {
   account_id  = var.partner.account_id
   external_id = var.partner.external_id
   user        = var.partner.user
-  policy      = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values)
-  further_policies = merge(local.key_policies.partner, var.partner.feedback ? {
+  policies = merge(local.key_policies.partner, { upload = templatefile("${path.module}/policies/partner.json.tftpl", local.policy_values) }, var.partner.feedback ? {
     feedback = templatefile("${path.module}/policies/partner_feedback.json.tftpl", local.policy_values)
   } : {})
 }

@@ -94,7 +94,7 @@ locals {
   late_alarms = {
     runs-closed-late = merge(local.once, {
       description = "The hourly check has closed the ledger entry of a run for whose end no event arrived. Which one: make logs ${local.env}. If it happens again, look at the rule ${var.name}-run-ended."
-      namespace   = var.namespace
+      namespace   = var.name
       metric      = "RunsClosedLate"
       dimensions  = { service = "finalize" }
     })
@@ -117,13 +117,13 @@ locals {
     {
       batches-held = merge(local.once, {
         description = "So many records of a file were refused that the batch is held: its errors were sent, its results were not. Which file: make status ${local.env}. To deliver it as it is: make release ${local.env} BATCH=..."
-        namespace   = var.namespace
+        namespace   = var.name
         metric      = "BatchesHeld"
         dimensions  = { service = "finalize" }
       })
       files-missing = merge(local.once, {
         description = "Files of a batch were due and have not arrived. Which ones: make status ${local.env}. The verdict under feedback/ names them to the partner."
-        namespace   = var.namespace
+        namespace   = var.name
         metric      = "MissingFiles"
         dimensions  = { service = "intake" }
       })
@@ -131,7 +131,7 @@ locals {
     var.completed_batch_within_hours == null ? {} : {
       no-batch-completed = merge(local.at_once, {
         description = "No batch has been completed within the last ${coalesce(var.completed_batch_within_hours, 0)} hours, or ever: a new deployment raises it until its first batch is completed. Where they are: make status ${local.env}"
-        namespace   = var.namespace
+        namespace   = var.name
         metric      = "BatchesCompleted"
         dimensions  = { service = "finalize" }
         statistic   = "Sum"

@@ -80,7 +80,7 @@ resource "aws_cloudwatch_metric_alarm" "refused_share" {
       id = metric_query.key
 
       metric {
-        namespace   = var.namespace
+        namespace   = var.name
         metric_name = metric_query.value
         dimensions  = { service = "transform" }
         stat        = "Sum"
@@ -111,7 +111,7 @@ locals {
     {
       name                = var.name
       region              = var.scope.region
-      namespace           = var.namespace
+      namespace           = var.name
       alarm_arn_prefix    = local.arn_prefix
       state_machine_arn   = var.state_machine_arn
       table_name          = var.table_name

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the dashboard, and the first part of the names of topic and alarms."
+  description = "Name of the dashboard and of the functions' own metrics' namespace; the first part of the names of topic and alarms."
   type        = string
 }
 
@@ -35,11 +35,6 @@ variable "emails" {
   description = "Addresses that get the alarms, each after confirming a message from AWS."
   type        = list(string)
   default     = []
-}
-
-variable "namespace" {
-  description = "CloudWatch namespace of the functions' own metrics."
-  type        = string
 }
 
 variable "functions" {

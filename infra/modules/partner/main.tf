@@ -1,10 +1,6 @@
 # The partner's access: a role that the partner's account may assume, an IAM user for a partner without an account, or both.
-# Either may store files under incoming/ and, if further_policies allow it, read feedback/. Neither may read, list or delete
+# Either may store files under incoming/ and, if the policies allow it, read feedback/. Neither may read, list or delete
 # what was sent.
-
-locals {
-  policies = merge({ upload = var.policy }, var.further_policies)
-}
 
 resource "aws_iam_role" "this" {
   count = var.account_id == null ? 0 : 1
@@ -19,7 +15,7 @@ resource "aws_iam_role" "this" {
 }
 
 resource "aws_iam_role_policy" "this" {
-  for_each = var.account_id == null ? {} : local.policies
+  for_each = var.account_id == null ? {} : var.policies
 
   name   = each.key
   role   = aws_iam_role.this[0].name
@@ -36,7 +32,7 @@ resource "aws_iam_user" "this" {
 
 resource "aws_iam_user_policy" "this" {
   #checkov:skip=CKV_AWS_40:a group of one member would hide who may do it
-  for_each = var.user ? local.policies : {}
+  for_each = var.user ? var.policies : {}
 
   name   = each.key
   user   = aws_iam_user.this[0].name

@@ -26,13 +26,7 @@ variable "user" {
   default     = false
 }
 
-variable "policy" {
-  description = "IAM policy document (JSON) of what the partner may do."
-  type        = string
-}
-
-variable "further_policies" {
-  description = "Further IAM policy documents (JSON) by name, such as the one for an encryption key."
+variable "policies" {
+  description = "IAM policy documents (JSON) of what the partner may do, by name."
   type        = map(string)
-  default     = {}
 }
