@@ -67,7 +67,7 @@ def test_the_messages_are_the_model_s_fields_in_their_order(tmp_path: Path) -> N
         "account_number": None,
         "contract_number": "K3",
         "payment_number": "P4",
-        "message": f"payments_{BATCH}.csv line 5: contract 'K3' was refused in the contracts file",
+        "message": f"payments_{BATCH}.csv line 5: contract 'K3' was refused in the contracts file (line 4)",
         "batch": BATCH,
         "file": f"payments_{BATCH}.csv",
         "line": 5,

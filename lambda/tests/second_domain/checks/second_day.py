@@ -46,9 +46,11 @@ A2,1,2
 """
 
 
+FILES = {"accounts": ACCOUNTS, "contracts": CONTRACTS, "payments": PAYMENTS, "credits": CREDITS}
+
+
 def day(**others: str) -> dict[RecordKind, bytes]:
-    texts = {"accounts": ACCOUNTS, "contracts": CONTRACTS, "payments": PAYMENTS, "credits": CREDITS} | others
-    return {MODEL.kind(name): text.encode() for name, text in texts.items()}
+    return {MODEL.kind(name): text.encode() for name, text in (FILES | others).items()}
 
 
 def result(volume: str, paid: str, fees: str, payments: int, credited: str, **carried: Any) -> dict[str, Any]:
