@@ -162,8 +162,8 @@ def _others_table(sizes: Sequence[dict[str, Any]]) -> str:
 def _validators_sentence(entry: dict[str, Any] | None) -> str:
     if not entry or len(entry["sides"]) == 1:
         return ""
-    rates = [f"{name} {entry['records'] / run['seconds']:,.0f}" for name, run in entry["sides"].items()]
-    return f"Rows validated a second, of {entry['records']:,}: {', '.join(rates)}."
+    rates = [f"{name} {entry['records'] / run['cpu_seconds']:,.0f}" for name, run in entry["sides"].items()]
+    return f"Rows validated a processor second, of {entry['records']:,}: {', '.join(rates)}."
 
 
 def draw(result: Result, target: Path = PLOT) -> None:
