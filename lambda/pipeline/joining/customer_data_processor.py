@@ -13,6 +13,7 @@ from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
 from pipeline.joining.gate import Gate
+from pipeline.joining.remarks import find_remarks
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
 from pipeline.model.batch_files import rejects_name
@@ -188,6 +189,7 @@ class _Run:
             removed=removed,
             errors=len(self._error_sort_keys),
             reconciliations=reconciliations,
+            remarks=tuple(find_remarks(self._batch, summaries, totals.without_amount, gate)),
         )
         rejects = {kind: self._write_rejects(files[kind]) for kind in MODEL.kinds if counts[kind].refused}
         return self._finish(summary, rejects)

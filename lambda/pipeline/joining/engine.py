@@ -54,13 +54,17 @@ class SumTotals:
 
 @dataclass(frozen=True, slots=True)
 class DayTotals:
-    """The totals of a day: records of each kind in the results, sums by name, and how many results are incomplete."""
+    """The totals of a day: records of each kind in the results, sums by name, and how many results are incomplete.
+
+    `without_amount` is how many others have records, but only sums of 0.
+    """
 
     counted: Mapping[RecordKind, int]
     sums: Mapping[str, SumTotals]
     incomplete: int
     unassigned: int
     """Refused records that belong to nobody in the root's file."""
+    without_amount: int
 
 
 @dataclass(slots=True)
@@ -226,13 +230,13 @@ class Engine(ABC):
                     self.table(f"{kind}_assigned", steps.assigned(kind))
             ((unassigned,),) = self.rows(steps.unassigned_records())
         self.table("results", steps.results(self._has_refused))
-        ((*numbers, incomplete),) = self.rows(steps.day_totals())
+        ((*numbers, incomplete, without_amount),) = self.rows(steps.day_totals())
         counted = dict(zip(MODEL.kinds, numbers, strict=False))
         sums = {}
         for measure, amount in zip(MODEL.sums, numbers[len(MODEL.kinds) :], strict=True):
             of_file = self._amounts[measure.kind, measure.column]
             sums[measure.name] = SumTotals(of_file.read, amount, of_file.refused, of_file.refused_without_amount)
-        return DayTotals(counted, sums, incomplete, unassigned)
+        return DayTotals(counted, sums, incomplete, unassigned, without_amount)
 
     def count_removed(self) -> tuple[int, int]:
         """Return how many results that earlier versions delivered this one does not have, and how many they delivered.

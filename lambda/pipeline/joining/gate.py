@@ -24,7 +24,7 @@ HISTORY_DAYS = 28
 """How many days back a day is compared with: four of each weekday."""
 
 _RECENT_DAYS = 8
-_LINE_ENDS = 4
+LINE_ENDS = 4
 """So many files must have ended with a line end before one without it is held."""
 _SATURDAY = 5
 
@@ -99,8 +99,8 @@ class Gate:
                 yield _hold(kind, ErrorCode.NO_RECORDS, usual=f", where {usual:,} are usual" if usual else "")
         elif usual - file.read >= TOLERATED_RECORDS and 100 * file.read < self.min_day_percent * usual:
             yield _hold(kind, ErrorCode.DAY_TOO_SMALL, read=file.read, usual=usual, limit=self.min_day_percent)
-        if not file.has_final_line_end and self.line_ends(batch, kind) == [True] * _LINE_ENDS:
-            yield _hold(kind, ErrorCode.CUT_SHORT, line=file.lines, files=_LINE_ENDS)
+        if not file.has_final_line_end and self.line_ends(batch, kind) == [True] * LINE_ENDS:
+            yield _hold(kind, ErrorCode.CUT_SHORT, line=file.lines, files=LINE_ENDS)
         if exceeds_refused(file.read, file.refused, self.max_refused_percent):
             details = {"refused": file.refused, "read": file.read, "limit": self.max_refused_percent}
             yield _hold(kind, ErrorCode.TOO_MANY_REFUSED, **details)
@@ -124,7 +124,7 @@ class Gate:
     def line_ends(self, batch: str, kind: RecordKind) -> list[bool]:
         """Return whether the last four files of a kind ended with a line end; fewer if fewer are known."""
         known = self._known(batch, kind, range(1, HISTORY_DAYS + 1))
-        return [facts.has_final_line_end for facts in known if facts.has_final_line_end is not None][:_LINE_ENDS]
+        return [facts.has_final_line_end for facts in known if facts.has_final_line_end is not None][:LINE_ENDS]
 
     def _known(
         self, batch: str, kind: RecordKind, days_back: Sequence[int], *, same_part_of_week: bool = False

@@ -488,11 +488,17 @@ def _by_root(kind: RecordKind) -> str:
 
 
 def day_totals() -> str:
-    """Select one row: the records of each kind in `results`, the sums, and how many results are incomplete."""
+    """Select one row: the records of each kind in `results`, the sums, and two numbers of results.
+
+    These are the incomplete ones, and others that have records, but only sums of 0.
+    """
     columns = ["count(*)"]
     columns += [f"CAST(coalesce(sum({kind}_records), 0) AS BIGINT)" for kind in MODEL.kinds if kind.parent]
     columns += [f"CAST(coalesce(sum({measure.name}), 0) AS {TOTAL})" for measure in MODEL.sums]
     columns.append("count(CASE WHEN refused_records > 0 THEN 1 END)")
+    has_records = " OR ".join(f"{kind}_records > 0" for kind in MODEL.kinds if kind.parent)
+    has_no_amount = " AND ".join(f"{measure.name} = 0" for measure in MODEL.sums) or "false"
+    columns.append(f"count(CASE WHEN refused_records = 0 AND ({has_records}) AND {has_no_amount} THEN 1 END)")
     return f"SELECT {', '.join(columns)} FROM results"
 
 

@@ -43,6 +43,15 @@ class FileSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something that looks as if records were missing, in a file or (None) in the results."""
+
+    code: str
+    file: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     """Both sides of the reconciliation as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
 
@@ -72,6 +81,7 @@ class Summary:
     """Error messages, including those about whole files."""
     reconciliations: Mapping[str, Reconciliation] = field(default_factory=dict)
     """Of each sum in the results, by name."""
+    remarks: tuple[Remark, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as plain JSON values.
@@ -89,6 +99,7 @@ class Summary:
             "unassigned_records": self.unassigned_records,
             f"removed_{MODEL.root}": self.removed,
             "errors": self.errors,
+            "remarks": [asdict(remark) for remark in self.remarks],
             "reconciliation": first,
             **({"further_reconciliations": sums} if sums else {}),
         }

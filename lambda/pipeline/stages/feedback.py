@@ -69,6 +69,7 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         **{name: _count(summary, name) if was_read else None for name in counted},
         **(_reconciliations(summary) if was_read else {"reconciliation": None}),
         "errors": list(errors),
+        "remarks": list(summary.get("remarks", ())),
     }
 
 
@@ -92,6 +93,8 @@ def what_to_do(entry: Ledger) -> str:
                 if refused > 1
                 else "Correct the refused record and send its file again; all others were delivered."
             )
+        case BatchState.COMPLETED if entry.summary.get("remarks"):
+            return "Look at the remarks: every record was delivered, but some may be missing in the files."
         case BatchState.COMPLETED:
             return "Nothing: every record was delivered."
         case _ if unusable:

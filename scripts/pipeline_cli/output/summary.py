@@ -110,6 +110,20 @@ def reconciliation(summary: Mapping[str, Any]) -> str:
     return ". ".join(sentences)
 
 
+def remarks(summary: Mapping[str, Any]) -> list[str]:
+    """Return the remarks of a summary or a verdict as sentences."""
+    return [
+        f"{remark['file']}: {remark['message']}" if remark["file"] else str(remark["message"])
+        for remark in summary.get("remarks", ())
+    ]
+
+
+def show_remarks(summary: Mapping[str, Any]) -> None:
+    """Print the remarks of a summary or a verdict."""
+    for sentence in remarks(summary):
+        terminal.out().print(f"[yellow]Remark:[/] {terminal.shown(sentence)}", soft_wrap=True)
+
+
 def read_as(kind: RecordKind, file: Mapping[str, Any]) -> str:
     """Say how a file was read: its delimiter and, for a kind with amounts, the decimal mark."""
     delimiter, mark = DELIMITERS.get(str(file.get("delimiter"))), DECIMAL_MARKS.get(str(file.get("decimal_mark")))

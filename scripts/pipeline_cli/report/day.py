@@ -17,7 +17,7 @@ from pipeline_cli.deployment.publishing import behind
 from pipeline_cli.deployment.runs import STAGES, Runs, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
-from pipeline_cli.output.summary import Numbers, amount, control_totals, read_as, reconciliation, totals
+from pipeline_cli.output.summary import Numbers, amount, control_totals, read_as, reconciliation, remarks, totals
 from pipeline_cli.report.page import Bar, Cell, advice, bars, day, render, style_of, table
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def page(target: Target, batch: str, overview: str = "") -> str:
         files=_files(status, summary),
         totals=_totals(summary),
         reconciliation=reconciliation(summary) if Numbers.of(summary).read else "",
+        remarks=remarks(summary),
         errors=errors,
         error_chart=_error_chart(errors),
         rejects=[f"s3://{target.bucket.name}/{key}" for key in feedback.rejects(target.bucket, entry)],

@@ -36,7 +36,7 @@ from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import NO_ROOM
 from pipeline_cli.output.files import open_whole
-from pipeline_cli.output.summary import Numbers, files_table, reconciliation, totals_sentence
+from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
 
 MEMORY_MB = 1024
 STANDARD_OUTPUT = Path("-")
@@ -341,6 +341,7 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     out.print(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
+    show_remarks(summary)
     show(group(errors, 3, summary))
 
 

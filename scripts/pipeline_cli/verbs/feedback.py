@@ -15,7 +15,7 @@ from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment import feedback
 from pipeline_cli.deployment.feedback import Group
 from pipeline_cli.output import options, terminal
-from pipeline_cli.output.summary import files_table, incomplete_totals, reconciliation
+from pipeline_cli.output.summary import files_table, incomplete_totals, reconciliation, show_remarks
 from pipeline_cli.terraform import target as targets
 
 EXAMPLES = 3
@@ -65,6 +65,7 @@ def show(verdict: Mapping[str, Any], bucket: str) -> None:
         out.print(reconciliation(verdict), soft_wrap=True)
     if verdict[f"incomplete_{MODEL.root}"]:
         out.print(f"[yellow]{incomplete_totals(verdict[f'incomplete_{MODEL.root}'])}[/]")
+    show_remarks(verdict)
     groups = [Group(g["code"], g["file"], g["count"], g["examples"][:EXAMPLES]) for g in verdict["errors"]]
     feedback.show(groups, more=False)
     for file in verdict["files"].values():
