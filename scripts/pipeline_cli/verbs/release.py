@@ -31,10 +31,10 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Deliver a HELD batch as it is, although many of its records were refused.
+    """Deliver a HELD batch as it is, although many of its records were refused or it is less than it should be.
 
-    Says what will be delivered and asks first, except on local. The same files run again and are not held this time. A
-    corrected file is better, and needs no release.
+    Says what will be delivered and removed and asks first, except on local. The same files run again and are not held
+    this time. A corrected file is better, and needs no release.
 
     Example: pipeline release 20220131
 
@@ -44,6 +44,9 @@ def command(
     target = targets.chosen(env)
     held = find_held(target.table, target.bucket, batch)
     delivers = f"This delivers batch {batch}: {Numbers.of(held.summary).sentence()}; {totals_sentence(held.summary)}."
+    if removed := int(held.summary.get(f"removed_{MODEL.root}", 0)):
+        who = terminal.counted(removed, MODEL.root.singular, MODEL.root)
+        delivers += f" This removes {who} that an earlier version delivered."
     if yes or target.is_local:
         terminal.err().print(delivers, soft_wrap=True)
     else:

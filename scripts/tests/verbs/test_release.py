@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -177,3 +178,12 @@ def test_a_day_that_would_be_held_is_exit_code_3(tmp_path: Path, run: Run) -> No
     assert "would be held, as too many records of items_20220131.csv were refused" in result.stdout
     sent = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [message["code"] for message in sent] == ["too_many_refused"] + ["not_an_amount"] * 30
+
+
+def test_a_release_says_how_many_results_it_removes(stack: Stack, held: Ledger, run: Run) -> None:
+    summary = {**held.summary, "removed_customers": 1000}
+    stack.table.update_ledger(DAY, lambda entry: replace(entry, summary=summary))
+
+    result = run("release", DAY, "--no-wait")
+
+    assert "This removes 1,000 customers that an earlier version delivered." in result.stderr
