@@ -15,6 +15,7 @@ from math import ceil
 from typing import Any
 
 from pipeline.errors import RetryableError, SupersededError
+from pipeline.model.batch_files import CONTROL, file_kind
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject, has_same_content, set_time, set_version
 from pipeline.model.record_kinds import RecordKind
@@ -50,7 +51,8 @@ class Ledger:
     """The state of one batch. Times are ISO 8601 in UTC.
 
     `files` is the current set, `correction` what is there of a newer one of which other files are gone. `due` is
-    whether the check at the time when the files are due has been.
+    whether the check at the time when the files are due has been. `control_file` is whether a control file is
+    "required" in a set, "accepted" or ignored ("off").
 
     `attempts` is the number of runs of each version in `history`, `delivered` the names of the lists of whose results
     may be in the table. `delivered_files` is what later days are compared with: of each kind's file that was delivered
@@ -68,6 +70,7 @@ class Ledger:
     files: FileSet = field(default_factory=dict)
     correction: FileSet = field(default_factory=dict)
     due: bool = False
+    control_file: str = "off"
     version: str | None = None
     execution: str | None = None
     holder: str | None = None
@@ -90,7 +93,16 @@ class Ledger:
     @property
     def missing(self) -> list[RecordKind]:
         """The kinds of files that have not arrived, or that an incomplete correction lacks."""
-        return [kind for kind in MODEL.kinds if kind not in (self.correction or self.files)]
+        return self.lacking(self.correction or self.files)
+
+    def lacking(self, files: FileSet) -> list[RecordKind]:
+        """Return the kinds of files that a set of this batch lacks."""
+        kinds = (*MODEL.kinds, CONTROL) if self.control_file == "required" else MODEL.kinds
+        return [kind for kind in kinds if kind not in files]
+
+    def counted(self, files: FileSet) -> FileSet:
+        """Return the files of a set that count for this batch: the control file may be switched off."""
+        return {kind: source for kind, source in files.items() if kind != CONTROL or self.control_file != "off"}
 
     def as_item(self) -> dict[str, Any]:
         """Return the attributes of the table item as plain values, without the table's keys."""
@@ -130,7 +142,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _read_files(files: Mapping[str, Any]) -> FileSet:
-    return {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in files.items()}
+    return {file_kind(kind): SourceObject.from_dict(source) for kind, source in files.items()}
 
 
 _TABLE_KEYS = {"pk", "sk"}

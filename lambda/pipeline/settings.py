@@ -37,6 +37,8 @@ class IntakeSettings(_Runs):
     """Days from a batch's day to the scheduled check, which reports the files that are missing."""
     days_ahead: int = field(default=366, metadata={"minimum": 0})
     """A file whose day is more days in the future has a foreign name."""
+    control_file: str = field(default="accepted", metadata={"allowed": ("accepted", "required", "off")})
+    """Whether a control file is required in a set, counts when it is there, or has a foreign name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] | None =
         text = source.get(name, "").strip()
         if text:
             try:
-                values[setting.name] = _convert(text, str(setting.type), setting.metadata.get("minimum", 1))
+                values[setting.name] = _convert(text, str(setting.type), setting.metadata)
             except ValueError as fault:
                 faults.append(f"{name} is {text!r}, but must be {fault}")
         elif setting.default is MISSING:
@@ -110,7 +112,8 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] | None =
     return model(**values)
 
 
-def _convert(text: str, type_name: str, minimum: int) -> str | int | bool:
+def _convert(text: str, type_name: str, limits: Mapping[Any, Any]) -> str | int | bool:
+    minimum, allowed = limits.get("minimum", 1), limits.get("allowed", (text,))
     if type_name == "bool":
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
@@ -119,4 +122,6 @@ def _convert(text: str, type_name: str, minimum: int) -> str | int | bool:
         if text.isascii() and text.isdigit() and int(text) >= minimum:
             return int(text)
         raise ValueError(f"a whole number from {minimum} up")
+    if text not in allowed:
+        raise ValueError(" or ".join(allowed))
     return text

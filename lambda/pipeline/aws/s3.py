@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
 from pipeline.errors import SourceChangedError, TransferError
-from pipeline.model.batch_files import INCOMING_PREFIX
+from pipeline.model.batch_files import CONTROL, INCOMING_PREFIX
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import FileSet, SourceObject
 from pipeline.model.record_kinds import RecordKind
@@ -49,12 +49,12 @@ class Bucket:
         If there is both a `.csv` and a `.csv.gz` of a kind, the later upload counts; a kind for which that can't be
         known (`find_ties`) is left out. A file of 0 bytes counts only where there is no other.
         """
-        newest = {kind: _newest(self._files(kind, batch)) for kind in MODEL.kinds}
+        newest = {kind: _newest(self._files(kind, batch)) for kind in (*MODEL.kinds, CONTROL)}
         return {kind: files[0] for kind, files in newest.items() if len(files) == 1}
 
     def find_ties(self, batch: str) -> dict[RecordKind, list[SourceObject]]:
         """Return the files of each kind of which it can't be known which is the newer, as S3 keeps only seconds."""
-        newest = {kind: _newest(self._files(kind, batch)) for kind in MODEL.kinds}
+        newest = {kind: _newest(self._files(kind, batch)) for kind in (*MODEL.kinds, CONTROL)}
         return {kind: files for kind, files in newest.items() if len(files) > 1}
 
     def _files(self, kind: RecordKind, batch: str) -> list[SourceObject]:

@@ -16,12 +16,13 @@ from pipeline.joining.gate import Gate
 from pipeline.joining.remarks import find_remarks
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
-from pipeline.model.batch_files import rejects_name
+from pipeline.model.batch_files import CONTROL, rejects_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line
 from pipeline.model.messages import message_for, number_text
 from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.control_file import ControlTotal, read_control_file
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
@@ -158,9 +159,13 @@ class _Run:
         self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
         self._error_sort_keys: set[str] = set()
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
+        self._digests: dict[RecordKind, str] = {}
 
     def join(self, sources: Mapping[RecordKind, SourceFile]) -> Outcome:
-        files, counts, refused = self._read(sources)
+        refused: dict[RecordKind, RefusedFileError] = {}
+        control = self._read_control(sources, refused)
+        files, counts = self._read(sources, control, refused)
+        refused |= {} if refused else self._compare(control, counts)
         if refused:
             return self._refuse(sources, files, refused)
         totals = self._engine.join()
@@ -168,7 +173,7 @@ class _Run:
         _verify_records(files, counts, totals)
         reconciliations = _reconcile(files, totals)
         removed, delivered = self._engine.count_removed()
-        summaries = {kind: _file_summary(files[kind], counts[kind]) for kind in MODEL.kinds}
+        summaries = {kind: _file_summary(files[kind], counts[kind], kind in control) for kind in MODEL.kinds}
         gate = self._options.gate
         holds = gate.find_holds(self._batch, summaries, removed, delivered) if gate else []
         if not holds:
@@ -194,17 +199,42 @@ class _Run:
         rejects = {kind: self._write_rejects(files[kind]) for kind in MODEL.kinds if counts[kind].refused}
         return self._finish(summary, rejects)
 
+    def _read_control(
+        self, sources: Mapping[RecordKind, SourceFile], refused: dict[RecordKind, RefusedFileError]
+    ) -> dict[RecordKind, ControlTotal]:
+        """Return the control totals of the sender, if there is a control file; add it to the refused files if bad."""
+        try:
+            return read_control_file(sources[CONTROL].path, self._batch, self._workdir) if CONTROL in sources else {}
+        except RefusedFileError as error:
+            refused[CONTROL] = error
+            return {}
+
+    def _compare(
+        self, control: Mapping[RecordKind, ControlTotal], counts: Mapping[RecordKind, Counts]
+    ) -> dict[RecordKind, RefusedFileError]:
+        """Return an error for each file that is not what the sender's control totals say."""
+        found = {
+            kind: ControlTotal(counts[kind].read, self._engine.amount_read(kind), self._digests.get(kind))
+            for kind in control
+        }
+        differences = {kind: control[kind].find_difference(found[kind]) for kind in control}
+        return {kind: error for kind, error in differences.items() if error}
+
     def _read(
-        self, sources: Mapping[RecordKind, SourceFile]
-    ) -> tuple[dict[RecordKind, CsvFile], dict[RecordKind, Counts], dict[RecordKind, RefusedFileError]]:
+        self,
+        sources: Mapping[RecordKind, SourceFile],
+        control: Mapping[RecordKind, ControlTotal],
+        refused: dict[RecordKind, RefusedFileError],
+    ) -> tuple[dict[RecordKind, CsvFile], dict[RecordKind, Counts]]:
         """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
         files: dict[RecordKind, CsvFile] = {}
         counts: dict[RecordKind, Counts] = {}
-        refused: dict[RecordKind, RefusedFileError] = {}
         for kind, file in self._files(sources):
             if isinstance(file, RefusedFileError):
                 refused[kind] = file
                 continue
+            if kind in control and control[kind].sha256:
+                self._digests[kind] = self._engine.sha256(kind)
             try:
                 if refused:
                     self._engine.prove(file)
@@ -213,7 +243,7 @@ class _Run:
                     files[kind], counts[kind] = self._engine.judge(file)
             except RefusedFileError as error:
                 refused[kind] = error
-        return files, counts, refused
+        return files, counts
 
     def _files(
         self, sources: Mapping[RecordKind, SourceFile]
@@ -237,9 +267,8 @@ class _Run:
         refused: Mapping[RecordKind, RefusedFileError],
     ) -> Outcome:
         """Refuse the batch: the only output is an error for each file that can't be used."""
-        for kind in _by_name(sources):
-            if kind in refused:
-                self._add_file_error(kind, sources[kind].name, refused[kind].code, str(refused[kind]))
+        for kind in sorted(refused, key=lambda kind: sources[kind].name):
+            self._add_file_error(kind, sources[kind].name, refused[kind].code, str(refused[kind]))
         summaries = {
             kind: FileSummary(
                 file=sources[kind].name,
@@ -248,7 +277,8 @@ class _Run:
                 ignored_columns=_shortened(files[kind].header.ignored) if kind in files else (),
                 file_error=str(refused[kind].code) if kind in refused else None,
             )
-            for kind in MODEL.kinds
+            for kind in sources
+            if kind != CONTROL or kind in refused
         }
         summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
         return self._finish(summary, {})
@@ -321,7 +351,7 @@ class _Run:
         return target
 
 
-def _file_summary(file: CsvFile, counts: Counts) -> FileSummary:
+def _file_summary(file: CsvFile, counts: Counts, matches_control: bool) -> FileSummary:
     return FileSummary(
         file=file.name,
         delimiter=file.header.delimiter,
@@ -336,6 +366,7 @@ def _file_summary(file: CsvFile, counts: Counts) -> FileSummary:
         blank_lines=counts.lines - counts.read,
         further_lines=file.continuation_lines,
         has_final_line_end=file.profile.has_final_line_end,
+        matches_control=matches_control,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,11 @@ class DuckDBEngine(Engine):
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
             return read_file(self._connection, kind, source.name, self._texts.read(kind), self._workdir)
+
+    def sha256(self, kind: RecordKind) -> str:
+        """Read the file that was sent."""
+        with self._sources[kind].path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the file once, and a second time if there may be errors; then delete what is no longer needed of it."""

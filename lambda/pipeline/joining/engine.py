@@ -108,6 +108,10 @@ class Engine(ABC):
         """Raise RefusedFileError if `judge` would."""
 
     @abstractmethod
+    def sha256(self, kind: RecordKind) -> str:
+        """Return the SHA-256 of a file as it was sent, before it is judged."""
+
+    @abstractmethod
     def first_pass(self, file: CsvFile) -> CsvFile:
         """Read all records: create `<kind>_totals` and `<kind>_valid`; return the file as it was read."""
 
@@ -219,6 +223,11 @@ class Engine(ABC):
             for _, _, *sums in refused:
                 found.refused += sums[2 * number] or 0
                 found.refused_without_amount += sums[2 * number + 1]
+
+    def amount_read(self, kind: RecordKind) -> Decimal | None:
+        """Return the sum of the amounts of a file that were read; None if none of its columns is summed."""
+        found = [self._amounts[kind, column].read for column in MODEL.summed(kind)]
+        return sum(found, Decimal(0)) if found else None
 
     def join(self) -> DayTotals:
         """Create `results`, and return the totals of the day."""

@@ -93,6 +93,13 @@ class Gate:
         return holds
 
     def _of_file(self, batch: str, kind: RecordKind, file: FileSummary) -> Iterator[Hold]:
+        if not file.matches_control:
+            yield from self._less_than_it_should_be(batch, kind, file)
+        if exceeds_refused(file.read, file.refused, self.max_refused_percent):
+            details = {"refused": file.refused, "read": file.read, "limit": self.max_refused_percent}
+            yield _hold(kind, ErrorCode.TOO_MANY_REFUSED, **details)
+
+    def _less_than_it_should_be(self, batch: str, kind: RecordKind, file: FileSummary) -> Iterator[Hold]:
         usual = self._usual_records(batch, kind)
         if file.read == 0:
             if not self._was_empty(batch, kind):
@@ -101,9 +108,6 @@ class Gate:
             yield _hold(kind, ErrorCode.DAY_TOO_SMALL, read=file.read, usual=usual, limit=self.min_day_percent)
         if not file.has_final_line_end and self.line_ends(batch, kind) == [True] * LINE_ENDS:
             yield _hold(kind, ErrorCode.CUT_SHORT, line=file.lines, files=LINE_ENDS)
-        if exceeds_refused(file.read, file.refused, self.max_refused_percent):
-            details = {"refused": file.refused, "read": file.read, "limit": self.max_refused_percent}
-            yield _hold(kind, ErrorCode.TOO_MANY_REFUSED, **details)
 
     def _usual_records(self, batch: str, kind: RecordKind) -> int:
         """Return the median of the same weekday, or of recent days; 0 if too few days are known.

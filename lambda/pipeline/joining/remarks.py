@@ -24,6 +24,8 @@ def find_remarks(
         How many complete results have records, but only sums of 0.
     """
     for kind, file in files.items():
+        if file.matches_control:
+            continue
         never_has_one = gate is not None and gate.line_ends(batch, kind) == [False] * LINE_ENDS
         if not (file.has_final_line_end or never_has_one or "cut_short" in file.held_by):
             message = f"the last line, {file.lines:,}, has no line end, so the file may be cut short"

@@ -38,6 +38,8 @@ class FileSummary:
     """Error code if the file as a whole was refused."""
     has_final_line_end: bool = True
     """Whether the last line that is not blank ends with a line end."""
+    matches_control: bool = False
+    """Whether the sender's control totals say the same."""
     held_by: tuple[str, ...] = ()
     """The codes of the reasons why this file holds the batch."""
 

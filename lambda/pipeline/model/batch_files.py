@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from pipeline.model.data_model import MODEL
-from pipeline.model.record_kinds import RecordKind
+from pipeline.model.record_kinds import Column, ColumnType, RecordKind
 
 INCOMING_PREFIX = "incoming/"
 WORK_PREFIX = "work/"
@@ -22,7 +22,31 @@ FIRST_DAY = date(2000, 1, 1)
 MAX_DAYS_AHEAD = 366
 """Most days that a batch may lie in the future: about a year, so that a mistyped year is rejected."""
 
-_FILE_NAME = re.compile(rf"({'|'.join(map(str, MODEL.kinds))})_(\d{{8}})\.csv(\.gz)?", re.ASCII)
+CONTROL = RecordKind(
+    "control",
+    singular="control total",
+    columns=(
+        Column("file"),
+        Column("records", ColumnType.INTEGER),
+        Column("amount", ColumnType.AMOUNT, required=False),
+        Column("sha256", required=False),
+    ),
+)
+"""The control file: what the sender counted in the other files of a day. It may belong to a set."""
+
+_KINDS = {str(kind): kind for kind in (*MODEL.kinds, CONTROL)}
+_FILE_NAME = re.compile(rf"({'|'.join(_KINDS)})_(\d{{8}})\.csv(\.gz)?", re.ASCII)
+
+
+def file_kind(name: str) -> RecordKind:
+    """Return the kind of file of this name, one of the model's or the control file.
+
+    Raises
+    ------
+    ValueError
+        There is no such kind.
+    """
+    return CONTROL if name == CONTROL else MODEL.kind(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +66,7 @@ def parse_file_name(name: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | 
     match = _FILE_NAME.fullmatch(name)
     if match is None or not is_batch(match[2], days_ahead):
         return None
-    return BatchFile(MODEL.kind(match[1]), match[2], name)
+    return BatchFile(_KINDS[match[1]], match[2], name)
 
 
 def parse_key(key: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:

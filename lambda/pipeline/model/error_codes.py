@@ -81,6 +81,13 @@ class ErrorCode(StrEnum):
         "the comma in '{value}' may be a decimal mark or group thousands, as three digits follow each comma in the "
         "file's amounts; write thousands without a mark and decimals with 2 or 4 digits (1234 or 1,23)",
     )
+    BAD_CONTROL_FILE = "bad_control_file", Scope.FILE, "line {line}, column {column}: {fault}"
+    CONTROL_TOTAL_DIFFERS = (
+        "control_total_differs",
+        Scope.FILE,
+        "the {what} {found}, but the control file says {stated}, so one of them is not what was meant; "
+        "send the right one again",
+    )
     FILE_TOO_LARGE = (
         "file_too_large",
         Scope.FILE,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pipeline.model.batch_files import CONTROL
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 
@@ -45,8 +46,8 @@ FileSet = Mapping[RecordKind, SourceObject]
 
 
 def set_version(files: FileSet) -> str:
-    """Return the version of a complete set: a digest of the three ETags, 16 hexadecimal digits."""
-    etags = "\n".join(files[kind].etag for kind in MODEL.kinds)
+    """Return the version of a complete set: a digest of the ETags, 16 hexadecimal digits."""
+    etags = "\n".join(files[kind].etag for kind in (*MODEL.kinds, CONTROL) if kind != CONTROL or kind in files)
     return hashlib.sha256(etags.encode()).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.events import missing_file_error
 from pipeline.joining.gate import and_, held_by, why_held
 from pipeline.ledger import CLOSED, BatchState, Ledger
-from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, rejects_name
+from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, rejects_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
@@ -65,7 +65,11 @@ def verdict_on(entry: Ledger, errors: Sequence[Mapping[str, Any]]) -> dict[str, 
         "state": entry.state.value,
         "finished_at": entry.finished_at,
         "what_to_do": what_to_do(entry),
-        "files": {kind: _file(entry, kind, was_read=was_read) for kind in MODEL.kinds},
+        "files": {
+            kind: _file(entry, kind, was_read=was_read and kind != CONTROL)
+            for kind in (*MODEL.kinds, CONTROL)
+            if kind != CONTROL or kind in entry.files
+        },
         **{name: _count(summary, name) if was_read else None for name in counted},
         **(_reconciliations(summary) if was_read else {"reconciliation": None}),
         "errors": list(errors),
@@ -123,6 +127,7 @@ def _file(entry: Ledger, kind: RecordKind, *, was_read: bool) -> dict[str, Any]:
         "refused_by_code": {code: int(count) for code, count in known.get("refused_by_code", {}).items()},
         "too_many_refused": ErrorCode.TOO_MANY_REFUSED in held_by(known),
         "held_by": held_by(known),
+        "matches_control": bool(known.get("matches_control")),
         "rejects": rejects if counts["refused"] else None,
     }
 

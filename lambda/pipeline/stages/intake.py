@@ -22,8 +22,7 @@ from pipeline.events import (
     objects_created,
     parse_body,
 )
-from pipeline.model.batch_files import INCOMING_PREFIX, MAX_DAYS_AHEAD, parse_key
-from pipeline.model.data_model import MODEL
+from pipeline.model.batch_files import CONTROL, INCOMING_PREFIX, MAX_DAYS_AHEAD, parse_key
 from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.observability import Metric, count, logger
 from pipeline.stages.feedback import publish_missing, publish_verdict
@@ -43,6 +42,8 @@ class Intake:
         How far in the future the day of a batch may lie.
     due_days
         Days from a batch's day to the check whether its files are there.
+    control_file
+        Whether a control file is "required" in a set, "accepted", or like any other foreign file ("off").
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Intake:
         deadline: Deadline | None = None,
         days_ahead: int = MAX_DAYS_AHEAD,
         due_days: int = 1,
+        control_file: str = "accepted",
     ) -> None:
         self._bucket = bucket
         self._table = table
@@ -60,6 +62,7 @@ class Intake:
         self._deadline = deadline or Deadline.after(_PATIENCE_SECONDS)
         self._days_ahead = days_ahead
         self._due_days = due_days
+        self._control_file = control_file
 
     def receive(self, event: dict[str, Any]) -> None:
         """Handle every object that an S3 or EventBridge event names."""
@@ -77,7 +80,7 @@ class Intake:
             logger().info("object ignored: a folder, or not under incoming/", key=found.key)
             return
         file = parse_key(found.key, self._days_ahead)
-        if file is None:
+        if file is None or (file.kind == CONTROL and self._control_file == "off"):
             self._table.put(foreign_file_error(found))
             count(Metric.FOREIGN_FILES)
             logger().warning("object reported: its name is no batch file's", key=found.key)
@@ -140,7 +143,7 @@ class Intake:
         """
         seen = self._bucket.find_set(batch)
         for _ in attempts(self._deadline):
-            record = functools.partial(_record, files=seen, due=due)
+            record = functools.partial(_record, files=seen, due=due, control_file=self._control_file)
             entry = self._table.update_ledger(batch, record, self._deadline)
             before, seen = seen, self._bucket.find_set(batch)
             if has_same_content(seen, before):
@@ -148,11 +151,11 @@ class Intake:
         raise LedgerConflictError(f"the files of batch {batch} kept changing")
 
 
-def _record(known: ledger.Ledger, files: FileSet, *, due: bool) -> ledger.Ledger:
+def _record(known: ledger.Ledger, files: FileSet, *, due: bool, control_file: str) -> ledger.Ledger:
     """Record a set; a file of 0 bytes is not there yet (mounts write it first) until the batch is due."""
-    known = replace(known, due=due or known.due)
-    there = {kind: source for kind, source in files.items() if source.size or known.due}
-    if len(there) < len(MODEL.kinds):
+    known = replace(known, due=due or known.due, control_file=control_file)
+    there = {kind: source for kind, source in known.counted(files).items() if source.size or known.due}
+    if known.lacking(there):
         return ledger.observe(known, there)
     return ledger.claim(known, there, datetime.now(UTC))
 

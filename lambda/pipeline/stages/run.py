@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.ledger import REMOVED_SUFFIX
-from pipeline.model.batch_files import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX
-from pipeline.model.data_model import MODEL
+from pipeline.model.batch_files import DELIVERED_PREFIX, FEEDBACK_PREFIX, WORK_PREFIX, file_kind
 from pipeline.model.file_set import SourceObject
 from pipeline.model.record_kinds import RecordKind
 
@@ -30,7 +29,7 @@ class Run:
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Run:
         """Read the state machine's input."""
-        files = {MODEL.kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
+        files = {file_kind(kind): SourceObject.from_dict(source) for kind, source in event["files"].items()}
         return cls(event["batch"], event["version"], event["execution"], files)
 
     def work_key(self, name: str) -> str:

@@ -45,7 +45,7 @@ class BatchStatus:
     @property
     def lacking(self) -> list[RecordKind]:
         """The kinds of files that are not in the bucket now."""
-        return [kind for kind in MODEL.kinds if kind not in self.files]
+        return (self.ledger or Ledger(self.batch)).lacking(self.files)
 
     @property
     def corrected(self) -> bool:
@@ -106,10 +106,13 @@ def find_batches(target: Target) -> tuple[list[str], list[str]]:
 def read(target: Target, batches: Sequence[str]) -> list[BatchStatus]:
     """Read the status of batches, several concurrently."""
     bucket, table = target.bucket, target.table
+
+    def status(batch: str) -> BatchStatus:
+        entry, files = table.get_ledger(batch), bucket.find_set(batch)
+        return BatchStatus(batch, entry.counted(files) if entry else files, entry)
+
     with ThreadPoolExecutor(max_workers=READERS) as pool:
-        return list(
-            pool.map(lambda batch: BatchStatus(batch, bucket.find_set(batch), table.get_ledger(batch)), batches)
-        )
+        return list(pool.map(status, batches))
 
 
 def waiting_text(entry: Ledger | None) -> str | None:

@@ -13,7 +13,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -25,11 +26,12 @@ from pipeline.events import ObjectCreated, foreign_file_error, missing_file_erro
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.gate import Gate, why_held
 from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
-from pipeline.model.batch_files import FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
+from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.control_file import ControlTotal, control_file
 
 from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
@@ -74,6 +76,9 @@ def command(
         Engine,
         typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
     ] = Engine.DUCKDB,
+    write_control: Annotated[
+        bool, typer.Option("--write-control", help="Write a control file for the files into DIR, to be sent with them.")
+    ] = False,
 ) -> None:
     """Check the files of a day before they are sent, with the pipeline's own transform and without AWS.
 
@@ -90,6 +95,8 @@ def command(
     if out is None and not as_json and not sys.stdout.isatty():
         out = STANDARD_OUTPUT
     found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
+    if write_control:
+        found = replace(found, files={kind: path for kind, path in found.files.items() if kind != CONTROL})
     what = f"The check of {found.batch or folder}"
     outcome: Outcome | None = None
     with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
@@ -101,6 +108,10 @@ def command(
             rejects.mkdir(parents=True, exist_ok=True)
             for path in outcome.rejects.values():
                 shutil.copy(path, rejects / f"{found.batch}_{path.name}")
+    if write_control and outcome and outcome.state != "REFUSED":
+        path = folder / f"{CONTROL}_{found.batch}.csv"
+        path.write_text(control_file(_count(found.files, outcome)))
+        terminal.err().print(f"Control file written: {terminal.shown(path)}", soft_wrap=True)
     _show(found, outcome, errors, out, as_json=as_json)
     raise typer.Exit(exit_code(found, outcome))
 
@@ -189,7 +200,8 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
             if file.kind in files:
                 replaced.append((files[file.kind], path))
             files[file.kind] = path
-    return DayFolder(day, {kind: files[kind] for kind in MODEL.kinds if kind in files}, replaced, foreign)
+    kinds = (*MODEL.kinds, CONTROL)
+    return DayFolder(day, {kind: files[kind] for kind in kinds if kind in files}, replaced, foreign)
 
 
 def run(
@@ -237,6 +249,22 @@ def _on_spark(batch: str, sources: Mapping[RecordKind, SourceFile], workdir: Pat
         return process_on_spark(spark, batch, sources, workdir, chosen)
     finally:
         spark.stop()
+
+
+def _count(files: Mapping[RecordKind, Path], outcome: Outcome) -> dict[str, ControlTotal]:
+    """Return the control totals of the files of a day, by file name."""
+    amounts = {
+        (measure.kind, measure.column): Decimal(outcome.summary.reconciliations[measure.name].scanned_amount)
+        for measure in MODEL.sums
+    }
+    totals = {}
+    for kind, path in files.items():
+        of_kind = [amount for (measured, _), amount in amounts.items() if measured == kind]
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        amount = sum(of_kind, Decimal(0)) if of_kind else None
+        totals[path.name] = ControlTotal(outcome.summary.files[kind].read, amount, digest)
+    return totals
 
 
 def _version(files: Mapping[RecordKind, Path]) -> str:

@@ -72,8 +72,8 @@ def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:
     if entry is None or entry.state is not BatchState.HELD:
         state = entry.state.value if entry else "not known"
         raise CommandError(f"Batch {batch} is {state}, not HELD: there is nothing to release.")
-    files = bucket.find_set(batch)
-    if len(files) < len(MODEL.kinds) or set_version(files) != entry.version:
+    files = entry.counted(bucket.find_set(batch))
+    if entry.lacking(files) or set_version(files) != entry.version:
         raise CommandError(f"The files of batch {batch} have changed since it was held: nothing was released.")
     return ledger.refresh_versions(entry, files)
 

@@ -96,4 +96,4 @@ def _again(entry: Ledger, files: FileSet, ended: str | None, now: datetime) -> L
         entry = replace(entry, state=BatchState.FAILED)
     if entry.state in (BatchState.QUEUED, BatchState.RUNNING):
         return entry
-    return ledger.replay(ledger.refresh_versions(entry, files), now)
+    return ledger.replay(ledger.refresh_versions(entry, entry.counted(files)), now)

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Annotated, BinaryIO, TextIO
 
 import typer
-from pipeline.model.batch_files import today
+from pipeline.model.batch_files import CONTROL, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import ColumnType, RecordKind
+from pipeline.reading.control_file import ControlTotal, control_file
 
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
@@ -58,6 +59,7 @@ def command(
     ] = 0.01,
     seed: Annotated[int, typer.Option(metavar="N", help="The seed of the random records.")] = 1,
     compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
+    control: Annotated[bool, typer.Option("--control", help="Write a control file too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -68,12 +70,16 @@ def command(
     Exit codes: 0 written, 1 the disk is full, 2 a file exists already.
     """
     day = options.check_day(day or today(), "--date")
-    in_the_way = [path for kind in MODEL.kinds for path in folder.glob(f"{kind}_{day}.csv*")]
+    in_the_way = [path for kind in (*MODEL.kinds, CONTROL) for path in folder.glob(f"{kind}_{day}.csv*")]
     if in_the_way and not force:
         raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
     for path in in_the_way:
         path.unlink()
     sample = generate(folder, day, records, defects, seed, compress=compress)
+    if control:
+        path = folder / f"{CONTROL}_{day}.csv"
+        totals = {path.name: ControlTotal(sample.records[kind]) for kind, path in sample.files.items()}
+        path.write_text(control_file(totals))
     if as_json:
         files = {kind: str(path) for kind, path in sample.files.items()}
         terminal.print_json({"files": files, "records": sample.records, "defects": sample.defects})

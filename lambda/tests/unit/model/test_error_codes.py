@@ -28,6 +28,8 @@ MADE_HERE = {
     ErrorCode.UNREADABLE_FILE,
     ErrorCode.TOO_MANY_ERRORS,
     ErrorCode.TOO_MANY_REFUSED,
+    ErrorCode.BAD_CONTROL_FILE,
+    ErrorCode.CONTROL_TOTAL_DIFFERS,
     ErrorCode.NO_RECORDS,
     ErrorCode.DAY_TOO_SMALL,
     ErrorCode.CUT_SHORT,

@@ -1,0 +1,194 @@
+"""Control totals of the sender: a file that is not what they say is refused, and one that is needs no history."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+
+import pytest
+from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, Observed, day, observe
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline.joining.gate import FileFacts, days_before
+from pipeline.model import data_model
+from pipeline.model.batch_files import CONTROL
+from unit.model.test_error_codes import documented
+
+HEADER = "file,records,amount,sha256\n"
+USUAL = {
+    name: {kind: FileFacts(1000, True) for kind in ("customers", "orders", "items")} for name in days_before(BATCH)
+}
+
+
+def control(items: str = "2,87.5,") -> bytes:
+    lines = [f"customers_{BATCH}.csv,2,,", f"orders_{BATCH}.csv,2,,", f"items_{BATCH}.csv,{items}", ""]
+    return (HEADER + "\n".join(lines)).encode()
+
+
+def with_control(content: bytes | None = None, **files: bytes) -> Observed:
+    return observe({**day(**files), CONTROL: control() if content is None else content}, history=USUAL)
+
+
+def test_agreement_replaces_the_comparison_with_other_days() -> None:
+    observed = with_control(items=ITEMS.rstrip(b"\n"))
+
+    assert (observed.state, observed.errors, observed.summary["remarks"]) == ("READY", [], [])
+    assert [file["matches_control"] for file in observed.summary["files"].values()] == [True, True, True]
+
+
+def test_a_day_that_is_said_to_be_empty_is_delivered() -> None:
+    header = ITEMS.splitlines(keepends=True)[0]
+
+    assert with_control(control("0,0,"), items=header).state == "READY"
+    assert with_control(HEADER.encode(), items=header).state == "HELD"
+
+
+def test_a_file_that_the_control_file_does_not_name_is_compared_with_other_days() -> None:
+    observed = with_control(f"{HEADER}items_{BATCH}.csv,2,87.50,\n".encode())
+
+    assert {kind: file["held_by"] for kind, file in observed.summary["files"].items()} == {
+        "customers": ["day_too_small"],
+        "orders": ["day_too_small"],
+        "items": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ("3,87.5,", "the number of records is 2, but the control file says 3"),
+        ("2,87.51,", "the sum of the amounts is 87.5, but the control file says 87.51"),
+        (
+            f"2,,{'0' * 64}",
+            f"the SHA-256 of the file is {hashlib.sha256(ITEMS).hexdigest()}, but the control file says",
+        ),
+    ],
+)
+def test_a_file_that_differs_is_refused_with_both_numbers(items: str, message: str) -> None:
+    observed = with_control(control(items))
+
+    error = observed.only_error()
+    assert (observed.state, error["kind"], error["code"]) == ("REFUSED", "items", "control_total_differs")
+    assert message in error["message"]
+    assert observed.summary["files"]["items"]["file_error"] == "control_total_differs"
+
+
+def test_the_message_is_the_documented_one() -> None:
+    assert with_control(control("3,87.5,")).only_error()["message"] == documented()["control_total_differs"]
+    assert with_control(control("many,,")).only_error()["message"] == documented()["bad_control_file"]
+
+
+def test_every_file_that_differs_is_named() -> None:
+    observed = with_control(customers=CUSTOMERS + b"c3,a,b,c\n", items=ITEMS + b"o2,x,1,1\n")
+
+    assert [error["kind"] for error in observed.errors] == ["customers", "items"]
+
+
+def test_the_digest_is_that_of_the_file_as_it_was_sent() -> None:
+    packed = gzip.compress(ITEMS)
+    stated = f"{HEADER}items_{BATCH}.csv.gz,2,87.50,{hashlib.sha256(packed).hexdigest().upper()}\n"
+
+    assert observe({**day(items=packed), CONTROL: stated.encode()}).state == "READY"
+
+
+def test_refused_records_count_as_records_and_with_their_amounts() -> None:
+    items = ITEMS + b"o9,pen,1,2.50\n"
+
+    assert with_control(control("3,90,"), items=items).state == "READY"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"items_{BATCH}.csv,2\nitem_{BATCH}.csv,2", "line 3, column file: 'item_20220131.csv' is none of the batch's"),
+        (f"control_{BATCH}.csv,2", "line 2, column file: 'control_20220131.csv' is none of"),
+        ("items_20220201.csv,2", "line 2, column file: 'items_20220201.csv' is none of"),
+        (
+            f"items_{BATCH}.csv,2\n\nitems_{BATCH}.csv.gz,2",
+            "line 4, column file: 'items_20220131.csv.gz' is named",
+        ),
+        (f"items_{BATCH}.csv", "line 2, column records: '' is not a whole number"),
+        (f"items_{BATCH}.csv,-1", "line 2, column records: '-1' is not a whole number"),
+        (f"items_{BATCH}.csv,2,1e5", "line 2, column amount: '1e5' is not a plain decimal"),
+        (f"items_{BATCH}.csv,2,,abc", "line 2, column sha256: 'abc' is not a SHA-256"),
+        ('items"_x,2', "line 2, column file: "),
+        ("\u202e,2", r"line 2, column file: '\u202e' is none of"),
+    ],
+)
+def test_a_fault_of_the_control_file_names_line_and_column_and_refuses_the_batch(content: str, message: str) -> None:
+    observed = with_control((HEADER + content).encode())
+
+    error = observed.only_error()
+    assert (observed.state, error["file"], error["code"]) == ("REFUSED", "control_20220131.csv", "bad_control_file")
+    assert message in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty_file"),
+        (b"records\n1\n", "missing_column"),
+        (b"file,records,file\n", "repeated_column"),
+        (b"file,records\n\0", "binary_file"),
+        (gzip.compress(b"file,records\n" * 200_000), "file_too_large"),
+        (b"\x1f\x8b\x08", "damaged_gzip"),
+    ],
+)
+def test_a_control_file_that_is_no_csv_text_is_refused_like_any_file(content: bytes, code: str) -> None:
+    assert with_control(content).only_error()["code"] == code
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        control(),
+        control().replace(b",", b";"),
+        control().replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + control(),
+        gzip.compress(control()),
+        control().replace(b"87.5", b' "87.50" ').replace(b'" ', b'"').replace(b' "', b'"'),
+        b"Records,FILE\n2,items_20220131.csv\n",
+        control().replace(b",", b";").replace(b"87.5", b"87,5"),
+    ],
+    ids=["plain", "semicolons", "CRLF", "BOM", "gzip", "quotes", "other order", "decimal comma"],
+)
+def test_a_control_file_is_read_like_any_csv_file(content: bytes) -> None:
+    files = {**day(), CONTROL: content}
+
+    assert observe(files).summary["files"]["items"]["matches_control"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_cut_append_or_changed_digit_is_refused(data: st.DataObject) -> None:
+    kind, change = (
+        data.draw(st.sampled_from(["orders", "items"])),
+        data.draw(st.sampled_from(["cut", "append", "digit"])),
+    )
+    content = {"orders": ORDERS, "items": ITEMS}[kind]
+    if change == "cut":
+        end = data.draw(st.integers(len(content.splitlines(keepends=True)[0]), len(content) - 1))
+        changed = content[:end]
+    elif change == "append":
+        changed = content + data.draw(st.sampled_from(content.splitlines(keepends=True)[1:]))
+    else:
+        places = [place for place in range(ITEMS.index(b"12.50"), len(ITEMS)) if ITEMS[place : place + 1].isdigit()]
+        prices = [place for place in places if ITEMS[:place].rsplit(b"\n", 1)[-1].count(b",") == 3]
+        place = data.draw(st.sampled_from(prices))
+        digit = data.draw(st.sampled_from([b"%d" % n for n in range(10) if b"%d" % n != ITEMS[place : place + 1]]))
+        kind, changed = "items", ITEMS[:place] + digit + ITEMS[place + 1 :]
+    digest = hashlib.sha256(content).hexdigest() if kind == "orders" else ""
+    stated = f"{HEADER}orders_{BATCH}.csv,2,,{digest}\nitems_{BATCH}.csv,2,87.50,\n"
+
+    observed = observe({**day(**{kind: changed}), CONTROL: stated.encode()})
+
+    same_value = kind == "items" and change == "cut" and changed in (ITEMS[:-1], ITEMS[:-2], ITEMS[:-3])
+    refused = observed.state == "REFUSED" and {error["code"] for error in observed.errors} <= {
+        "control_total_differs",
+        "missing_column",
+    }
+    assert refused or same_value, changed
+
+
+def test_the_model_has_no_kind_of_the_control_files_name() -> None:
+    assert CONTROL not in data_model.MODEL.kinds
