@@ -182,7 +182,9 @@ def test_any_cut_append_or_changed_digit_is_refused(data: st.DataObject) -> None
 
     observed = observe({**day(**{kind: changed}), CONTROL: stated.encode()})
 
-    same_value = kind == "items" and change == "cut" and changed in (ITEMS[:-1], ITEMS[:-2], ITEMS[:-3])
+    same_value = (
+        kind == "items" and change == "cut" and changed in (ITEMS[:-1], ITEMS[:-2], ITEMS[:-4])
+    )  # 75.00, 75.0, 75
     refused = observed.state == "REFUSED" and {error["code"] for error in observed.errors} <= {
         "control_total_differs",
         "missing_column",
