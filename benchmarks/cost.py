@@ -40,7 +40,7 @@ RUN_STATES = ("Begin", "Transform", "Transformed", "Deliver", "Finalize", "Verdi
 """The states that a run enters; AWS's examples count the start as an additional transition."""
 CHILD_TRANSITIONS = 2
 """Transitions of a map's child: its start and its state (Step Functions Developer Guide, Distributed Map state)."""
-STANDING = {"alarm_month": 38, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
+STANDING = {"alarm_month": 39, "dashboard_month": 1, "metric_month": 1, "queue_request": 5 * MONTH * 86_400 / 20}
 """The usage of a month without any file: metrics of alarms (infra/tests/test_monitoring.py counts them), dashboard, a
 dozen metrics in two of 24 hours, and five connections with which Lambda polls the ingest queue every 20 seconds."""
 

@@ -46,6 +46,8 @@ locals {
         STATE_MACHINE_ARN = module.workflow.state_machine_arn
         DUE_DAYS          = tostring(var.due_days)
         DAYS_AHEAD        = tostring(var.days_ahead)
+        DAYS_BACK         = tostring(var.days_back)
+        CONTROL_FILE      = var.control_file
       }
       storage_mb = 512
       # One message per call, so that a message that fails does not return others to the queue.

@@ -97,6 +97,8 @@ module "function" {
   package_file       = local.package_file
   handler            = "pipeline.handlers.${each.key}.handler"
   memory_mb          = local.memory_mb[each.key]
+
+  reserved_concurrency = each.key == "transform" && var.transform.concurrency > 0 ? var.transform.concurrency : -1
   timeout_seconds    = local.timeout_seconds[each.key]
   storage_mb         = each.value.storage_mb
   log_retention_days = var.log_retention_days
@@ -197,6 +199,7 @@ module "monitoring" {
   state_machine_arn            = module.workflow.state_machine_arn
   rules                        = { for name, trigger in local.triggers : name => trigger.function }
   completed_batch_within_hours = var.completed_batch_within_hours
+  expected_batches_per_hour    = var.expected_batches_per_hour
   refused_share_percent        = var.max_refused_percent / 4 # a warning, long before the batch is held
 }
 

@@ -67,10 +67,11 @@ variable "package_file" {
 }
 
 variable "transform" {
-  description = "Size of the function that processes a day: its memory in MB (1024 to 10240; a new account may be refused more than 3008), and its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files."
+  description = "Size of the function that processes a day: its memory in MB (1024 to 10240; a new account may be refused more than 3008), its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files, and how many days it processes at once (1 to 1000; further runs wait; 0 for no limit, as in a new account, which can't reserve calls)."
   type = object({
     memory_mb  = optional(number, 3008)
-    storage_mb = optional(number, 4096)
+    storage_mb  = optional(number, 4096)
+    concurrency = optional(number, 10)
   })
   default  = {}
   nullable = false
@@ -83,6 +84,11 @@ variable "transform" {
   validation {
     condition     = var.transform.storage_mb >= 512 && var.transform.storage_mb <= 10240 && floor(var.transform.storage_mb) == var.transform.storage_mb
     error_message = "transform.storage_mb must be a whole number from 512 to 10240: Lambda's limits for /tmp."
+  }
+
+  validation {
+    condition     = var.transform.concurrency >= 0 && var.transform.concurrency <= 1000 && floor(var.transform.concurrency) == var.transform.concurrency
+    error_message = "transform.concurrency must be a whole number from 0 (no limit) to 1000."
   }
 }
 
@@ -180,6 +186,42 @@ variable "due_days" {
   validation {
     condition     = var.due_days >= 0 && var.due_days <= 30 && floor(var.due_days) == var.due_days
     error_message = "due_days must be a whole number from 0 (due on the batch's own day) to 30: a report of a missing file that comes later than that is of no use."
+  }
+}
+
+variable "control_file" {
+  description = "Whether the partner sends a control file (control_YYYYMMDD.csv) that says how many records each file has: required (a day waits for it), accepted (it counts when it is there) or off (it is a foreign file)."
+  type        = string
+  default     = "accepted"
+  nullable    = false
+
+  validation {
+    condition     = contains(["required", "accepted", "off"], var.control_file)
+    error_message = "control_file must be required, accepted or off."
+  }
+}
+
+variable "days_back" {
+  description = "Days that a batch may lie in the past, 1 to 36500, in UTC: the name of a file with an earlier day is reported as one that belongs to no batch, so that whoever may write files can't change all of the past."
+  type        = number
+  default     = 366
+  nullable    = false
+
+  validation {
+    condition     = var.days_back >= 1 && var.days_back <= 36500 && floor(var.days_back) == var.days_back
+    error_message = "days_back must be a whole number from 1 to 36500 (any day since 2000)."
+  }
+}
+
+variable "expected_batches_per_hour" {
+  description = "An alarm tells if more batches than this start within an hour, 1 to 10000: a flood of files, corrections or replays."
+  type        = number
+  default     = 24
+  nullable    = false
+
+  validation {
+    condition     = var.expected_batches_per_hour >= 1 && var.expected_batches_per_hour <= 10000 && floor(var.expected_batches_per_hour) == var.expected_batches_per_hour
+    error_message = "expected_batches_per_hour must be a whole number from 1 to 10000."
   }
 }
 

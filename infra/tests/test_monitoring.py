@@ -241,6 +241,13 @@ def test_a_day_without_a_batch_raises_an_alarm_after_the_set_hours(terraform: Cu
     assert "no-batch-completed" not in alarms_of(terraform.plan({"completed_batch_within_hours": None}))
 
 
+def test_more_batches_in_an_hour_than_expected_raise_an_alarm(terraform: CurrentProvider) -> None:
+    alarm = alarms_of(terraform.plan({"expected_batches_per_hour": 5}))["batches-many"]
+
+    assert (alarm["metric_name"], alarm["statistic"], alarm["period"]) == ("ExecutionsStarted", "Sum", 3600)
+    assert (alarm["comparison_operator"], alarm["threshold"]) == ("GreaterThanThreshold", 5)
+
+
 def test_refused_share_warns_at_a_quarter_of_what_holds_a_batch(terraform: CurrentProvider) -> None:
     alarm = alarms_of(terraform.plan({"max_refused_percent": 40}))["refused-share"]
     (share,) = [query for query in alarm["metric_query"] if query["expression"]]

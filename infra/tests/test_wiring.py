@@ -89,9 +89,16 @@ def test_function_gets_exactly_the_settings_that_its_code_reads(full: Plan, func
 
 
 def test_the_rules_that_a_variable_sets_reach_the_function(terraform: CurrentProvider) -> None:
-    plan = terraform.plan({"max_refused_percent": 7, "due_days": 3, "days_ahead": 31})
+    percents = {"max_refused_percent": 7, "min_day_percent": 8, "max_removed_percent": 9}
+    days = {"due_days": 3, "days_ahead": 31, "days_back": 32}
+    plan = terraform.plan({**percents, **days, "control_file": "required", "transform": {"concurrency": 3}})
 
-    assert plan.settings("transform").get("MAX_REFUSED_PERCENT") == "7"
+    for name, percent in percents.items():
+        assert plan.settings("transform").get(name.upper()) == str(percent)
+    assert plan.function("transform")["reserved_concurrent_executions"] == 3
+    assert plan.function("deliver")["reserved_concurrent_executions"] == -1
+    assert plan.settings("intake").get("CONTROL_FILE") == "required"
+    assert plan.settings("intake").get("DAYS_BACK") == "32"
     assert plan.settings("intake").get("DUE_DAYS") == "3"
     assert plan.settings("intake").get("DAYS_AHEAD") == "31"
 

@@ -37,6 +37,10 @@ class IntakeSettings(_Runs):
     """Days from a batch's day to the scheduled check, which reports the files that are missing."""
     days_ahead: int = field(default=366, metadata={"minimum": 0})
     """A file whose day is more days in the future has a foreign name."""
+    days_back: int = 366
+    """So has one whose day is more days in the past."""
+    max_error_messages: int = 1_000
+    """So many foreign names a day get an error message."""
     control_file: str = field(default="accepted", metadata={"allowed": ("accepted", "required", "off")})
     """Whether a control file is required in a set, counts when it is there, or has a foreign name."""
 

@@ -228,6 +228,7 @@ def in_memory_aws(environment: pytest.MonkeyPatch) -> Iterator[Cloud]:
             "QUEUE_URL": queue_url,
             "DEAD_LETTER_QUEUE_URL": dead_letter_url,
             "WRITER_GRACE_SECONDS": "60",
+            "DAYS_BACK": "36500",  # the days of tests do not grow old
         }.items():
             environment.setenv(name, value)
         pipeline = (Bucket(BUCKET), Table(TABLE), Workflow(machine), queue_url, dead_letter_url)

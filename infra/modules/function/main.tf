@@ -40,7 +40,7 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  #checkov:skip=CKV_AWS_115:a reserve is taken from the other functions of the account; the map, the mappings and the runs limit the calls
+  #checkov:skip=CKV_AWS_115:only transform has a limit, since a reserve is taken from the account; the map and the mappings limit the others
   #checkov:skip=CKV_AWS_116:the queue, the stream and the state machine that call it set aside what fails; EventBridge's rules have alarms
   #checkov:skip=CKV_AWS_272:the package is built from this repository by the person who deploys, who would have to keep a signing profile
   function_name    = var.name
@@ -53,6 +53,9 @@ resource "aws_lambda_function" "this" {
   architectures    = ["arm64"]    # and this processor, a fifth cheaper than x86_64
   memory_size      = var.memory_mb
   timeout          = var.timeout_seconds
+
+  reserved_concurrent_executions = var.reserved_concurrency
+
   kms_key_arn      = one(var.kms_key[*].arn)
 
   ephemeral_storage {

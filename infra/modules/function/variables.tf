@@ -27,6 +27,13 @@ variable "handler" {
   type        = string
 }
 
+variable "reserved_concurrency" {
+  description = "How many calls may run at once, which is reserved in the account; -1 for no limit."
+  type        = number
+  default     = -1
+  nullable    = false
+}
+
 variable "memory_mb" {
   description = "Memory in MB."
   type        = number

@@ -116,10 +116,19 @@ locals {
   day_alarms = merge(
     {
       batches-held = merge(local.once, {
-        description = "So many records of a file were refused that the batch is held: its errors were sent, its results were not. Which file: make status ${local.env}. To deliver it as it is: make release ${local.env} BATCH=..."
+        description = "A batch is held, as too many records were refused or it is less than it should be: its errors were sent, its results were not. Why: make status ${local.env}. To deliver it as it is: make release ${local.env} BATCH=..."
         namespace   = var.name
         metric      = "BatchesHeld"
         dimensions  = { service = "finalize" }
+      })
+      batches-many = merge(local.at_once, {
+        description = "More than ${var.expected_batches_per_hour} batches have started within an hour: a flood of files, corrections or replays. Which ones: make status ${local.env}. Who writes the files may have lost their key."
+        namespace   = "AWS/States"
+        metric      = "ExecutionsStarted"
+        dimensions  = { StateMachineArn = var.state_machine_arn }
+        statistic   = "Sum"
+        period      = 3600
+        threshold   = var.expected_batches_per_hour
       })
       files-missing = merge(local.once, {
         description = "Files of a batch were due and have not arrived. Which ones: make status ${local.env}. The verdict under feedback/ names them to the partner."

@@ -86,6 +86,11 @@ variable "rules" {
   type        = map(string)
 }
 
+variable "expected_batches_per_hour" {
+  description = "How many batches may start within an hour before an alarm tells."
+  type        = number
+}
+
 variable "completed_batch_within_hours" {
   description = "An alarm is raised if no batch was completed within this number of hours, 1 to 168; null for no such alarm."
   type        = number

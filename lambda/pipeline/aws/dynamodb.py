@@ -14,7 +14,7 @@ from pipeline.aws.clients import client, error_code
 from pipeline.aws.parallel import parallel_map
 from pipeline.errors import LedgerConflictError, ThrottledError
 from pipeline.ledger import Ledger
-from pipeline.model.items import LEDGER_SORT_KEY, batch_key
+from pipeline.model.items import EXPIRES_AT, LEDGER_SORT_KEY, batch_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -90,15 +90,20 @@ class Table:
         raise LedgerConflictError(f"the ledger entry of batch {batch} kept changing")
 
     def _put_ledger(self, ledger: Ledger, revision: int) -> bool:
+        # Tests the attribute and not the key, because an entry of an older release may lack the attribute. If the
+        # response to a write is lost, the SDK retries, and the condition fails because of its own first write. The next
+        # attempt reads the entry again and, as every change is idempotent, changes nothing.
+        item = {"pk": batch_key(ledger.batch), "sk": LEDGER_SORT_KEY, **ledger.as_item()}
+        return self._put_if(item, "attribute_not_exists(revision) OR revision = :before", revision)
+
+    def _put_if(self, item: Mapping[str, Any], condition: str, before: int) -> bool:
+        """Store an item if a condition holds, which may use the number `:before`; return whether it did."""
         try:
             self._dynamodb.put_item(
                 TableName=self.name,
-                Item={**_ledger_key(ledger.batch), **_typed(ledger.as_item())},
-                # Tests the attribute and not the key, because an entry of an older release may lack the attribute.
-                # If the response to a write is lost, the SDK retries, and the condition fails because of its own first
-                # write. The next attempt reads the entry again and, as every change is idempotent, changes nothing.
-                ConditionExpression="attribute_not_exists(revision) OR revision = :before",
-                ExpressionAttributeValues={":before": {"N": str(revision)}},
+                Item=_typed(item),
+                ConditionExpression=condition,
+                ExpressionAttributeValues={":before": {"N": str(before)}},
             )
         except ClientError as error:
             if error_code(error) == "ConditionalCheckFailedException":
@@ -109,6 +114,33 @@ class Table:
     def put(self, item: Mapping[str, Any]) -> None:
         """Store one item, given as plain values; idempotent."""
         self._dynamodb.put_item(TableName=self.name, Item=_typed(item))
+
+    def put_limited(self, item: Mapping[str, Any], counter: str, limit: int) -> bool:
+        """Store an item unless it is stored already, or `limit` others were under this counter; return whether it is.
+
+        The counter is an item beside it, which expires with it. An interrupted call may count an item twice.
+
+        Raises
+        ------
+        LedgerConflictError
+            The counter was changed concurrently at each attempt.
+        """
+        key, counter_key = {"pk": item["pk"], "sk": item["sk"]}, {"pk": item["pk"], "sk": counter}
+        if self._get(key):
+            return True
+        for _ in attempts(Deadline.after(_LEDGER_SECONDS)):
+            stored = int(self._get(counter_key).get("items_stored", 0))
+            if stored >= limit:
+                return False
+            count = {**counter_key, "items_stored": stored + 1, EXPIRES_AT: item[EXPIRES_AT]}
+            if self._put_if(count, "attribute_not_exists(items_stored) OR items_stored = :before", stored):
+                self.put(item)
+                return True
+        raise LedgerConflictError(f"the counter {counter} kept changing")
+
+    def _get(self, key: Mapping[str, str]) -> dict[str, Any]:
+        reply = self._dynamodb.get_item(TableName=self.name, Key=_typed(key), ConsistentRead=True)
+        return plain_item(reply.get("Item", {}))
 
     def error_sort_keys(self, batch: str) -> frozenset[str]:
         """Return the sort keys of the errors that the table holds for a batch."""

@@ -60,10 +60,11 @@ class Bucket:
     def _files(self, kind: RecordKind, batch: str) -> list[SourceObject]:
         """Return the objects with the names of a file; others may begin with these names, any number of them."""
         name = f"{INCOMING_PREFIX}{kind}_{batch}.csv"
-        found = [self._find(key) for key in (name, f"{name}.gz")]
+        found = [self.find(key) for key in (name, f"{name}.gz")]
         return [source for source in found if source is not None]
 
-    def _find(self, key: str) -> SourceObject | None:
+    def find(self, key: str) -> SourceObject | None:
+        """Return the metadata of an object under `incoming/`, or None if it does not exist."""
         listed = self._list(key)
         if listed is None:
             return None

@@ -30,10 +30,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         Bucket(settings.bucket_name),
         Table(settings.table_name),
         Workflow(settings.state_machine_arn),
+        settings,
         Deadline.of_invocation(context.get_remaining_time_in_millis),
-        settings.days_ahead,
-        settings.due_days,
-        settings.control_file,
     )
     due = due_batch(event, settings.due_days)
     if due is not None:

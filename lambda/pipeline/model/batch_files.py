@@ -58,22 +58,22 @@ class BatchFile:
     name: str
 
 
-def parse_file_name(name: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
+def parse_file_name(name: str, days_ahead: int = MAX_DAYS_AHEAD, days_back: int | None = None) -> BatchFile | None:
     """Return the batch and kind that a file name denotes, or None if it is not the name of a batch file.
 
     The name is `<kind>_YYYYMMDD.csv`, optionally with `.gz`, and the day must be plausible (`is_batch`).
     """
     match = _FILE_NAME.fullmatch(name)
-    if match is None or not is_batch(match[2], days_ahead):
+    if match is None or not is_batch(match[2], days_ahead, days_back):
         return None
     return BatchFile(_KINDS[match[1]], match[2], name)
 
 
-def parse_key(key: str, days_ahead: int = MAX_DAYS_AHEAD) -> BatchFile | None:
+def parse_key(key: str, days_ahead: int = MAX_DAYS_AHEAD, days_back: int | None = None) -> BatchFile | None:
     """Like `parse_file_name`, for an object key: only direct children of `incoming/` count."""
     if not key.startswith(INCOMING_PREFIX):
         return None
-    return parse_file_name(key.removeprefix(INCOMING_PREFIX), days_ahead)
+    return parse_file_name(key.removeprefix(INCOMING_PREFIX), days_ahead, days_back)
 
 
 def rejects_name(kind: RecordKind) -> str:
@@ -81,15 +81,20 @@ def rejects_name(kind: RecordKind) -> str:
     return f"{kind}{REJECTS_SUFFIX}"
 
 
-def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD) -> bool:
-    """Return whether `batch` is a plausible day as YYYYMMDD: from 2000-01-01 to `days_ahead` days from today."""
+def is_batch(batch: str, days_ahead: int = MAX_DAYS_AHEAD, days_back: int | None = None) -> bool:
+    """Return whether `batch` is a plausible day as YYYYMMDD: from `days_back` days ago to `days_ahead` days from today.
+
+    No day before 2000-01-01 is; with None, any later day in the past is.
+    """
     if not re.fullmatch(r"\d{8}", batch, re.ASCII):
         return False
     try:
         day = date(int(batch[:4]), int(batch[4:6]), int(batch[6:]))
     except ValueError:
         return False
-    return FIRST_DAY <= day <= datetime.now(UTC).date() + timedelta(days=days_ahead)
+    now = datetime.now(UTC).date()
+    first = FIRST_DAY if days_back is None else max(FIRST_DAY, now - timedelta(days=days_back))
+    return first <= day <= now + timedelta(days=days_ahead)
 
 
 def today() -> str:

@@ -34,6 +34,8 @@ def error_sort_key(kind: str, record: int, code: str) -> str:
 LEDGER_SORT_KEY = "ledger"
 REFUSED_RECORDS = "refused_records"
 """Attribute of a result with an incomplete total: the number of refused records that belong to it."""
+EXPIRES_AT = "expires_at"
+"""Attribute with the time, in seconds since 1970, after which DynamoDB deletes an item."""
 REMOVED = "removed"
 """Attribute of the short-lived item that replaces a result that a correction dropped."""
 

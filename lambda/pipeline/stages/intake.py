@@ -22,12 +22,16 @@ from pipeline.events import (
     objects_created,
     parse_body,
 )
-from pipeline.model.batch_files import CONTROL, INCOMING_PREFIX, MAX_DAYS_AHEAD, parse_key
+from pipeline.model.batch_files import CONTROL, INCOMING_PREFIX, parse_key
 from pipeline.model.file_set import FileSet, has_same_content
+from pipeline.model.items import EXPIRES_AT
 from pipeline.observability import Metric, count, logger
+from pipeline.settings import IntakeSettings
 from pipeline.stages.feedback import publish_missing, publish_verdict
 
 _PATIENCE_SECONDS = 20.0
+_FOREIGN_KEPT = timedelta(days=30)
+"""How long the table keeps an error about an object that belongs to no batch, so that no later run deletes it."""
 
 
 class Intake:
@@ -38,12 +42,6 @@ class Intake:
     deadline
         Until when to retry while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
         than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
-    days_ahead
-        How far in the future the day of a batch may lie.
-    due_days
-        Days from a batch's day to the check whether its files are there.
-    control_file
-        Whether a control file is "required" in a set, "accepted", or like any other foreign file ("off").
     """
 
     def __init__(
@@ -51,18 +49,14 @@ class Intake:
         bucket: Bucket,
         table: Table,
         workflow: Workflow,
+        settings: IntakeSettings,
         deadline: Deadline | None = None,
-        days_ahead: int = MAX_DAYS_AHEAD,
-        due_days: int = 1,
-        control_file: str = "accepted",
     ) -> None:
         self._bucket = bucket
         self._table = table
         self._workflow = workflow
         self._deadline = deadline or Deadline.after(_PATIENCE_SECONDS)
-        self._days_ahead = days_ahead
-        self._due_days = due_days
-        self._control_file = control_file
+        self._settings = settings
 
     def receive(self, event: dict[str, Any]) -> None:
         """Handle every object that an S3 or EventBridge event names."""
@@ -79,16 +73,26 @@ class Intake:
         if found.is_folder or not found.key.startswith(INCOMING_PREFIX):
             logger().info("object ignored: a folder, or not under incoming/", key=found.key)
             return
-        file = parse_key(found.key, self._days_ahead)
-        if file is None or (file.kind == CONTROL and self._control_file == "off"):
-            self._table.put(foreign_file_error(found))
-            count(Metric.FOREIGN_FILES)
-            logger().warning("object reported: its name is no batch file's", key=found.key)
+        settings = self._settings
+        file = parse_key(found.key, settings.days_ahead, settings.days_back)
+        if file is None or (file.kind == CONTROL and settings.control_file == "off"):
+            self._report_foreign(found)
             return
         count(Metric.FILES_RECEIVED)
         entry = self._receive_file(file.batch)
         if entry.correction or file.kind in entry.missing:
             self._report_missing(entry)
+
+    def _report_foreign(self, found: ObjectCreated) -> None:
+        """Report an object that is no batch file, unless it does not exist or so many were reported today."""
+        if self._bucket.find(found.key) is None:
+            logger().info("event ignored: there is no such object", key=found.key)
+            return
+        count(Metric.FOREIGN_FILES)
+        now = datetime.now(UTC)
+        item = {**foreign_file_error(found), EXPIRES_AT: int((now + _FOREIGN_KEPT).timestamp())}
+        reported = self._table.put_limited(item, f"foreign#{now:%Y%m%d}", self._settings.max_error_messages)
+        logger().warning("object whose name is no batch file's", key=found.key, reported=reported)
 
     def check_due(self, batch: str) -> None:
         """Report each missing file of a batch that is due; if the set is complete after all, start its run."""
@@ -119,7 +123,7 @@ class Intake:
 
     def _receive_file(self, batch: str, *, due: bool = False) -> ledger.Ledger:
         logger().append_keys(batch=batch)
-        checked_today = (datetime.now(UTC) - timedelta(days=self._due_days)).strftime("%Y%m%d")
+        checked_today = (datetime.now(UTC) - timedelta(days=self._settings.due_days)).strftime("%Y%m%d")
         entry = self._claim_newest_set(batch, due=due or batch < checked_today)
         if entry.missing:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
@@ -143,7 +147,7 @@ class Intake:
         """
         seen = self._bucket.find_set(batch)
         for _ in attempts(self._deadline):
-            record = functools.partial(_record, files=seen, due=due, control_file=self._control_file)
+            record = functools.partial(_record, files=seen, due=due, control_file=self._settings.control_file)
             entry = self._table.update_ledger(batch, record, self._deadline)
             before, seen = seen, self._bucket.find_set(batch)
             if has_same_content(seen, before):

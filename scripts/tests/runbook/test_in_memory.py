@@ -91,6 +91,15 @@ SCENARIOS: list[Scenario[World]] = [
     ),
     Scenario(
         "batches-held",
+        "Records are missing",
+        create=sends({**FILES, ITEMS: FILES[ITEMS].splitlines(keepends=True)[0]}),
+        metric="BatchesHeld",
+        shows=status_says("no_records"),
+        others=sends({ITEMS: FILES[ITEMS]}),
+        mended=completed,
+    ),
+    Scenario(
+        "batches-held",
         "The files are right as they are",
         create=sends({**FILES, ITEMS: ALL_BAD}),
         metric="BatchesHeld",

@@ -6,6 +6,7 @@ import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
@@ -14,10 +15,16 @@ from pipeline.errors import EventError, SettingsError
 from pipeline.handlers import finalize, intake
 from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
+from pipeline.settings import IntakeSettings, read_settings
 from pipeline.stages.intake import Intake
 from support import BUCKET, Cloud, Context, load_event, queued, s3_event
 
 KINDS = ("customers", "orders", "items")
+
+
+def reported(cloud: Cloud) -> list[dict[str, Any]]:
+    """The errors in the table, in DynamoDB JSON."""
+    return [item for (_, sk), item in cloud.items().items() if sk.startswith("error#")]
 
 
 def arrive(context: Context, kind: str, batch: str = "20220131") -> Any:
@@ -230,7 +237,8 @@ def test_an_older_set_seen_late_does_not_replace_a_newer_one(cloud: Cloud, conte
         def find_set(self, batch: str) -> Any:
             return next(looks, None) or cloud.bucket.find_set(batch)
 
-    Intake(LateLook(), cloud.table, cloud.workflow).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
+    settings = read_settings(IntakeSettings)
+    Intake(LateLook(), cloud.table, cloud.workflow, settings).receive(s3_event("incoming/items_20220131.csv"))  # type: ignore[arg-type]
     arrive(context, "items")
 
     entry = cloud.table.get_ledger("20220131")
@@ -295,10 +303,11 @@ def test_events_other_than_a_stored_file_are_ignored(cloud: Cloud, context: Cont
 def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
     cloud: Cloud, context: Context, key: str, name: str
 ) -> None:
+    cloud.upload(unquote_plus(key), b"x", prefix="")
     for _ in range(2):
         assert intake.handler(queued(s3_event(key)), context) == {"batchItemFailures": []}
 
-    (item,) = cloud.items().values()
+    (item,) = reported(cloud)
     assert item["file"]["S"] == name
     assert name in item["message"]["S"]
     assert item["batch"] == {"NULL": True}
@@ -308,16 +317,98 @@ def test_objects_of_foreign_names_are_reported_one_by_one_whatever_their_content
     cloud: Cloud, context: Context
 ) -> None:
     for key, etag in (("incoming/a.pdf", "e"), ("incoming/b.pdf", "e"), ("incoming/a.pdf", "f")):
+        cloud.upload(key, b"x", prefix="")
         intake.handler(queued(s3_event(key, eTag=etag)), context)
 
-    assert sorted(item["file"]["S"] for item in cloud.items().values()) == ["a.pdf", "a.pdf", "b.pdf"]
+    assert sorted(item["file"]["S"] for item in reported(cloud)) == ["a.pdf", "a.pdf", "b.pdf"]
+
+
+def test_an_event_about_a_foreign_object_that_does_not_exist_makes_no_message(cloud: Cloud, context: Context) -> None:
+    intake.handler(queued(s3_event("incoming/a.pdf")), context)
+
+    assert cloud.items() == {}
+
+
+def test_only_so_many_foreign_names_a_day_make_a_message_and_each_expires(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("MAX_ERROR_MESSAGES", "2")
+    for name in ("a.pdf", "b.pdf", "a.pdf", "c.pdf", "d.pdf"):
+        cloud.upload(name, b"x")
+        intake.handler(queued(s3_event(f"incoming/{name}")), context)
+
+    assert sorted(item["file"]["S"] for item in reported(cloud)) == ["a.pdf", "b.pdf"]
+    in_a_week = datetime.now(UTC).timestamp() + 7 * 86_400
+    assert all(int(item["expires_at"]["N"]) > in_a_week for item in cloud.items().values())
+
+
+def test_a_day_too_far_in_the_past_is_a_foreign_name(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("DAYS_BACK", "30")
+    last, before = ((datetime.now(UTC) - timedelta(days=days)).strftime("%Y%m%d") for days in (30, 31))
+    for day in (last, before):
+        cloud.upload_day(day)
+        intake.handler(queued(s3_event(f"incoming/items_{day}.csv")), context)
+
+    assert [item["file"]["S"] for item in reported(cloud)] == [f"items_{before}.csv"]
+    assert [name[:8] for name in cloud.executions()] == [last]
+
+
+CONTROL = b"file,records\nitems_20220131.csv,1\n"
+
+
+def test_a_control_file_belongs_to_the_set_and_a_later_one_starts_a_new_version(cloud: Cloud, context: Context) -> None:
+    cloud.upload_day()
+    arrive(context, "items")
+    cloud.upload("control_20220131.csv", CONTROL)
+    arrive(context, "control")
+    arrive(context, "control")
+
+    without, with_it = sorted(cloud.executions().values(), key=lambda run: len(run["files"]))
+    assert without["version"] != with_it["version"]
+    assert set(with_it["files"]) - set(without["files"]) == {"control"}
+
+
+def test_a_set_waits_for_a_control_file_only_if_it_is_required(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("CONTROL_FILE", "required")
+    cloud.upload_day()
+    arrive(context, "items")
+    entry = cloud.table.get_ledger("20220131")
+    assert entry is not None
+    assert entry.missing == ["control"]
+    assert cloud.executions() == {}
+
+    cloud.upload("control_20220131.csv", CONTROL)
+    arrive(context, "control")
+
+    (run,) = cloud.executions().values()
+    assert "control" in run["files"]
+
+
+def test_a_control_file_is_a_foreign_name_where_it_is_switched_off(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("CONTROL_FILE", "off")
+    cloud.upload("control_20220131.csv", CONTROL)
+    cloud.upload_day()
+    arrive(context, "control")
+    arrive(context, "items")
+
+    (item,) = reported(cloud)
+    assert item["file"]["S"] == "control_20220131.csv"
+    (run,) = cloud.executions().values()
+    assert "control" not in run["files"]
 
 
 def test_event_bridge_keys_are_not_url_decoded(cloud: Cloud, context: Context) -> None:
     event = load_event("event_bridge_object_created")
     event["detail"]["object"]["key"] = "incoming/a+b%20c.csv"
+    cloud.upload("a+b%20c.csv", b"x")
     intake.handler(event, context)
-    (item,) = cloud.items().values()
+    (item,) = reported(cloud)
     assert item["file"]["S"] == "a+b%20c.csv"
 
 

@@ -13,12 +13,14 @@ from pipeline.aws.workflow import RunStatus, Workflow
 from pipeline.errors import LedgerConflictError
 from pipeline.ledger import BatchState
 from pipeline.model.file_set import set_version
+from pipeline.settings import IntakeSettings
 from pipeline.stages import intake as intake_stage
 from pipeline.stages.intake import Intake, start_run
 from support import BUCKET, Cloud, Context, s3_event
 from unit.stages.test_intake import arrive
 
 EVENT = s3_event("incoming/items_20220131.csv")
+SETTINGS = IntakeSettings(bucket_name="", table_name="", state_machine_arn="", days_back=36_500)
 
 
 def test_a_run_that_ended_meanwhile_is_not_started_again(cloud: Cloud, context: Context) -> None:
@@ -84,7 +86,7 @@ def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
     cloud.upload_day()
     storm = Storm(cloud, looks=60, same=False)
 
-    Intake(storm, cloud.table, cloud.workflow, Deadline.after(50)).receive(EVENT)  # type: ignore[arg-type]
+    Intake(storm, cloud.table, cloud.workflow, SETTINGS, Deadline.after(50)).receive(EVENT)  # type: ignore[arg-type]
 
     entry = cloud.table.get_ledger("20220131")
     assert entry is not None
@@ -97,7 +99,7 @@ def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
 def test_files_with_the_same_content_are_not_waited_for(cloud: Cloud) -> None:
     cloud.upload_day()
     storm = Storm(cloud, looks=1_000, same=True)
-    Intake(storm, cloud.table, cloud.workflow, Deadline.after(0)).receive(EVENT)  # type: ignore[arg-type]
+    Intake(storm, cloud.table, cloud.workflow, SETTINGS, Deadline.after(0)).receive(EVENT)  # type: ignore[arg-type]
     assert len(cloud.executions()) == 1
 
 
@@ -111,7 +113,7 @@ def test_a_ledger_entry_that_others_keep_changing_is_retried_until_the_invocatio
     late = iter(range(40))
     monkeypatch.setattr(cloud.table, "_put_ledger", lambda *arguments: next(late, None) is None and put(*arguments))
 
-    Intake(cloud.bucket, cloud.table, cloud.workflow, Deadline.after(50)).receive(EVENT)
+    Intake(cloud.bucket, cloud.table, cloud.workflow, SETTINGS, Deadline.after(50)).receive(EVENT)
 
     assert len(cloud.executions()) == 1
 
@@ -122,7 +124,7 @@ def test_a_conflict_that_outlasts_the_invocation_fails_it_so_that_the_event_is_r
     monkeypatch.setattr(cloud.table, "_put_ledger", lambda *arguments: False)
     cloud.upload_day()
     with pytest.raises(LedgerConflictError, match="20220131 kept changing"):
-        Intake(cloud.bucket, cloud.table, cloud.workflow, Deadline.after(0)).receive(EVENT)
+        Intake(cloud.bucket, cloud.table, cloud.workflow, SETTINGS, Deadline.after(0)).receive(EVENT)
     assert cloud.executions() == {}
 
 
