@@ -117,7 +117,9 @@ def test_task_is_repeated_where_that_can_help(task: Mapping[str, Any]) -> None:
     # AWS Lambda Developer Guide, "Lambda quotas": a new account may have 10 concurrent calls. "Giving Lambda functions
     # access to resources in an Amazon VPC": a function that was idle for weeks is not ready for some minutes.
     for error in ("Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"):
-        assert longest_wait(retrier(task, error)) / 2 >= 14 * 86_400, "as long as a run may last; jitter halves the wait"
+        assert longest_wait(retrier(task, error)) / 2 >= 14 * 86_400, (
+            "as long as a run may last; jitter halves the wait"
+        )
     for error in PLATFORM_FAULTS:
         assert retrier(task, error)["MaxAttempts"] >= 2, error
 
