@@ -350,3 +350,52 @@ def test_a_check_that_is_stopped_says_so_and_leaves_nothing_in_the_temporary_fol
         assert (process.returncode, said.splitlines()[-1:]) == (code, ["Stopped."]), said
         assert list(temporary.iterdir()) == []
     assert not (tmp_path / "out").exists()
+
+
+def control_of(folder: Path) -> list[list[str]]:
+    return [line.split(",") for line in (folder / f"control_{DAY}.csv").read_text().splitlines()]
+
+
+def test_a_control_file_is_written_and_shows_what_was_cut_off_afterwards(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day")
+    assert run("check", str(folder), "--write-control", "--json").exit_code == 0
+    items = folder / f"items_{DAY}.csv"
+    digest = hashlib.sha256(items.read_bytes()).hexdigest()
+    assert control_of(folder)[-1] == [items.name, "2", "87.5", digest]
+    assert run("check", str(folder), "--json").exit_code == 0
+
+    items.write_text("".join(items.read_text().splitlines(keepends=True)[:-1]))
+    result = run("check", str(folder), "--json")
+
+    assert result.exit_code == 2, result.output
+    assert json.loads(result.stdout)["files"]["items"]["file_error"] == "control_total_differs"
+
+
+def test_the_line_of_the_partner_guide_writes_a_control_file(tmp_path: Path, run: Run) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "partner.md").read_text()
+    (line,) = (line for line in guide.splitlines() if line.startswith("(echo file,records"))
+    folder = write(tmp_path / "day")
+
+    subprocess.run(["sh", "-c", line], cwd=folder, check=True)
+
+    assert control_of(folder)[1:] == [[f"{kind}_{DAY}.csv", "2"] for kind in MODEL.kinds]
+    assert run("check", str(folder), "--json").exit_code == 0
+
+
+def test_a_sample_with_a_control_file_agrees_with_it(tmp_path: Path, run: Run) -> None:
+    assert run("sample", str(tmp_path / "day"), "--date", DAY, "--control").exit_code == 0
+
+    summary = json.loads(run("check", str(tmp_path / "day"), "--json").stdout)
+
+    assert [file["matches_control"] for file in summary["files"].values()] == [True, True, True]
+
+
+def test_remarks_are_shown_and_do_not_change_the_exit_code(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day")
+    items = folder / f"items_{DAY}.csv"
+    items.write_text(items.read_text().rstrip("\n"))
+
+    result = run("check", str(folder), "--out", str(tmp_path / "out.jsonl"))
+
+    assert result.exit_code == 0, result.output
+    assert f"Remark: items_{DAY}.csv: the last line, 3, has no line end" in result.stdout
