@@ -107,10 +107,10 @@ def seconds(text: str) -> float:
     UsageError
         The text is not a duration.
     """
-    match = re.fullmatch(r"(\d+)([smhd])", text)
+    match = re.fullmatch(r"([0-9]+)([smhd])", text)
     if match is None:
         raise UsageError(f"--since is {text!r}, but a length of time is written 90s, 15m, 2h or 3d.")
-    return int(match[1]) * UNITS[match[2]]
+    return min(int(match[1]) * UNITS[match[2]], time.time())  # nothing is older than 1970
 
 
 def line(event: Event, *, full: bool = False) -> str:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.model.items import error_item
 from pipeline.model.text import ESCAPES, escape_controls
 from pipeline_cli.deployment.batches import duration_of
 from pipeline_cli.output import terminal
+from pipeline_cli.output.files import open_whole, write_whole
 from rich.progress import Progress
 
 from scripts.tests.support import Run, Stack
@@ -132,6 +134,19 @@ def test_a_console_escapes_what_a_command_did_not(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr()
     assert_harmless(shown.out + shown.err)
     assert r"a\x1b[2Jb" in shown.out
+
+
+def test_a_file_is_written_whole_for_its_owner_alone_and_through_no_link(tmp_path: Path) -> None:
+    other, file = tmp_path / "of somebody else", tmp_path / "page.html"
+    other.write_text("kept")
+    file.symlink_to(other)
+    write_whole(file, "page")
+    assert (file.read_text(), file.is_symlink(), other.read_text()) == ("page", False, "kept")
+    assert file.stat().st_mode & 0o777 == 0o600
+    with suppress(ZeroDivisionError), open_whole(file) as stream:
+        stream.write(b"half")
+        _ = 1 / 0
+    assert (file.read_text(), sorted(path.name for path in tmp_path.iterdir())) == ("page", [other.name, file.name])
 
 
 def modules() -> Iterator[tuple[str, str]]:

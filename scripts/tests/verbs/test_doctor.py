@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import NoCredentialsError, ProfileNotFound
 from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState
@@ -139,6 +139,53 @@ def test_functions_that_run_another_package_are_found(
     prod.outputs["function_names"] = {"intake": "csv-pipeline-prod-intake"}
     answer(prod, "lambda", get_function_configuration={"CodeSha256": digest, "MemorySize": 256})
     assert levels(made(doctor.functions, prod)) == expected
+
+
+@pytest.mark.parametrize(
+    ("mapping", "metric", "level", "words"),
+    [
+        ({"LastProcessingResult": "OK"}, [], "ok", "no change of the table waits"),
+        ({"LastProcessingResult": "PROBLEM: Function call failed"}, [], "problem", "publish fails (PROBLEM: Function"),
+        ({"LastProcessingResult": "OK", "State": "Disabled"}, [], "problem", "publish is switched off"),
+        ({"LastProcessingResult": "OK"}, [600_000.0], "problem", "the oldest has waited for 10 min 0 s"),
+        (None, [], "problem", "missing: publish does not read the table's stream"),
+    ],
+)
+def test_messages_that_are_not_sent_are_a_problem(
+    prod: StubbedTarget, mapping: dict[str, Any] | None, metric: list[float], level: str, words: str
+) -> None:
+    prod.outputs["function_names"] = {"publish": "csv-pipeline-prod-publish"}
+    client = boto3.client("lambda", region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    stubber = Stubber(client)
+    for _ in range(2):
+        stubber.add_response("list_event_source_mappings", {"EventSourceMappings": [mapping] if mapping else []})
+    stubber.activate()
+    prod.__dict__.setdefault("clients", {})["lambda"] = client
+    points = [{"Timestamp": datetime.now(UTC), "Maximum": value} for value in metric]
+    answer(prod, "cloudwatch", get_metric_statistics={"Datapoints": points})
+    (found,) = made(doctor.publishing, prod)
+    assert found.level == level
+    assert words in found.text
+
+
+def test_a_deleted_table_and_a_deleted_function_are_problems(stack: Stack, run: Run) -> None:
+    assert made(doctor.table, stack.target)[0].level == "ok"
+    stack.client("dynamodb").delete_table(TableName=stack.table.name)
+    for check in (doctor.table, doctor.functions):
+        (found,) = made(check, stack.target)
+        assert (found.level, found.text.startswith("missing: ")) == ("problem", True)
+        assert found.advice == "make tf-apply creates it again."
+
+
+def test_a_profile_that_does_not_exist_is_named(prod: StubbedTarget) -> None:
+    class Nobody:
+        def get_caller_identity(self) -> None:
+            raise ProfileNotFound(profile="nope")
+
+    prod.__dict__["clients"] = {"sts": Nobody()}
+    (found,) = doctor.examine(prod)
+    assert "profile (nope) could not be found" in found.text
+    assert "Check AWS_PROFILE" in found.advice
 
 
 def test_dead_letters_are_a_problem(stack: Stack) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,18 @@ def test_the_share_of_defects_is_as_set_and_every_kind_of_defect_occurs(tmp_path
     sample = generate(tmp_path, DAY, records=1000, defects=0.05)
     assert sample.defects / sum(sample.records.values()) == pytest.approx(0.05, rel=0.2)
     assert sample.defects > 10 * sum(len(defects_of(kind)) for kind in MODEL.kinds)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""
+    code = f"""
+import resource, sys
+from pipeline_cli.app import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+sys.argv = ["pipeline", "sample", {str(tmp_path / "day")!r}, "--records", "2000"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, "has no room left" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr

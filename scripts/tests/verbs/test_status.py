@@ -57,6 +57,16 @@ def test_one_batch_shows_its_files_counts_and_runs(sent: Stack, run: Run) -> Non
     assert "What was wrong: .venv/bin/pipeline errors 20220131" in result.stdout
 
 
+def test_a_completed_batch_whose_messages_are_not_sent_says_so(
+    sent: Stack, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_batch(sent)
+    mapping = {"State": "Enabled", "LastProcessingResult": "PROBLEM: Function call failed"}
+    monkeypatch.setattr("pipeline_cli.deployment.publishing.mappings", lambda _: [mapping])
+    assert "But results are in the table whose messages are not sent yet" in run("status", DAY).stdout
+    assert "But results are in the table whose messages are not sent yet" in run("report", DAY, "--out", "-").stdout
+
+
 def test_a_failed_batch_shows_its_cause(sent: Stack, run: Run) -> None:
     run_batch(sent, BatchState.FAILED, "[disk] full")
     result = run("status", DAY)
