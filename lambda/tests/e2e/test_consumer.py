@@ -188,8 +188,8 @@ def test_make_consume_runs_it_on_the_local_aws_and_shows_what_it_did(
     assert not waiting(stack.sqs, url).total
     shown = capsys.readouterr().out
     assert "3 changes in this run." in shown
-    assert re.search(rf"{day} +c-1 +2 +87.5", shown)
+    assert re.search(rf"{day} +customer +c-1 +2 orders +87.5", shown)
 
     consume.consume(stack.target, state)
-    consume.show(state, since=consume.changes_in(state))
+    consume.show(state, since=consume.last_change(state))
     assert "0 changes in this run." in capsys.readouterr().out
