@@ -44,12 +44,12 @@ class Deployed:
     dynamodb: Any
     spark: SparkSession
     settings: TransformSettings
-    port: int
+    emulator: Record
 
     @contextmanager
     def environment(self) -> Iterator[None]:
         """Let the clients of this process lead to the emulator, and be the same as those of the bucket and table."""
-        with environment_of(self.port):
+        with environment_of(self.emulator):
             self.s3, self.dynamodb = clients.client("s3"), clients.client("dynamodb")
             self.bucket, self.table = Bucket(NAME), Table(NAME)
             yield
@@ -155,7 +155,7 @@ def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
         settings = TransformSettings(
             bucket_name=NAME, table_name=NAME, state_machine_arn="none", chunk_records=7, max_error_messages=20
         )
-        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings, emulator.port)
+        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings, emulator)
 
 
 @contextmanager
