@@ -192,11 +192,6 @@ class Bucket:
             for _ in pool.map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), files):
                 pass
 
-    def upload_blocks(self, blocks: Iterator[bytes], key: str) -> None:
-        """Upload an object whose bytes come in blocks, with at most 10 parts of 8 MB in memory; at most 80 GB."""
-        reader: Any = _Blocks(blocks)  # the SDK needs no more of a file than `read`
-        self._s3.upload_fileobj(reader, self.name, key)
-
     def fetch(self, key: str, path: Path) -> Path:
         """Download the current version of an object into a file.
 
@@ -244,25 +239,6 @@ class Bucket:
 
     def _read(self, key: str) -> bytes:
         return b"".join(_blocks(self._s3.get_object(Bucket=self.name, Key=key), key))
-
-
-class _Blocks:
-    """A file to read from, whose content comes in blocks."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._blocks = blocks
-        self._held = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Return exactly `size` bytes, or fewer at the end; all that are left if it is negative."""
-        found, length = [self._held], len(self._held)
-        while (size < 0 or length < size) and (block := next(self._blocks, None)) is not None:
-            found.append(block)
-            length += len(block)
-        content = b"".join(found)
-        end = length if size < 0 else size
-        self._held = content[end:]
-        return content[:end]
 
 
 def _blocks(reply: GetObjectOutputTypeDef, key: str, size: int | None = None) -> Iterator[bytes]:

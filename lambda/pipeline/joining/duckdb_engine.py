@@ -16,7 +16,7 @@ from pipeline.joining.first_pass import first_pass, parent_sql
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import read_file, read_records, verify_records_are_lines
+from pipeline.reading.csv_parser import read_file, verify_records_are_lines
 from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import ask, quoted
 from pipeline.reading.text_reader import TextReader
@@ -79,24 +79,8 @@ class DuckDBEngine(Engine):
             verify_records_are_lines(self._connection, file, self._workdir)
 
     def first_pass(self, file: CsvFile) -> CsvFile:
-        """Read all records, by the fast reader if it reads every line of the file."""
-        kind = file.kind
-
-        def store(file: CsvFile) -> int:
-            first_pass(self._connection, file)
-            ((records,),) = self.rows(f"SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_totals")
-            return int(records)
-
-        def forget() -> None:
-            self.drop(f"{kind}_records")
-            self.drop(f"{kind}_totals")
-
-        file = read_records(self._connection, file, self._workdir, store, forget)
-        if file.is_fast and file.profile.blank_end:
-            self._connection.execute(
-                f"INSERT INTO {kind}_totals (is_blank, records) VALUES (true, {file.profile.blank_end})"
-            )
-        return self._with_valid(file)
+        """Read all records."""
+        return self._with_valid(first_pass(self._connection, file, self._workdir))
 
     def _with_valid(self, file: CsvFile) -> CsvFile:
         """Create `<kind>_valid`. Records of the root kind are numbered by their place in the table."""
@@ -165,9 +149,7 @@ class DuckDBEngine(Engine):
 
     def remove_results(self, chunks: ChunkWriter) -> None:
         """Write the table `removed`."""
-        rows = self._connection.execute("FROM removed ORDER BY reference")
-        while found := rows.fetchmany(results.removals_per_chunk(chunks.chunk_records)):
-            results.add_removals(self._batch, [reference for (reference,) in found], chunks)
+        results.write_removals(self._connection, self._batch, chunks)
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
         """Yield the first refused records lazily."""

@@ -6,11 +6,13 @@ that breaks a rule by itself, is the file read a second time, for the candidates
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.joining.steps import amounts, carried, with_root
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.csv_parser import read_records
 from pipeline.reading.fast_reader import NEEDS_TRIMMING, fast_records_sql
 from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import Step, query, quoted
@@ -19,13 +21,34 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def first_pass(connection: duckdb.DuckDBPyConnection, file: CsvFile, *, with_parents: bool = True) -> None:
-    """Read all records of a file into `<kind>_records`, and create `<kind>_totals`.
+def first_pass(
+    connection: duckdb.DuckDBPyConnection, file: CsvFile, workdir: Path, *, with_parents: bool = True
+) -> CsvFile:
+    """Read all records of a file into `<kind>_records`, and create `<kind>_totals`; return the file as it was read.
 
     `<kind>_records` has a row for each record: the columns of `<kind>_valid`, NULL if the record has an error. With
     `with_parents` each record has the `root` of its parent, NULL without one; in a split, where the parents are not
     known, it has its `parent`. `<kind>_totals` has (is_blank, code, id_block, id_bits, records, amounts).
     """
+    kind = file.kind
+
+    def store(file: CsvFile) -> int:
+        _create_tables(connection, file, with_parents)
+        # All rows are fetched: as long as a result is open, DuckDB refuses to run other queries.
+        ((records,),) = connection.execute(f"SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_totals").fetchall()
+        return int(records)
+
+    def forget() -> None:
+        for table in ("records", "totals"):
+            connection.execute(f"DROP TABLE IF EXISTS {kind}_{table}")
+
+    file = read_records(connection, file, workdir, store, forget)
+    if file.is_fast and file.profile.blank_end:
+        connection.execute(f"INSERT INTO {kind}_totals (is_blank, records) VALUES (true, {file.profile.blank_end})")
+    return file
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, file: CsvFile, with_parents: bool) -> None:
     kind = file.kind
     connection.execute(f"CREATE TABLE {kind}_records AS {_records(file, with_parents)}")
     sums = "".join(f", sum({name}) AS {name}" for name in amounts(kind))
@@ -56,12 +79,14 @@ def _records(file: CsvFile, with_parents: bool) -> str:
         valid["number"] = "number"
     step = Step("records", f"SELECT {', '.join([*of_records, *columns])} FROM ({records})")
     kept = [*of_records, *(name for name in valid if name != "parent")]
-    if not with_parents or kind.parent is None:
-        return query([step], ", ".join([*kept, "parent"] if kind.parent else kept))
-    rooted = Step("rooted", with_root(kind, "records", [*kept, "parent"]))
+    if kind.parent is None:
+        return query([step], ", ".join(kept))
     # An error ends the fast path: a reference to a parent with blanks around it must be trimmed before it can be found.
-    root = f"""CASE WHEN root IS NULL AND parent IS NOT NULL AND ({needs_trimming})
-        THEN error('a reference has blanks around it') ELSE root END AS root"""
+    untrimmed = f"({needs_trimming}) THEN error('a reference has blanks around it')"
+    if not with_parents:
+        return query([step], ", ".join([*kept, f"CASE WHEN {untrimmed} ELSE parent END AS parent"]))
+    rooted = Step("rooted", with_root(kind, "records", [*kept, "parent"]))
+    root = f"CASE WHEN root IS NULL AND parent IS NOT NULL AND {untrimmed} ELSE root END AS root"
     return query([step, rooted], ", ".join([*kept, root]))
 
 

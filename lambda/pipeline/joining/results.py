@@ -102,14 +102,14 @@ def dropped(earlier: Sequence[Path], present: Sequence[Path]) -> str:
         ANTI JOIN ({listed(present)}) AS present ON earlier.reference = present.reference ORDER BY 1"""
 
 
-def removals_per_chunk(chunk_records: int) -> int:
-    """Return how many results one chunk can remove; each needs two requests."""
-    return max(chunk_records // 2, 1)
+def write_removals(connection: duckdb.DuckDBPyConnection, batch: str, chunks: ChunkWriter) -> None:
+    """Add chunks that remove the results in the relation `removed`, sorted by reference.
 
-
-def add_removals(batch: str, references: Sequence[str], chunks: ChunkWriter) -> None:
-    """Add a new chunk of removals: for each result a put, which causes the message, and then the deletion."""
-    chunks.flush()
-    items = [removed_item(reference, batch) for reference in references]
-    puts = [put_line(item) for item in items]
-    chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])
+    Each removal is a put, which causes the message, and then the deletion; a chunk has both.
+    """
+    rows = connection.execute("FROM removed ORDER BY reference")
+    while found := rows.fetchmany(max(chunks.chunk_records // 2, 1)):
+        chunks.flush()
+        items = [removed_item(reference, batch) for (reference,) in found]
+        puts = [put_line(item) for item in items]
+        chunks.add(puts + [delete_line(item["pk"], item["sk"]) for item in items])

@@ -1,4 +1,4 @@
-"""Spark as the engine of a day: tasks read splits, and join and sum them in buckets, with DuckDB; Spark shuffles.
+"""Spark as the engine of a day: DuckDB reads splits and writes files in tasks, Spark joins, sums and sorts between.
 
 The driver only plans. It holds counts, one entry per split and per chunk file, and the first refused records as far as
 messages need them.
@@ -6,44 +6,57 @@ messages need them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.joining import results
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipeline.joining import second_pass, steps
 from pipeline.joining.chunks import Chunk, ChunkWriter
-from pipeline.joining.engine import Counts, Totals
-from pipeline.joining.incomplete import refused_records_by_customer
-from pipeline.joining.refusals import Refusal, create_judged, write_rejects
-from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS, JUDGED_COLUMNS, judged_candidates
-from pipeline.large import joining, reading, writing
-from pipeline.large.blocks import Numbered
-from pipeline.large.joining import Signs
-from pipeline.large.places import Source, Store
-from pipeline.large.plan import FilePlan, Room
-from pipeline.large.planner import Planner
-from pipeline.large.shuffle import Blocks, Shuffle, schema
-from pipeline.large.sorted_rows import SortedRows, sort
-from pipeline.model import data_model
+from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
+from pipeline.large import reading, writing
+from pipeline.large.splits import FilePlan, Planner
+from pipeline.large.storage import Source, Store, copy
+from pipeline.large.tasks import TaskLimits
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.sql import open_database
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
-MB = 1 << 20
-_ROWS_PER_PARTITION = 200_000
-"""Refused records that one task writes."""
-_CHUNKS_PER_GROUP = 20
-"""Chunk files that one task writes at a time."""
-_TASKS_PER_BUCKET = 4
-"""Tasks that read candidates, or write chunk files, for each bucket."""
+SPLIT_BYTES = 64 << 20
+"""Bytes of a file that one task reads."""
+_BYTES_PER_PARTITION = 32 << 20
+"""Bytes of the files for each partition of a join; Spark merges partitions that turn out to be small."""
+
+_SMALL_JOINS = dict.fromkeys(
+    ("spark.sql.adaptive.advisoryPartitionSizeInBytes", "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold"),
+    "16m",
+)
+"""Partitions up to this size are joined in memory, larger ones are sorted, which takes a third more processor time."""
+
+START, STORE = "start", "store the manifest"
+STEPS = (
+    START,
+    *(f"examine {kind}" for kind in MODEL.kinds),
+    *(f"judge {kind}" for kind in MODEL.kinds),
+    "join",
+    "write results",
+    "write errors",
+    "remove results",
+    "write rejects",
+    "write references",
+    STORE,
+)
+"""All steps of a day in order; those that a day does not need are left out."""
 
 
-class SparkEngine:
+class SparkEngine(Engine):
     """The engine for days that are too large for one function.
 
     Parameters
@@ -52,21 +65,20 @@ class SparkEngine:
         The files of the day.
     store
         Where tasks put the chunk files (`chunks/`) and files for other tasks.
-    workdir
-        The driver's working folder.
-    previous_customers
-        Parquet files with the customer references that earlier versions delivered.
+    previous
+        Parquet files with the references whose results earlier versions delivered.
     max_unpacked
         Bytes that a gzip file may unpack to; None for no limit.
     split_bytes
         Bytes of a file that one task reads.
-    buckets
-        Number of buckets into which the rows of the day are divided (`blocks`).
-    room
-        The limits of a task.
+    partitions
+        Number of partitions of joins and sorts.
+    begin
+        Called with the name of each step (STEPS) before it; if it raises an exception, the day ends.
     """
 
     reads_all_first = True
+    for_spark = True
 
     def __init__(
         self,
@@ -74,272 +86,238 @@ class SparkEngine:
         batch: str,
         sources: Mapping[RecordKind, Source],
         store: Store,
-        workdir: Path,
-        previous_customers: Sequence[Source] = (),
+        previous: Sequence[Source] = (),
         max_unpacked: int | None = None,
-        split_bytes: int = 64 * MB,
-        buckets: int = 64,
-        room: Room | None = None,
+        split_bytes: int = SPLIT_BYTES,
+        partitions: int | None = None,
+        limits: TaskLimits | None = None,
+        begin: Callable[[str], object] = str,
     ) -> None:
+        super().__init__(batch)
         self._spark = spark
-        self._batch = batch
         self._sources = sources
         self._store = store
-        self._workdir = workdir
-        self._previous_customers = list(previous_customers)
-        self._room = room or Room()
-        self._shuffle = Shuffle(spark, buckets, self._room)
-        self._planner = Planner(self._shuffle, store, split_bytes, max_unpacked, self._room)
+        self._previous = list(previous)
+        self._limits = limits or TaskLimits()
+        self._begin = begin
+        self._planner = Planner(store, split_bytes, max_unpacked, self._limits)
         self._plans: dict[RecordKind, FilePlan] = {}
-        self._good: dict[RecordKind, list[Blocks]] = {}
-        """By kind, the blocks of the first reading and, if there are candidates, those of `judged`."""
-        self._refused_items: list[Blocks] = []
-        self._results: SortedRows | None = None
+        self._kept: dict[str, DataFrame] = {}
+        """The relations that Spark keeps, by name."""
         self.stored: set[Path] = set()
-        """Paths in the working folder of the files that are not there, but in the store under the same name."""
-        self._refused: dict[RecordKind, int] = {}
-        """The number of refused records of the kinds that have candidates."""
-        self._read_amount = self._refused_amount = Decimal(0)
-        self._refused_without_amount = 0
+        """Paths of chunk files that are not there, but in the store."""
+        size = sum(source.size for source in sources.values())
+        number = partitions or max(2 * spark.sparkContext.defaultParallelism, size // _BYTES_PER_PARTITION)
+        settings = {"spark.sql.shuffle.partitions": str(number), "spark.sql.ansi.enabled": "true"} | _SMALL_JOINS
+        for name, value in settings.items():
+            spark.conf.set(name, value)
 
     def close(self) -> None:
-        """Free what Spark has persisted for the day."""
-        self._shuffle.close()
+        """Free what Spark keeps for the day."""
+        for name in list(self._kept):
+            self.drop(name)
 
     def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine all bytes of a file in tasks, in parallel if possible."""
-        self._plans[kind] = self._planner.plan(kind, source.name, self._sources[kind])
+        self._begin(f"examine {kind}")
+        self._plans[kind] = self._planner.plan(self._spark.sparkContext, kind, source.name, self._sources[kind])
         return self._plans[kind].file
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
-        """Read the file once, and the splits with errors a second time."""
-        kind, plan = file.kind, self._plans[file.kind]
-        splits = range(len(plan.splits))
-        first = self._shuffle.each(splits, reading.first_reading(plan, self._shuffle.buckets, self._room))
-        self._good[kind] = [self._shuffle.divide(first)]
-        parent = kind.parent
-        inputs = self._good[kind] + (self._good[parent.kind] if parent else [])
-        found = self._shuffle.keep(self._shuffle.in_buckets(joining.signs(kind, self._room, file.name), *inputs))
-        signs: list[Signs] = found.filter(_is_sign).collect()
-        totals = [row for one in signs for row in one.totals]
-        if kind is data_model.ITEMS:
-            self._read_amount = sum((amount for *_, amount in totals if amount is not None), Decimal(0))
-        lines = sum(records for _, _, records, _ in totals)
-        blank = sum(records for is_blank, _, records, _ in totals if is_blank)
-        keys = self._keys(plan, signs, found.filter(_is_block))
-        if keys is None:
-            return file, Counts(lines, lines - blank, 0)
-        self._judge_candidates(plan, keys)
-        return file, self._counts(kind, lines, blank)
+    def sha256(self, kind: RecordKind) -> str:
+        """Read the file in one task."""
+        source = self._sources[kind]
+
+        def digest(_: int) -> str:
+            found = hashlib.sha256()
+            for block in source.read(0, source.size):
+                found.update(block)
+            return found.hexdigest()
+
+        return str(self._spark.sparkContext.parallelize([0], 1).map(digest).collect()[0])
 
     def prove(self, file: CsvFile) -> None:
         """Do nothing: `read` has found out all that refuses a file."""
 
-    def _keys(self, plan: FilePlan, signs: list[Signs], keys: Blocks) -> Blocks | None:
-        """Return the keys of the candidates; None if there are none."""
-        has_keys = any(one.has_keys for one in signs)
-        if sum(one.row_ids for one in signs) > sum(one.distinct_numbers for one in signs):
-            task = reading.row_ids(plan, self._shuffle.buckets, self._room)
-            ids = self._shuffle.divide(self._shuffle.each(range(len(plan.splits)), task))
-            task_of_bucket = joining.repeated_ids(plan.file.kind, self._room, plan.file.name)
-            repeated = self._shuffle.keep(self._shuffle.in_buckets(task_of_bucket, ids))
-            has_keys = has_keys or not repeated.isEmpty()
-            keys = keys.union(repeated)
-        return keys if has_keys else None
+    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
+        """Read the file once, and the splits with errors a second time."""
+        self._begin(f"judge {file.kind}")
+        judged = super().judge(file)
+        if file.kind.parent:
+            self.drop(f"{file.kind}_first")
+        return judged
 
-    def _judge_candidates(self, plan: FilePlan, keys: Blocks) -> None:
-        """Read the candidates; create the views of judged and refused records."""
-        kind, parent = plan.file.kind, plan.file.kind.parent
-        for other in MODEL.kinds:  # queries also name kinds without candidates, which have no views yet
-            if other not in self._refused:
-                self._view_judged(other, self._spark.createDataFrame([], schema(JUDGED_COLUMNS)))
-        at_most = min(len(plan.splits), _TASKS_PER_BUCKET * self._shuffle.buckets)
-        by_split = self._shuffle.divide(keys, len(plan.splits)).coalesce(at_most)
-        found = by_split.mapPartitions(reading.candidates(plan, self._room))
-        candidates = self._shuffle.to_frame(found, schema(CANDIDATE_COLUMNS))
-        self._shuffle.keep_frame(candidates).createOrReplaceTempView(f"{kind}_candidates")
-        if parent:
-            self._view_accepted(parent.kind, f"SELECT DISTINCT parent AS reference FROM {kind}_candidates")
-        judged = self._spark.sql(judged_candidates(kind, plan.file.unique, is_standard=True))
-        self._view_judged(kind, self._shuffle.keep_frame(judged))
-        self._share_judged(kind)
-
-    def _view_judged(self, kind: RecordKind, rows: DataFrame) -> None:
-        rows.createOrReplaceTempView(f"{kind}_judged")
-        rows.where("code IS NOT NULL").createOrReplaceTempView(f"{kind}_refused")
-
-    def _share_judged(self, kind: RecordKind) -> None:
-        """Send to the buckets which of the good records are refused."""
+    def first_pass(self, file: CsvFile) -> CsvFile:
+        """Read all splits; `root` is the reference of the record of the root kind."""
+        kind = file.kind
+        others = [*steps.amounts(kind), *steps.carried(kind)]
+        self._keep(f"{kind}_first", self._read(kind, reading.first_pass, reading.first_columns(kind)))
+        self.view(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
+        self.view(f"{kind}_records", f"SELECT * FROM {kind}_first WHERE NOT is_total")
+        if kind.parent is None:
+            columns = ", ".join(["reference", "reference AS root", *others])
+            self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records")
+            return file
+        own = ["reference"] if kind.identity else ["records"]
+        rooted = steps.with_root(kind, f"{kind}_records", [*own, *others])
         if kind.identity:
-            judged = f"SELECT reference, parent, code IS NULL AS is_accepted FROM {kind}_judged WHERE own_code IS NULL"
-            self._good[kind].append(self._shuffle.from_query(judged, f"{kind}_judged", "reference"))
+            self.table(f"{kind}_valid", f"SELECT * FROM ({rooted}) WHERE root IS NOT NULL")
         else:
-            refused = f"""SELECT parent, CAST(1 AS BIGINT) AS records, CAST(amount AS DECIMAL(38,4)) AS amount
-                FROM {kind}_judged WHERE own_code IS NULL AND code IS NOT NULL"""
-            self._refused_items = [self._shuffle.from_query(refused, "refused_items", "parent")]
+            sums = "".join(f", sum({name}) AS {name}" for name in steps.amounts(kind))
+            self.table(
+                f"{kind}_valid",
+                f"""SELECT root, CAST(sum(records) AS BIGINT) AS records{sums}
+                FROM ({rooted}) WHERE root IS NOT NULL GROUP BY root""",
+            )
+        return file
 
-    def _view_accepted(self, kind: RecordKind, references: str) -> None:
-        """Create the view of the accepted records among those with the selected references, which are few."""
-        asked = self._shuffle.from_query(references, "asked", "reference")
-        task = joining.accepted_among(kind, self._room, self._plans[kind].file.name)
-        found = self._shuffle.in_buckets(task, *self._good[kind], asked)
-        accepted = self._shuffle.to_frame(found, "reference STRING, parent STRING")
-        customer = "parent" if kind.parent else "reference"
-        with_customer = accepted.selectExpr("reference", "parent", f"{customer} AS customer")
-        self._shuffle.keep_frame(with_customer).createOrReplaceTempView(f"{kind}_accepted")
+    def find_candidates(self, file: CsvFile, anomalies: Collection[str]) -> None:
+        """Read again the splits that have records which break a rule by themselves or meet a condition."""
+        kind, plan = file.kind, self._plans[file.kind]
+        keys = [
+            f"SELECT DISTINCT split, '' AS part, CAST(NULL AS STRING) AS key FROM {kind}_totals WHERE code IS NOT NULL"
+        ]
+        if "ids" in anomalies:
+            self._read(kind, reading.row_ids, {"split": "INT", "id": "STRING"}).createOrReplaceTempView(f"{kind}_ids")
+            keys.append(
+                f"""SELECT DISTINCT split, 'id', id FROM {kind}_ids
+                SEMI JOIN (SELECT id AS repeated FROM {kind}_ids GROUP BY id HAVING count(*) > 1) ON id = repeated"""
+            )
+        if "references" in anomalies:
+            keys.append(
+                f"""SELECT DISTINCT split, 'reference', reference FROM {kind}_records
+                SEMI JOIN (SELECT reference AS repeated FROM ({steps.repeated_references(kind)}))
+                    ON reference = repeated"""
+            )
+        if "orphans" in anomalies and kind.parent:
+            keys.append(
+                f"""SELECT DISTINCT split, 'parent', parent FROM {kind}_records
+                ANTI JOIN (SELECT reference AS accepted FROM {kind.parent.kind}_accepted) ON parent = accepted"""
+            )
+        by_split = self._spark.sql(" UNION ALL ".join(keys)).repartition(len(plan.splits), "split")
+        task = reading.candidates(plan, self._limits)
+        columns = steps.candidate_columns(kind)
+        self._keep(f"{kind}_candidates", by_split.sortWithinPartitions("split").mapInArrow(task, _schema(columns)))
 
-    def _counts(self, kind: RecordKind, lines: int, blank: int) -> Counts:
-        rows = self._spark.sql(
-            f"""SELECT code, count(*) AS records, sum(amount) AS amount, count(*) - count(amount) AS without
-            FROM {kind}_refused GROUP BY code ORDER BY code"""
-        ).collect()
-        if kind is data_model.ITEMS:
-            self._refused_amount = sum((row.amount for row in rows if row.amount is not None), Decimal(0))
-            self._refused_without_amount = sum(row.without for row in rows)
-        self._refused[kind] = sum(row.records for row in rows)
-        return Counts(lines, lines - blank, self._refused[kind], {row.code: row.records for row in rows})
+    def table(self, name: str, sql: str) -> None:
+        """Compute a relation and keep it."""
+        self._keep(name, self._spark.sql(sql))
 
-    def join(self) -> Totals:
-        """Sum by order and then by customer, and sort the customers."""
-        day = f"batch {self._batch}"
-        orders = joining.order_sums(self._shuffle.buckets, self._room, day)
-        inputs = [*self._good[data_model.ORDERS], *self._good[data_model.ITEMS], *self._refused_items]
-        sums = self._shuffle.divide(self._shuffle.in_buckets(orders, *inputs))
-        customers = [*self._good[data_model.CUSTOMERS], sums, *self._refused_records()]
-        of_customers = self._shuffle.in_buckets(joining.results(self._room, day), *customers)
-        self._results, parts = sort(
-            self._shuffle,
-            of_customers,
-            "results",
-            """count(*), coalesce(sum(orders), 0)::BIGINT, coalesce(sum(items), 0)::BIGINT,
-            coalesce(sum(amount), 0), count(*) FILTER (refused_records > 0)""",
-            self._room,
-            day,
-        )
-        *counted, amount, incomplete = (sum(column) for column in zip(*parts, strict=True))
-        return Totals(
-            dict(zip(MODEL.kinds, counted, strict=True)),
-            amount,
-            self._read_amount,
-            self._refused_amount,
-            self._refused_without_amount,
-            incomplete,
-        )
+    def view(self, name: str, sql: str) -> None:
+        """Name a relation that is computed where it is used."""
+        self._spark.sql(sql).createOrReplaceTempView(name)
 
-    def _refused_records(self) -> list[Blocks]:
-        """Return the number of refused records of each customer, if any record of the day was refused."""
-        if not self._refused:
-            return []
-        self._view_accepted(data_model.CUSTOMERS, "SELECT DISTINCT customer_reference AS reference FROM orders_refused")
-        self._view_accepted(
-            data_model.ORDERS,
-            """SELECT order_reference AS reference FROM orders_refused
-            UNION SELECT order_reference FROM items_refused""",
-        )
-        return [self._shuffle.from_query(refused_records_by_customer(is_standard=True), "refused_records", "customer")]
+    def drop(self, name: str) -> None:
+        """Free a relation."""
+        if name in self._kept:
+            self._kept.pop(name).unpersist()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run a query."""
+        return [tuple(row) for row in self._spark.sql(sql).collect()]
+
+    def join(self) -> DayTotals:
+        """Create `results`."""
+        self._begin("join")
+        return super().join()
 
     def write_results(self, chunks: ChunkWriter) -> None:
-        """Write all full chunk files in tasks; the driver writes the remaining rows."""
-        size, found = chunks.chunk_records, self._need_results()
-        full = found.count // size
-        task = writing.result_chunks(self._batch, self._store, size, _CHUNKS_PER_GROUP, self._room)
-        self._take_over(chunks, found.write_chunks(task, chunks.directory, size, full, _CHUNKS_PER_GROUP))
-        rest = found.after(full, size)
-        if rest is not None:
-            with open_database(self._workdir, self._room.memory_mb, 1) as connection:
-                connection.register("results", rest)
-                results.write_results(connection, self._batch, chunks)
+        """Write chunk files in tasks, each for a range of the sorted results."""
+        self._begin("write results")
+        self._write_chunks("results", chunks)
 
-    def _take_over(self, chunks: ChunkWriter, written: list[Chunk]) -> None:
-        chunks.take_over(written)
-        self.stored.update(chunk.path for chunk in written)
+    def load_previous(self) -> bool:
+        """Read the lists of earlier versions in tasks."""
+        if self._previous:
+            numbers = self._spark.range(0, len(self._previous), 1, len(self._previous))
+            task = writing.listed_references(self._previous, self._limits)
+            self._keep("previous", numbers.mapInArrow(task, "reference STRING"))
+        return bool(self._previous)
 
-    def remove_customers(self, chunks: ChunkWriter) -> int:
-        """Compare the lists of earlier versions with the accepted customers."""
-        if not self._previous_customers:
-            return 0
-        day, lists = f"batch {self._batch}", self._previous_customers
-        task = writing.earlier_customers(lists, self._shuffle.buckets, self._room)
-        before = self._shuffle.divide(self._shuffle.each(range(len(lists)), task))
-        gone = self._shuffle.in_buckets(joining.removed(self._room, day), before, *self._good[data_model.CUSTOMERS])
-        removed, _ = sort(self._shuffle, gone, "removed", "count(*)", self._room, day)
-        if removed.count:
-            chunks.flush()
-            per_chunk = results.removals_per_chunk(chunks.chunk_records)
-            # The driver writes the last removals, as further requests may follow in the same chunk.
-            full = (removed.count - 1) // per_chunk
-            write = writing.removal_chunks(
-                self._batch, self._store, chunks.chunk_records, len(chunks.chunks), self._room
-            )
-            self._take_over(chunks, removed.write_chunks(write, chunks.directory, per_chunk, full, 1))
-            rest = removed.after(full, per_chunk)
-            if rest is not None:
-                results.add_removals(self._batch, rest.column("customer_reference").to_pylist(), chunks)
-        return removed.count
+    def remove_results(self, chunks: ChunkWriter) -> None:
+        """Write chunk files with removals in tasks."""
+        self._begin("remove results")
+        chunks.flush()
+        self._write_chunks("removed", chunks)
 
     def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Return the first refused records; one task creates the sentences."""
-        return self._worded(file, f"SELECT * FROM {file.kind}_refused ORDER BY line_number LIMIT {limit}")
+        """Yield the first refused records; the driver forms their sentences."""
+        self._begin("write errors")
+        return self._refusals(file, f"ORDER BY line_number LIMIT {limit}", second_pass.refusals, limit)
 
     def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Return the first refused records of each code; one task creates the sentences."""
-        occurrence = "row_number() OVER (PARTITION BY code ORDER BY line_number) AS occurrence"
-        return self._worded(
-            file, f"SELECT * FROM (SELECT *, {occurrence} FROM {file.kind}_refused) WHERE occurrence <= {limit}"
-        )
+        """Yield the first refused records of each code."""
+        self._begin("write errors")
+        ranked = f"""WHERE line_number IN (SELECT line_number FROM (
+            SELECT line_number, row_number() OVER (PARTITION BY code ORDER BY line_number) AS occurrence
+            FROM {file.kind}_refused) WHERE occurrence <= {limit})"""
+        return self._refusals(file, ranked, second_pass.first_refusals, limit)
 
-    def _worded(self, file: CsvFile, refused: str) -> Iterator[Refusal]:
+    def _refusals(
+        self, file: CsvFile, selection: str, refusals: Callable[..., Iterator[Refusal]], limit: int
+    ) -> Iterator[Refusal]:
         # Without the lines: sentences do not need them, and they may be long.
-        columns = ", ".join(f"CAST(NULL AS STRING) AS {name}" if name == "line" else name for name in JUDGED_COLUMNS)
-        rows = (
-            self._spark.sql(f"SELECT {columns} FROM ({refused})")
-            .coalesce(1)
-            .mapInArrow(
-                writing.reasons(self._plans[file.kind], self._room),
-                "line BIGINT, code STRING, reason STRING, customer_reference STRING, order_reference STRING",
-            )
-        )
-        return iter([Refusal(*row) for row in rows.collect()])
+        columns = steps.judged_columns(file.kind) | {"line": "CAST(NULL AS STRING) AS line"}
+        names = ", ".join(sql if name == "line" else name for name, sql in columns.items())
+        found = self._spark.sql(f"SELECT {names} FROM {file.kind}_refused {selection}")
+        rows = pa.Table.from_pylist([row.asDict() for row in found.collect()], to_arrow_schema(found.schema))
+        with self._limits.database(file.name) as (connection, _):
+            connection.register(f"{file.kind}_refused", rows)
+            yield from refusals(connection, file, limit)
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write parts of the file in tasks; the driver only concatenates them."""
-        parts, folder = -(-self._refused[file.kind] // _ROWS_PER_PARTITION), f"parts/{file.kind}-rejects-"
-        refused = self._spark.sql(f"SELECT {', '.join(JUDGED_COLUMNS)} FROM {file.kind}_refused")
-        task = writing.rejects(self._plans[file.kind], self._store, folder, self._room)
-        ordered = _in_order(refused, max(parts, 1))
-        written = ordered.mapInArrow(task, "part INT, name STRING").collect()
-        with self._room.database(file.name) as (connection, workdir):
-            create_judged(connection, file.kind)
-            write_rejects(connection, file, workdir / "header.csv")  # writes only the header line
-            self._store.put(workdir / "header.csv", f"{folder}header.csv")
-        self._store.concatenate([f"{folder}header.csv", *(row.name for row in sorted(written))], self._name(target))
-        self.stored.add(target)
+        self._begin("write rejects")
+        task = writing.rejects(self._plans[file.kind], self._store, self._limits)
+        parts = self._written(self._spark.table(f"{file.kind}_refused").orderBy("line_number"), task)
+        with self._limits.database(file.name) as (connection, _):
+            connection.execute(f"CREATE VIEW {file.kind}_refused AS {steps.nothing_judged(file.kind)}")
+            second_pass.write_rejects(connection, file, target)  # only the header line
+        with target.open("ab") as rejects:
+            for part in parts:
+                source = self._store.source(part.name)
+                rejects.writelines(source.read(0, source.size))
 
     def write_references(self, table: str, target: Path) -> None:
-        """Write the references in one task."""
-        task = writing.reference_list(self._store, self._name(target), self._room)
-        self._need_results().blocks.coalesce(1).mapPartitions(task).collect()
-        self.stored.add(target)
+        """Write the references in one task; the driver copies the list."""
+        self._begin("write references")
+        task = writing.reference_list(table, self._store, self._limits)
+        self._written(self._spark.table(table).select("reference").coalesce(1), task)
+        copy(self._store.source(writing.reference_name(table)), target)
 
-    def _name(self, target: Path) -> str:
-        """Return the name in the store of a file that would otherwise be in the working folder."""
-        return target.relative_to(self._workdir).as_posix()
+    def _read(
+        self, kind: RecordKind, task: Callable[[FilePlan, TaskLimits], reading.Task], columns: Mapping[str, str]
+    ) -> DataFrame:
+        """Return what a task reads from each split of a file."""
+        plan = self._plans[kind]
+        numbers = self._spark.range(0, len(plan.splits), 1, len(plan.splits))
+        return numbers.mapInArrow(task(plan, self._limits), _schema(columns))
 
-    def _need_results(self) -> SortedRows:
-        if self._results is None:
-            raise ValueError("the day is not joined yet")
-        return self._results
+    def _keep(self, name: str, rows: DataFrame) -> None:
+        """Compute a relation, and let Spark keep it in memory or on the workers' disks.
+
+        If a worker is lost, Spark computes again what it kept, from the files if need be. The plan of a query over the
+        relation begins with its rows: otherwise it would contain the plans of all relations before it, several times.
+        """
+        self._kept[name] = rows.persist()
+        rows.count()
+        kept = self._spark._jsparkSession.internalCreateDataFrame(
+            rows._jdf.queryExecution().toRdd(),
+            rows._jdf.schema(),
+            False,
+        )
+        DataFrame(kept, self._spark).createOrReplaceTempView(name)
+
+    def _write_chunks(self, table: str, chunks: ChunkWriter) -> None:
+        task = writing.chunk_files(table, self._batch, self._store, chunks.chunk_records, self._limits)
+        rows = self._written(self._spark.table(table).orderBy("reference"), task)
+        written = [Chunk(chunks.directory / Path(row.name).name, row.records) for row in rows]
+        chunks.take_over(written)
+        self.stored.update(chunk.path for chunk in written)
+
+    def _written(self, rows: DataFrame, task: reading.Task) -> list[Any]:
+        """Let tasks write rows; return the rows about the files (WRITTEN), in order."""
+        return sorted(rows.mapInArrow(task, writing.WRITTEN).collect())
 
 
-def _in_order(rows: DataFrame, partitions: int) -> DataFrame:
-    """Sort rows by line: each partition is sorted, and all its rows precede those of the next one."""
-    divided = rows.coalesce(1) if partitions == 1 else rows.repartitionByRange(partitions, "line_number")
-    return divided.sortWithinPartitions("line_number")
-
-
-def _is_sign(one: Signs | Numbered) -> bool:
-    return isinstance(one, Signs)
-
-
-def _is_block(one: Signs | Numbered) -> bool:
-    return not isinstance(one, Signs)
+def _schema(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())

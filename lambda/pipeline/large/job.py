@@ -9,22 +9,21 @@ import argparse
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.joining.customer_data_processor import Options, Outcome, process_with
-from pipeline.large.engine import MB, SparkEngine
+from pipeline.joining.customer_data_processor import Options, process_with
+from pipeline.large.engine import SPLIT_BYTES, START, STEPS, STORE, SparkEngine
 from pipeline.large.failures import failures_of_tasks
-from pipeline.large.places import ObjectSource, ObjectStore
-from pipeline.large.plan import Room, buckets_of
-from pipeline.large.steps import START, STEPS, STORE, SteppedEngine
+from pipeline.large.storage import ObjectSource, ObjectStore, copy
+from pipeline.large.tasks import TaskLimits
+from pipeline.model.batch_files import CONTROL
 from pipeline.observability import logger
 from pipeline.reading.csv_file import SourceFile
 from pipeline.stages.large_day import OUTCOME, PROGRESS, LargeDayOutcome, LargeDayRequest
@@ -33,16 +32,6 @@ from pipeline.stages.store import store
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How a day is divided among tasks."""
-
-    split_bytes: int = 64 * MB
-    """Bytes of a file that one task reads."""
-    task_memory_mb: int = 512
-    """DuckDB's memory limit in a task."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logger().append_keys(batch=request.run.batch, execution=request.run.execution)
     try:
         with _session(arguments.region) as spark:
-            process_day(spark, bucket, table, request, Sizes(arguments.split_bytes, arguments.task_memory_mb))
+            process_day(spark, bucket, table, request, arguments.split_bytes, arguments.task_memory_mb)
     except Exception:
         logger().exception("failed")
         raise
@@ -77,8 +66,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--table", required=True, help="the table's name")
     parser.add_argument("--request", required=True, help="the key of the request")
     parser.add_argument("--region", default="", help="the AWS Region, if the environment does not name it")
-    parser.add_argument("--split_bytes", type=int, default=Sizes().split_bytes, help="bytes of a file per task")
-    parser.add_argument("--task_memory_mb", type=int, default=Sizes().task_memory_mb, help="DuckDB's memory per task")
+    parser.add_argument("--split_bytes", type=int, default=SPLIT_BYTES, help="bytes of a file per task")
+    parser.add_argument("--task_memory_mb", type=int, default=512, help="DuckDB's memory limit in a task")
     known, _ = parser.parse_known_args(argv)  # Glue adds arguments of its own
     return known
 
@@ -93,15 +82,40 @@ def _session(region: str) -> SparkSession:
     return builder.getOrCreate()
 
 
-def process_day(spark: SparkSession, bucket: Bucket, table: Table, request: LargeDayRequest, sizes: Sizes) -> None:
+def process_day(
+    spark: SparkSession, bucket: Bucket, table: Table, request: LargeDayRequest, split_bytes: int, task_memory_mb: int
+) -> None:
     """Process a day and store its results, the manifest and then the outcome last."""
     started = time.monotonic()
-    run, begin = request.run, _Progress(bucket, table, request.run)
+    run, begin = request.run, _progress(bucket, table, request.run)
     begin(START)
     with TemporaryDirectory(prefix="large-day-") as directory, failures_of_tasks(f"batch {run.batch}"):
-        engine = _engine(spark, bucket.name, request, sizes, Path(directory))
+        folder = Path(directory)
+        engine = SparkEngine(
+            spark,
+            run.batch,
+            {kind: ObjectSource(bucket.name, source) for kind, source in run.files.items()},
+            ObjectStore(bucket.name, run.work_key("")),
+            [ObjectStore(bucket.name, "").source(key) for _, key in sorted(request.delivered.items())],
+            # All workers have the driver's disk. If a file took more than half of it, others would not fit.
+            max_unpacked=shutil.disk_usage(folder).free // 2,
+            split_bytes=split_bytes,
+            limits=TaskLimits(task_memory_mb),
+            begin=begin,
+        )
+        files = {kind: SourceFile(Path(source.key).name, folder / kind) for kind, source in run.files.items()}
+        if CONTROL in files:  # the driver reads it; all others are read in tasks
+            copy(ObjectSource(bucket.name, run.files[CONTROL]), files[CONTROL].path)
+        options = Options(
+            memory_mb=task_memory_mb,
+            threads=1,
+            chunk_records=request.chunk_records,
+            max_error_messages=request.max_error_messages,
+            gate=request.gate,
+            rejects_location=run.rejects_prefix,
+        )
         try:
-            outcome = _process(SteppedEngine(engine, begin), request, Path(directory), sizes)
+            outcome = process_with(engine, run.batch, files, folder, options, request.previous_errors)
         finally:
             engine.close()
         begin(STORE)
@@ -115,91 +129,21 @@ def process_day(spark: SparkSession, bucket: Bucket, table: Table, request: Larg
     logger().info("day stored", state=outcome.state, chunks=len(outcome.chunks), seconds=done.seconds)
 
 
-def _engine(
-    spark: SparkSession, bucket_name: str, request: LargeDayRequest, sizes: Sizes, directory: Path
-) -> SparkEngine:
-    run = request.run
-    size = sum(source.size for source in run.files.values())
-    lists = [_object(bucket_name, key) for _, key in sorted(request.delivered.items())]
-    return SparkEngine(
-        spark,
-        run.batch,
-        {kind: ObjectSource(bucket_name, source) for kind, source in run.files.items()},
-        run_store(bucket_name, run),
-        directory,
-        lists,
-        # All workers have the driver's disk. If a file took more than half of it, the task's other files would not fit.
-        max_unpacked=shutil.disk_usage(directory).free // 2,
-        split_bytes=sizes.split_bytes,
-        buckets=buckets_of(size, spark.sparkContext.defaultParallelism),
-        room=Room(sizes.task_memory_mb),
-    )
+def _progress(bucket: Bucket, table: Table, run: Run) -> Callable[[str], None]:
+    """Return what is done before each step: look whether the run is still the current one, and say which step it is."""
+    step_before = ""
 
+    def begin(step: str) -> None:
+        nonlocal step_before
+        ledger.ensure_current(table.get_ledger(run.batch), run.execution)
+        if step != step_before:
+            step_before = step
+            place: dict[str, Any] = {"step": step, "number": STEPS.index(step) + 1, "of": len(STEPS)}
+            logger().info("step", **place)
+            since = datetime.now(UTC).isoformat(timespec="seconds")
+            bucket.put_json(run.work_key(PROGRESS), {"execution": run.execution, **place, "since": since})
 
-def _object(bucket_name: str, key: str) -> ObjectSource:
-    return ObjectStore(bucket_name, {"": ""}).source(key)
-
-
-def run_store(bucket_name: str, run: Run) -> ObjectStore:
-    """Return the store of a run: results where `stages.store` has them, files for other tasks among the work files."""
-    return ObjectStore(
-        bucket_name,
-        {
-            "chunks/": run.work_key("chunks/"),
-            "rejects/": run.rejects_prefix(),
-            "customers.parquet": run.delivered_key(run.version),
-            "": run.work_key("large_day/"),
-        },
-    )
-
-
-def _process(engine: SteppedEngine, request: LargeDayRequest, directory: Path, sizes: Sizes) -> Outcome:
-    run = request.run
-    files = {kind: SourceFile(Path(source.key).name, directory / source.key) for kind, source in run.files.items()}
-    options = Options(
-        memory_mb=sizes.task_memory_mb,
-        threads=1,
-        chunk_records=request.chunk_records,
-        max_error_messages=request.max_error_messages,
-        gate=request.gate,
-        rejects_location=run.rejects_prefix,
-    )
-    return process_with(engine, run.batch, files, directory, options, request.previous_errors)
-
-
-@dataclass
-class _Progress:
-    """What is done before each step: look whether the run is still the current one, log the step, and store it."""
-
-    bucket: Bucket
-    table: Table
-    run: Run
-    _step: str = field(default="", init=False)
-
-    def __call__(self, step: str) -> None:
-        """Begin a step.
-
-        Raises
-        ------
-        SupersededError
-            A newer set of files has taken over.
-        """
-        ledger.ensure_current(self.table.get_ledger(self.run.batch), self.run.execution)
-        if step == self._step:
-            return
-        self._step = step
-        number = STEPS.index(step) + 1
-        logger().info("step", step=step, number=number, of=len(STEPS))
-        self.bucket.put_json(
-            self.run.work_key(PROGRESS),
-            {
-                "execution": self.run.execution,
-                "step": step,
-                "number": number,
-                "of": len(STEPS),
-                "since": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        )
+    return begin
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, process_with
-from pipeline.large.engine import MB, SparkEngine
+from pipeline.large.engine import SPLIT_BYTES, SparkEngine
 from pipeline.large.failures import failures_of_tasks
-from pipeline.large.places import LocalSource, LocalStore
-from pipeline.large.plan import Room, buckets_of
+from pipeline.large.storage import LocalSource, LocalStore
+from pipeline.large.tasks import TaskLimits
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import SourceFile
 
@@ -38,8 +38,7 @@ def local_session(cores: int, workdir: Path, memory_mb: int = 1024) -> SparkSess
         SparkSession.builder.master(f"local[{cores},{_TRIES}]")
         .appName("pipeline")
         .config("spark.driver.memory", f"{memory_mb}m")
-        # Java only moves blocks: to compile its code thoroughly takes longer than that.
-        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.ui.enabled", "false")
@@ -60,8 +59,8 @@ def process(
     options: Options,
     previous: Previous | None = None,
     *,
-    split_bytes: int = 64 * MB,
-    buckets: int | None = None,
+    split_bytes: int = SPLIT_BYTES,
+    partitions: int | None = None,
 ) -> Outcome:
     """Read, validate and join the three files of a day on Spark, with the same outcome as DuckDB alone.
 
@@ -71,23 +70,21 @@ def process(
         `memory_mb` is DuckDB's limit in each task.
     split_bytes
         Bytes of a file that one task reads.
-    buckets
-        Number of buckets; None for a number that fits the files.
+    partitions
+        Number of partitions of joins and sorts; None for a number that fits the files.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()
-    size = sum(source.path.stat().st_size for source in files.values())
     engine = SparkEngine(
         spark,
         batch,
         {kind: LocalSource(source.path) for kind, source in files.items()},
         LocalStore(workdir),
-        workdir,
         [LocalSource(path) for path in before.references],
         options.max_unpacked,
         split_bytes,
-        buckets or buckets_of(size, spark.sparkContext.defaultParallelism),
-        Room(options.memory_mb, workdir),
+        partitions,
+        TaskLimits(options.memory_mb, workdir),
     )
     try:
         with failures_of_tasks(f"batch {batch}"):

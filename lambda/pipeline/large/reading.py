@@ -1,161 +1,133 @@
-"""Tasks that read splits of a file with the function's own SQL.
-
-Each task is a function for `mapPartitions`, which maps the elements of a partition to others.
-"""
+"""Tasks that read splits of a file with the function's own SQL, for `mapInArrow`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from itertools import chain, groupby
 
-from pipeline.joining.control_totals import key, owner, row_id_number
-from pipeline.joining.refusals import collect_candidates
-from pipeline.joining.rules_between_records import CANDIDATE_COLUMNS
-from pipeline.large.blocks import Numbered, bucket, load, pack, to_bytes, unpack
-from pipeline.large.plan import FilePlan, Room
-from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.plain import NotPlainError, plain_records_sql
-from pipeline.reading.rules import MAX_REFERENCE
-from pipeline.reading.sql import ask, quoted
-from pipeline.reading.steps import records_sql
+import pyarrow as pa
+import pyarrow.compute as pc
 
-if TYPE_CHECKING:
-    import duckdb
+from pipeline.joining import first_pass as reader
+from pipeline.joining.second_pass import collect_candidates
+from pipeline.joining.steps import amounts, candidate_columns, carried
+from pipeline.large.splits import FilePlan
+from pipeline.large.tasks import TaskLimits
+from pipeline.model.record_kinds import RecordKind
+from pipeline.reading.line_reader import records_sql
+from pipeline.reading.sql import quoted
 
-LINE_ROWS = 500
-"""Rows of whole lines, which may be long, that a task returns at a time."""
+Task = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
+ROWS = 50_000
+"""Rows that a task returns at a time."""
+_LINES = 500
+"""The same for rows with whole lines, which may be long."""
 
-def first_reading(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterable[int]], Iterator[Numbered]]:
-    """Read each split once: blocks of its control totals, its good records and their parents, and its row ids."""
-    kind = plan.file.kind
-    amount = "amount_1" if plan.file.amounts else "NULL::DECIMAL(18,4)"
-    columns = f"""is_blank, code::VARCHAR AS code, is_valid, {amount} AS amount, {key(kind)} AS reference,
-        {owner(kind)} AS parent, {row_id_number(plan.file)} AS number"""
-
-    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Iterator[Numbered]:
-        split = plan.splits[split_number]
-        _create_records(connection, plan.load(split, workdir), columns, split.lines)
-        of_split = f"{split_number}::INTEGER AS split"
-        yield from pack(
-            connection,
-            f"{kind}_totals",
-            "0",
-            f"""SELECT {of_split}, is_blank, code, count(*) AS records, sum(amount) AS amount
-            FROM records GROUP BY is_blank, code""",
-        )
-        if plan.file.unique:
-            yield from pack(
-                connection,
-                f"{kind}_id_bits",
-                bucket("id_block", buckets),
-                """SELECT number >> 6 AS id_block, count(*) AS records, bit_or(1::UBIGINT << (number & 63)) AS bits
-                FROM records WHERE is_valid AND number IS NOT NULL GROUP BY id_block""",
-            )
-        if kind.identity:
-            yield from pack(
-                connection,
-                f"{kind}_good",
-                bucket("reference", buckets),
-                f"SELECT {of_split}, reference, parent FROM records WHERE is_valid",
-            )
-        if kind.parent:
-            yield from pack(
-                connection,
-                f"{kind}_by_parent",
-                bucket("parent", buckets),
-                f"""SELECT {of_split}, parent, count(*) AS records, sum(amount) AS amount
-                FROM records WHERE is_valid GROUP BY parent""",
-            )
-
-    return _splits(read, plan, room)
+TOTALS = {"is_blank": "BOOLEAN", "code": "STRING", "id_block": "BIGINT", "id_bits": "BIGINT"}
+KEYS = "split INT, part STRING, key STRING"
+"""Why a record is a candidate: `part` is its `reference`, `parent` or `id`, or empty for errors of single records."""
 
 
-def _create_records(connection: duckdb.DuckDBPyConnection, file: CsvFile, columns: str, lines: int) -> None:
-    """Create the table `records` of a split, by the fast path if it reads every line and all references are clean."""
-    if file.is_plain:
-        with suppress(*NotPlainError):
-            connection.execute(f"CREATE TABLE records AS SELECT {columns} FROM ({plain_records_sql(file)})")
-            # The fast path does not check references to a parent. Unlike in the function, the parents are not here.
-            is_unclean = f"strlen(parent) > {MAX_REFERENCE} OR parent = '' OR trimmed(parent) <> parent"
-            question = f"SELECT count(*) = {lines} AND count(*) FILTER ({is_unclean}) = 0 FROM records"
-            # All rows are fetched: as long as a result is open, `connection.sql` refuses to run.
-            if connection.execute(question).fetchall() == [(True,)]:
-                return
-        connection.execute("DROP TABLE IF EXISTS records")
-    connection.execute(f"CREATE TABLE records AS SELECT {columns} FROM ({records_sql(file)})")
-
-
-def row_ids(plan: FilePlan, buckets: int, room: Room) -> Callable[[Iterable[int]], Iterator[Numbered]]:
-    """Read the row ids of the good records of each split."""
-
-    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Iterator[Numbered]:
-        file = plan.load(plan.splits[split_number], workdir)
-        yield from pack(
-            connection,
-            f"{file.kind}_ids",
-            bucket("id", buckets),
-            f"""SELECT {split_number}::INTEGER AS split, {quoted(str(file.unique))} AS id FROM ({records_sql(file)})
-            WHERE is_valid AND {quoted(str(file.unique))} <> ''""",
-        )
-
-    return _splits(read, plan, room)
-
-
-def answers(
-    plan: FilePlan, question: Callable[[CsvFile], str], room: Room
-) -> Callable[[Iterable[int]], Iterator[bool | None]]:
-    """Run a query with a boolean (or NULL) result on each split."""
-
-    def read(connection: duckdb.DuckDBPyConnection, split_number: int, workdir: Path) -> Iterator[bool | None]:
-        file = plan.load(plan.splits[split_number], workdir)
-        (answer,) = connection.execute(question(file)).fetchone() or (None,)
-        yield answer
-
-    return _splits(read, plan, room)
-
-
-def _splits(
-    read: Callable[[duckdb.DuckDBPyConnection, int, Path], Iterator[Any]], plan: FilePlan, room: Room
-) -> Callable[[Iterable[int]], Iterator[Any]]:
-    """Return a task that calls `read` for each split number."""
-
-    def task(split_numbers: Iterable[int]) -> Iterator[Any]:
-        for split_number in split_numbers:
-            with room.database(plan.file.name) as (connection, workdir):
-                yield from read(connection, split_number, workdir)
-
-    return task
-
-
-def candidates(plan: FilePlan, room: Room) -> Callable[[Iterable[Numbered]], Iterator[bytes]]:
-    """Read the splits with `keys` of candidates again, in order: the candidates (CANDIDATE_COLUMNS) as Arrow streams.
-
-    All blocks with the same number, the split's, must follow one another.
-    """
-    kind = plan.file.kind
-    conditions = {
-        "reference": f"{key(kind)} IN (SELECT key FROM keys WHERE part = 'reference')",
-        "parent": f"{owner(kind)} IN (SELECT key FROM keys WHERE part = 'parent')",
-        "id": f"{quoted(str(plan.file.unique))} IN (SELECT key FROM keys WHERE part = 'id')",
+def first_columns(kind: RecordKind) -> dict[str, str]:
+    """Return the columns of the first pass over splits: those of `<kind>_totals` and of its valid records."""
+    return {
+        "split": "INT",
+        "is_total": "BOOLEAN",
+        **TOTALS,
+        "records": "BIGINT",
+        **dict.fromkeys(amounts(kind), "DECIMAL(38,4)"),
+        **dict.fromkeys(("reference", "parent", *carried(kind)), "STRING"),
     }
 
-    def task(blocks: Iterable[Numbered]) -> Iterator[bytes]:
-        for split_number, of_split in groupby(blocks, itemgetter(0)):
-            with room.database(plan.file.name) as (connection, workdir):
-                load(connection, unpack(of_split), ["keys"])
-                needed = [
-                    sql
-                    for part, sql in conditions.items()
-                    if ask(connection, f"SELECT EXISTS (FROM keys WHERE part = '{part}')")
-                ]
-                collect_candidates(connection, plan.load(plan.splits[split_number], workdir), needed)
-                found = connection.sql(f"SELECT {', '.join(CANDIDATE_COLUMNS)} FROM {kind}_candidates")
-                for batch in found.to_arrow_reader(LINE_ROWS):
-                    yield to_bytes(batch)
+
+def first_pass(plan: FilePlan, limits: TaskLimits) -> Task:
+    """Read each split once: its totals, and its valid records; if the kind has no identity, summed by parent."""
+    kind = plan.file.kind
+    sums = {name: f"sum({name})" for name in amounts(kind)}
+    if kind.identity:
+        of_records = {"records": "1", "reference": "reference", **{name: name for name in (*sums, *carried(kind))}}
+        group = ""
+    else:
+        of_records, group = {"records": "count(*)", **sums}, "GROUP BY parent"
+    if kind.parent:
+        of_records["parent"] = "parent"
+    is_valid = f"{'parent' if kind.parent else 'reference'} IS NOT NULL"
+
+    def read(number: int) -> Iterator[pa.RecordBatch]:
+        with limits.database(plan.file.name) as (connection, workdir):
+            reader.first_pass(connection, plan.load(number, workdir), workdir, with_parents=False)
+            of_totals = {name: name for name in (*TOTALS, "records", *sums)}
+            totals = _select(kind, number, of_totals | {"is_total": "true"}, f"FROM {kind}_totals")
+            records = _select(
+                kind, number, of_records | {"is_total": "false"}, f"FROM {kind}_records WHERE {is_valid} {group}"
+            )
+            yield from connection.sql(f"{totals} UNION ALL {records}").to_arrow_reader(ROWS)
+
+    return _of_splits(read)
+
+
+def _select(kind: RecordKind, split: int, values: dict[str, str], rows: str) -> str:
+    columns = first_columns(kind).items()
+    known = {"split": str(split)} | values
+    selected = (f"CAST({known.get(name, 'NULL')} AS {type_name}) AS {name}" for name, type_name in columns)
+    return f"SELECT {', '.join(selected)} {rows}"
+
+
+def row_ids(plan: FilePlan, limits: TaskLimits) -> Task:
+    """Read the row ids of the valid records of each split: (split, id)."""
+    unique = quoted(str(plan.file.unique))
+
+    def read(number: int) -> Iterator[pa.RecordBatch]:
+        with limits.database(plan.file.name) as (connection, workdir):
+            records = records_sql(plan.load(number, workdir))
+            ids = (
+                f"SELECT {number}::INTEGER AS split, {unique} AS id FROM ({records}) WHERE is_valid AND {unique} <> ''"
+            )
+            yield from connection.sql(ids).to_arrow_reader(ROWS)
+
+    return _of_splits(read)
+
+
+def _of_splits(read: Callable[[int], Iterator[pa.RecordBatch]]) -> Task:
+    """Return the task that calls `read` with each split number that it gets."""
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number in chain.from_iterable(batch.column(0).to_pylist() for batch in batches):
+            yield from read(number)
 
     return task
+
+
+def candidates(plan: FilePlan, limits: TaskLimits) -> Task:
+    """Read the candidates of each split for which there are keys (KEYS); the rows of a split must be consecutive."""
+    kind = plan.file.kind
+    cells = {"reference": kind.identity, "parent": kind.parent and kind.parent.column, "id": plan.file.unique}
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for number, parts in groupby(_by_split(batches), lambda part: part[0]):
+            keys = pa.Table.from_batches([rows for _, rows in parts])
+            conditions = [
+                f"{quoted(str(cells[part]))} IN (SELECT key FROM keys WHERE part = '{part}')"
+                for part in pc.unique(keys.column("part")).to_pylist()
+                if part
+            ]
+            with limits.database(plan.file.name) as (connection, workdir):
+                connection.register("keys", keys)
+                collect_candidates(connection, plan.load(number, workdir), conditions)
+                columns = (
+                    f"CAST({name} AS {type_name}) AS {name}" for name, type_name in candidate_columns(kind).items()
+                )
+                found = connection.sql(f"SELECT {', '.join(columns)} FROM {kind}_candidates")
+                yield from found.to_arrow_reader(_LINES)
+
+    return task
+
+
+def _by_split(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Divide batches of keys, sorted by split, into those of a single split."""
+    for batch in batches:
+        splits = batch.column(0).to_pylist()
+        for split, group in groupby(range(batch.num_rows), splits.__getitem__):
+            positions = list(group)
+            yield split, batch.slice(positions[0], len(positions))

@@ -1,147 +1,258 @@
-"""Splits of a file: byte ranges whose lines one task reads, and the properties of their bytes."""
+"""Plan how a file is read: in splits, if each can be read like a file of its own, else first in order by one task.
+
+A split is a range of whole lines. A task reads it like a file of its own, under the file's header.
+"""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.large.places import READ_BYTES, Source
-from pipeline.reading.dialect import RefusedFileError, Scan
+from pipeline.large.storage import READ_BYTES, LocalSource, Source, Store, copy
+from pipeline.large.tasks import TaskLimits
+from pipeline.model.record_kinds import RecordKind
+from pipeline.observability import logger
+from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
+from pipeline.reading.header import read_header
 
-LONG_LINE = 500_000
-"""Lines with more bytes are read in order; well below the limit for a record."""
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+LISTS = ("truncated_csv", "quote_errors_csv")
+"""The lists of `RecordLines`; each row begins with a record number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The lines of a file that begin in a range of its bytes."""
+    """A range of whole lines, and the description of the file that consists of the header and these lines."""
 
-    number: int
     start: int
     end: int
-    lines: int = 0
-    before: int = 0
-    """Lines of the file before this split, including the header."""
-    extra_before: int = 0
-    """Line ends that were removed from the records before this split, including the header."""
+    file: CsvFile
+
+    @property
+    def lines(self) -> int:
+        """Lines after the header."""
+        return self.file.lines.count - self.file.header.skip
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """The properties of the bytes of a split."""
+class FilePlan:
+    """A file and its division into splits."""
 
-    lines: int = 0
-    has_quotes: bool = False
-    has_crlf: bool = False
-    names: int = 0
-    is_plain: bool = True
-    """Whether it is valid UTF-8 with LF or CRLF line ends, without long lines and without the usual sentinels."""
+    file: CsvFile
+    source: Source
+    header: bytes
+    """The lines up to and including the header."""
+    splits: list[Split]
+    lists: Store | None = None
+    """Holds the lists of `RecordLines` (see `list_name`) of a file that was rewritten."""
 
-
-def cut(start: int, end: int, split_bytes: int) -> list[Split]:
-    """Divide a range of a file into splits of about the same size."""
-    starts = range(start, end, split_bytes)
-    return [Split(number, first, min(first + split_bytes, end)) for number, first in enumerate(starts)]
-
-
-def lines_of(source: Source, split: Split, first: int) -> Iterator[bytes]:
-    """Yield the bytes of a split's lines, in blocks.
-
-    A line belongs to the split in which it begins. So the last line of a split may extend beyond its byte range.
-
-    Parameters
-    ----------
-    first
-        Byte offset of the first line of the first split.
-    """
-    begun = split.start == first
-    last = b""
-    for block in source.read(split.start if begun else split.start - 1, split.end):
-        last, found = block[-1:], block
-        if not begun:
-            line_end = block.find(b"\n")
-            if line_end < 0:
-                continue
-            begun, found = True, block[line_end + 1 :]
-        if found:
-            yield found
-    if begun and last != b"\n":
-        yield from _rest_of_line(source, split.end)
+    def load(self, number: int, workdir: Path) -> CsvFile:
+        """Copy a split into a local file, which is then read like any other file."""
+        split = self.splits[number]
+        path = write_part(self.source, self.header, split.start, split.end, workdir / f"{self.file.kind}.csv")
+        lines = replace(split.file.lines, path=path)
+        for name in LISTS:
+            if self.lists and getattr(lines, name):
+                kept = copy(self.lists.source(list_name(self.file, name)), workdir / name)
+                lines = replace(lines, **{name: kept})  # type: ignore[arg-type]
+        is_as_sent = split.file.lines.path == split.file.profile.path
+        profile = replace(split.file.profile, path=path if is_as_sent else Path())
+        return replace(split.file, lines=lines, profile=profile, decimal_mark=self.file.decimal_mark)
 
 
-def _rest_of_line(source: Source, start: int) -> Iterator[bytes]:
+def list_name(file: CsvFile, name: str) -> str:
+    """Return the name in the store of a list of `RecordLines`."""
+    return f"large_day/{file.kind}.{name}"
+
+
+def write_part(source: Source, header: bytes, start: int, end: int, target: Path) -> Path:
+    """Write the header and a range of the lines after it into a local file."""
+    with target.open("wb") as file:
+        file.write(header)
+        file.writelines(source.read(start, end))
+    return target
+
+
+def cut(start: int, end: int, split_bytes: int) -> list[tuple[int, int]]:
+    """Divide a range of bytes into ranges of about the same size, of which there is at least one."""
+    return [(first, min(first + split_bytes, end)) for first in range(start, end, split_bytes)] or [(start, end)]
+
+
+def whole_lines(source: Source, start: int, end: int, first: int) -> tuple[int, int]:
+    """Return the range of the lines that begin in a range of bytes; `first` is the offset of the first line of all."""
+    begin = start if start == first else _after_line_end(source, start - 1)
+    return begin, end if end == source.size else max(begin, _after_line_end(source, end - 1))
+
+
+def _after_line_end(source: Source, start: int) -> int:
+    """Return the offset after the first line end from `start` on."""
     step = 4096
     while start < source.size:
         for block in source.read(start, min(start + step, source.size)):
             line_end = block.find(b"\n")
             if line_end >= 0:
-                yield block[: line_end + 1]
-                return
+                return start + line_end + 1
             start += len(block)
-            yield block
         step = READ_BYTES
+    return source.size
 
 
-def profile(blocks: Iterable[bytes], name: str) -> Profile:
-    """Examine the bytes of a split once, and count the occurrences of `name`, a column name of the header.
+def numbered(splits: Iterable[Split]) -> list[Split]:
+    """Tell each split how many lines are before it. Splits without lines are left out, unless there are no others."""
+    found: list[Split] = []
+    before, some = 0, list(splits)
+    for split in some:
+        if split.lines:
+            lines = replace(split.file.lines, before=before)
+            found.append(replace(split, file=replace(split.file, lines=lines)))
+            before += split.lines
+    return found or some[:1]
 
-    It stops early when the split is found not to be plain.
+
+class NotSplittableError(Exception):
+    """A file can't be read in splits; the text gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Examines all bytes of a file in tasks. It is sent to them, so the Spark session is no part of it.
+
+    Parameters
+    ----------
+    store
+        Where a file that was rewritten is stored for the other tasks.
+    split_bytes
+        Bytes of a file that one task reads.
+    max_unpacked
+        Bytes that a gzip file may unpack to; None for no limit.
     """
-    scan = Scan(name)
-    has_crlf = False
-    held, line_bytes, size = b"", 0, 0
-    try:
-        for received in blocks:
-            block, held = held + received, b""
-            if block.endswith(b"\r"):
-                # The line feed that belongs to it may come with the next block.
-                block, held = block[:-1], b"\r"
-            line_bytes = _line_bytes(block, line_bytes)
-            if b"\r" in block:
-                has_crlf, block = True, block.replace(b"\r\n", b"\n")
-            size += len(block)
-            scan.look_at(block)
-            if line_bytes > LONG_LINE or not scan.is_regular or not scan.sentinels_are_free:
-                return Profile(is_plain=False)
-    except RefusedFileError:
-        return Profile(is_plain=False)
-    if not size and not held:
-        return Profile()
-    scan.finish()
-    return Profile(scan.lines, scan.has_quotes, has_crlf, scan.names, is_plain=scan.is_regular and not held)
+
+    store: Store
+    split_bytes: int
+    max_unpacked: int | None
+    limits: TaskLimits
+
+    def plan(self, spark: SparkContext, kind: RecordKind, name: str, source: Source) -> FilePlan:
+        """Return the plan for reading a file.
+
+        Raises
+        ------
+        RefusedFileError
+            The file as a whole can't be used.
+        """
+        try:
+            return self._in_splits(spark, kind, name, source)
+        except NotSplittableError as reason:
+            logger().info("one task reads the whole file in order", kind=kind, reason=str(reason))
+        found: list[FilePlan | RefusedFileError] = (
+            spark.parallelize([0], 1).map(lambda _: self._in_order(kind, name, source)).collect()
+        )
+        if isinstance(found[0], RefusedFileError):
+            raise found[0]
+        return found[0]
+
+    def _in_splits(self, spark: SparkContext, kind: RecordKind, name: str, source: Source) -> FilePlan:
+        header = self._header(kind, name, source)
+        first = len(header)
+
+        def examine(of_range: tuple[int, int]) -> Split | str:
+            start, end = whole_lines(source, *of_range, first)
+            with self.limits.database(name) as (connection, workdir):
+                path = write_part(source, header, start, end, workdir / "split.csv")
+                try:
+                    file = read_file(connection, kind, name, read_profile(path, kind, workdir), workdir)
+                    file = verify_records_are_lines(connection, file, workdir)
+                except RefusedFileError as error:
+                    return f"it may have to be refused: {error.code}"
+                if file.lines.path != path:
+                    return "line ends, quotes, encoding or very long lines"
+                return "its header may be there again" if file.may_repeat_header else Split(start, end, file)
+
+        ranges = cut(first, source.size, self.split_bytes)
+        found = spark.parallelize(ranges, len(ranges)).map(examine).collect()
+        splits = numbered(split for split in found if isinstance(split, Split))
+        reasons = [reason for reason in found if isinstance(reason, str)]
+        if len({split.file.sentinels for split in splits}) > 1:
+            reasons.append("control characters")
+        if reasons:
+            raise NotSplittableError(reasons[0])
+        return FilePlan(_whole(splits), source, header, splits)
+
+    def _header(self, kind: RecordKind, name: str, source: Source) -> bytes:
+        """Return the bytes of a file up to and including its header."""
+        head = b"".join(source.read(0, BLOCK))
+        if head.startswith(b"\x1f\x8b"):
+            raise NotSplittableError("it is gzip")
+        with self.limits.database(name) as (_, workdir):
+            path = workdir / "header.csv"
+            path.write_bytes(head)
+            try:
+                lines = read_header(path, kind).skip
+            except RefusedFileError as error:
+                raise NotSplittableError(f"it may have to be refused: {error.code}") from error
+        header = b"".join(islice(BytesIO(head), lines))
+        if not header.endswith(b"\n") and len(header) < source.size:
+            raise NotSplittableError("line ends of the header")
+        return header
+
+    def _in_order(self, kind: RecordKind, name: str, source: Source) -> FilePlan | RefusedFileError:
+        """Read a whole file in one task; if it was rewritten, store the lines, so that many tasks can read them."""
+        with self.limits.database(name) as (connection, workdir):
+            path = copy(source, workdir / "source")
+            try:
+                profile = read_profile(path, kind, workdir, self.max_unpacked)
+                file = read_file(connection, kind, name, profile, workdir)
+                file = verify_records_are_lines(connection, file, workdir)
+            except RefusedFileError as error:
+                return error
+            local = LocalSource(file.lines.path)
+            if local.path != path:
+                self.store.put(local.path, f"large_day/{kind}.csv")
+                source = self.store.source(f"large_day/{kind}.csv")
+            for list_of_lines in LISTS:
+                if kept := getattr(file.lines, list_of_lines):
+                    self.store.put(kept, list_name(file, list_of_lines))
+            with local.path.open("rb") as lines:
+                header = b"".join(islice(lines, file.header.skip))
+            splits = numbered(self._cut_lines(file, local, len(header)))
+            return FilePlan(file, source, header, splits, self.store)
+
+    def _cut_lines(self, file: CsvFile, source: LocalSource, first: int) -> Iterator[Split]:
+        """Cut a file with one record a line into splits, each with the number of line ends removed before it."""
+        truncated: list[list[str]] = []
+        if file.lines.truncated_csv:
+            with file.lines.truncated_csv.open(newline="") as rows:
+                truncated = list(csv.reader(rows))
+        newline, before, removed = file.sentinels.newline.encode(), file.header.skip, file.lines.removed_before
+        for of_range in cut(first, source.size, self.split_bytes):
+            start, end = whole_lines(source, *of_range, first)
+            of_truncated = sum(int(count) for record, count in truncated if int(record) <= before)
+            count, last = file.header.skip, b"\n"
+            lines = replace(file.lines, removed_before=removed + of_truncated)
+            for block in source.read(start, end):
+                count, last = count + block.count(b"\n"), block[-1:]
+                removed += block.count(newline)
+            count += last != b"\n"
+            profile = replace(file.profile, blank_end=file.profile.blank_end if end == source.size else 0)
+            yield Split(start, end, replace(file, lines=replace(lines, count=count), profile=profile))
+            before += count - file.header.skip
 
 
-def _line_bytes(block: bytes, before: int) -> int:
-    """Return the length so far of the line at the end of `block`, or that of its first line if over LONG_LINE."""
-    first = block.find(b"\n")
-    if first < 0:
-        return before + len(block)
-    if before + first > LONG_LINE:
-        return before + first
-    return len(block) - block.rfind(b"\n") - 1
-
-
-def write_lines(blocks: Iterable[bytes], target: Path, has_crlf: bool) -> int:
-    """Write the lines of a split into a file with LF line ends; return the number of bytes."""
-    size, held = 0, b""
-    with target.open("wb") as file:
-        for received in blocks:
-            block = received
-            if has_crlf:
-                block, held = held + block, b""
-                if block.endswith(b"\r"):
-                    block, held = block[:-1], b"\r"
-                block = block.replace(b"\r\n", b"\n")
-            size += file.write(block)
-    return size
-
-
-def numbered(splits: Iterable[Split], lines: Iterable[int], before: int) -> list[Split]:
-    """Return the splits with their numbers of lines, and of lines before them; splits without lines are left out."""
-    result: list[Split] = []
-    for split, count in zip(splits, lines, strict=True):
-        if count:
-            result.append(Split(len(result), split.start, split.end, count, before))
-        before += count
-    return result
+def _whole(splits: list[Split]) -> CsvFile:
+    """Return the description of the file that the splits make up."""
+    file, last = splits[0].file, splits[-1].file
+    lines = sum(split.file.profile.lines - file.header.lines for split in splits) + file.header.lines
+    profile = replace(file.profile, lines=lines, has_final_line_end=last.profile.has_final_line_end)
+    count = replace(file.lines, count=file.header.skip + sum(split.lines for split in splits))
+    # The mark of a split is the point if none of its amounts has a comma; otherwise the file is read in order.
+    mark = "," if any(split.file.decimal_mark == "," for split in splits) else "."
+    return replace(file, profile=profile, lines=count, decimal_mark=mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from batches import BATCH, file_name
+from comparison import puts_and_deletes
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
@@ -85,11 +87,14 @@ class Deployed:
         return run
 
     def by_function(self, run: Run) -> tuple[dict[str, Any], Objects]:
-        """Run transform; return its reply and the objects that it left, and delete them."""
+        """Run transform; return its reply and the objects that it left, and undo what it did in the bucket."""
         before = self.objects()
+        lists = {key: self._content(key) for key in before if key.endswith(".parquet")}
         reply = transform(run, self.bucket, self.table, Workflow("arn:aws:states:none"), self.settings)
         found = {key: content for key, content in self.objects().items() if key not in before}
         self.delete(found)
+        for key, content in lists.items():  # it deletes lists that are no longer needed
+            self.s3.put_object(Bucket=NAME, Key=key, Body=content)
         return reply, found
 
     def request(self, run: Run, delivered: tuple[str, ...] = ()) -> LargeDayRequest:
@@ -105,9 +110,9 @@ class Deployed:
 
     def by_job(self, request: LargeDayRequest, split_bytes: int = 1000, task_memory_mb: int = 128) -> None:
         """Run the job in this process."""
-        from pipeline.large.job import Sizes, process_day
+        from pipeline.large.job import process_day
 
-        process_day(self.spark, self.bucket, self.table, request, Sizes(split_bytes, task_memory_mb))
+        process_day(self.spark, self.bucket, self.table, request, split_bytes, task_memory_mb)
 
     def has_manifest(self, run: Run) -> bool:
         return self.bucket.head(run.work_key("manifest.json")) is not None
@@ -119,14 +124,32 @@ class Deployed:
         return dict(found)
 
     def objects(self) -> Objects:
-        """The objects that a run leaves for others, by key; of lists of customers only their content."""
+        """The objects that a run leaves for others, by key; of lists of references only their content.
+
+        Where a chunk file ends, and so its name, may differ: the requests in their order are under the manifest's key.
+        """
         found: Objects = {}
         for prefix in ("work/", "feedback/", "delivered/"):
             for key in self.bucket.keys(prefix):
-                if "/large_day/" not in key:
-                    content = self.s3.get_object(Bucket=NAME, Key=key)["Body"].read()
+                if "/large_day/" not in key and "/chunks/" not in key:
+                    content = self._content(key)
                     found[key] = references(content) if key.endswith(".parquet") else content
+                    if key.endswith("/manifest.json"):
+                        found[key] = self.requests(json.loads(content))
         return found
+
+    def requests(self, manifest: list[dict[str, Any]]) -> tuple[list[bytes], list[bytes]]:
+        """The puts and the deletes in the chunk files that a manifest names."""
+        found: list[bytes] = []
+        for chunk in manifest:
+            lines = self._content(chunk["key"]).splitlines(keepends=True)
+            assert len(lines) == chunk["records"] <= self.settings.chunk_records
+            found += lines
+        return puts_and_deletes(found)
+
+    def _content(self, key: str) -> bytes:
+        content: bytes = self.s3.get_object(Bucket=NAME, Key=key)["Body"].read()
+        return content
 
     def delete(self, keys: Mapping[str, Any]) -> None:
         for key in keys:
@@ -141,7 +164,7 @@ class Deployed:
 def references(parquet: bytes) -> list[str]:
     import pyarrow.parquet as pq  # only there with Spark: the tests are collected without it
 
-    column: list[str] = pq.read_table(io.BytesIO(parquet)).column("customer_reference").to_pylist()
+    column: list[str] = pq.read_table(io.BytesIO(parquet)).column(0).to_pylist()
     return sorted(column)
 
 

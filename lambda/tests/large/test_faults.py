@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ from batches import BATCH, file_name
 from comparison import output_of
 from pipeline.errors import DiskFullError, MemoryLimitError
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process, process_with
-from pipeline.large.places import LocalSource, LocalStore
-from pipeline.large.plan import Room
+from pipeline.large.storage import LocalSource, LocalStore
+from pipeline.large.tasks import TaskLimits
 from pipeline.model import data_model
 from test_same_outcome import generated
 
@@ -41,9 +41,6 @@ class DyingStore:
     def source(self, name: str) -> LocalSource:
         return LocalStore(self.folder).source(name)
 
-    def concatenate(self, names: Sequence[str], name: str) -> None:
-        LocalStore(self.folder).concatenate(names, name)
-
     def put(self, path: Path, name: str) -> None:
         LocalStore(self.folder).put(path, name)
         for number in range(self.deaths if name.startswith("chunks/") else 0):
@@ -61,8 +58,9 @@ def run(
     from pyspark import cloudpickle
 
     cloudpickle.register_pickle_by_value(sys.modules[DyingStore.__module__])  # a worker can't import the tests
-    places = {kind: LocalSource(source.path) for kind, source in sources.items()}
-    engine = SparkEngine(spark, BATCH, places, store, directory, (), None, 700, 2, Room(128, directory))
+    files = {kind: LocalSource(source.path) for kind, source in sources.items()}
+    limits = TaskLimits(128, directory)
+    engine = SparkEngine(spark, BATCH, files, store, split_bytes=700, partitions=2, limits=limits)
     try:
         return process_with(engine, BATCH, sources, directory, OPTIONS)
     finally:
@@ -85,7 +83,7 @@ def test_a_worker_that_dies_is_replaced(spark: SparkSession, tmp_path: Path, dea
 
     outcome = run(spark, DyingStore(tmp_path / "spark", deaths), tmp_path / "spark", sources)
 
-    assert output_of(outcome) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+    assert output_of(outcome, 5) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS), 5)
     assert (tmp_path / "spark" / f"death-{deaths - 1}").exists()
 
 
@@ -99,7 +97,7 @@ def test_a_day_that_failed_half_way_is_run_again_over_what_it_left(spark: SparkS
     assert list((folder / "chunks").glob("*.jsonl"))
     outcome = run(spark, LocalStore(folder), folder, sources)
 
-    assert output_of(outcome) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS))
+    assert output_of(outcome, 5) == output_of(process(BATCH, sources, tmp_path / "duckdb", OPTIONS), 5)
 
 
 @dataclass(frozen=True)
@@ -130,15 +128,18 @@ def test_too_little_disk_or_memory_in_a_task_is_told_in_one_sentence(spark: Spar
     file.write_bytes(DAY[data_model.CUSTOMERS] + b"\n" + lines)
     source = SourceFile(file.name, file)
 
-    def judge(place: LocalSource | FullDisk, memory_mb: int) -> None:
-        room = Room(memory_mb, tmp_path)
-        engine = SparkEngine(
-            spark, BATCH, {data_model.CUSTOMERS: place}, LocalStore(tmp_path), tmp_path, (), None, 1 << 30, 1, room
-        )
+    def judge(file_on_disk: LocalSource | FullDisk, memory_mb: int) -> None:
+        files, limits = {data_model.CUSTOMERS: file_on_disk}, TaskLimits(memory_mb, tmp_path)
+        engine = SparkEngine(spark, BATCH, files, LocalStore(tmp_path), split_bytes=1 << 30, limits=limits)
         with failures_of_tasks(f"batch {BATCH}"):
             engine.judge(engine.read(data_model.CUSTOMERS, source))
 
     with pytest.raises(MemoryLimitError, match=r"^customers_20220131\.csv needs more than the 9\.5 MiB of memory"):
         judge(LocalSource(file), 10)
-    with pytest.raises(DiskFullError, match=r"^batch 20220131 needs more disk than Spark's machines have"):
+    with pytest.raises(DiskFullError, match=r"^customers_20220131\.csv needs more disk than there is"):
         judge(FullDisk(file), 128)
+    with (
+        pytest.raises(DiskFullError, match=r"^batch 20220131 needs more disk than Spark's machines have"),
+        failures_of_tasks(f"batch {BATCH}"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")

@@ -36,9 +36,9 @@ searched = settings(
 @searched
 @given(batches, st.integers(20, 400), st.integers(1, 3), st.integers(1, 9))
 def test_any_mix_of_defects(
-    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, buckets: int, chunk_records: int
+    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, partitions: int, chunk_records: int
 ) -> None:
-    assert_same(spark, batch, split_bytes, buckets, chunk_records=chunk_records, max_error_messages=5)
+    assert_same(spark, batch, split_bytes, partitions, chunk_records=chunk_records, max_error_messages=5)
 
 
 @searched

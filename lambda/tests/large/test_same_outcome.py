@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name, items_with_long_records
 from comparison import assert_same
 from pipeline.model import data_model
+from pipeline.model.batch_files import CONTROL
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 
@@ -120,7 +122,23 @@ def test_a_correction_removes_customers_and_stale_errors(spark: SparkSession, ch
         chunk_records=chunk_records,
     )
 
-    assert sum(b'"removed"' in line for _, _, text in found.chunks for line in text.splitlines()) == 11
+    assert sum(b'"removed"' in line for line in found.puts) == 11
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("changed", [b"", b"\n"])
+def test_the_senders_control_totals_are_compared(spark: SparkSession, changed: bytes) -> None:
+    files = day()
+    rows = [
+        f"{file_name(kind)},{len(content.splitlines()) - 1},,{hashlib.sha256(content).hexdigest()}\n"
+        for kind, content in files.items()
+    ]
+    control = "".join(["file,records,amount,sha256\n", *rows]).encode()
+    files[data_model.ITEMS] += changed
+
+    found = assert_same(spark, {**files, CONTROL: control}, names={CONTROL: f"control_{BATCH}.csv"})
+
+    assert found.state == ("REFUSED" if changed else "READY")
 
 
 @pytest.mark.spark

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 ROOMS = ("lambda/pipeline", "scripts/pipeline_cli", "infra", "benchmarks")
 DOMAIN = ROOT / "lambda/pipeline/model/data_model.py"
 SUFFIXES = {".py", ".sql", ".tf", ".tfvars", ".json", ".html", ".css", ".js", ".toml", ".sh", ".yaml"}
-NOT_SEARCHED = {"tests", "results", "__pycache__", "build", "large"}
+NOT_SEARCHED = {"tests", "results", "__pycache__", "build"}
 """Tests have days of the domain, and results of benchmarks are data."""
 
 ORDINARY = {

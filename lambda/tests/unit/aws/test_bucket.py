@@ -187,10 +187,10 @@ def test_an_archived_object_is_known_before_it_is_read(head: dict[str, str], arc
     assert bool(found.unreadable) == archived
 
 
-def test_an_object_is_uploaded_in_blocks_and_fetched(cloud: Cloud, tmp_path: Path) -> None:
-    blocks = [b"a" * (5 * MEGABYTE), b"", b"b" * (7 * MEGABYTE), b"c"]
-    cloud.bucket.upload_blocks(iter(blocks), KEY)
-    assert cloud.bucket.fetch(KEY, tmp_path / "part").read_bytes() == b"".join(blocks)
+def test_an_object_is_fetched_whole(cloud: Cloud, tmp_path: Path) -> None:
+    content = b"a" * (5 * MEGABYTE) + b"b"
+    put(cloud, content)
+    assert cloud.bucket.fetch(KEY, tmp_path / "part").read_bytes() == content
 
 
 def test_the_lines_of_an_object_are_read_without_empty_ones(cloud: Cloud) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pipeline.aws.clients import client
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import SourceChangedError
-from pipeline.large.places import LocalStore, ObjectSource, ObjectStore, copy
+from pipeline.large.storage import LocalStore, ObjectSource, ObjectStore, copy
 from support import BUCKET, Cloud
 
 KEY = "incoming/items_20220131.csv"
@@ -47,7 +47,7 @@ def test_a_version_that_is_gone_is_an_error_of_its_own(cloud: Cloud) -> None:
 
 def test_what_is_put_twice_is_there_once(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a chunk")
-    for store in (ObjectStore(BUCKET, {"": "work/20220131/v/"}), LocalStore(tmp_path / "store")):
+    for store in (ObjectStore(BUCKET, "work/20220131/v/"), LocalStore(tmp_path / "store")):
         for _ in range(2):
             store.put(tmp_path / "file", "chunks/00000.jsonl")
         assert copy(store.source("chunks/00000.jsonl"), tmp_path / "copy").read_bytes() == b"a chunk"
@@ -58,23 +58,7 @@ def test_what_is_put_twice_is_there_once(cloud: Cloud, tmp_path: Path) -> None:
 
 def test_an_object_that_is_not_there_is_named(cloud: Cloud) -> None:
     with pytest.raises(FileNotFoundError, match="work/none"):
-        ObjectStore(BUCKET, {"": "work/"}).source("none")
-
-
-@pytest.mark.parametrize("sizes", [[], [0], [3, 0, 5], [9 << 20, 1, 9 << 20]])
-def test_stored_files_are_concatenated_in_order(cloud: Cloud, tmp_path: Path, sizes: list[int]) -> None:
-    parts = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
-    names = [f"parts/{number}" for number in range(len(parts))]
-    for store in (ObjectStore(BUCKET, {"": "work/", "rejects/": "feedback/"}), LocalStore(tmp_path / "store")):
-        for content, name in zip(parts, names, strict=True):
-            (tmp_path / "part").write_bytes(content)
-            store.put(tmp_path / "part", name)
-
-        for _ in range(2):
-            store.concatenate(names, "rejects/all.csv")
-        assert copy(store.source("rejects/all.csv"), tmp_path / "copy").read_bytes() == b"".join(parts)
-
-    assert list(Bucket(BUCKET).keys("feedback/")) == ["feedback/all.csv"]
+        ObjectStore(BUCKET, "work/").source("none")
 
 
 def test_a_range_is_taken_from_the_whole_object_where_the_server_sends_that(

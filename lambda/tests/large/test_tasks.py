@@ -9,7 +9,7 @@ from pathlib import Path
 from zipimport import zipimporter
 
 import pytest
-from pipeline.large.worker import prepare_worker
+from pipeline.large.tasks import TaskLimits
 
 
 def test_a_worker_forgets_zip_files_and_can_still_import_from_them(
@@ -23,7 +23,8 @@ def test_a_worker_forgets_zip_files_and_can_still_import_from_them(
     assert importlib.import_module("first_in_zip").VALUE == 1
     assert isinstance(sys.path_importer_cache[str(archive)], zipimporter)
 
-    prepare_worker()
+    with TaskLimits(50, tmp_path).database("a file"):
+        pass
 
     assert not any(isinstance(finder, zipimporter) for finder in sys.path_importer_cache.values())
     assert importlib.import_module("second_in_zip").VALUE == 2
