@@ -24,6 +24,7 @@ from pipeline.model.messages import message_for, number_text
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, read_control_file
 from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.decimal_marks import DecimalMark
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
 from pipeline.reading.text_reader import TextReader
@@ -50,6 +51,8 @@ class Options:
     """What holds the batch; with None it is never held."""
     rejects_location: Callable[[], str] = str
     """Returns the prefix of the files of refused records; called only if an error message names one."""
+    decimal_mark: DecimalMark = "auto"
+    """The decimal mark of amounts; with "auto" it follows from the delimiter and the amounts of each file."""
     max_unpacked: int | None = None
     """Bytes that a gzip file may unpack to; a larger one is refused."""
     keep_files: bool = True
@@ -108,7 +111,9 @@ def process(
             open_database(workdir, options.memory_mb, options.threads) as connection,
             resource_limits(connection, workdir, f"batch {batch}"),
         ):
-            engine = DuckDBEngine(connection, batch, workdir, texts, before.references, options.keep_files)
+            engine = DuckDBEngine(
+                connection, batch, workdir, texts, before.references, options.keep_files, options.decimal_mark
+            )
             return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 
 

@@ -17,7 +17,9 @@ from pipeline.joining.resource_limits import resource_limits
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.decimal_marks import DecimalMark, count_votes, refuse_grouped_amounts
 from pipeline.reading.line_reader import records_sql
+from pipeline.reading.rules import cell_rules
 from pipeline.reading.sql import ask, quoted
 from pipeline.reading.text_reader import TextReader
 
@@ -43,6 +45,7 @@ class DuckDBEngine(Engine):
         texts: TextReader,
         previous: Sequence[Path] = (),
         keep_files: bool = True,
+        decimal_mark: DecimalMark = "auto",
     ) -> None:
         super().__init__(batch)
         self._connection = connection
@@ -50,13 +53,16 @@ class DuckDBEngine(Engine):
         self._texts = texts
         self._previous = previous
         self._keep_files = keep_files
+        self._decimal_mark = decimal_mark
         self._sources: dict[RecordKind, SourceFile] = {}
 
     def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
         """Examine the file's bytes and its header."""
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
-            return read_file(self._connection, kind, source.name, self._texts.read(kind), self._workdir)
+            return read_file(
+                self._connection, kind, source.name, self._texts.read(kind), self._workdir, self._decimal_mark
+            )
 
     def sha256(self, kind: RecordKind) -> str:
         """Read the file that was sent."""
@@ -76,11 +82,16 @@ class DuckDBEngine(Engine):
     def prove(self, file: CsvFile) -> None:
         """Read a file with quotes to find records of several lines."""
         with resource_limits(self._connection, self._workdir, file.name):
-            verify_records_are_lines(self._connection, file, self._workdir)
+            file = verify_records_are_lines(self._connection, file, self._workdir)
+            refuse_grouped_amounts(file, count_votes(self._connection, file))
 
     def first_pass(self, file: CsvFile) -> CsvFile:
-        """Read all records."""
-        return self._with_valid(first_pass(self._connection, file, self._workdir))
+        """Read all records, and refuse the file if a cell that is no amount shows that others are ambiguous."""
+        file = first_pass(self._connection, file, self._workdir)
+        codes = ", ".join(f"'{rule.code}'" for rule in cell_rules(file))
+        if ask(self._connection, f"SELECT EXISTS (FROM {file.kind}_totals WHERE code IN ({codes}))"):
+            refuse_grouped_amounts(file, count_votes(self._connection, file))
+        return self._with_valid(file)
 
     def _with_valid(self, file: CsvFile) -> CsvFile:
         """Create `<kind>_valid`. Records of the root kind are numbered by their place in the table."""

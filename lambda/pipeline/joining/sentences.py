@@ -8,7 +8,7 @@ from string import Formatter
 from pipeline.model.error_codes import RECORD_CODES, SENTENCES, ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.normalize import MAX_RECORD
-from pipeline.reading.rules import MAX_REFERENCE
+from pipeline.reading.rules import MAX_REFERENCE, escaped
 from pipeline.reading.sql import literal
 
 _LIMITS: Mapping[str, int] = {ErrorCode.RECORD_TOO_LONG: MAX_RECORD, ErrorCode.REFERENCE_TOO_LONG: MAX_REFERENCE}
@@ -29,9 +29,8 @@ def with_reasons(file: CsvFile, refused: str) -> str:
     }
     sentences = " ".join(f"WHEN '{code}' THEN {_sentence(code, values)}" for code in RECORD_CODES)
     # As columns of their own, the macros are planned once and not for each sentence, which would take 15 ms.
-    hint = f"amount_hint(value, {literal(file.decimal_mark)})"
     shown = f"""SELECT *, shown(value) AS shown_value, shown(parent) AS shown_parent, shown(other_value) AS shown_other,
-        {hint} AS hint FROM {refused}"""
+        {_hint(file)} AS hint FROM {refused}"""
     return f"SELECT *, CASE code {sentences} END AS reason FROM ({shown})"
 
 
@@ -43,3 +42,20 @@ def _sentence(code: str, values: Mapping[str, str]) -> str:
         if name:
             parts.append(literal(f"{_LIMITS[code]:,}") if name == "limit" else values[name])
     return f"concat({', '.join(parts)})"
+
+
+def _hint(file: CsvFile) -> str:
+    """Return the SQL of what is wrong with the cell or the record in particular, NULL if the code says it all."""
+    blanks = f'(^|{escaped(file.header.delimiter)})[ \\t]+"'
+    cases = {
+        ErrorCode.NOT_AN_AMOUNT: f"amount_hint(value, {literal(file.decimal_mark)})",
+        ErrorCode.NOT_AN_INTEGER: "integer_hint(value)",
+        ErrorCode.NOT_A_TIMESTAMP: "integer_hint(value)",
+        ErrorCode.BAD_QUOTING: f"quotes_hint(line, {literal(blanks)})",
+    }
+    allowed = {column.name: ", ".join(column.allowed) for column in file.kind.columns if column.allowed}
+    if allowed:
+        values = " ".join(f"WHEN {literal(name)} THEN {literal(text)}" for name, text in allowed.items())
+        cases[ErrorCode.NOT_ALLOWED] = f"CASE column_name {values} END"
+    hints = " ".join(f"WHEN '{code}' THEN {hint}" for code, hint in cases.items())
+    return f"CASE code {hints} END"

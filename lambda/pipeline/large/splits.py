@@ -19,6 +19,7 @@ from pipeline.model.record_kinds import RecordKind
 from pipeline.observability import logger
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.decimal_marks import amounts_decide
 from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
 from pipeline.reading.header import read_header
 
@@ -183,6 +184,8 @@ class Planner:
         reasons = [reason for reason in found if isinstance(reason, str)]
         if len({split.file.sentinels for split in splits}) > 1:
             reasons.append("control characters")
+        if splits and amounts_decide(splits[0].file, "auto"):
+            reasons.append("its amounts decide the decimal mark")
         if reasons:
             raise NotSplittableError(reasons[0])
         return FilePlan(_whole(splits), source, header, splits)
@@ -253,6 +256,4 @@ def _whole(splits: list[Split]) -> CsvFile:
     lines = sum(split.file.profile.lines - file.header.lines for split in splits) + file.header.lines
     profile = replace(file.profile, lines=lines, has_final_line_end=last.profile.has_final_line_end)
     count = replace(file.lines, count=file.header.skip + sum(split.lines for split in splits))
-    # The mark of a split is the point if none of its amounts has a comma; otherwise the file is read in order.
-    mark = "," if any(split.file.decimal_mark == "," for split in splits) else "."
-    return replace(file, profile=profile, lines=count, decimal_mark=mark)
+    return replace(file, profile=profile, lines=count)

@@ -51,7 +51,7 @@ class ErrorCode(StrEnum):
         "the gzip data is cut short or damaged; compress and upload the file again",
     )
     UTF16_FILE = "utf16_file", Scope.FILE, "the file is UTF-16 text; save it as UTF-8"
-    BINARY_FILE = "binary_file", Scope.FILE, "the file is binary data and no CSV text; export it as CSV (UTF-8)"
+    BINARY_FILE = "binary_file", Scope.FILE, "the file {reason}"
     HTML_FILE = (
         "html_file",
         Scope.FILE,
@@ -62,7 +62,11 @@ class ErrorCode(StrEnum):
         Scope.FILE,
         "line {number} is longer than {limit:,} bytes, which no CSV record of this kind is",
     )
-    MISSING_COLUMN = "missing_column", Scope.FILE, "the header has no column {column}; it must name {columns}"
+    MISSING_COLUMN = (
+        "missing_column",
+        Scope.FILE,
+        "the header has no column {column}; it must name {columns}{first_line}",
+    )
     REPEATED_COLUMN = "repeated_column", Scope.FILE, "the header names column {column} more than once"
     UNCLOSED_QUOTE = (
         "unclosed_quote",
@@ -72,14 +76,20 @@ class ErrorCode(StrEnum):
     SECOND_HEADER = (
         "second_header",
         Scope.FILE,
-        "line {number} names the columns again, in another order or with others than the header, so what follows it "
-        "would be read wrongly; put everything under one header",
+        "line {number} names columns again, in another order or with others than the header, so what follows it would "
+        "be read wrongly; put everything under one header, and each kind of record into its own file",
+    )
+    REPEATED_CONTENT = (
+        "repeated_content",
+        Scope.FILE,
+        "line {number} is the header once more, and what follows it is line by line what came before: the file was put "
+        "together with itself; send it once",
     )
     AMBIGUOUS_AMOUNTS = (
         "ambiguous_amounts",
         Scope.FILE,
-        "the comma in '{value}' may be a decimal mark or group thousands, as three digits follow each comma in the "
-        "file's amounts; write thousands without a mark and decimals with 2 or 4 digits (1234 or 1,23)",
+        "the mark in '{value}' may be a decimal mark or group thousands, and {reason}; say which mark is the decimal "
+        "one with the setting decimal_mark (in a check: --decimal-mark point or comma)",
     )
     BAD_CONTROL_FILE = "bad_control_file", Scope.FILE, "line {line}, column {column}: {fault}"
     CONTROL_TOTAL_DIFFERS = (
@@ -103,12 +113,12 @@ class ErrorCode(StrEnum):
     BAD_QUOTING = (
         "bad_quoting",
         Scope.RECORD,
-        "a quoted cell must begin and end with its quotes, and a quote inside is written twice{quotes}",
+        "a quoted cell must begin and end with its quotes, and a quote inside is written twice{hint}{quotes}",
     )
     DOUBTFUL_QUOTING = (
         "doubtful_quoting",
         Scope.RECORD,
-        "the quotes look stray, as each of the lines that they make one record is a whole record without them{quotes}",
+        "the quotes look stray, as a line that they make a part of this record is a record without them{quotes}",
     )
     WRONG_CELL_COUNT = (
         "wrong_cell_count",
@@ -116,23 +126,28 @@ class ErrorCode(StrEnum):
         "the record has {found} cells where the header has {expected}",
     )
     REPEATED_HEADER = "repeated_header", Scope.RECORD, "the record is the header once more"
-    EMPTY_REFERENCE = "empty_reference", Scope.RECORD, "{column} is empty"
+    EMPTY_REFERENCE = "empty_reference", Scope.RECORD, "{column} is empty (a reference has a letter or a digit)"
     REFERENCE_TOO_LONG = "reference_too_long", Scope.RECORD, "{column} '{value}' is longer than {limit} bytes"
-    NOT_AN_INTEGER = "not_an_integer", Scope.RECORD, "{column} '{value}' is not a whole number (such as 3)"
+    NOT_AN_INTEGER = "not_an_integer", Scope.RECORD, "{column} '{value}' is not a whole number (such as 3){hint}"
     NOT_A_TIMESTAMP = (
         "not_a_timestamp",
         Scope.RECORD,
-        "{column} '{value}' is not a time in whole Unix seconds (such as 1643646722)",
+        "{column} '{value}' is not a time in whole Unix seconds (such as 1643646722){hint}",
     )
     AMBIGUOUS_AMOUNT = (
         "ambiguous_amount",
         Scope.RECORD,
-        "{column} '{value}' has a decimal point, but other amounts of the file have a decimal comma; use one of them",
+        "{column} '{value}' may have a decimal mark or grouped thousands; say which mark is the decimal one with the "
+        "setting decimal_mark (in a check: --decimal-mark point or comma)",
     )
-    NOT_AN_AMOUNT = "not_an_amount", Scope.RECORD, "{column} '{value}' is not a plain decimal number ({hint})"
+    NOT_AN_AMOUNT = "not_an_amount", Scope.RECORD, "{column} '{value}' is not a plain decimal number: {hint}"
     NOT_ALLOWED = "not_allowed", Scope.RECORD, "{column} '{value}' is none of the values that it may have ({hint})"
     # Here come `unknown(kind)` and `refused(kind)` of each kind that has children: see RECORD_CODES.
-    DUPLICATE_ID = "duplicate_id", Scope.RECORD, "{column} '{value}' was already given in line {first}"
+    DUPLICATE_ID = (
+        "duplicate_id",
+        Scope.RECORD,
+        "{column} '{value}' was already given in line {first}; no value of this column may occur twice",
+    )
     CONFLICTING_REFERENCE = (
         "conflicting_reference",
         Scope.RECORD,

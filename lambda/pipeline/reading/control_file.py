@@ -16,10 +16,10 @@ from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.messages import number_text
 from pipeline.model.record_kinds import RecordKind
-from pipeline.model.text import escape_controls
+from pipeline.model.text import INVISIBLE_CHARACTERS, escape_controls
 from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
 from pipeline.reading.grammar import Grammar
-from pipeline.reading.header import BLANKS, read_header
+from pipeline.reading.header import read_header
 
 _RECORDS = re.compile(r"\d{1,18}", re.ASCII)
 _AMOUNT = re.compile(r"-?\d{1,30}([.,]\d{1,4})?", re.ASCII)
@@ -64,7 +64,7 @@ def read_control_file(path: Path, batch: str, workdir: Path) -> dict[RecordKind,
     grammar = Grammar(header.delimiter)
     found: dict[RecordKind, ControlTotal] = {}
     for number, line in enumerate(path.read_bytes().decode("utf-8-sig", "replace").splitlines(), 1):
-        if number <= header.lines or not line.strip(BLANKS + header.delimiter):
+        if number <= header.lines or not line.strip(INVISIBLE_CHARACTERS + header.delimiter):
             continue
         cells = grammar.split(line) or []
         row = _Line(number, {name: cells[place - 1 : place] for name, place in header.positions.items()})
@@ -109,7 +109,7 @@ class _Line:
         return RefusedFileError(ErrorCode.BAD_CONTROL_FILE, line=self.number, column=column, fault=fault)
 
     def _value(self, column: str) -> str:
-        return "".join(self.cells.get(column, ())).strip(BLANKS)
+        return "".join(self.cells.get(column, ())).strip(INVISIBLE_CHARACTERS)
 
 
 def control_file(totals: Mapping[str, ControlTotal]) -> str:

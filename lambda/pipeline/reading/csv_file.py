@@ -35,6 +35,10 @@ class CsvFile:
     is_verified: bool = True
     """Whether it is certain that each line is a record; if not, only reading them can show it."""
     decimal_mark: str = "."
+    is_mark_given: bool = False
+    """Whether the setting says what the decimal mark is, so that amounts are never ambiguous."""
+    refuses_groups: bool = False
+    """Whether an amount is refused that may as well be grouped: where the amounts decided what the decimal mark is."""
 
     @property
     def sentinels(self) -> Sentinels:
@@ -43,8 +47,8 @@ class CsvFile:
 
     @property
     def may_repeat_header(self) -> bool:
-        """Whether a column name of the header occurs more than once, so that there may be a second header."""
-        return self.profile.names > 1
+        """Whether column names occur outside the header, so that there may be a second header."""
+        return self.profile.names > self.header.occurrences
 
     @property
     def new_line(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.line_end import has_final_line_end
@@ -24,6 +25,20 @@ MAX_LINE = 16 * BLOCK
 _SENTINELS = "\x1f\x1e\x1d\x1c\x1a" + "".join(map(chr, range(1, 9))) + "\x0b\x0c" + "".join(map(chr, range(14, 26)))
 _HTML = re.compile(rb"\s*<(!doctype|html|\?xml|head|body|!--)", re.IGNORECASE)
 _PADDED_QUOTE = re.compile(rb' (?:(?=")|(?<=" ))')
+_MAGIC = {
+    b"PK\x03\x04": "a ZIP archive or a spreadsheet (xlsx)",
+    b"PK\x05\x06": "an empty ZIP archive",
+    b"\x1f\x8b": "compressed with gzip twice",
+    b"BZh": "compressed with bzip2",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    b"\xfd7zXZ\0": "compressed with xz",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet (xls)",
+    b"%PDF-": "a PDF document",
+    b"PAR1": "a Parquet file",
+}
+_TAR = slice(257, 262)
+"""Where a tar archive has the text `ustar`."""
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -83,7 +98,7 @@ class ByteProfile:
     has_final_line_end: bool = True
     """Whether the last line that is not blank ends with a line end."""
     names: int = 0
-    """How often the column name of `header_name` occurs; more than once, if there may be a second header."""
+    """How often required columns of any kind are named, at least (more often than in the header, if it may repeat)."""
     has_padded_quotes: bool = False
     """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
     starts_with_open_quotes: bool = False
@@ -92,9 +107,36 @@ class ByteProfile:
     """Whether one of the usual sentinels occurs in the file."""
 
 
-def header_name(kind: RecordKind) -> str:
-    """Return the longest name of a required column, in lower case: it is in any header and hardly in a record."""
-    return max((column.name for column in kind.required), key=len)
+COLUMN_NAMES = frozenset(column.name for kind in MODEL.kinds for column in kind.required)
+"""The names of the required columns of all kinds."""
+_NAMES = [name.encode() for name in sorted(COLUMN_NAMES)]
+_WORDS = [name for name in _NAMES if b"_" not in name]
+_LONGEST_NAME = max(map(len, _NAMES))
+
+
+def count_names(text: bytes) -> int:
+    """Count the occurrences of required columns of any kind, in upper or lower case.
+
+    They count only where two different ones may be: a header has at least two.
+    """
+    # Most texts are recognised by single bytes, for which the search takes a fraction of the time.
+    if b"_" not in text and not _may_have_two_words(text):
+        return 0
+    lowered = text.lower()
+    return sum(lowered.count(name) for name in _NAMES)
+
+
+def _may_have_two_words(text: bytes) -> bool:
+    """Return whether two names without an underscore may be in the text."""
+    rare = [name for name in _WORDS if _rarest(name) in text or _rarest(name).upper() in text]
+    if len(rare) < 2:
+        return False
+    lowered = text.lower()
+    return sum(name in lowered for name in rare) > 1
+
+
+def _rarest(name: bytes) -> bytes:
+    return min((name[i : i + 1] for i in range(len(name))), key=b"qjzxkvwbygpfmdhculniroatse".find)
 
 
 def required_columns(kind: RecordKind) -> str:
@@ -118,7 +160,7 @@ def read_profile(path: Path, kind: RecordKind, workdir: Path, max_unpacked: int 
         unpacked = workdir / f"{kind}.unpacked.csv"
         _unpack(path, unpacked, max_unpacked)
         path = unpacked
-    scan = Scan(header_name(kind))
+    scan = Scan()
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK):
             if scan.is_new:
@@ -148,7 +190,13 @@ def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
 
 
 def refuse_foreign_formats(start: bytes) -> None:
-    """Raise RefusedFileError if the first bytes of a file show another format (UTF-16, HTML or XML)."""
+    """Raise RefusedFileError if the first bytes of a file show another format."""
+    what = next((what for magic, what in _MAGIC.items() if start.startswith(magic)), None)
+    if what or start[_TAR] == b"ustar":
+        what = what or "a tar archive"
+        raise RefusedFileError(
+            ErrorCode.BINARY_FILE, reason=f"is {what}: send the CSV itself, or compress it with gzip"
+        )
     if start.startswith(_UTF16_BOMS) or (len(start) > 3 and (start[0:4:2] == b"\0\0" or start[1:4:2] == b"\0\0")):
         raise RefusedFileError(ErrorCode.UTF16_FILE)
     if _HTML.match(start.removeprefix(codecs.BOM_UTF8)):
@@ -158,9 +206,8 @@ def refuse_foreign_formats(start: bytes) -> None:
 class Scan:
     """Makes the profile of a file block by block, with `bytes` methods that run at memory speed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self.profile = ByteProfile()
-        self._name = name.encode()
         self._lf = self._cr = self._crlf = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._pending = False
@@ -175,7 +222,7 @@ class Scan:
         """Add the next block; raise RefusedFileError if it is binary data."""
         found = self.profile
         if b"\0" in block:
-            raise RefusedFileError(ErrorCode.BINARY_FILE)
+            raise RefusedFileError(ErrorCode.BINARY_FILE, reason=self._place_of_nul(block))
         if self.is_new:
             found.starts_with_open_quotes = b'"' in block and any(
                 line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000]
@@ -194,7 +241,7 @@ class Scan:
         self._count_names(block)
         end = block.replace(b"\r\n", b"\n") if block.endswith(b"\r\n\r\n") else block
         found.blank_end = max(len(end) - len(end.rstrip(b"\n")) - 1, 0)
-        self._last = block[-len(self._name) :]
+        self._last = block[-_LONGEST_NAME:]
 
     def finish(self) -> ByteProfile:
         """Return the profile, with the properties that are known only at the end of the file."""
@@ -203,6 +250,13 @@ class Scan:
         found.has_crlf = self._crlf > 0
         found.is_uniform &= not self._pending and self._cr == self._crlf and self._crlf in (0, self._lf)
         return found
+
+    def _place_of_nul(self, block: bytes) -> str:
+        """Say where the first NUL is; the column counts from the start of the line or of the block."""
+        before = block[: block.index(b"\0")]
+        line = self.profile.lines + self._line_ends(before) + 1
+        column = len(before) - max(before.rfind(b"\n"), before.rfind(b"\r"))
+        return f"has a NUL in line {line}, column {column}, so it is no CSV text: export it as CSV (UTF-8)"
 
     def _line_ends(self, block: bytes) -> int:
         lf = block.count(b"\n")
@@ -218,11 +272,10 @@ class Scan:
         return lf + cr - crlf
 
     def _count_names(self, block: bytes) -> None:
-        # Converting to lower case takes as long as counting the lines, and few blocks need it.
-        if b"_" in self._name and b"_" not in block and b"_" not in self._last:
-            return
-        before = self._last[1 - len(self._name) :] if self._last else b""
-        self.profile.names += (before + block).lower().count(self._name)
+        self.profile.names += count_names(block)
+        if self._last:
+            before, after = self._last[1 - _LONGEST_NAME :], block[: _LONGEST_NAME - 1]
+            self.profile.names += count_names(before + after)
 
     def _is_utf8(self, block: bytes) -> bool:
         if block.isascii() and not self._pending:
@@ -253,5 +306,5 @@ def _free_sentinels(path: Path) -> Sentinels:
             used.update(block.translate(None, others))
     free = [sentinel for sentinel in _SENTINELS if ord(sentinel) not in used]
     if len(free) < _COUNT:
-        raise RefusedFileError(ErrorCode.BINARY_FILE)
+        raise RefusedFileError(ErrorCode.BINARY_FILE, reason="has nearly every control character, so it is no CSV text")
     return Sentinels(*free[:_COUNT])

@@ -27,8 +27,8 @@ from pipeline.reading.sql import Step, file_literal, literal, query, quoted
 NotSuitedError = (duckdb.InvalidInputException, duckdb.NotImplementedException)
 """What DuckDB raises if a file does not suit after all."""
 
-NEEDS_TRIMMING = "trimmed(parent) <> parent"
-"""Condition for a reference to a parent with blanks around it, which `fast_records_sql` does not trim."""
+NEEDS_TRIMMING = "as_reference(parent) <> parent"
+"""Condition for a reference to a parent that is not as it is compared, which `fast_records_sql` leaves as it is."""
 
 
 def suits(file: CsvFile) -> bool:
@@ -46,7 +46,7 @@ def fast_records_sql(file: CsvFile) -> str:
 
     Row ids are not trimmed (see `id_number`). References to a parent are neither trimmed (`NEEDS_TRIMMING`) nor checked
     for being empty or too long. No accepted record has such a reference, so they are found as records without a parent
-    and then read again by line.
+    and then read again by line. A record without any reference or number raises NotSuitedError: it may be a blank line.
     """
     return query([_cells_step(file), *_cents_steps(file), _usual_step(file), _columns_step(file), _checked_step(file)])
 
@@ -97,10 +97,12 @@ def _cents_steps(file: CsvFile) -> list[Step]:
 def _usual_step(file: CsvFile) -> Step:
     """Add is_usual: all cells are valid and need no trimming, apart from a reference to a parent and the row id."""
     cents = {column: f"cents_{name}" for name, column in file.amounts.items()}
-    forms = " AND ".join(
-        filter(None, (has_usual_form(file, column, cents.get(column.name)) for column in file.columns))
-    )
-    return Step("with_usual", f"SELECT *, {forms or 'true'} AS is_usual FROM with_cents")
+    forms = [has_usual_form(file, column, cents.get(column.name)) for column in file.columns if column.required]
+    if not any(forms) and file.kind.parent:
+        # A record of empty cells must not be taken for a usual one.
+        forms.append(f"{quoted(file.kind.parent.column)} <> ''")
+    forms += [has_usual_form(file, column, cents.get(column.name)) for column in file.columns if not column.required]
+    return Step("with_usual", f"SELECT *, {' AND '.join(filter(None, forms)) or 'true'} AS is_usual FROM with_cents")
 
 
 def _columns_step(file: CsvFile) -> Step:
@@ -114,11 +116,17 @@ def _column(file: CsvFile, column: Column) -> str:
     text = quoted(column.name)
     if file.lines.removed:
         text = f"replace({text}, {literal(file.sentinels.newline)}, chr(10))"
-    return text if column.type is ColumnType.TEXT else f"CASE WHEN is_usual THEN {text} ELSE trimmed({text}) END"
+    if column.type is ColumnType.TEXT:
+        return text
+    macro = "as_reference" if column.type is ColumnType.REFERENCE else "trimmed"
+    macro = "as_reference" if column.type is ColumnType.REFERENCE else "trimmed"
+    return f"CASE WHEN is_usual THEN {text} ELSE {macro}({text}) END"
 
 
 def _checked_step(file: CsvFile) -> Step:
     broken = " ".join(f"WHEN {rule.broken} THEN '{rule.code}'::error_code" for rule in cell_rules(file))
+    # Free text is left out: DuckDB does not even read its cells if nothing else needs them.
+    empty = " AND ".join(f"{quoted(column.name)} = ''" for column in file.columns if column.type is not ColumnType.TEXT)
     values = "".join(
         f"CASE WHEN cents_{name} IS NOT NULL THEN cents_{name}::DECIMAL(18,4) ELSE {value} END AS {name}, "
         for name, value in amounts(file).items()
@@ -126,5 +134,7 @@ def _checked_step(file: CsvFile) -> Step:
     return Step(
         "checked",
         f"""SELECT *, code IS NULL AS is_valid, false AS is_blank
-        FROM (SELECT *, {values}CASE WHEN is_usual THEN NULL::error_code {broken} END AS code FROM columns)""",
+        FROM (SELECT *, {values}CASE WHEN is_usual THEN NULL::error_code
+                WHEN {empty} THEN error('a record without any reference or number') {broken} END AS code
+            FROM columns)""",
     )

@@ -49,8 +49,8 @@ class Grammar:
     def has_stray_quotes(self, lines: bytes, outside: bytes, newline: bytes, columns: int) -> bool:
         """Return whether quotes may be wrong or stray in lines whose line ends between quotes `newline` has replaced.
 
-        True if a line is not a valid record, if a record has a line end outside a quoted cell, or if the second line
-        of a record has all cells when quotes are read as ordinary characters.
+        True if a line is not a valid record, if a record has a line end outside a quoted cell, or if a line of a record
+        of several lines has as many cells as the header when quotes are read as ordinary characters.
 
         `outside` is what remains of the lines when each text between quotes is left out, and one quote stands for both.
         If there is nothing but cells and line ends around these, all texts between quotes are whole cells.
@@ -60,13 +60,13 @@ class Grammar:
             unquoted = rb'[%s]*+(?:[^%s"%s\n%s][^%s\n%s]*+)?+' % (self._blank, self._blank, d, n, d, n)
             cell = rb'(?:"[^"\n]*+(?:""[^"\n]*+)*+"|%s)' % unquoted
             whole = re.compile(rb"(?:%s(?:%s%s)*+\n)*+" % (cell, d, cell))
-            piece = rb"[^%s\n%s]*+" % (d, n)
-            # A pattern that begins with a character is searched several times faster than one for the first line.
-            second = re.compile(rb"%s(?:%s%s){%d}%s[%s\n]" % (n, piece, d, columns - 1, piece, n))
-            self._lines = (newline, columns), whole, second
-        _, whole, second = self._lines
+            # A pattern that begins with a character is searched several times faster than others.
+            cells = rb"(?:[^%s\n%s]*+%s){%d}" % (d, n, d, columns - 1)
+            partial = re.compile(rb"%s%s|\n%s[^\n%s]*+%s" % (n, cells, cells, n, n))
+            self._lines = (newline, columns), whole, partial
+        _, whole, partial = self._lines
         is_wrong = self._beside_quotes.search(outside) and not whole.fullmatch(lines)
-        return bool(is_wrong or second.search(lines))
+        return bool(is_wrong or (newline in lines and partial.search(b"\n" + lines)))
 
     def is_open_after(self, line: bytes, was_open: bool) -> bool:
         """Return whether a quoted cell is still open at the end of this line."""
@@ -89,12 +89,17 @@ class Grammar:
             return Quotes.RIGHT
         return Quotes.OPEN if self._open.fullmatch(line, start) else Quotes.WRONG
 
-    def open_cell(self, line: bytes) -> int:
-        """Return the number, counted from 1, of the cell that is still open at the end of a line."""
-        number, position = 1, 0
+    def spanning_part(self, line: bytes) -> tuple[int, bytes]:
+        """Return the number of cells before the one that is open at the end of a record's first line, and the rest."""
+        number, position = 0, 0
         while match := self._before.match(line, position):
             number, position = number + 1, match.end()
-        return number
+        return number, line[position:]
+
+    def end_of_cell(self, line: bytes) -> bytes:
+        """Return the part of a line up to the quote that closes the cell which is open at its start."""
+        match = self._inside.match(line)
+        return match.group() if match else b""
 
     def split(self, record: str) -> list[str] | None:
         """Return the cells of a record without their quotes, or None if its quotes are wrong."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.model.record_kinds import Column, ColumnType
+from pipeline.model.text import INVISIBLE_PATTERN
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.dialect import BLOCK, header_name
+from pipeline.reading.dialect import BLOCK
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.rules import MAX_REFERENCE, amounts, escaped, rules, usual_form
 from pipeline.reading.sql import Step, file_literal, literal, query, quoted
@@ -128,10 +129,20 @@ def _checked_step(file: CsvFile) -> Step:
     return Step(
         "checked",
         f"""SELECT *, code IS NULL AND NOT is_blank AS is_valid
-        FROM (SELECT *, {values}CASE WHEN is_usual THEN false ELSE is_blank(line) END AS is_blank,
-                CASE WHEN is_usual OR is_blank(line) THEN NULL {broken} END AS code
-            FROM columns)""",
+        FROM (SELECT *, {values}CASE WHEN is_usual OR is_blank THEN NULL {broken} END AS code
+            FROM (SELECT *, CASE WHEN is_usual THEN false ELSE {_is_blank(file)} END AS is_blank FROM columns))""",
     )
+
+
+def _is_blank(file: CsvFile) -> str:
+    """Return the SQL condition that a line is no record, as all its cells, however many, are empty."""
+    d, blank = escaped(file.header.delimiter), f"[{INVISIBLE_PATTERN}]*"
+    cell = f'(?:{blank}|"{blank}")' if file.profile.has_quotes else blank
+    prefixes = "".join(f" AND NOT starts_with(line, {literal(prefix)})" for prefix in file.sentinels.prefixes())
+    is_blank = f"regexp_full_match(line, {literal(f'{cell}(?:{d}{cell})*')}){prefixes}"
+    # Lines that begin with a letter or a digit need no pattern.
+    begins_with_word = "line >= '0' AND line < '{' AND NOT (line >= ':' AND line < 'A')"
+    return f"CASE WHEN {begins_with_word} THEN false WHEN line IS NULL THEN true ELSE {is_blank} END"
 
 
 def _is_usual(file: CsvFile) -> str:
@@ -144,16 +155,21 @@ def _is_usual(file: CsvFile) -> str:
     form = literal(escaped(file.header.delimiter).join(forms))
     is_usual = f"strlen(line) <= {MAX_REFERENCE} AND regexp_full_match(line, {form})"
     if file.may_repeat_header:
-        is_usual += f" AND NOT contains(lower(line), {literal(header_name(file.kind))})"
+        is_usual += f" AND NOT contains(lower(line), {_longest_name(file)})"
     return f"coalesce({is_usual}, false)"
 
 
 def _is_header(file: CsvFile) -> str:
     """Return the SQL condition that a record repeats the header."""
     names = ", ".join(literal(name) for name in file.header.names)
-    cells = f"list_transform(cells, lambda cell: lower(trimmed({_unquoted(file, 'cell')})))"
+    cells = f"list_transform(cells, lambda cell: as_column_name({_unquoted(file, 'cell')}))"
     return f"""CASE WHEN NOT is_usual AND cell_count = {len(file.header.names)}
-        AND contains(lower(line), {literal(header_name(file.kind))}) THEN {cells} = [{names}] ELSE false END"""
+        AND contains(lower(line), {_longest_name(file)}) THEN {cells} = [{names}] ELSE false END"""
+
+
+def _longest_name(file: CsvFile) -> str:
+    """Return the longest name of a required column: a repeated header has it, and hardly any record."""
+    return literal(max((column.name for column in file.kind.required), key=len))
 
 
 def _column(file: CsvFile, column: Column) -> str:
@@ -161,7 +177,9 @@ def _column(file: CsvFile, column: Column) -> str:
         return "''"
     cell = f"cells[{file.header.positions[column.name]}]"
     text = _unquoted(file, cell)
-    if column.type is not ColumnType.TEXT or column.unique:
+    if column.type is ColumnType.REFERENCE:
+        text = f"as_reference({text})"
+    elif column.type is not ColumnType.TEXT or column.unique:
         text = f"trimmed({text})"
     return f"CASE WHEN is_usual THEN {cell} ELSE {text} END"
 

@@ -10,16 +10,22 @@ for them there is a small list.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
+from pipeline.model.record_kinds import Column, ColumnType, RecordKind
+from pipeline.model.text import INVISIBLE_CHARACTERS
 from pipeline.reading.dialect import BLOCK, MAX_LINE, ByteProfile, RefusedFileError, Sentinels
 from pipeline.reading.grammar import Grammar, Quotes
 from pipeline.reading.header import Header
+
+_INTEGER = re.compile(r"-?0*[0-9]{1,19}", re.ASCII)
+_AMOUNT = re.compile(r"-?[0-9]{1,14}(?:[.,][0-9]{1,4})?", re.ASCII)
 
 MAX_RECORD = 1_000_000
 """Longest record in bytes. A longer one is refused, and only about this much of it is kept."""
@@ -52,7 +58,7 @@ class RecordLines:
         return tuple(path for path in (self.path, self.truncated_csv, self.quote_errors_csv) if path)
 
 
-def rewrite(profile: ByteProfile, header: Header, target: Path) -> RecordLines:
+def rewrite(kind: RecordKind, profile: ByteProfile, header: Header, target: Path) -> RecordLines:
     """Write the file's records to `target`, one per line.
 
     Raises
@@ -62,7 +68,7 @@ def rewrite(profile: ByteProfile, header: Header, target: Path) -> RecordLines:
     """
     truncated, quote_errors = target.with_suffix(".truncated.csv"), target.with_suffix(".quotes.csv")
     with target.open("wb") as lines, truncated.open("w") as cut, quote_errors.open("w") as refused:
-        writer = _Writer(lines, cut, refused, profile.sentinels, header)
+        writer = _Writer(lines, cut, refused, profile.sentinels, header, _typed_cells(kind, header))
         for block in _whole_lines(profile.path):
             writer.write(block)
         writer.finish()
@@ -110,12 +116,18 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 class _Writer:
     """Assembles records from physical lines and writes each as one line.
 
-    A record of several lines is refused line by line if its quotes are wrong, or if they may be stray: each of its
-    lines has the header's number of cells when quotes are read as ordinary characters.
+    A record of several lines is refused line by line if its quotes are wrong, or if they look stray: when quotes are
+    read as ordinary characters, one of its lines could be a record, and the spanning cell has a part in that.
     """
 
     def __init__(
-        self, target: IO[bytes], truncated: IO[str], quote_errors: IO[str], sentinels: Sentinels, header: Header
+        self,
+        target: IO[bytes],
+        truncated: IO[str],
+        quote_errors: IO[str],
+        sentinels: Sentinels,
+        header: Header,
+        typed_cells: Mapping[int, Column],
     ) -> None:
         self._target = target
         self._truncated = truncated
@@ -123,6 +135,7 @@ class _Writer:
         self._grammar = Grammar(header.delimiter)
         self._delimiter = header.delimiter.encode()
         self._header = header
+        self._typed_cells = typed_cells
         self._sentinels = sentinels
         self._newline = sentinels.newline.encode()
         self._invalid = sentinels.invalid.encode()
@@ -194,10 +207,29 @@ class _Writer:
                     continue
             else:
                 quotes = grammar.quotes_after(line, was_open=True)
-            self._open.add(line, line.count(self._delimiter) + 1 == len(self._header.names))
+            self._open.add(line)
+            self._open.is_doubtful = self._open.is_doubtful or self._could_be_record(line, quotes)
             if quotes is not Quotes.OPEN:
                 self._close(quotes)
         self._flush()
+
+    def _could_be_record(self, line: bytes, quotes: Quotes) -> bool:
+        """Return whether a line of a record of several lines could be a record, if its quotes were ordinary characters.
+
+        Of the first and the last line, the part of the spanning cell must have delimiters of that record.
+        """
+        columns = len(self._header.names)
+        if self._open.lines == 1:
+            before, part = self._grammar.spanning_part(line)
+            delimiters = part.count(self._delimiter)
+            return delimiters > 0 and before + delimiters >= columns - 1
+        if quotes is Quotes.OPEN:
+            cells = line.split(self._delimiter)
+            return len(cells) == columns and all(
+                _is_valid(cells[place], column) for place, column in self._typed_cells.items()
+            )
+        delimiters = self._grammar.end_of_cell(line).count(self._delimiter)
+        return delimiters > 0 and line.count(self._delimiter) >= columns - 1
 
     def finish(self) -> None:
         """Write what is left, and refuse the file if its last record is still open."""
@@ -232,7 +264,7 @@ class _Writer:
     def _refuse_lines(self, sentinel: str) -> None:
         """Write each line as a record of its own, prefixed by the sentinel."""
         first, last = self.records + 1, self.records + self._open.lines
-        self._quote_errors.write(f"{first},{last},{self._grammar.open_cell(self._open.beginning[0])}\n")
+        self._quote_errors.write(f"{first},{last},{self._grammar.spanning_part(self._open.beginning[0])[0] + 1}\n")
         prefix = sentinel.encode()
         for line in self._open.all_lines():
             self._ready.append(self._clean(line, prefix))
@@ -252,6 +284,26 @@ class _Writer:
         return self._invalid + line.decode("utf-8", "backslashreplace").encode()
 
 
+def _typed_cells(kind: RecordKind, header: Header) -> dict[int, Column]:
+    """Return the typed columns by the place of their cells in a record."""
+    typed = (ColumnType.INTEGER, ColumnType.TIMESTAMP, ColumnType.AMOUNT)
+    return {
+        header.positions[column.name] - 1: column
+        for column in kind.columns
+        if column.type in typed and column.name in header.positions
+    }
+
+
+def _is_valid(cell: bytes, column: Column) -> bool:
+    """Return whether the cell of a typed column is valid with either decimal mark."""
+    text = cell.decode(errors="replace").strip(INVISIBLE_CHARACTERS)
+    if not text:
+        return not column.required
+    if column.type is ColumnType.AMOUNT:
+        return _AMOUNT.fullmatch(text) is not None
+    return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
+
+
 class _OpenRecord:
     """The lines of an incomplete record: its beginning in memory, the rest in a temporary file."""
 
@@ -259,15 +311,14 @@ class _OpenRecord:
         self.beginning: list[bytes] = []
         """The lines up to the one that exceeds the limit for a record."""
         self.lines = 0
-        self.is_doubtful = True
-        """Whether each line so far has the header's number of cells when quotes are read as ordinary characters."""
+        self.is_doubtful = False
+        """Whether one of the lines so far could be a record by itself."""
         self._bytes = 0
         """Length of the beginning as one line."""
         self._rest: IO[bytes] | None = None
 
-    def add(self, line: bytes, has_all_cells: bool) -> None:
+    def add(self, line: bytes) -> None:
         self.lines += 1
-        self.is_doubtful = self.is_doubtful and has_all_cells
         if self._bytes <= MAX_RECORD:
             self.beginning.append(line)
             self._bytes += len(line) + (self.lines > 1)

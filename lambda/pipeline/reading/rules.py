@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.model.error_codes import ErrorCode
+from pipeline.model.error_codes import RECORD_CODES, ErrorCode
 from pipeline.model.record_kinds import Column, ColumnType
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.grammar import Grammar
@@ -38,12 +38,13 @@ def rules(file: CsvFile) -> tuple[Rule, ...]:
     return (*_record_rules(file), *cell_rules(file))
 
 
-def cell_rules(file: CsvFile) -> Iterator[Rule]:
-    """Yield the rules for the cells of a file; an optional cell may be empty."""
+def cell_rules(file: CsvFile) -> list[Rule]:
+    """Return the rules for the cells of a file in the order of their codes; an optional cell may be empty."""
+    found = []
     for column in file.columns:
         given = "" if column.required else f"{quoted(column.name)} <> '' AND "
-        for code, broken in _column_rules(column, file.decimal_mark):
-            yield Rule(code, f"{given}{broken}", column.name)
+        found += [Rule(code, f"{given}{broken}", column.name) for code, broken in _column_rules(file, column)]
+    return sorted(found, key=lambda rule: RECORD_CODES.index(rule.code))
 
 
 def has_all_cells(code: str = "code") -> str:
@@ -71,7 +72,7 @@ def _record_rules(file: CsvFile) -> Iterator[Rule]:
         yield Rule(ErrorCode.REPEATED_HEADER, "is_header")
 
 
-def _column_rules(column: Column, decimal_mark: str) -> Iterator[tuple[ErrorCode, str]]:
+def _column_rules(file: CsvFile, column: Column) -> Iterator[tuple[ErrorCode, str]]:
     name = quoted(column.name)
     match column.type:
         case ColumnType.REFERENCE:
@@ -82,9 +83,9 @@ def _column_rules(column: Column, decimal_mark: str) -> Iterator[tuple[ErrorCode
         case ColumnType.TIMESTAMP:
             yield ErrorCode.NOT_A_TIMESTAMP, f"NOT is_integer({name})"
         case ColumnType.AMOUNT:
-            if decimal_mark == ",":
-                yield ErrorCode.AMBIGUOUS_AMOUNT, f"is_amount({name}, '.') AND NOT is_amount({name}, ',')"
-            yield ErrorCode.NOT_AN_AMOUNT, f"NOT is_amount({name}, '{decimal_mark}')"
+            if file.refuses_groups:
+                yield ErrorCode.AMBIGUOUS_AMOUNT, f"(may_group({name}, ',') OR may_group({name}, '.'))"
+            yield ErrorCode.NOT_AN_AMOUNT, f"NOT is_amount({name}, '{file.decimal_mark}')"
         case ColumnType.TEXT if column.allowed:
             yield ErrorCode.NOT_ALLOWED, f"{name} NOT IN ({', '.join(map(literal, column.allowed))})"
 
@@ -94,11 +95,12 @@ def usual_form(file: CsvFile, column: Column) -> str:
     kept = file.sentinels.newline if file.lines.removed else ""
     controls = "".join(f"\\x{code:02x}" for code in range(32) if chr(code) != kept)
     text = f'[^{escaped(file.header.delimiter)}"{controls}]*'
+    decimals = "(?:[0-9]{1,2}|[0-9]{4})" if file.refuses_groups else "[0-9]{1,4}"
     form = {
         ColumnType.REFERENCE: _USUAL_REFERENCE,
         ColumnType.INTEGER: "-?[0-9]{1,18}",
         ColumnType.TIMESTAMP: "-?[0-9]{1,18}",
-        ColumnType.AMOUNT: f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}][0-9]{{1,4}})?",
+        ColumnType.AMOUNT: f"-?[0-9]{{1,14}}(?:[{file.decimal_mark}]{decimals})?",
         ColumnType.TEXT: _USUAL_REFERENCE if column.unique else text,
     }[column.type]
     if column.allowed:
@@ -138,6 +140,8 @@ def amounts(file: CsvFile, has_all_cells: str = "true") -> dict[str, str]:
         cell = quoted(column)
         is_usual = "is_usual" if file.kind.column(column).required else f"(is_usual AND {cell} <> '')"
         is_valid = f"{is_usual} OR ({has_all_cells} AND is_amount({cell}, {mark}))"
+        if file.refuses_groups:
+            is_valid = f"({is_valid}) AND NOT may_group({cell}, {mark})"
         values[name] = f"CASE WHEN {is_valid} THEN as_amount({cell}, {mark}) END"
     return values
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.model.error_codes import RECORD_CODES
+from pipeline.model.text import INVISIBLE_PATTERN
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the macros of `macros.sql` and the ENUM `error_code`, which sorts codes in the order of their rules."""
     codes = ", ".join(literal(code) for code in RECORD_CODES)
     connection.execute(f"CREATE TYPE error_code AS ENUM ({codes})")
-    connection.execute((resources.files(__package__) / "macros.sql").read_text(encoding="utf-8"))
+    macros = (resources.files(__package__) / "macros.sql").read_text(encoding="utf-8")
+    connection.execute(macros.replace("{invisible}", INVISIBLE_PATTERN))
 
 
 @contextmanager

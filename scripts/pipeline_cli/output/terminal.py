@@ -121,7 +121,7 @@ def print_line(text: str) -> None:
     sys.stdout.flush()
 
 
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in ESCAPES}
+_JSON_ESCAPES = {code: json.dumps(chr(code))[1:-1] for code in ESCAPES}
 
 
 def _as_json_shows(text: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.ledger import BatchState
 from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
-from pipeline.reading.header import BLANKS
+from pipeline.reading.header import column_names
 from rich.progress import DownloadColumn
 
 from pipeline_cli.deployment.batches import BatchStatus, headline, read
@@ -201,7 +201,7 @@ def _start(path: Path) -> tuple[bytes, bool]:
 
 def _lacks(kind: RecordKind, header: str, delimiter: str) -> list[str]:
     """Return the columns of a kind that a header does not have."""
-    there = {cell.strip(BLANKS).lower() for cell in next(csv.reader([header], delimiter=delimiter), [])}
+    there = set(column_names(next(csv.reader([header], delimiter=delimiter), [])))
     return [column.name for column in kind.required if column.name not in there]
 
 

@@ -112,7 +112,7 @@ def test_refused_records_count_as_records_and_with_their_amounts() -> None:
         (f"items_{BATCH}.csv,2,1e5", "line 2, column amount: '1e5' is not a plain decimal"),
         (f"items_{BATCH}.csv,2,,abc", "line 2, column sha256: 'abc' is not a SHA-256"),
         ('items"_x,2', "line 2, column file: "),
-        ("\u202e,2", r"line 2, column file: '\u202e' is none of"),
+        ("a\u202eb,2", r"line 2, column file: 'a\u202eb' is none of"),
     ],
 )
 def test_a_fault_of_the_control_file_names_line_and_column_and_refuses_the_batch(content: str, message: str) -> None:

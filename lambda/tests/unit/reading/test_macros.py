@@ -13,7 +13,6 @@ from pipeline.model.text import escape_controls
 from pipeline.reading.sql import Step, create_macros, query
 
 EXAMPLES = {
-    "is_blank(cell)": [(None, True), ("", True), ("  ", True), ("\t", False), ("\u00a0", False), ("a", False)],
     "unquoted(cell)": [
         ("a", "a"),
         ('"a"', "a"),
@@ -23,7 +22,16 @@ EXAMPLES = {
         ('""""', '"'),
         ("", ""),
     ],
-    "trimmed(cell)": [(" a b\t", "a b"), ("\r\n\u00a0é\u00a0", "é"), ("", ""), ("\x0ba", "\x0ba"), (" \t", "")],
+    "trimmed(cell)": [
+        ("\u200e\u3000a b\ufeff\x01", "a b"),
+        ("\u200b", ""),
+        ("a\u200bb", "a\u200bb"),
+        (" a b\t", "a b"),
+        ("\r\n\u00a0é\u00a0", "é"),
+        ("", ""),
+        ("\x0ba", "a"),
+        (" \t", ""),
+    ],
     "is_integer(cell)": [
         ("0", True),
         ("-007", True),
@@ -103,9 +111,34 @@ EXAMPLES = {
         ("x\ny\tz\r\x01\x7f\x85", r"x\ny\tz\r\x01\x7f\x85"),
         ("a\u202eb\u2066", r"a\u202eb\u2066"),
         ("{0} e\u0301", "{0} e\u0301"),
+        ("a\u00a0b\u200bc\ufeff", r"a\xa0b\u200bc\ufeff"),
     ],
-    "amount_hint(cell, '.')": [("12,50", "use 12.50"), ("free", "such as 12.50")],
-    "amount_hint(cell, ',')": [("free", "such as 12,50")],
+    "amount_hint(cell, '.')": [
+        ("", "it is empty"),
+        ("12,50", "the decimal mark of this file is the point"),
+        ("1e5", "it has an exponent"),
+        ("−5", "its minus is not the character -"),
+        ("5-", "its minus is behind the number"),
+        ("+1", "it begins with +"),
+        *((cell, "it has a currency") for cell in ("$5", "5 EUR", "€1,5")),
+        *((cell, "its thousands are grouped") for cell in ("1,234.56", "1.250.000", "1 234,5", "1'000")),
+        ("1" * 15, "it has more than 14 digits before the decimal mark"),
+        ("1.23456", "it has more than 4 decimals"),
+        *((cell, "a digit is missing beside its decimal mark") for cell in (".5", "5.")),
+        ("free", "it must consist of digits, with - before a negative one and one decimal mark"),
+    ],
+    "amount_hint(cell, ',')": [("12.50", "the decimal mark of this file is the comma")],
+    "integer_hint(cell)": [("3.0", "; it must have no decimal mark"), ("", "; it is empty"), ("x", None)],
+    "may_group(cell, ',')": [
+        *((cell, True) for cell in ("1,234", "-1,234", "999,000")),
+        *((cell, False) for cell in ("0,125", "1234,567", "1,23", "1.234", "+1,234", "1,234,567")),
+    ],
+    "shows_grouping(cell, '.')": [
+        *((cell, True) for cell in ("1.250.000", "-1.234,5", "1.250.000,75")),
+        *((cell, False) for cell in ("1.234", "1,250,000", "1.25.000", "1.234.56")),
+    ],
+    "as_reference(cell)": [("--", ""), (" -7 ", "-7"), ("\\N", "\\N"), ("", ""), ("日本", "日本"), ("\u200b", "")],
+    "as_column_name(cell)": [('\ufeff"Order_Reference"', "order_reference")],
 }
 
 

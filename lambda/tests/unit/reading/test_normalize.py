@@ -31,7 +31,7 @@ def rewritten(data: str, folder: Path) -> object:
     path.write_text(data, newline="")
     profile = read_profile(path, data_model.ITEMS, folder)
     try:
-        found = rewrite(profile, read_header(path, data_model.ITEMS), folder / "records.csv")
+        found = rewrite(data_model.ITEMS, profile, read_header(path, data_model.ITEMS), folder / "records.csv")
     except RefusedFileError as error:
         return str(error)
     lists = [path and path.read_text() for path in (found.truncated_csv, found.quote_errors_csv)]
