@@ -59,6 +59,14 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
+class DecimalMarkOption(StrEnum):
+    """What the decimal mark of amounts is."""
+
+    AUTO = "auto"
+    POINT = "point"
+    COMMA = "comma"
+
+
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder with the files, .csv or .csv.gz.")],
     batch: Annotated[str, typer.Option("--batch", metavar="YYYYMMDD", help="The day, if DIR holds several.")] = "",
@@ -76,6 +84,10 @@ def command(
         Engine,
         typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
     ] = Engine.DUCKDB,
+    decimal_mark: Annotated[
+        DecimalMarkOption,
+        typer.Option("--decimal-mark", metavar="MARK", help="point or comma, or auto: as the files' amounts show it."),
+    ] = DecimalMarkOption.AUTO,
     write_control: Annotated[
         bool, typer.Option("--write-control", help="Write a control file for the files into DIR, to be sent with them.")
     ] = False,
@@ -101,7 +113,7 @@ def command(
     outcome: Outcome | None = None
     with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
         if found.batch and not found.missing:
-            outcome = run(found.batch, found.files, Path(directory), memory, engine)
+            outcome = run(found.batch, found.files, Path(directory), memory, engine, decimal_mark)
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
         if rejects and outcome:
@@ -210,6 +222,7 @@ def run(
     workdir: Path,
     memory_mb: int = MEMORY_MB,
     engine: Engine = Engine.DUCKDB,
+    decimal_mark: DecimalMarkOption = DecimalMarkOption.AUTO,
 ) -> Outcome:
     """Transform the files exactly as the pipeline does.
 
@@ -222,12 +235,15 @@ def run(
         memory_mb=memory_mb,
         threads=os.cpu_count() or 1,
         gate=Gate(),
+        decimal_mark=decimal_mark.value,
         # The version needs a second pass over every byte, so it is computed only when an error text needs it.
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
         sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
         if engine is Engine.SPARK:
+            if decimal_mark is not DecimalMarkOption.AUTO:
+                raise NotCheckedError("--decimal-mark needs --engine duckdb.")
             return _on_spark(batch, sources, workdir, chosen)
         return process(batch, sources, workdir, chosen)
     except PipelineError as error:

@@ -399,3 +399,11 @@ def test_remarks_are_shown_and_do_not_change_the_exit_code(tmp_path: Path, run: 
 
     assert result.exit_code == 0, result.output
     assert f"Remark: items_{DAY}.csv: the last line, 3, has no line end" in result.stdout
+
+
+@pytest.mark.parametrize(("mark", "code"), [("point", 0), ("comma", 3), ("auto", 2)])
+def test_the_decimal_mark_can_be_said(tmp_path: Path, run: Run, mark: str, code: int) -> None:
+    folder = write(tmp_path / "day")
+    (items,) = folder.glob("items_*.csv")
+    items.write_text("order_reference;item_name;quantity;total_price\no1;pen;1;1.234\n")
+    assert run("check", str(folder), "--decimal-mark", mark, "--json").exit_code == code
