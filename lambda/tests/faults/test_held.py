@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
-from faults.test_faults_in_memory import DAY, EFFECTS, FILES, LAST_EVENT, fresh_platform
+from faults.test_faults_in_memory import CUSTOMERS, DAY, EFFECTS, FILES, LAST_EVENT, fresh_platform
 from pipeline import ledger
 from pipeline.ledger import Ledger
 from pipeline.stages.intake import start_run
@@ -61,14 +61,20 @@ def seen(platform: Platform) -> Seen:
 
 
 def held_day(
-    environment: pytest.MonkeyPatch, then: Callable[[Platform], None], fault: Fault | None = None
+    environment: pytest.MonkeyPatch,
+    then: Callable[[Platform], None],
+    fault: Fault | None = None,
+    files: Mapping[str, bytes] = FILES,
+    correction: Mapping[str, bytes] = UNREADABLE,
+    chunk_records: int = 4,
 ) -> tuple[list[Seen], Injector]:
     """Run a good day, then a set of files that is held, then `then`; a fault may occur in the last two."""
     with fresh_platform(environment) as platform:
-        platform.upload(FILES, LAST_EVENT)
+        environment.setenv("CHUNK_RECORDS", str(chunk_records))
+        platform.upload(files, LAST_EVENT)
         platform.settle()
         injector = Injector(lambda: platform.stage, fault)
-        platform.upload(UNREADABLE, LAST_EVENT)
+        platform.upload(correction, LAST_EVENT)
         platform.settle()
         held = seen(platform)
         then(platform)
@@ -165,6 +171,45 @@ def test_no_single_fault_holds_twice_releases_twice_or_loses_anything(
     injected, wrong = 0, []
     for fault in faults(stage, calls[stage]):
         outcome, injector = held_day(environment, then, fault)
+        injected += injector.injected
+        if outcome != expected:
+            wrong.append(str(fault))
+    assert injected > 0
+    assert wrong == []
+
+
+MANY = {**FILES, f"customers_{DAY}.csv": CUSTOMERS + b"".join(b"d-%d,A,B,ok\n" % number for number in range(25))}
+WAVE = {f"customers_{DAY}.csv": CUSTOMERS}
+"""A correction that no longer has 25 of 31 customers."""
+
+
+@functools.cache
+def survey_wave() -> tuple[list[Seen], dict[str, list[str]]]:
+    """Determine the outcome of a released wave of removals without faults, and the calls of each stage."""
+    with pytest.MonkeyPatch.context() as environment:
+        set_credentials(environment)
+        outcome, injector = held_day(environment, release, files=MANY, correction=WAVE, chunk_records=20)
+    return outcome, injector.calls
+
+
+@pytest.mark.slow
+def test_a_wave_of_removals_is_held_and_removes_all_of_them_only_when_it_is_released() -> None:
+    held, released = survey_wave()[0]
+
+    removed = {body for body in released["messages"] if '"customer_removed"' in body}
+    assert [state for _, state in released["runs"]] == ["COMPLETED", "HELD", "COMPLETED"]
+    assert (len(results(held)), len(results(released)), len(removed)) == (31, 6, 25)
+    assert any('"code":"too_many_removed"' in body for body in held["messages"])
+    assert not any('"customer_removed"' in body for body in held["messages"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["deliver", "publish"])
+def test_no_crash_within_a_wave_of_removals_loses_or_doubles_one(environment: pytest.MonkeyPatch, stage: str) -> None:
+    expected, calls = survey_wave()
+    injected, wrong = 0, []
+    for fault in faults(stage, calls[stage]):
+        outcome, injector = held_day(environment, release, fault, MANY, WAVE, 20)
         injected += injector.injected
         if outcome != expected:
             wrong.append(str(fault))
