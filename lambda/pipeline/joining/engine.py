@@ -197,6 +197,7 @@ class Engine(ABC):
         """Create `<kind>_judged`. An id that only a refused record gave is free, so the rules may be applied again."""
         if kind.parent:
             self.table(f"{kind}_known", steps.known_parents(kind))
+            self.table(f"{kind}_similar", steps.similar_parents(kind))
         self.table(f"{kind}_judged", steps.judged(kind, unique, self.for_spark))
         for _ in range(_MAX_ROUNDS if unique and kind.identity else 0):
             ((is_blocked_in_vain,),) = self.rows(steps.is_blocked_in_vain(kind))

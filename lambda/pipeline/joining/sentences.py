@@ -24,13 +24,18 @@ def with_reasons(file: CsvFile, refused: str) -> str:
         "first": "first_line",
         "parent": "shown_parent",
         "other": "shown_other",
+        "similar": "similar_sentence",
         "quotes": "quotes",
         "hint": "hint",
     }
     sentences = " ".join(f"WHEN '{code}' THEN {_sentence(code, values)}" for code in RECORD_CODES)
     # As columns of their own, the macros are planned once and not for each sentence, which would take 15 ms.
+    quote = "''''"
+    similar = f"""CASE WHEN other_value IS NOT NULL
+        THEN concat('; ', {quote}, shown(other_value), {quote}, ' is there', ' (refused in line ' || first_line || ')',
+            ', which differs only in capitals, in composition or in invisible characters') END"""
     shown = f"""SELECT *, shown(value) AS shown_value, shown(parent) AS shown_parent, shown(other_value) AS shown_other,
-        {_hint(file)} AS hint FROM {refused}"""
+        {_hint(file)} AS hint, {similar} AS similar_sentence FROM {refused}"""
     return f"SELECT *, CASE code {sentences} END AS reason FROM ({shown})"
 
 

@@ -24,9 +24,12 @@ from collections.abc import Iterable, Iterator
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import UNASSIGNABLE_CODES, ErrorCode, refused, unknown
 from pipeline.model.record_kinds import Count, Parent, RecordKind
-from pipeline.reading.sql import Step, query
+from pipeline.model.text import INVISIBLE_CHARACTERS
+from pipeline.reading.sql import Step, literal, query
 
 TOTAL = "DECIMAL(38,4)"
+_NOT_COMPARED = INVISIBLE_CHARACTERS.translate({0: None, ord(" "): None})
+"""Invisible characters that a reference may have or lack to look like another one."""
 _FOR_REFERENCE = (ErrorCode.CONFLICTING_REFERENCE, ErrorCode.DUPLICATE_REFERENCE)
 _AMONG_VALID = (ErrorCode.DUPLICATE_ID, *_FOR_REFERENCE)
 """Codes of refused records that are in `<kind>_valid`: they have an accepted parent."""
@@ -80,7 +83,8 @@ def judged_columns(kind: RecordKind) -> dict[str, str]:
     """Return the columns of `<kind>_judged` with their types.
 
     `own_code` is the error of the record by itself. `first_line` is the line of the record that it repeats, or of its
-    refused parent. `other_value` is the parent that another record with the same reference names.
+    refused parent. `other_value` is the parent that another record with the same reference names, or a reference that
+    is similar to an unknown one.
     """
     return candidate_columns(kind) | {"own_code": "STRING", "first_line": "BIGINT", "other_value": "STRING"}
 
@@ -118,6 +122,26 @@ def known_parents(kind: RecordKind) -> str:
             UNION ALL SELECT reference, 0 AS is_accepted, line_number
             FROM ({_refused_references(parent)}) AS refused SEMI JOIN ({asked}) AS names ON reference = asked
         ) AS found GROUP BY reference"""
+
+
+def similar_parents(kind: RecordKind) -> str:
+    """Select (asked, similar_reference, refused_line): references that candidates name, and what the parent's file has.
+
+    The two differ in capitals, in composition (Unicode NFC, NFD) or in invisible characters. `refused_line` is NULL if
+    the similar record is accepted.
+    """
+    parent = _parent(kind).kind
+    asked = f"""SELECT DISTINCT parent AS asked FROM {kind}_candidates
+        ANTI JOIN {kind}_known AS known ON parent = known.known_reference WHERE code IS NULL"""
+    return f"""SELECT asked, min(reference) AS similar_reference, min(line_number) AS refused_line FROM (
+            SELECT reference, CAST(NULL AS BIGINT) AS line_number FROM {parent}_accepted
+            UNION ALL {_refused_references(parent)}
+        ) AS given JOIN ({asked}) AS names ON {_folded("reference")} = {_folded("asked")} GROUP BY asked"""
+
+
+def _folded(reference: str) -> str:
+    """Return the SQL of what two references have in common that look the same or differ in capitals."""
+    return f"lower(nfc_normalize(translate({reference}, {literal(_NOT_COMPARED)}, '')))"
 
 
 def _parent(kind: RecordKind) -> Parent:
@@ -160,7 +184,8 @@ def judged(kind: RecordKind, unique: str | None, for_spark: bool = False, blocke
         "value": _by_rule("parent", "id", "reference"),
         "own_code": "CAST(NULL AS STRING)",
         "first_line": _by_rule("refused_line", "id_line", "reference_line"),
-        "other_value": f"CASE WHEN reference_code = '{ErrorCode.CONFLICTING_REFERENCE}' THEN other_parent END",
+        "other_value": f"""CASE WHEN parent_code IS NOT NULL THEN similar_reference
+            WHEN reference_code = '{ErrorCode.CONFLICTING_REFERENCE}' THEN other_parent END""",
     }
     columns = judged_columns(kind)
     selected = ", ".join(f"{verdicts[name]} AS {name}" if name in verdicts else name for name in columns)
@@ -197,15 +222,18 @@ def _with_parent(kind: RecordKind) -> Step:
     if kind.parent is None:
         return Step(
             "with_parent",
-            "SELECT *, CAST(NULL AS STRING) AS parent_code, CAST(NULL AS BIGINT) AS refused_line FROM unbroken",
+            """SELECT *, CAST(NULL AS STRING) AS parent_code, CAST(NULL AS BIGINT) AS refused_line,
+                CAST(NULL AS STRING) AS similar_reference FROM unbroken""",
         )
     return Step(
         "with_parent",
-        f"""SELECT unbroken.*, known.refused_line,
+        f"""SELECT unbroken.*, likely.similar_reference,
+            coalesce(known.refused_line, likely.refused_line) AS refused_line,
             CASE WHEN known.is_accepted = 1 THEN CAST(NULL AS STRING)
                 WHEN known.is_accepted = 0 THEN '{refused(kind.parent.kind)}'
                 ELSE '{unknown(kind.parent.kind)}' END AS parent_code
-        FROM unbroken LEFT JOIN {kind}_known AS known ON unbroken.parent = known.known_reference""",
+        FROM unbroken LEFT JOIN {kind}_known AS known ON unbroken.parent = known.known_reference
+            LEFT JOIN {kind}_similar AS likely ON unbroken.parent = likely.asked""",
     )
 
 

@@ -212,7 +212,7 @@ def refused(parent: RecordKind) -> str:
 
 
 _PARENTS = tuple(kind for kind in MODEL.kinds if MODEL.children(kind))
-_OF_PARENTS = {unknown(kind): f"{{column}} '{{value}}' is not in the {kind} file" for kind in _PARENTS} | {
+_OF_PARENTS = {unknown(kind): f"{{column}} '{{value}}' is not in the {kind} file{{similar}}" for kind in _PARENTS} | {
     refused(kind): f"{{column}} '{{value}}' was refused in the {kind} file (line {{first}})" for kind in _PARENTS
 }
 

@@ -143,6 +143,21 @@ def test_dependents_of_a_refused_record_are_refused_too() -> None:
     assert observed.customers == {"c1": (2, Decimal("87.5"))}
 
 
+@pytest.mark.parametrize(
+    ("given", "named"), [("o7", "O7"), ("caf\u00e9", "cafe\u0301"), ("o7", "o\u200b7"), ("\u00c9x", "e\u0301X")]
+)
+def test_a_reference_that_is_unknown_but_similar_to_a_known_one_is_pointed_out(given: str, named: str) -> None:
+    orders, items = ORDERS + f"c1,sent,{given},7\n".encode(), ITEMS + f"{named},pen,1,1\n{given},pen,1,1\n".encode()
+    (error,) = assert_agrees_with_reference(day(orders=orders, items=items)).errors
+    assert error["code"] == "unknown_order"
+    assert f"; '{given}' is there, which differs only in capitals" in error["message"]
+
+
+def test_a_similar_reference_that_was_refused_is_named_with_its_line() -> None:
+    observed = assert_agrees_with_reference(day(orders=ORDERS + b"c1,sent,x9,soon\n", items=ITEMS + b"X9,pen,1,1\n"))
+    assert "; 'x9' is there (refused in line 4), which" in observed.errors[0]["message"]
+
+
 def test_a_reference_given_with_different_parents_refuses_all_its_records_and_their_children() -> None:
     observed = assert_agrees_with_reference(day(orders=ORDERS + b"c2,sent,o1,7\nc2,sent,o2,soon\n"))
     assert observed.codes() == [

@@ -29,7 +29,11 @@ def test_the_text_has_the_columns_it_promises_and_nothing_of_one_engine_alone(
             (steps.refused_totals(kind), None),
             (steps.results(has_refused=True), ["reference", *steps.result_columns()]),
             (steps.unassigned_records(), None),
-            *((text(kind), None) for text in (steps.known_parents, steps.named, steps.assigned) if kind.parent),
+            *(
+                (text(kind), None)
+                for text in (steps.known_parents, steps.similar_parents, steps.named, steps.assigned)
+                if kind.parent
+            ),
             (f"SELECT {', '.join(steps.anomalies(kind, unique).values()) or 1}", None),
         ):
             assert ONLY_DUCKDB.search(text) is None, text
@@ -55,6 +59,9 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"CREATE VIEW {kind}_refused AS FROM {kind}_judged WHERE code IS NOT NULL")
         connection.execute(
             f"CREATE TABLE {kind}_known (known_reference VARCHAR, is_accepted INTEGER, refused_line BIGINT)"
+        )
+        connection.execute(
+            f"CREATE TABLE {kind}_similar (asked VARCHAR, similar_reference VARCHAR, refused_line BIGINT)"
         )
         for table in ("named", "assigned"):
             connection.execute(f"CREATE TABLE {kind}_{table} (line_number BIGINT, root VARCHAR)")
