@@ -7,6 +7,7 @@ messages need them.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,8 @@ class SparkEngine(Engine):
         settings = {"spark.sql.shuffle.partitions": str(number), "spark.sql.ansi.enabled": "true"} | _SMALL_JOINS
         for name, value in settings.items():
             spark.conf.set(name, value)
+        # DuckDB has this function. Spark asks for it only if a parent is unknown.
+        spark.udf.register("nfc_normalize", _nfc)
 
     def close(self) -> None:
         """Free what Spark keeps for the day."""
@@ -321,3 +324,7 @@ class SparkEngine(Engine):
 
 def _schema(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {type_name}" for name, type_name in columns.items())
+
+
+def _nfc(text: str | None) -> str | None:
+    return None if text is None else unicodedata.normalize("NFC", text)
