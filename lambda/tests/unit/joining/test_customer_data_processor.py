@@ -82,6 +82,7 @@ def test_the_summary_has_the_dialect_and_both_sides_of_the_reconciliation() -> N
         "file_error": None,
         "has_final_line_end": True,
         "held_by": [],
+        "matches_control": False,
     }
     assert (summary["customers"], summary["orders"], summary["items"], summary["errors"]) == (2, 2, 2, 3)
     assert summary["reconciliation"] == {
