@@ -140,6 +140,23 @@ variable "max_removed_percent" {
   }
 }
 
+variable "decimal_mark" {
+  description = "Decimal mark of the amounts in all files: point or comma, or auto: the point in files delimited by commas, else as the amounts of a file show it. Files in which they leave a doubt are refused."
+  type        = string
+  default     = "auto"
+  nullable    = false
+
+  validation {
+    condition     = contains(["auto", "point", "comma"], var.decimal_mark)
+    error_message = "decimal_mark must be auto, point or comma."
+  }
+
+  validation {
+    condition     = var.decimal_mark == "auto" || var.large_days == null
+    error_message = "decimal_mark must be auto where large_days is set: the Spark job derives it from the amounts."
+  }
+}
+
 variable "large_days" {
   description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299; of larger types as many fewer), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
   type = object({

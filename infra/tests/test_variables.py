@@ -47,6 +47,7 @@ BAD: Mapping[str, list[Any]] = {
     "days_ahead": [367, -1],
     "days_back": [0, 36501, 1.5],
     "control_file": ["maybe"],
+    "decimal_mark": ["dot"],
     "expected_batches_per_hour": [0, 10001, 1.5],
     "due_check_schedule": [
         *(

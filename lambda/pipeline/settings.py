@@ -67,6 +67,8 @@ class TransformSettings(FinalizeSettings):
     """So it is if a file has a smaller share of its usual records."""
     max_removed_percent: int = field(default=10, metadata={"minimum": 0})
     """So it is if a correction would remove a larger share of the results."""
+    decimal_mark: str = field(default="auto", metadata={"allowed": ("auto", "point", "comma")})
+    """The decimal mark of amounts, or that they show it."""
     large_days: bool = False
     """Whether the Spark job processes a day that does not fit into the function."""
     large_day_bytes: int = field(default=0, metadata={"minimum": 0})

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
@@ -28,6 +28,7 @@ from pipeline.stages.store import record_delivery, store
 
 if TYPE_CHECKING:
     from pipeline.joining.customer_data_processor import Outcome
+    from pipeline.reading.decimal_marks import DecimalMark
 
 MB_PER_CPU = 1_769
 """Memory at which Lambda gives a function one whole CPU (Lambda developer guide, configure function memory)."""
@@ -174,6 +175,7 @@ def _process(
         max_error_messages=settings.max_error_messages,
         gate=gate,
         rejects_location=run.rejects_prefix,
+        decimal_mark=cast("DecimalMark", settings.decimal_mark),
         max_unpacked=max_unpacked,
         keep_files=False,
     )
