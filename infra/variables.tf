@@ -141,7 +141,7 @@ variable "max_removed_percent" {
 }
 
 variable "decimal_mark" {
-  description = "Decimal mark of the amounts in all files: point or comma, or auto: the point in files delimited by commas, else as the amounts of a file show it. Files in which they leave a doubt are refused."
+  description = "Decimal mark of the amounts in all files: point or comma, or auto: the point in files delimited by commas, else as the amounts of a file show it. Files in which they leave a doubt are refused. The Spark job of large_days knows auto only: with another value a day that needs it fails."
   type        = string
   default     = "auto"
   nullable    = false
@@ -149,11 +149,6 @@ variable "decimal_mark" {
   validation {
     condition     = contains(["auto", "point", "comma"], var.decimal_mark)
     error_message = "decimal_mark must be auto, point or comma."
-  }
-
-  validation {
-    condition     = var.decimal_mark == "auto" || var.large_days == null
-    error_message = "decimal_mark must be auto where large_days is set: the Spark job derives it from the amounts."
   }
 }
 

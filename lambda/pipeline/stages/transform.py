@@ -78,6 +78,8 @@ def transform(
     except (DayTooLargeError, ResourceLimitError) as error:
         if not settings.large_days:
             raise DayTooLargeError(f"{error}; or set large_days, so that a Spark job processes such days") from error
+        if settings.decimal_mark != "auto":
+            raise DayTooLargeError(f"{error}; the Spark job for such days knows the decimal mark auto only") from error
         request = LargeDayRequest(
             run=run,
             delivered=delivered,
