@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline_cli.local import emulator, offline_provider, provider_compat
 from pipeline_cli.output import terminal
-from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 from pipeline_cli.terraform.dependencies import digest
 from pipeline_cli.terraform.target import LOCAL, ROOT, Target, read_outputs
@@ -112,16 +111,10 @@ class LocalStack:
     def apply(self, zip_file: Path, port: int | None = None) -> Target:
         """Deploy; return the target with its outputs."""
         fitted = self.init()
-        self._start_over_if_interrupted()
         record = self._emulator(port)
         target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
         _upload_package(target, zip_file)
-        self._interrupted.touch()
-        try:
-            summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
-        except CommandError:
-            self._interrupted.unlink()  # Terraform was not interrupted, so its state is complete
-            raise
+        summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
         outputs = self.folder / "outputs.json"
         write_whole(outputs, self.terraform.run("output", "-json"))
         (self.folder / "instance").write_text(record.instance)
@@ -130,7 +123,6 @@ class LocalStack:
             target.client("s3").put_bucket_versioning(
                 Bucket=target.output("bucket_name"), VersioningConfiguration={"Status": "Enabled"}
             )
-        self._interrupted.unlink()
         self._say(f"{summary} The local AWS is {target.endpoint_url}.")
         return target
 
@@ -148,21 +140,6 @@ class LocalStack:
         _delete_package(target)
         self._forget()
         self._say(summary)
-
-    @property
-    def _interrupted(self) -> Path:
-        """The file that exists while Terraform applies; it remains if that is interrupted."""
-        return self.folder / "applying"
-
-    def _start_over_if_interrupted(self) -> None:
-        """Stop a local AWS whose first deployment was interrupted: it may hold resources that Terraform does not know.
-
-        After a later interrupted deployment it keeps running, as it may hold files and results.
-        """
-        if self._interrupted.exists() and not (self.folder / "outputs.json").exists():
-            self._say("The first deployment was interrupted, so the local AWS is started anew.")
-            emulator.Emulator(self.folder).stop()
-            self._forget()
 
     def _emulator(self, port: int | None) -> emulator.Record:
         """Return the running emulator; delete the state of an earlier one, whose data ended with its process."""

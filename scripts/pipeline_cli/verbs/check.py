@@ -382,7 +382,7 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
         style = "yellow" if summary["errors"] else "green"
         out.print(f"Batch {batch}: [{style}]{Numbers.of(summary).sentence()}[/]")
         out.print(f"In all: {totals_sentence(summary)}.")
-    out.print(files_table(summary))
+    terminal.print_table(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
     show_remarks(summary)

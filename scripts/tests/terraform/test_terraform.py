@@ -188,38 +188,6 @@ def test_after_the_local_aws_was_killed_everything_is_created_again(
     assert "2 created." in printed
 
 
-@pytest.mark.terraform
-def test_a_first_deployment_that_was_interrupted_heals_with_the_next(
-    stack: LocalStack, source: Path, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reached = tmp_path / "reached"
-    endless = (
-        'resource "terraform_data" "endless" {\n  depends_on = [aws_s3_bucket.this]\n'
-        f'  provisioner "local-exec" {{\n    command = "touch {reached}; sleep 600"\n  }}\n}}\n'
-    )
-    (source / "main.tf").write_text(CONFIGURATION + endless)
-    code = (
-        "import sys; from pathlib import Path; from pipeline_cli.terraform.local_stack import LocalStack; "
-        "LocalStack(Path(sys.argv[1]), source=Path(sys.argv[2])).apply(Path(sys.argv[3]), int(sys.argv[4]))"
-    )
-    arguments = [str(stack.folder), str(source), str(package), str(emulator.free_port())]
-    first = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
-    while not reached.exists():
-        assert first.poll() is None, "it ended before it could be interrupted"
-        time.sleep(0.05)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    (source / "main.tf").write_text(CONFIGURATION)
-
-    stack.apply(package, emulator.free_port())
-
-    printed = capsys.readouterr().out
-    assert "interrupted, so the local AWS is started anew" in printed
-    assert "2 created." in printed
-    stack.apply(package)
-    assert "Nothing to change." in capsys.readouterr().out
-
-
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Terraform]:
     """Return a function that makes a Terraform of a shell script."""
