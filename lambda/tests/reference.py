@@ -78,7 +78,7 @@ def reference(files: Mapping[RecordKind, bytes]) -> Result:
 def given(record: Record, column: str) -> list[str]:
     """The references that a record has at a column, or may have there if its cells can't be assigned."""
     texts = [record.values[column]] if column in record.values else record.places.get(column, [])
-    return [text for text in dict.fromkeys(texts) if text and len(text.encode()) <= 1024]
+    return [text for text in dict.fromkeys(texts) if text]
 
 
 def refuse_orphans(records: list[Record], parent: Parent, parents: list[Record]) -> None:
@@ -224,6 +224,8 @@ def losses(kind: RecordKind, records: list[Record]) -> list[Record]:
 def refusal(kind: RecordKind, record: Record) -> Refused:
     references: dict[str, str | None] = dict.fromkeys(MODEL.identities.values())
     for named, column in kind.references():
-        references[str(named.identity)] = next(iter(given(record, column)), None)
+        references[str(named.identity)] = next(
+            (name for name in given(record, column)[:1] if len(name.encode()) <= 1024), None
+        )
     text = record.raw.decode("utf-8", "backslashreplace")
     return Refused(kind, record.line, str(record.code), references, text)

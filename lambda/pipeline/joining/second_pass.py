@@ -16,6 +16,7 @@ from pipeline.joining.sentences import with_reasons
 from pipeline.joining.steps import candidate_columns, carried
 from pipeline.reading.candidates import create_candidates, text_as_read
 from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.rules import MAX_REFERENCE
 from pipeline.reading.sql import literal, quoted
 
 
@@ -43,8 +44,9 @@ def first_refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: 
 
 def _with_reasons(connection: duckdb.DuckDBPyConnection, file: CsvFile, refused: str) -> Iterator[Refusal]:
     names = reference_columns(file)
+    short = (f"CASE WHEN strlen({name}) <= {MAX_REFERENCE} THEN {name} END" for name in names)
     rows = connection.execute(
-        f"""SELECT {", ".join(["line_number", "code", "reason", *names])}
+        f"""SELECT {", ".join(["line_number", "code", "reason", *short])}
         FROM ({with_reasons(file, refused)}) ORDER BY line_number"""
     )
     while batch := rows.fetchmany(1000):

@@ -10,7 +10,7 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.line_reader import first_record, numbered_lines, read_numbers, records_sql, removed_line_ends
-from pipeline.reading.rules import MAX_REFERENCE, has_all_cells, rules
+from pipeline.reading.rules import has_all_cells, rules
 from pipeline.reading.sql import Step, in_order, literal, query, quoted
 
 _SPLIT_BYTES = 100_000
@@ -31,8 +31,8 @@ def create_candidates(
         For a line of a record of several lines that is refused for its quotes, the end of the sentence about it, and
         the line where the record begins.
     reference, parent, reference_right, parent_right
-        The references that the record gives itself and names, NULL if it has none or it is too long. Where its cells
-        can't be assigned to columns, the texts at the columns' places, counted from the left and from the right.
+        The references that the record gives itself and names, NULL if it has none. Where its cells can't be
+        assigned to columns, the texts at the columns' places, counted from the left and from the right.
     cells
         A text of all cells that are read.
     extra_records
@@ -142,9 +142,7 @@ def _with_references(file: CsvFile, records: str) -> list[Step]:
         f"CASE WHEN {is_header} THEN NULL::VARCHAR ELSE {place} END AS {name}" for name, place in places.items()
     )
     trimmed = ", ".join(f"CASE WHEN has_all_cells THEN {name} ELSE trimmed({name}) END AS {name}" for name in places)
-    short = ", ".join(
-        f"CASE WHEN {name} <> '' AND strlen({name}) <= {MAX_REFERENCE} THEN {name} END AS {name}" for name in places
-    )
+    given = ", ".join(f"nullif({name}, '') AS {name}" for name in places)
     cells = ", ".join(quoted(column.name) for column in file.columns)
     count = f"CASE WHEN code = '{ErrorCode.WRONG_CELL_COUNT}' THEN cell_count ELSE count_of(text, {delimiter}) + 1 END"
     count += f" - (strlen(text) - strlen(rtrim(text, {delimiter})))"
@@ -157,10 +155,10 @@ def _with_references(file: CsvFile, records: str) -> list[Step]:
             FROM with_text""",
         ),
         Step("with_trimmed", f"SELECT * REPLACE ({trimmed}) FROM with_places"),
-        Step("with_short", f"SELECT * REPLACE ({short}) FROM with_trimmed"),
+        Step("with_given", f"SELECT * REPLACE ({given}) FROM with_trimmed"),
         Step(
             "with_references",
-            "SELECT * REPLACE (coalesce(reference, reference_right) AS reference) FROM with_short",
+            "SELECT * REPLACE (coalesce(reference, reference_right) AS reference) FROM with_given",
         ),
     ]
 
