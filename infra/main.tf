@@ -91,22 +91,22 @@ module "function" {
   source   = "./modules/function"
   for_each = local.functions
 
-  name               = "${local.prefix}-${each.key}"
-  description        = each.value.description
-  scope              = local.scope
-  package_file       = local.package_file
-  handler            = "pipeline.handlers.${each.key}.handler"
-  memory_mb          = local.memory_mb[each.key]
+  name         = "${local.prefix}-${each.key}"
+  description  = each.value.description
+  scope        = local.scope
+  package_file = local.package_file
+  handler      = "pipeline.handlers.${each.key}.handler"
+  memory_mb    = local.memory_mb[each.key]
 
   reserved_concurrency = each.key == "transform" && var.transform.concurrency > 0 ? var.transform.concurrency : -1
-  timeout_seconds    = local.timeout_seconds[each.key]
-  storage_mb         = each.value.storage_mb
-  log_retention_days = var.log_retention_days
-  policy             = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
-  further_policies   = merge(local.key_policies[each.key], local.network_policies[each.key], local.large_day_policies[each.key])
-  network            = local.network
-  kms_key            = local.kms_key
-  event_source       = each.value.event_source
+  timeout_seconds      = local.timeout_seconds[each.key]
+  storage_mb           = each.value.storage_mb
+  log_retention_days   = var.log_retention_days
+  policy               = templatefile("${path.module}/policies/${each.key}.json.tftpl", local.policy_values)
+  further_policies     = merge(local.key_policies[each.key], local.network_policies[each.key], local.large_day_policies[each.key])
+  network              = local.network
+  kms_key              = local.kms_key
+  event_source         = each.value.event_source
 
   environment = merge(each.value.environment, {
     POWERTOOLS_SERVICE_NAME      = each.key

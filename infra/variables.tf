@@ -69,7 +69,7 @@ variable "package_file" {
 variable "transform" {
   description = "Size of the function that processes a day: its memory in MB (1024 to 10240; a new account may be refused more than 3008), its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files, and how many days it processes at once (1 to 1000; further runs wait; 0 for no limit, as in a new account, which can't reserve calls)."
   type = object({
-    memory_mb  = optional(number, 3008)
+    memory_mb   = optional(number, 3008)
     storage_mb  = optional(number, 4096)
     concurrency = optional(number, 10)
   })

@@ -56,7 +56,7 @@ resource "aws_lambda_function" "this" {
 
   reserved_concurrent_executions = var.reserved_concurrency
 
-  kms_key_arn      = one(var.kms_key[*].arn)
+  kms_key_arn = one(var.kms_key[*].arn)
 
   ephemeral_storage {
     size = var.storage_mb
