@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pipeline_cli.output.summary import amount, reconciliation
+from pipeline_cli.output.summary import amount, files_table, reconciliation
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,9 @@ def test_both_sides_of_the_reconciliation_are_shown_with_the_sign_that_holds() -
     assert right == "Reconciled: 91 in the items file = 87.5 counted + 3.5 refused"
     assert " ≠ " in wrong
     assert reconciliation({"state": "REFUSED", "reconciliation": {}}) == ""
+
+
+def test_counts_that_are_not_known_are_not_zeros() -> None:
+    file = {"file": "items_20220131.csv", "read": None, "counted": None, "refused": None, "delimiter": None}
+    shown = files_table({"files": {"items": file}})
+    assert [list(column.cells) for column in shown.columns[1:4]] == [[""], [""], [""]]

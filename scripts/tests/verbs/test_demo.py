@@ -117,6 +117,8 @@ def test_a_demo_that_fails_says_where_to_look(pipeline: Stack, run: Run, monkeyp
     result = run("demo")
     assert result.exit_code == 1
     assert "The demo's batch ended FAILED: disk full See: make logs BATCH=20220131" in result.stderr
+    assert "✓ Upload" in result.stderr
+    assert "✓ Validate" not in result.stderr
 
 
 def test_the_demo_runs_on_the_local_target_only(run: Run) -> None:
