@@ -62,6 +62,18 @@ class ErrorCode(StrEnum):
         Scope.FILE,
         "line {number} is longer than {limit:,} bytes, which no CSV record of this kind is",
     )
+    RECORD_WITHOUT_END = (
+        "record_without_end",
+        Scope.FILE,
+        "the record at line {number} is still open after {lines:,} lines and {size:,} bytes, as no record is; close "
+        "its quote",
+    )
+    SUSPICIOUS_GZIP = (
+        "suspicious_gzip",
+        Scope.FILE,
+        "the gzip data unpacks to more than {limit:,} times its size, which no CSV file of this kind does; export the "
+        "file again",
+    )
     MISSING_COLUMN = (
         "missing_column",
         Scope.FILE,

@@ -19,6 +19,12 @@ from pipeline.reading.line_end import has_final_line_end
 BLOCK = 1 << 20
 """Bytes that are examined at a time. If every block has a line end, no line is as long as two blocks."""
 
+MAX_GZIP_RATIO = 250
+"""Most bytes that a byte of gzip data may unpack to; CSV files have 3 to 30, blank lines 1,000."""
+
+_USUAL_UNPACKED = 64 * BLOCK
+"""A file that unpacks to no more bytes may have any ratio: it is read in seconds, whatever it holds."""
+
 MAX_LINE = 16 * BLOCK
 """Longest physical line in bytes; a file with a longer one is refused."""
 
@@ -182,6 +188,8 @@ def _unpack(source: Path, target: Path, max_unpacked: int | None) -> None:
         with gzip.open(source, "rb") as packed, target.open("wb") as plain:
             while block := packed.read(BLOCK):
                 size += len(block)
+                if size > max(MAX_GZIP_RATIO * source.stat().st_size, _USUAL_UNPACKED):
+                    raise RefusedFileError(ErrorCode.SUSPICIOUS_GZIP, limit=MAX_GZIP_RATIO)
                 if max_unpacked is not None and size > max_unpacked:
                     raise RefusedFileError(ErrorCode.FILE_TOO_LARGE, limit=max_unpacked)
                 plain.write(block)

@@ -27,6 +27,8 @@ from pipeline.reading.header import Header
 _INTEGER = re.compile(r"-?0*[0-9]{1,19}", re.ASCII)
 _AMOUNT = re.compile(r"-?[0-9]{1,14}(?:[.,][0-9]{1,4})?", re.ASCII)
 
+MAX_RECORD_LINES = 1_000_000
+"""Lines of one record, each of which is examined by itself; a file with more of them, or MAX_LINE bytes, is refused."""
 MAX_RECORD = 1_000_000
 """Longest record in bytes. A longer one is refused, and only about this much of it is kept."""
 
@@ -208,6 +210,9 @@ class _Writer:
             else:
                 quotes = grammar.quotes_after(line, was_open=True)
             self._open.add(line)
+            if self._open.lines > MAX_RECORD_LINES or self._open.size > MAX_LINE:
+                number, lines, size = self.records + self.removed + 1, self._open.lines, self._open.size
+                raise RefusedFileError(ErrorCode.RECORD_WITHOUT_END, number=number, lines=lines, size=size)
             self._open.is_doubtful = self._open.is_doubtful or self._could_be_record(line, quotes)
             if quotes is not Quotes.OPEN:
                 self._close(quotes)
@@ -311,6 +316,8 @@ class _OpenRecord:
         self.beginning: list[bytes] = []
         """The lines up to the one that exceeds the limit for a record."""
         self.lines = 0
+        self.size = 0
+        """Bytes of all lines."""
         self.is_doubtful = False
         """Whether one of the lines so far could be a record by itself."""
         self._bytes = 0
@@ -319,6 +326,7 @@ class _OpenRecord:
 
     def add(self, line: bytes) -> None:
         self.lines += 1
+        self.size += len(line) + 1
         if self._bytes <= MAX_RECORD:
             self.beginning.append(line)
             self._bytes += len(line) + (self.lines > 1)

@@ -16,6 +16,8 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 
 VERDICT = "verdict.json"
+_TIMEOUTS = ("States.Timeout", "States.TIMED_OUT", "Sandbox.Timedout")
+"""How the cause of a run begins that took too long, or whose function did (Step Functions and Lambda error names)."""
 
 
 def publish_verdict(bucket: Bucket, table: Table, batch: str) -> None:
@@ -103,6 +105,11 @@ def what_to_do(entry: Ledger) -> str:
             return "Nothing: every record was delivered."
         case _ if unusable:
             return f"Nothing was delivered, as {and_(unusable)} can't be used: correct and send again."
+    if (entry.cause or "").startswith(_TIMEOUTS):
+        return (
+            "Nothing: the batch took longer than it may. The operator has been alarmed; send the files again only when "
+            "asked to."
+        )
     return (
         "Nothing: the batch was not processed for a reason that is not in the files. The operator has been alarmed; "
         "send the files again only when asked to."

@@ -28,6 +28,8 @@ MADE_HERE = {
     ErrorCode.UNREADABLE_FILE,
     ErrorCode.TOO_MANY_ERRORS,
     ErrorCode.TOO_MANY_REFUSED,
+    ErrorCode.RECORD_WITHOUT_END,
+    ErrorCode.SUSPICIOUS_GZIP,
     ErrorCode.BAD_CONTROL_FILE,
     ErrorCode.CONTROL_TOTAL_DIFFERS,
     ErrorCode.NO_RECORDS,
@@ -104,3 +106,24 @@ def test_above_the_limit_one_message_gives_the_number_of_errors() -> None:
     assert observed.errors[-1]["message"] == documented()[ErrorCode.TOO_MANY_ERRORS]
     assert observed.errors[-1]["line"] is None
     assert [row["line"] for row in observed.rejects[data_model.ITEMS]] == ["4", "5", "6"]
+
+
+def test_a_record_of_16_mib_refuses_the_file_before_all_of_it_is_examined() -> None:
+    record = b'o1,"x\n' + (b"y" * 999 + b"\n") * 17_000
+
+    assert observe(day(items=ITEMS + record)).only_error()["code"] == "record_without_end"
+
+
+def test_a_record_of_more_than_a_million_lines_refuses_the_file() -> None:
+    observed = observe(day(items=ITEMS + b'o1,"x\n' + b"y\n" * 1_000_001))
+
+    assert observed.only_error()["message"] == documented()["record_without_end"]
+
+
+def test_gzip_data_that_unpacks_to_far_more_than_any_csv_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.reading.dialect._USUAL_UNPACKED", 100_000)
+    records = b"".join(b"o%d,pen,1,%d.50\n" % (number % 2 + 1, number) for number in range(10_000))
+    blank_lines = gzip.compress(ITEMS + b"\n" * 2_000_000)
+
+    assert observe(day(items=blank_lines)).only_error()["message"] == documented()["suspicious_gzip"]
+    assert observe(day(items=gzip.compress(ITEMS + records))).errors == []

@@ -200,3 +200,11 @@ def test_the_files_in_the_sentence_are_listed_as_a_person_lists_them() -> None:
     entry = Ledger("20220131", state=BatchState.HELD, summary={"files": files})
 
     assert "records of customers.csv, orders.csv and items.csv were refused" in what_to_do(entry)
+
+
+@pytest.mark.parametrize("cause", ["States.Timeout: ", "Sandbox.Timedout: Task timed out", "States.TIMED_OUT: x"])
+def test_a_time_out_says_that_it_was_one(cause: str) -> None:
+    entry = Ledger("20220131", state=BatchState.FAILED, cause=cause)
+
+    assert "took longer than it may" in what_to_do(entry)
+    assert "not in the files" in what_to_do(replace(entry, cause="SettingsError: x"))
