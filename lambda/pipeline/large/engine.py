@@ -20,12 +20,14 @@ from pipeline.joining import second_pass, steps
 from pipeline.joining.chunks import Chunk, ChunkWriter
 from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
 from pipeline.large import reading, writing
-from pipeline.large.splits import FilePlan, Planner
+from pipeline.large.splits import FilePlan, Planner, add_votes
 from pipeline.large.storage import Source, Store, copy
 from pipeline.large.tasks import TaskLimits
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.decimal_marks import DecimalMark, Votes, count_votes, refuse_grouped_amounts
+from pipeline.reading.rules import cell_rules
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -92,6 +94,7 @@ class SparkEngine(Engine):
         split_bytes: int = SPLIT_BYTES,
         partitions: int | None = None,
         limits: TaskLimits | None = None,
+        decimal_mark: DecimalMark = "auto",
         begin: Callable[[str], object] = str,
     ) -> None:
         super().__init__(batch)
@@ -101,7 +104,7 @@ class SparkEngine(Engine):
         self._previous = list(previous)
         self._limits = limits or TaskLimits()
         self._begin = begin
-        self._planner = Planner(store, split_bytes, max_unpacked, self._limits)
+        self._planner = Planner(store, split_bytes, max_unpacked, decimal_mark, self._limits)
         self._plans: dict[RecordKind, FilePlan] = {}
         self._kept: dict[str, DataFrame] = {}
         """The relations that Spark keeps, by name."""
@@ -139,7 +142,16 @@ class SparkEngine(Engine):
         return str(self._spark.sparkContext.parallelize([0], 1).map(digest).collect()[0])
 
     def prove(self, file: CsvFile) -> None:
-        """Do nothing: `read` has found out all that refuses a file."""
+        """Raise RefusedFileError if a cell shows that amounts are ambiguous; `read` has found out all else."""
+        plan, limits = self._plans[file.kind], self._limits
+
+        def votes(number: int) -> dict[str, Votes]:
+            with limits.database(file.name) as (connection, workdir):
+                return count_votes(connection, plan.load(number, workdir))
+
+        numbers = range(len(plan.splits))
+        found = self._spark.sparkContext.parallelize(numbers, len(numbers)).map(votes).collect()
+        refuse_grouped_amounts(file, add_votes(found) or {})
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
         """Read the file once, and the splits with errors a second time."""
@@ -156,6 +168,9 @@ class SparkEngine(Engine):
         self._keep(f"{kind}_first", self._read(kind, reading.first_pass, reading.first_columns(kind)))
         self.view(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
         self.view(f"{kind}_records", f"SELECT * FROM {kind}_first WHERE NOT is_total")
+        codes = ", ".join(f"'{rule.code}'" for rule in cell_rules(file))
+        if codes and self.rows(f"SELECT 1 FROM {kind}_totals WHERE code IN ({codes}) LIMIT 1"):
+            self.prove(file)  # a cell that is no amount may show that others are ambiguous
         if kind.parent is None:
             columns = ", ".join(["reference", "reference AS root", *others])
             self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records")

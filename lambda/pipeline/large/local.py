@@ -85,6 +85,7 @@ def process(
         split_bytes,
         partitions,
         TaskLimits(options.memory_mb, workdir),
+        options.decimal_mark,
     )
     try:
         with failures_of_tasks(f"batch {batch}"):

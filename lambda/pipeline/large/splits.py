@@ -19,7 +19,7 @@ from pipeline.model.record_kinds import RecordKind
 from pipeline.observability import logger
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
-from pipeline.reading.decimal_marks import amounts_decide
+from pipeline.reading.decimal_marks import DecimalMark, Votes, amounts_decide, count_votes, with_decimal_mark
 from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
 from pipeline.reading.header import read_header
 
@@ -67,7 +67,7 @@ class FilePlan:
                 lines = replace(lines, **{name: kept})  # type: ignore[arg-type]
         is_as_sent = split.file.lines.path == split.file.profile.path
         profile = replace(split.file.profile, path=path if is_as_sent else Path())
-        return replace(split.file, lines=lines, profile=profile, decimal_mark=self.file.decimal_mark)
+        return replace(self.file, header=split.file.header, is_fast=split.file.is_fast, lines=lines, profile=profile)
 
 
 def list_name(file: CsvFile, name: str) -> str:
@@ -140,6 +140,7 @@ class Planner:
     store: Store
     split_bytes: int
     max_unpacked: int | None
+    decimal_mark: DecimalMark
     limits: TaskLimits
 
     def plan(self, spark: SparkContext, kind: RecordKind, name: str, source: Source) -> FilePlan:
@@ -165,30 +166,35 @@ class Planner:
         header = self._header(kind, name, source)
         first = len(header)
 
-        def examine(of_range: tuple[int, int]) -> Split | str:
+        def examine(of_range: tuple[int, int]) -> tuple[Split, dict[str, Votes] | None] | str:
             start, end = whole_lines(source, *of_range, first)
             with self.limits.database(name) as (connection, workdir):
                 path = write_part(source, header, start, end, workdir / "split.csv")
                 try:
-                    file = read_file(connection, kind, name, read_profile(path, kind, workdir), workdir)
+                    # Which mark the amounts decide on, only all splits show.
+                    file = read_file(connection, kind, name, read_profile(path, kind, workdir), workdir, "point")
                     file = verify_records_are_lines(connection, file, workdir)
                 except RefusedFileError as error:
                     return f"it may have to be refused: {error.code}"
                 if file.lines.path != path:
                     return "line ends, quotes, encoding or very long lines"
-                return "its header may be there again" if file.may_repeat_header else Split(start, end, file)
+                if file.may_repeat_header:
+                    return "its header may be there again"
+                file = replace(file, is_mark_given=False)
+                votes = count_votes(connection, file) if amounts_decide(file, self.decimal_mark) else None
+                return Split(start, end, file), votes
 
         ranges = cut(first, source.size, self.split_bytes)
         found = spark.parallelize(ranges, len(ranges)).map(examine).collect()
-        splits = numbered(split for split in found if isinstance(split, Split))
+        examined = [one for one in found if not isinstance(one, str)]
+        splits = numbered(split for split, _ in examined)
         reasons = [reason for reason in found if isinstance(reason, str)]
         if len({split.file.sentinels for split in splits}) > 1:
             reasons.append("control characters")
-        if splits and amounts_decide(splits[0].file, "auto"):
-            reasons.append("its amounts decide the decimal mark")
         if reasons:
             raise NotSplittableError(reasons[0])
-        return FilePlan(_whole(splits), source, header, splits)
+        file = with_decimal_mark(_whole(splits), self.decimal_mark, add_votes(votes for _, votes in examined if votes))
+        return FilePlan(file, source, header, splits)
 
     def _header(self, kind: RecordKind, name: str, source: Source) -> bytes:
         """Return the bytes of a file up to and including its header."""
@@ -213,7 +219,7 @@ class Planner:
             path = copy(source, workdir / "source")
             try:
                 profile = read_profile(path, kind, workdir, self.max_unpacked)
-                file = read_file(connection, kind, name, profile, workdir)
+                file = read_file(connection, kind, name, profile, workdir, self.decimal_mark)
                 file = verify_records_are_lines(connection, file, workdir)
             except RefusedFileError as error:
                 return error
@@ -248,6 +254,14 @@ class Planner:
             profile = replace(file.profile, blank_end=file.profile.blank_end if end == source.size else 0)
             yield Split(start, end, replace(file, lines=replace(lines, count=count), profile=profile))
             before += count - file.header.skip
+
+
+def add_votes(of_splits: Iterable[dict[str, Votes]]) -> dict[str, Votes] | None:
+    """Add what the amounts of all splits show for each mark; None if no split was asked."""
+    total: dict[str, Votes] = {}
+    for votes in of_splits:
+        total = {mark: total.get(mark, Votes()) + found for mark, found in votes.items()}
+    return total or None
 
 
 def _whole(splits: list[Split]) -> CsvFile:
