@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name, items_with_long_records
 from comparison import assert_same
+from pipeline.joining.gate import FileFacts, Gate, days_before
 from pipeline.model import data_model
 from pipeline.model.batch_files import CONTROL
 from pipeline.model.data_model import MODEL
@@ -139,6 +141,30 @@ def test_the_senders_control_totals_are_compared(spark: SparkSession, changed: b
     found = assert_same(spark, {**files, CONTROL: control}, names={CONTROL: f"control_{BATCH}.csv"})
 
     assert found.state == ("REFUSED" if changed else "READY")
+
+
+USUAL = {batch: dict.fromkeys(MODEL.kinds, FileFacts(1000, True)) for batch in days_before(BATCH)}
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("files", "codes"),
+    [
+        (day(items=ITEMS.splitlines(keepends=True)[0]), {"no_records", "too_many_removed"}),
+        (day(items=ITEMS[:-2]), {"cut_short", "day_too_small"}),
+        (day(items=ITEMS + b"o1,x,1,y\n" * 30), {"too_many_refused", "day_too_small"}),
+    ],
+    ids=["no records", "cut short", "refused"],
+)
+def test_a_day_is_held_for_the_same_reasons(
+    spark: SparkSession, files: dict[RecordKind, bytes], codes: set[str]
+) -> None:
+    delivered = [f"gone-{number}" for number in range(30)]
+
+    found = assert_same(spark, files, split_bytes=40, delivered_before=delivered, gate=Gate(history=USUAL))
+
+    assert found.state == "HELD"
+    assert codes <= {json.loads(message)["code"] for message in found.messages}
 
 
 @pytest.mark.spark
