@@ -92,6 +92,12 @@ def the_verdict_names_them_and_they_arrive(world: World) -> None:
     sends({name: FILES[name] for name in (ORDERS, ITEMS)})(world)
 
 
+def a_correction_lacks_a_file(world: World) -> None:
+    sends(FILES)(world)
+    world.stack.client("s3").delete_object(Bucket=world.stack.bucket.name, Key=f"incoming/{ITEMS}")
+    sends({ORDERS: FILES[ORDERS] + b"\n"})(world)
+
+
 def a_file_under_another_name(world: World) -> None:
     named = {ITEMS: "items_2022-01-31.csv"}
     sends({named.get(name, name): content for name, content in FILES.items()})(world)

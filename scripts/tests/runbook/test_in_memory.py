@@ -14,6 +14,7 @@ from scripts.tests.runbook.acts import (
     ITEMS,
     ORDERS,
     SOME_BAD,
+    a_correction_lacks_a_file,
     a_dead_letter_that_fails,
     a_file_under_another_name,
     changes_wait,
@@ -114,6 +115,14 @@ SCENARIOS: list[Scenario[World]] = [
         metric="MissingFiles",
         shows=status_says("missing"),
         others=the_verdict_names_them_and_they_arrive,
+        mended=completed,
+    ),
+    Scenario(
+        "A batch waits",
+        "A correction lacks a file",
+        create=a_correction_lacks_a_file,
+        others=sends({ITEMS: FILES[ITEMS]}),
+        says="items_20220131.csv",
         mended=completed,
     ),
     Scenario(
