@@ -210,6 +210,9 @@ def test_in_a_pipe_terraform_uses_no_colours(
     assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
 
 
+LISTENS = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""What a terminal's process has anyway; one that is started in the background ignores the signal otherwise."""
+
 SAVES = """
 trap 'echo stopping; sleep 3; yes saved | head -n 20000; echo state > state; exit 1' INT
 touch started
@@ -224,6 +227,7 @@ while :; do sleep 0.1; done
 def test_an_interrupted_terraform_saves_its_state(tmp_path: Path, call: str, number: signal.Signals) -> None:
     command = Path(fake_terraform(tmp_path / "path", SAVES)) / "terraform"
     code = f"""
+{LISTENS}
 from pathlib import Path
 from pipeline_cli import app
 from pipeline_cli.terraform import terraform_command
@@ -251,6 +255,7 @@ def test_a_second_signal_is_terraforms_own(tmp_path: Path) -> None:
     )
     command = Path(fake_terraform(tmp_path / "path", script)) / "terraform"
     code = f"""
+{LISTENS}
 from pathlib import Path
 from pipeline_cli.terraform import terraform_command
 terraform_command.find_terraform = lambda: {str(command)!r}
