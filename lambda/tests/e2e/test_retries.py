@@ -73,7 +73,7 @@ def test_a_run_waits_for_the_writers_of_a_failed_one_and_nothing_fails(stack: St
     ended = stack.ended(day)
     execution = str(ended.execution)
     assert (ended.state, failures(stack, execution)) == (BatchState.COMPLETED, [])
-    stages = Runs(stack.workflow.arn, stack.stepfunctions).stages(execution, datetime.now(UTC))
+    stages = Runs(stack.target).stages(execution, datetime.now(UTC))
     assert stages[0].name == "WaitForOlderRun"
 
 

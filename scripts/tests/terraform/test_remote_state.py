@@ -131,7 +131,7 @@ def test_state_moves_into_the_bucket_and_is_locked_there(
         stack._prepare()
         lock = json.dumps({"ID": "somebody", "Operation": "apply", "Who": "another"}).encode()
         target.client("s3").put_object(Bucket=bucket, Key=f"{key}.tflock", Body=lock)
-        with pytest.raises(CommandError, match="state lock"):
+        with pytest.raises(CommandError, match="Another plan, apply or destroy"):
             apply(stack.terraform)
 
 

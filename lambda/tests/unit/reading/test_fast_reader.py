@@ -57,7 +57,7 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         (ITEMS + b'o1,"pen" ,1,1\n', False),
         (ITEMS + b'o1,\t"pen",1,1\n', False),
         (ITEMS.replace(b",", b";") + b'o1;"pen";1;1\n', False),
-        (ITEMS + ITEMS, False),
+        (ITEMS + ITEMS.splitlines()[0] + b"\no1,ink,1,2\n", False),
         (ITEMS + b"o1,\xff,1,1\n", False),
         (ITEMS + b"o1," + b"x" * BLOCK + b",1,1\n", False),
     ],
@@ -74,8 +74,8 @@ def test_a_file_is_fast_if_every_line_is_a_record_with_the_right_quotes(
 def test_malformed_lines_are_found_by_reading_by_line(new_line: bytes, bom: bytes, end: bytes) -> None:
     content = bom + (ITEMS + ODD + b"o1,pen,1,0.5\n" + ODD + end).replace(b"\n", new_line)
     observed = assert_agrees_with_reference(day(items=content))
-    assert observed.summary["files"]["items"]["blank_lines"] == 4
-    assert observed.summary["files"]["items"]["refused_by_code"] == {"empty_reference": 2, "wrong_cell_count": 8}
+    assert observed.summary["files"]["items"]["blank_lines"] == 8
+    assert observed.summary["files"]["items"]["refused_by_code"] == {"wrong_cell_count": 6}
 
 
 @pytest.mark.parametrize("cell", [" o1", "o1\t", "\u00a0o1 ", "o1", "o9", "", " ", "x" * 1025, "O1"])
@@ -254,7 +254,7 @@ def are_read_alike(directory: Path, records: list[list[str]], new_line: str) -> 
 
 def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The fast path leaves the form of a reference to a parent to the join, so an empty one is no error yet."""
-    return [row for row in rows if row[3] != ""]
+    return [row for row in rows if any(character.isalnum() for character in row[3])]
 
 
 @pytest.mark.slow
@@ -263,7 +263,7 @@ def without_parent_rules(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     [
         ([b'o1,"pen,1,1', b'o1,pen",1,1'], False),
         # The second line is also a record by itself, and a thread that starts there could take it for one.
-        ([b'o1,p"n,"1', b'o1,pen,1",1'], True),
+        ([b'o1,p"n,"1', b'o1,pen,1",1'], False),
     ],
 )
 def test_quotes_over_two_lines_are_noticed_also_where_a_read_buffer_ends(
