@@ -51,8 +51,8 @@ def after_a_day() -> Iterator[CountedPlatform]:
 @pytest.mark.parametrize(
     ("stage", "allowed"),
     [
-        # Each of the three events looks twice for two names of three kinds and of the file with control totals, and reads
-        # the files that are there by then.
+        # Each of the three events looks twice for two names of three kinds and of the file with control totals, and
+        # reads the files that are there by then.
         (
             "intake",
             {
@@ -63,8 +63,8 @@ def after_a_day() -> Iterator[CountedPlatform]:
                 "StartExecution": 1,
             },
         ),
-        # Reads each file once, and the ledger's recent days in one call; writes the chunks, a file of refused records, the customers delivered, the first errors
-        # and the manifest.
+        # Reads each file once, and the ledger's recent days in one call; writes the chunks, a file of refused records,
+        # the customers delivered, the first errors and the manifest.
         (
             "transform",
             {
@@ -72,7 +72,6 @@ def after_a_day() -> Iterator[CountedPlatform]:
                 "PutItem": 2,
                 "Query": 1,
                 "BatchGetItem": 1,
-                "ListObjectsV2": 1,
                 "GetObject": 3,
                 "PutObject": CHUNKS + 4,
             },
