@@ -100,10 +100,8 @@ def nothing_judged(kind: RecordKind) -> str:
 
 def with_root(kind: RecordKind, records: str, columns: list[str]) -> str:
     """Select `columns` of a relation of valid records with `parent`, and the root of each, NULL without a parent."""
-    if kind.parent is None:
-        raise ValueError(f"{kind} has no parent")
     return f"""SELECT {", ".join(f"records.{column}" for column in columns)}, parents.root
-        FROM {records} AS records LEFT JOIN {kind.parent.kind}_accepted AS parents
+        FROM {records} AS records LEFT JOIN {_parent(kind).kind}_accepted AS parents
             ON records.parent = parents.reference"""
 
 
@@ -376,15 +374,13 @@ def _accepted_records(kind: RecordKind, for_spark: bool) -> str:
 
 def _accepted_sums(kind: RecordKind) -> str:
     """Subtract from the sums the valid records that were refused."""
-    if kind.parent is None:  # the model makes sure of it
-        raise ValueError(f"{kind} has neither an identity nor a parent")
     sums = "".join(f", CAST(sum({name}) AS {TOTAL}) AS {name}" for name in amounts(kind))
     added = "".join(f", {name}" for name in amounts(kind))
     subtracted = "".join(f", -refused.{name}" for name in amounts(kind))
     return f"""SELECT root, CAST(sum(records) AS BIGINT) AS records{sums} FROM (
             SELECT root, records{added} FROM {kind}_valid
             UNION ALL SELECT parents.root, -1{subtracted}
-            FROM {kind.parent.kind}_accepted AS parents JOIN {kind}_judged AS refused
+            FROM {_parent(kind).kind}_accepted AS parents JOIN {kind}_judged AS refused
                 ON parents.reference = refused.parent
             WHERE refused.own_code IS NULL AND refused.code IS NOT NULL
         ) AS changes GROUP BY root"""

@@ -119,11 +119,6 @@ def delete_line(pk: str, sk: str) -> str:
     return _dump({"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}})
 
 
-def is_put(line: bytes) -> bool:
-    """Return whether a line is a put request (and not a delete request); only its beginning is examined."""
-    return line.startswith(b'{"PutRequest"')
-
-
 def put_item(line: str | bytes) -> dict[str, Any] | None:
     """Return the item of a put request as plain values, numbers as Decimal; None for a delete request."""
     request = json.loads(line)

@@ -7,14 +7,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline.joining import results
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.joining.results import write_results
-from pipeline.model.items import REFUSED_RECORDS, result_key, result_sort_key
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS, result_key, result_sort_key
 from pipeline.model.messages import number_text
-from pipeline.reading.sql import open_database
+from pipeline.reading.sql import literal, open_database
 
 DAY = "20220131"
 
@@ -82,3 +84,30 @@ def test_many_results_stay_sorted_where_threads_write_them(tmp_path: Path) -> No
     rows = [(f"{number * 2654435761 % 2**32:08x}", 1, Decimal(1), 0) for number in range(300_000)]
     chunks = written(rows, tmp_path, 5000)
     assert b"".join(chunks).splitlines() == [request(row) for row in sorted(rows)]
+
+
+def test_a_carried_text_may_be_empty_and_a_carried_number_is_written_as_such_or_as_null() -> None:
+    def written(type_name: str, *values: str | None) -> list[str]:
+        before, value, after = results._carried("cell", type_name)
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                f"SELECT concat({literal(before)}, {value}, {literal(after)}) FROM (SELECT unnest(?) AS cell)", [values]
+            )
+            return [text for (text,) in rows.fetchall()]
+
+    assert written("S", 'say "x"', "", None) == ['{"S":"say \\"x\\""}', '{"S":""}', '{"S":""}']
+    assert written("N", "007", "", None) == ['{"N":"7"}', '{"NULL":true}', '{"NULL":true}']
+
+
+def test_references_of_earlier_lists_that_no_present_list_has_are_dropped(tmp_path: Path) -> None:
+    lists = {"old": ["b", "a", "d"], "older": ["c", "a"], "now": ["a"], "too": ["d"]}
+    paths = {}
+    with duckdb.connect() as connection:
+        for name, references in lists.items():
+            paths[name] = tmp_path / f"{name}.parquet"
+            query = f"SELECT unnest(?) AS {IDENTITY}"
+            connection.execute(f"COPY ({query}) TO '{paths[name]}' (FORMAT parquet)", [references])
+        rows = connection.execute(
+            results.dropped([paths["old"], paths["older"]], [paths["now"], paths["too"]])
+        ).fetchall()
+    assert rows == [("b",), ("c",)]

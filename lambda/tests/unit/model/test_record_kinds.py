@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import (
     Column,
     ColumnType,
@@ -123,3 +125,16 @@ def test_all_contradictions_are_named_at_once() -> None:
     with pytest.raises(ModelError) as failure:
         with_result(Sum("total", LEAVES, "text"), Count("order", LEAVES), carried=("age",))
     assert str(failure.value).count(";") == 2
+
+
+def test_a_kind_keeps_all_it_knows_when_it_is_sent_to_another_process() -> None:
+    for kind in MODEL.kinds:
+        sent = pickle.loads(pickle.dumps(kind))
+        assert (sent, sent.singular, sent.columns, sent.identity) == (kind, kind.singular, kind.columns, kind.identity)
+        assert list(sent.references()) == list(kind.references())
+
+
+def test_a_column_that_a_kind_does_not_have_is_an_error() -> None:
+    assert MODEL.root.column(str(MODEL.root.identity)).name == MODEL.root.identity
+    with pytest.raises(KeyError, match="nothing"):
+        MODEL.root.column("nothing")
