@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
 import duckdb
 import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS, Observed, day, observe, read, run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline.joining.customer_data_processor import Previous
 from pipeline.joining.gate import TOLERATED_RECORDS, FileFacts, Gate, days_before, exceeds_refused
@@ -279,3 +280,19 @@ def test_a_gate_is_the_same_after_it_went_through_json(known: dict[int, int], fa
     gate = Gate(1, 2, 3, history(known, has_final_line_end=facts))
 
     assert Gate.from_dict(json.loads(json.dumps(gate.as_dict()))) == gate
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), is_packed=st.booleans())
+def test_no_cut_inside_a_line_is_silent_with_a_history_nor_without(data: st.DataObject, is_packed: bool) -> None:
+    kind = data.draw(st.sampled_from(data_model.MODEL.kinds))
+    content = day()[kind]
+    end = data.draw(st.integers(1, len(content) - 1).filter(lambda end: content[end - 1 : end] != b"\n"))
+    cut = gzip.compress(content[:end]) if is_packed else content[:end]  # packed: the first of two members
+    usual = {name: dict.fromkeys(data_model.MODEL.kinds, FileFacts(2, True)) for name in days_before("20220131")}
+
+    with_history = observe({**day(), kind: cut}, history=usual)
+    without = observe({**day(), kind: cut}, history={})
+
+    assert with_history.state in ("HELD", "REFUSED")
+    assert without.state in ("HELD", "REFUSED") or without.summary["remarks"]
