@@ -37,6 +37,8 @@ NOT_HERE = {"InvalidAction", "UnknownOperation", "UnsupportedOperation", "Unknow
 """Error codes with which an emulator answers a call that it does not implement."""
 OTHER_CALLS = 10
 """Concurrent calls that intake, transform, finalize, publish and retries need in addition to those of deliver."""
+UNRESERVED_CALLS = 100
+"""So many calls of an account must stay unreserved (Lambda developer guide, configuring reserved concurrency)."""
 TABLE_WRITES = 40_000
 """Write units per second that a table takes by default (DynamoDB developer guide, quotas)."""
 GLUE_DPUS = "L-08F3B322"
@@ -168,7 +170,17 @@ def _numbers(version: str) -> tuple[int, ...]:
 def lambda_quotas(target: Target) -> Iterator[Any]:
     """Check that the account allows as many concurrent function calls as the environment needs."""
     concurrency = int(target.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
-    needed = int(variables(target.name).get("deliver_concurrency") or 10) + OTHER_CALLS
+    chosen = variables(target.name)
+    needed = int(chosen.get("deliver_concurrency") or 10) + OTHER_CALLS
+    reserved = int((chosen.get("transform") or {}).get("concurrency", 10))
+    if reserved and concurrency < reserved + UNRESERVED_CALLS:
+        text = f"{concurrency:,} concurrent calls, of which {reserved} can't be reserved for transform"
+        yield (
+            PROBLEM,
+            text,
+            "Ask for more (Service Quotas, Lambda, Concurrent executions), or set transform.concurrency.",
+        )
+        return
     if concurrency >= needed:
         yield OK, f"{concurrency:,} concurrent calls, {needed} needed at most"
         return

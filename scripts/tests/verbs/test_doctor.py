@@ -56,10 +56,14 @@ def levels(findings: list[Finding]) -> list[str]:
     return [str(finding.level) for finding in findings]
 
 
-@pytest.mark.parametrize(("limit", "level"), [(1000, "ok"), (20, "ok"), (19, "warning"), (9, "problem")])
+@pytest.mark.parametrize(
+    ("reserved", "limit", "level"),
+    [(0, 20, "ok"), (0, 19, "warning"), (0, 9, "problem"), (10, 110, "ok"), (10, 109, "problem")],
+)
 def test_a_small_quota_of_concurrent_calls_is_found_before_a_deployment(
-    prod: StubbedTarget, limit: int, level: str
+    prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch, reserved: int, limit: int, level: str
 ) -> None:
+    monkeypatch.setattr(doctor, "variables", lambda _: {"transform": {"concurrency": reserved}})
     answer(prod, "lambda", get_account_settings={"AccountLimit": {"ConcurrentExecutions": limit}})
     (found,) = made(doctor.lambda_quotas, prod)
     assert found.level == level
