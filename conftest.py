@@ -10,6 +10,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.endpoint import Endpoint
+from hypothesis import settings
 from tracing import is_measured, paused, untraced
 
 
@@ -21,6 +22,9 @@ def pytest_configure() -> None:
     """
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     gc.set_threshold(100_000, 50, 50)
+    # How long an example takes says nothing on a machine that does other things, too.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     # Here the SDK has a request and gives it to moto: the package's own handlers at the SDK's events run outside it.
     Endpoint.make_request = untraced(Endpoint.make_request)
 

@@ -98,7 +98,7 @@ def test_a_refused_file_is_named_and_what_was_not_read_has_no_counts(cloud: Clou
 
 
 def test_a_failed_run_requires_no_action_and_shows_no_internal_cause(cloud: Cloud, context: Context) -> None:
-    run(cloud, context, DAY, error={"Error": "States.Timeout", "Cause": "secret"})
+    run(cloud, context, DAY, error={"Error": "SomeError", "Cause": "secret"})
     found = verdict(cloud)
 
     assert found["state"] == "FAILED"
