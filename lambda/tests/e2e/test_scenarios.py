@@ -176,7 +176,7 @@ def the_list_of_customers_is_lost(world: World) -> None:
 def correction_has_failed(world: World) -> None:
     eventually(lambda: world.stack.ended(world.day).state is BatchState.FAILED, "the failure of the correction")
     cause = (
-        f"PreviousVersionLostError: batch {world.day}: the list of customers that version {world.values['<version>']}"
+        f"PreviousVersionLostError: batch {world.day}: the list of references that version {world.values['<version>']}"
     )
     assert cause in world.type("make status BATCH=…")
 
