@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import UNASSIGNABLE_CODES, ErrorCode, refused, unknown
-from pipeline.model.record_kinds import Count, Parent, RecordKind
+from pipeline.model.record_kinds import Count, Parent, RecordKind, Sum
 from pipeline.model.text import INVISIBLE_CHARACTERS
 from pipeline.reading.sql import Step, literal, query
 
@@ -474,9 +474,9 @@ def result_columns() -> list[str]:
     return [*carried(MODEL.root), *counts, *(measure.name for measure in MODEL.sums), "refused_records"]
 
 
-def measure_column(measure: object) -> str:
+def measure_column(measure: Count | Sum) -> str:
     """Return the column of `results` with a measure."""
-    return f"{measure.kind}_records" if isinstance(measure, Count) else str(getattr(measure, "name", ""))
+    return f"{measure.kind}_records" if isinstance(measure, Count) else measure.name
 
 
 def results(has_refused: bool) -> str:
