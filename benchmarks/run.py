@@ -66,7 +66,7 @@ def run_apart(module: str, *arguments: object, folder: Path) -> Usage:
                 usage.peak_mb[role] = max(usage.peak_mb.get(role, 0.0), megabytes)
             usage.disk_mb = max(usage.disk_mb, _megabytes(workdir))
             time.sleep(POLL_SECONDS)
-        shutil.rmtree(workdir)
+        shutil.rmtree(workdir, ignore_errors=True)  # Java deletes its own files there a moment longer
         errors.seek(0)
         if run.returncode:
             text = errors.read()

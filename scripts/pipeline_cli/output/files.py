@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import BinaryIO
+
+
+@contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """Create a folder that only its owner can read, and delete it in the end.
+
+    Its name is known before it is made, unlike that of `TemporaryDirectory`: a signal in between leaves nothing behind.
+    """
+    path = Path(gettempdir(), prefix + secrets.token_hex(8))
+    try:
+        path.mkdir(mode=0o700)
+        yield path
+    finally:
+        if path.exists():
+            shutil.rmtree(path)
 
 
 @contextmanager
@@ -21,14 +38,13 @@ def open_whole(file: Path) -> Iterator[BinaryIO]:
         with file.open("wb") as stream:
             yield stream
         return
-    descriptor, unfinished = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name[:40]}.")
+    unfinished = file.parent / f".{file.name[:40]}.{secrets.token_hex(4)}"
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with open(unfinished, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as stream:
             yield stream
-        Path(unfinished).replace(file)
-    except BaseException:
-        Path(unfinished).unlink(missing_ok=True)
-        raise
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Annotated, Any
 
 import typer
@@ -37,7 +37,7 @@ from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import NO_ROOM
-from pipeline_cli.output.files import open_whole
+from pipeline_cli.output.files import open_whole, temporary_folder
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
 
 MEMORY_MB = 1024
@@ -111,9 +111,9 @@ def command(
         found = replace(found, files={kind: path for kind, path in found.files.items() if kind != CONTROL})
     what = f"The check of {found.batch or folder}"
     outcome: Outcome | None = None
-    with enough_room(what), TemporaryDirectory(prefix="check-") as directory:
+    with enough_room(what), temporary_folder("check-") as directory:
         if found.batch and not found.missing:
-            outcome = run(found.batch, found.files, Path(directory), memory, engine, decimal_mark)
+            outcome = run(found.batch, found.files, directory, memory, engine, decimal_mark)
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
         if rejects and outcome:

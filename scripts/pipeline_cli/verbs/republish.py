@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pipeline.aws.s3 import Bucket
 from pipeline.ledger import BatchState, Ledger
@@ -13,6 +12,7 @@ from pipeline.model.batch_files import DELIVERED_PREFIX
 from pipeline_cli.deployment.republisher import republisher
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.files import temporary_folder
 from pipeline_cli.terraform import target as targets
 
 FETCH = 10_000
@@ -63,8 +63,8 @@ def removed(bucket: Bucket, entry: Ledger) -> Iterator[str]:
     from pipeline.joining.results import dropped  # importing DuckDB takes long
     from pipeline.reading.sql import open_database
 
-    with TemporaryDirectory(prefix="removed-") as name:
-        directory, present, earlier = Path(name), list[Path](), list[Path]()
+    with temporary_folder("removed-") as directory:
+        present, earlier = list[Path](), list[Path]()
         for key in bucket.keys(f"{DELIVERED_PREFIX}{entry.batch}/"):
             file = bucket.fetch(key, directory / Path(key).name)
             (present if file.stem in entry.delivered else earlier).append(file)
