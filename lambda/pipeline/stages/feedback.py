@@ -16,6 +16,8 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 
 VERDICT = "verdict.json"
+UNKNOWN_BATCH = "unknown"
+"""Stands for the day in the verdict on an object whose name has none."""
 _TIMEOUTS = ("States.Timeout", "States.TIMED_OUT", "Sandbox.Timedout")
 """How the cause of a run begins that took too long, or whose function did (Step Functions and Lambda error names)."""
 
@@ -40,6 +42,16 @@ def publish_missing(bucket: Bucket, entry: Ledger) -> None:
     """Write the verdict on a batch that waits for files, unless there is a verdict already."""
     # The last file may arrive and be processed meanwhile; that verdict must not be overwritten by this older one.
     bucket.create_json(f"{FEEDBACK_PREFIX}{entry.batch}/{VERDICT}", verdict_on_waiting(entry))
+
+
+def publish_foreign(bucket: Bucket, error: Mapping[str, Any]) -> None:
+    """Write the verdict on an object whose name is no batch file's, from the error about it."""
+    entry = Ledger("YYYYMMDD", version=error["sk"].rpartition("#")[2], state=BatchState.FAILED)
+    examples = [_example(None, error["message"])]
+    verdict = verdict_on(entry, [{"code": error["code"], "file": error["file"], "count": 1, "examples": examples}])
+    verdict |= {"batch": UNKNOWN_BATCH, "what_to_do": error["message"]}
+    for folder in (f"{UNKNOWN_BATCH}/{entry.version}", UNKNOWN_BATCH):
+        bucket.put_json(f"{FEEDBACK_PREFIX}{folder}/{VERDICT}", verdict)
 
 
 def verdict_on_waiting(entry: Ledger) -> dict[str, Any]:

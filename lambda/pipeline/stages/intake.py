@@ -27,7 +27,7 @@ from pipeline.model.file_set import FileSet, has_same_content
 from pipeline.model.items import EXPIRES_AT
 from pipeline.observability import Metric, count, logger
 from pipeline.settings import IntakeSettings
-from pipeline.stages.feedback import publish_missing, publish_verdict
+from pipeline.stages.feedback import publish_foreign, publish_missing, publish_verdict
 
 _PATIENCE_SECONDS = 20.0
 _FOREIGN_KEPT = timedelta(days=30)
@@ -92,6 +92,8 @@ class Intake:
         now = datetime.now(UTC)
         item = {**foreign_file_error(found), EXPIRES_AT: int((now + _FOREIGN_KEPT).timestamp())}
         reported = self._table.put_limited(item, f"foreign#{now:%Y%m%d}", self._settings.max_error_messages)
+        if reported:
+            publish_foreign(self._bucket, item)
         logger().warning("object whose name is no batch file's", key=found.key, reported=reported)
 
     def check_due(self, batch: str) -> None:

@@ -86,16 +86,15 @@ def find_batches(target: Target) -> tuple[list[str], list[str]]:
     """List the batches that have objects in the bucket, newest first, and the keys in `incoming/` of other files.
 
     The files of a batch may be gone from `incoming/`; its folders under `work/` and `feedback/` then still name it.
+    Another file is left out once its content is there under the name of a batch file.
     """
-    batches: set[str] = set()
-    foreign: list[str] = []
-    for key in target.bucket.keys(INCOMING_PREFIX):
-        known = parse_key(key)
-        if known:
-            batches.add(known.batch)
-        elif not key.endswith("/"):
-            foreign.append(key)
     lists = target.client("s3").get_paginator("list_objects_v2")
+    pages = lists.paginate(Bucket=target.bucket.name, Prefix=INCOMING_PREFIX)
+    etags = {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", ())}
+    files = {key: file for key in etags if (file := parse_key(key))}
+    batches = {file.batch for file in files.values()}
+    arrived = {etags[key] for key in files}
+    foreign = [key for key, etag in etags.items() if key not in files and etag not in arrived and not key.endswith("/")]
     for prefix in (WORK_PREFIX, FEEDBACK_PREFIX):
         for page in lists.paginate(Bucket=target.bucket.name, Prefix=prefix, Delimiter="/"):
             folders = (found["Prefix"].removeprefix(prefix).rstrip("/") for found in page.get("CommonPrefixes", ()))

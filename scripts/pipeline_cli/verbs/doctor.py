@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -45,6 +45,10 @@ GLUE_DPUS = "L-08F3B322"
 """The quota "Max task DPUs per account" (AWS General Reference, AWS Glue endpoints and quotas)."""
 NEW_ACCOUNT_MEMORY = 3008
 """Memory in MB that a new account may be limited to (Lambda developer guide, quotas). No API returns this limit."""
+ALARM_ACTION: Literal["Action"] = "Action"
+ACTION_FAILED = "Failed to execute action"
+"""How the history of an alarm tells that nobody heard of it (AWS re:Post, "Why didn't I receive an SNS notification for
+my CloudWatch alarm trigger?")."""
 NEWEST = 60
 """How many batches are checked, counted from the newest."""
 NOTICED_WITHIN = timedelta(minutes=5)
@@ -229,7 +233,7 @@ def largest_day(target: Target) -> Iterator[Any]:
 
 
 def alarms(target: Target) -> Iterator[Any]:
-    """Check that the alarms have a subscriber, and that none is in state ALARM."""
+    """Check that the alarms have a subscriber and reached their topic, and that none is in state ALARM."""
     topic = target.output("alarm_topic_arn")
     pages = target.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
     arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
@@ -253,6 +257,13 @@ def alarms(target: Target) -> Iterator[Any]:
     )
     if ringing:
         yield PROBLEM, f"in alarm: {', '.join(ringing)}", "See docs/runbook.md."
+    pages = target.client("cloudwatch").get_paginator("describe_alarm_history").paginate(HistoryItemType=ALARM_ACTION)
+    newest: dict[str, str] = {}  # the history begins with the newest item
+    for item in (item for page in pages for item in page["AlarmHistoryItems"] if item["AlarmName"].startswith(prefix)):
+        newest.setdefault(item["AlarmName"], item["HistorySummary"])
+    if unsent := [summary for summary in newest.values() if summary.startswith(ACTION_FAILED)]:
+        text = f"{terminal.counted(len(unsent), 'alarm')} could not be sent: {unsent[0]}"
+        yield PROBLEM, text, "CloudWatch needs the right to publish to the topic, and to use its key."
 
 
 def partner(target: Target) -> Iterator[Any]:

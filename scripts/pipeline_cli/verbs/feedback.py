@@ -22,7 +22,7 @@ EXAMPLES = 3
 
 
 def command(
-    batch: options.Batch,
+    batch: options.BatchOrUnknown,
     folder: Annotated[
         Path | None, typer.Option("--download", metavar="DIR", help="Copy the verdict and the refused records there.")
     ] = None,

@@ -92,8 +92,25 @@ def test_alarms_without_a_confirmed_subscriber_are_a_problem(
 ) -> None:
     subscriptions = [{"SubscriptionArn": arn} for arn in arns]
     answer(prod, "sns", list_subscriptions_by_topic={"Subscriptions": subscriptions})
-    answer(prod, "cloudwatch", describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]})
-    subscribers, in_alarm = made(doctor.alarms, prod)
+    history = [
+        ("other-alarm", "Failed to execute action arn:1"),
+        ("csv-pipeline-prod-runs-failed", "Failed to execute action arn:2. Received error: not authorized"),
+        ("csv-pipeline-prod-runs-failed", "Successfully executed action arn:2"),
+        ("csv-pipeline-prod-batches-held", "Successfully executed action arn:2"),
+        ("csv-pipeline-prod-batches-held", "Failed to execute action arn:2"),  # mended since
+    ]
+    items = [{"AlarmName": name, "HistorySummary": summary} for name, summary in history]
+    answer(
+        prod,
+        "cloudwatch",
+        describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]},
+        describe_alarm_history={"AlarmHistoryItems": items},
+    )
+    subscribers, in_alarm, unsent = made(doctor.alarms, prod)
+    assert (unsent.level, unsent.text) == (
+        "problem",
+        "1 alarm could not be sent: Failed to execute action arn:2. Received error: not authorized",
+    )
     assert subscribers.level == level
     assert words in subscribers.text
     assert (in_alarm.level, in_alarm.text) == ("problem", "in alarm: runs-failed")

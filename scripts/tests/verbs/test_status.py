@@ -27,7 +27,7 @@ def sent(stack: Stack, run: Run, tmp_path: Path) -> Stack:
 def test_each_batch_is_listed_newest_first_with_what_is_missing(sent: Stack, run: Run) -> None:
     run_batch(sent)
     sent.put("incoming/orders_20220201.csv")
-    sent.put("incoming/notes.txt")
+    sent.put("incoming/notes.txt", b"notes")
 
     result = run("status")
 
@@ -36,6 +36,10 @@ def test_each_batch_is_listed_newest_first_with_what_is_missing(sent: Stack, run
     assert rows[1][:6] == ["20220201", "WAITING", "no", "customers,", "no", "items"]
     assert rows[2][:10] == [DAY, "COMPLETED", "all", "3", "1", "of", "5", "1", "2", "3"]
     assert "1 file without a batch file's name: .venv/bin/pipeline errors unknown" in result.stderr
+
+    # The partner has sent the same content under the right name.
+    sent.put("incoming/items_20220201.csv", b"notes")
+    assert "without a batch file's name" not in run("status").stderr
 
 
 def test_a_batch_whose_files_have_expired_is_still_found_by_its_results(sent: Stack, run: Run) -> None:

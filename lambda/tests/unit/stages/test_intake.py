@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 import pytest
 from aws_lambda_powertools.utilities.batch.exceptions import BatchProcessingError
+from contracts import check_verdict
 from pipeline import ledger
 from pipeline.errors import EventError, SettingsError
 from pipeline.handlers import finalize, intake
@@ -311,6 +312,10 @@ def test_a_file_of_a_foreign_name_is_reported_once_by_its_name(
     assert item["file"]["S"] == name
     assert name in item["message"]["S"]
     assert item["batch"] == {"NULL": True}
+    for verdict in ("unknown/verdict.json", f"unknown/{item['sk']['S'].rpartition('#')[2]}/verdict.json"):
+        found = cloud.bucket.get_json(f"feedback/{verdict}")
+        check_verdict(found)
+        assert found["what_to_do"] == item["message"]["S"], verdict
 
 
 def test_objects_of_foreign_names_are_reported_one_by_one_whatever_their_content(
