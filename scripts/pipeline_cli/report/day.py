@@ -1,7 +1,8 @@
-"""The page of one day: the values of its template, section by section. It contains no names."""
+"""The page of one day: its figures, section by section. It contains no names."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,13 +19,15 @@ from pipeline_cli.deployment.runs import STAGES, Runs, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers, amount, control_totals, read_as, reconciliation, remarks, totals
-from pipeline_cli.report.page import Bar, Cell, advice, bars, day, render, style_of, table
+from pipeline_cli.report.page import Bar, Row, advice, code, render, state, styled
 
 if TYPE_CHECKING:
     from pipeline_cli.terraform.target import Target
 
 EXAMPLES = 3
 """How many errors of each code the page quotes."""
+SIDES = ("Read", "Counted", "Refused")
+"""Columns of the table of control totals."""
 
 
 def page(target: Target, batch: str, overview: str = "") -> str:
@@ -35,160 +38,124 @@ def page(target: Target, batch: str, overview: str = "") -> str:
     CommandError
         Nothing is known about the day: no file, no ledger entry, no error.
     """
-    now = datetime.now(UTC)
     (status,) = read(target, [batch])
-    entry, rows = status.ledger, feedback.find(target, batch)
-    if not (entry or status.files or rows):
+    rows = feedback.find(target, batch)
+    if not (status.ledger or status.files or rows):
         raise CommandError(f"There is no batch {batch}: none of its files has arrived.")
-    summary = entry.summary if entry else {}
-    errors = feedback.group(rows, EXAMPLES, summary)
-    earlier = bool(entry and set(entry.delivered) - {entry.version})
+    entry = status.ledger or Ledger(batch)
+    errors = feedback.group(rows, EXAMPLES, entry.summary)
     return render(
         "day.html",
         target=target.name,
-        made_at=terminal.minute(now.isoformat()),
         overview=overview,
-        batch=batch,
-        day=day(batch, "%B"),
-        state=status.state.value,
-        style=style_of(status.state.value),
-        how=_how(status),
+        status=status,
+        entry=entry,
+        took=duration_of(entry),
+        waiting=waiting_text(entry),
         late=behind(target) if status.state is BatchState.COMPLETED else None,
-        cause=entry.cause if entry else None,
         advice=advice(entry, target.name),
-        newer_set=status.corrected and not status.unnoticed,
-        broken_off=bool(entry and entry.state is BatchState.FAILED and entry.version in entry.delivered),
-        held=status.state is BatchState.HELD,
-        earlier=earlier,
-        tiles=_tiles(summary),
-        files=_files(status, summary),
-        totals=_totals(summary),
-        reconciliation=reconciliation(summary) if Numbers.of(summary).read else "",
-        remarks=remarks(summary),
+        tiles=_tiles(entry.summary),
+        files=_files(status, entry),
+        totals=_totals(entry.summary),
+        sides=SIDES,
+        reconciliation=reconciliation(entry.summary),
+        remarks=remarks(entry.summary),
         errors=errors,
         error_chart=_error_chart(errors),
         rejects=[f"s3://{target.bucket.name}/{key}" for key in feedback.rejects(target.bucket, entry)],
-        run=entry.execution if entry else None,
-        stages=_stages(Runs(target).stages(entry.execution, now) if entry and entry.execution else []),
+        stages=_stages(Runs(target).stages(entry.execution, datetime.now(UTC)) if entry.execution else []),
         job=runs.effort(entry),
-        versions=_versions(entry),
+        history=_history(entry),
     )
 
 
-def _how(status: BatchStatus) -> str:
-    entry = status.ledger
-    seconds = duration_of(entry)
-    if entry and entry.finished_at and seconds is not None:
-        return f"at {terminal.minute(entry.finished_at)} UTC; its run took {terminal.duration(seconds)}."
-    if status.missing:
-        return f"for {terminal.listed(status.missing)}."
-    if status.unnoticed:
-        return "although all its files are there: the pipeline has not noticed them yet."
-    if waiting := waiting_text(entry):
-        return f"and {waiting}."
-    return "when this page was made."
-
-
-def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the day's main figures with their names."""
+def _tiles(summary: Mapping[str, Any]) -> dict[str, str]:
+    """Return the day's main figures by their names."""
     numbers = Numbers.of(summary)
     if not numbers.read:
-        return []
-    facts = [(str(kind), f"{count:,}") for kind, count in numbers.records.items()]
-    facts += totals(summary).items()
-    facts.append((f"of {numbers.read:,} records refused", f"{numbers.refused:,}"))
+        return {}
+    tiles = {str(kind): f"{count:,}" for kind, count in numbers.records.items()} | totals(summary)
+    tiles[f"of {numbers.read:,} records refused"] = f"{numbers.refused:,}"
     if numbers.incomplete:
-        facts.append((f"{MODEL.root} with incomplete totals", f"{numbers.incomplete:,}"))
+        tiles[f"{MODEL.root} with incomplete totals"] = f"{numbers.incomplete:,}"
     if removed := int(summary.get(f"removed_{MODEL.root}", 0)):
-        facts.append(("removed by this correction", f"{removed:,}"))
-    return facts
+        tiles["removed by this correction"] = f"{removed:,}"
+    return tiles
 
 
-def _files(status: BatchStatus, summary: Mapping[str, Any]) -> Mapping[str, Any]:
-    known, files = status.ledger.files if status.ledger else {}, summary.get("files", {})
-    rows: list[list[Cell | str]] = []
+def _files(status: BatchStatus, entry: Ledger) -> list[Row]:
+    rows = []
     for kind in MODEL.kinds:
-        source, file = known.get(kind) or status.files.get(kind), files.get(kind, {})
-        if source is None:
-            rows.append([Cell(f"{kind}_{status.batch}.csv", code=True), Cell("has not arrived", "warn"), "", "", ""])
-            continue
-        error = file.get("file_error")
+        source = entry.files.get(kind) or status.files.get(kind)
+        file = entry.summary.get("files", {}).get(kind, {})
+        error = styled(file.get("file_error") and f"can't be used: {file['file_error']}", "bad")
         rows.append(
-            [
-                Cell(source.key.removeprefix(INCOMING_PREFIX), code=True),
-                terminal.minute(source.last_modified),
-                terminal.size(source.size),
-                Cell(f"can't be used: {error}", "bad") if error else read_as(kind, file),
-                ", ".join(file.get("ignored_columns") or ()),
-            ]
+            {
+                "File": code(source.key.removeprefix(INCOMING_PREFIX) if source else f"{kind}_{status.batch}.csv"),
+                "Arrived (UTC)": terminal.minute(source.last_modified) if source else styled("has not arrived", "warn"),
+                "Size": terminal.size(source.size) if source else "",
+                "Read as": error or read_as(kind, file),
+                "Columns ignored": ", ".join(file.get("ignored_columns") or ()),
+            }
         )
-    titles = ("File", "Arrived (UTC)", "Size", "Read as", "Columns ignored")
-    return table("The files of the day", *titles, rows=rows, numbers=["Size"])
+    return rows
 
 
-def _totals(summary: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Build the table of the control totals, which the run compared before it delivered anything."""
+def _totals(summary: Mapping[str, Any]) -> list[Row]:
+    """List the control totals, which the run compared before it delivered anything."""
+
+    def row(what: str, read: Decimal, counted: Decimal, refused: Decimal) -> Row:
+        holds = read == counted + refused
+        return {
+            "What": what,
+            **{title: amount(str(value)) for title, value in zip(SIDES, (read, counted, refused), strict=True)},
+            "Read = counted + refused": styled("✓ holds", "good") if holds else styled("✗ differs", "bad"),
+        }
+
     control = control_totals(summary)
-    if not control or not Numbers.of(summary).read:
-        return None
-    rows: list[list[Cell | str]] = []
-    for kind in MODEL.kinds:
-        file = summary["files"].get(kind, {})
-        read, counted, refused = (int(file.get(name, 0)) for name in ("read", "counted", "refused"))
-        rows.append(
-            [f"Records of {kind}", f"{read:,}", f"{counted:,}", f"{refused:,}", _check(read == counted + refused)]
+    files = {kind: summary["files"].get(kind, {}) for kind in MODEL.kinds} if control else {}
+    records = [
+        row(f"Records of {kind}", *(Decimal(int(file.get(side.lower(), 0))) for side in SIDES))
+        for kind, file in files.items()
+    ]
+    amounts = [
+        row(
+            f"Amounts of {measure.kind} ({measure.column})",
+            *(Decimal(str(found[f"{side}_amount"])) for side in ("scanned", "delivered", "refused")),
         )
-    for measure, found in control.items():
-        sides = [Decimal(str(found[f"{side}_amount"])) for side in ("scanned", "delivered", "refused")]
-        what = f"Amounts of {measure.kind} ({measure.column})"
-        rows.append([what, *(amount(str(side)) for side in sides), _check(sides[0] == sides[1] + sides[2])])
-    numbers = ("Read", "Counted", "Refused")
-    titles = ("What", *numbers, "Read = counted + refused")
-    return table("Records and amounts: read, counted and refused", *titles, rows=rows, numbers=numbers)
+        for measure, found in control.items()
+    ]
+    return records + amounts
 
 
-def _check(holds: bool) -> Cell:
-    return Cell("✓ holds", "good") if holds else Cell("✗ differs", "bad")
-
-
-def _error_chart(errors: Sequence[feedback.Group]) -> Mapping[str, Any] | None:
-    if not errors:
-        return None
-    by_code: dict[str, int] = {}
+def _error_chart(errors: Sequence[feedback.Group]) -> list[Bar]:
+    by_code = Counter[str]()
     for group in errors:
-        by_code[group.code] = by_code.get(group.code, 0) + group.count
+        by_code[group.code] += group.count
     ranked = sorted(by_code.items(), key=lambda found: (-found[1], found[0]))
-    found = [Bar(code, count, f"{count:,}", style="bad", code=True) for code, count in ranked]
-    return bars("Errors by code", "Code", "Errors", found)
+    return [Bar(code(name), count, f"{count:,}", style="bad") for name, count in ranked]
 
 
-def _stages(stages: Sequence[Stage]) -> Mapping[str, Any] | None:
-    if not stages:
-        return None
+def _stages(stages: Sequence[Stage]) -> list[Bar]:
     found = []
     for stage in stages:
         failed = f" (failed {terminal.counted(stage.failures, 'time')})" if stage.failures else ""
         text = terminal.duration(stage.seconds) + ("" if stage.over else " so far")
         label = STAGES.get(stage.name, stage.name) + failed
         found.append(Bar(label, stage.seconds, text, stage.start, "" if stage.over else "warn"))
-    return bars("Stages of the run", "Stage", "Took", found)
+    return found
 
 
-def _versions(entry: Ledger | None) -> Mapping[str, Any] | None:
-    if entry is None or not entry.history:
-        return None
-    rows: list[list[Cell | str]] = []
-    for run in entry.history:
-        state = str(run["state"])
-        superseded = state == BatchState.SUPERSEDED.value
-        rows.append(
-            [
-                Cell(str(run["execution"]), code=True),
-                Cell(state, style_of(state)),
-                terminal.minute(run.get("started_at")),
-                terminal.minute(run["finished_at"]),
-                "a newer set of files took over" if superseded else run.get("cause") or "",
-            ]
-        )
-    titles = ("Run", "State", "Started (UTC)", "Finished (UTC)", "Cause")
-    return table("Every run of the day", *titles, rows=rows)
+def _history(entry: Ledger) -> list[Row]:
+    """List every run of the day."""
+    superseded = BatchState.SUPERSEDED.value
+    return [
+        {
+            "Run": code(run["execution"]),
+            "State": state(run["state"]),
+            "Started (UTC)": terminal.minute(run.get("started_at")),
+            "Finished (UTC)": terminal.minute(run["finished_at"]),
+            "Cause": "a newer set of files took over" if run["state"] == superseded else run.get("cause") or "",
+        }
+        for run in entry.history
+    ]

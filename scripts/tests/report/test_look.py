@@ -23,11 +23,17 @@ in_a_browser = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def tab(tmp_path: Path) -> Iterator[Tab]:
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     assert CHROMIUM, "continuous integration needs Chromium: apt-get install chromium"
-    with browser(tmp_path) as opened:
-        yield opened
+    with browser(tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
+
+
+@pytest.fixture
+def tab(opened: Tab) -> Tab:
+    opened.console_errors.clear()
+    return opened
 
 
 @pytest.fixture

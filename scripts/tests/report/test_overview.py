@@ -48,7 +48,9 @@ def test_held_and_failed_days_stand_on_top_with_cause_and_advice(days: Stack, ru
     )
 
 
-def test_the_trends_say_in_words_what_they_draw(days: Stack, run: Run, tmp_path: Path) -> None:
+def test_the_trends_say_in_words_what_they_draw_and_the_table_has_each_value(
+    days: Stack, run: Run, tmp_path: Path
+) -> None:
     page = written(run, file=tmp_path / "all.html")
     customers = {day: int(_entry(days, day).summary["customers"]) for day in DAYS}
     assert len(page.all("svg")) == 4
@@ -56,12 +58,8 @@ def test_the_trends_say_in_words_what_they_draw(days: Stack, run: Run, tmp_path:
     assert f"Newest {customers[DAYS[2]]} (31 Jan 2022), lowest {customers[DAYS[0]]} (29 Jan 2022)" in page.text
     assert "29 Jan 2022: no value" not in page.text
     assert "28 Jan 2022: no value" in page.text  # what is held is not delivered
-
-
-def test_a_row_says_how_many_totals_are_incomplete(days: Stack, run: Run, tmp_path: Path) -> None:
-    page = written(run, file=tmp_path / "all.html")
     (held,) = re.findall(r"28 Jan 2022 HELD ([\d,.()% ]+?) 4.0 s", page.text)
-    assert held.split()[-1] == "17"
+    assert held.split()[-1] == "17", "the held day has 17 incomplete totals"
 
 
 @pytest.mark.slow
@@ -79,12 +77,6 @@ def test_links_lead_only_to_pages_that_exist(days: Stack, run: Run, tmp_path: Pa
         assert [back["href"] for back in Page(file.with_name(link).read_text()).all("a")] == ["all.html"]
 
 
-def test_the_page_of_all_days_goes_to_standard_output_too(days: Stack, run: Run) -> None:
-    page = Page(run("report", "--out", "-").stdout)
-    assert "All days" in page.text
-    assert page.all("a") == []
-
-
 @pytest.mark.parametrize("arguments", [(DAYS[0], "--all"), ("--all", "--out", "-")])
 def test_all_pages_need_a_place_and_no_single_day(stack: Stack, run: Run, arguments: tuple[str, ...]) -> None:
     result = run("report", *arguments)
@@ -98,19 +90,14 @@ def test_an_empty_bucket_has_a_page_that_says_so(stack: Stack, run: Run, tmp_pat
     assert "table" not in page.seen
 
 
-def test_files_without_a_day_are_counted(days: Stack, run: Run) -> None:
-    days.put("incoming/holiday.jpg")
-    assert (
-        "1 file has a name that is no batch file's: .venv/bin/pipeline errors unknown"
-        in Page(run("report", "--out", "-").stdout).text
-    )
-
-
-def test_one_day_has_no_trend(stack: Stack, run: Run) -> None:
+def test_one_day_has_no_trend_and_files_without_a_day_are_counted(stack: Stack, run: Run) -> None:
     complete(stack)
+    stack.put("incoming/holiday.jpg")
     page = Page(run("report", "--out", "-").stdout)
     assert "Trends" not in page.text
     assert "31 Jan 2022" in page.text
+    assert page.all("a") == [], "what goes to standard output has no pages beside it"
+    assert "1 file has a name that is no batch file's: .venv/bin/pipeline errors unknown" in page.text
 
 
 def test_refunds_below_zero_are_drawn_without_a_bar_and_named_in_the_sentence(stack: Stack, run: Run) -> None:
