@@ -12,7 +12,7 @@ import io
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
@@ -226,34 +226,16 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def render(result: Result) -> str:
-    """Return the bill of a million results, that of a month and the largest day as Markdown."""
+    """Return the bill of a million results and that of a month as Markdown."""
     data, total = result.data, dollars(result.data["lines"])
-    foreign = ", ".join(f"`{name}`" for name, price in prices().items() if price.region != "eu-west-1")
     small, large = data["counted"]
     months = " and ".join(f"${runs:.2f} with {results:,} {MODEL.root} a day" for results, runs in data["months"])
-    received = 2 * data["messages"] / 10 * prices()["fifo_request"].usd
     per_parent = " and ".join(map(str, PER_PARENT))
-    first = f"""A day of a million {MODEL.root}, {per_parent} records of a kind for each of its parent and 1,000 errors,
-        costs **${total:.2f}** at list prices in eu-west-1, before any free tier. Receiving the messages costs
-        ${received:.2f} more. A month of runs costs {months}, alarms and dashboard ${dollars(STANDING):.2f}."""
-    source = f"""The quantities are extrapolated from days of {small:,} and {large:,} {MODEL.root}, processed in memory
-        with each request counted; durations follow from the processor times above and {NEW_TABLE_WRITES:,} writes a
-        second, the rate of a new table. They were not compared with a bill from AWS. Prices with date and source:
-        [prices.toml](../benchmarks/prices.toml); those of {foreign} are from another region."""
-    return "\n\n".join(
-        [
-            paragraph(first),
-            table(["service, and its parts", "dollars", "share"], _service_rows(data["lines"], total)),
-            paragraph(source),
-        ]
-    )
-
-
-def _service_rows(usage: Mapping[str, float], total: float) -> Iterator[list[str]]:
-    for service, amount in by_service(usage).items():
-        parts = [
-            f"{number:,.0f} × {prices()[name].unit}" if number >= 1 else f"{number:.2g} × {prices()[name].unit}"
-            for name, number in usage.items()
-            if prices()[name].service == service
-        ]
-        yield [f"{service}: {'; '.join(parts)}", f"{amount:.4f}", f"{amount / total:.1%}"]
+    rows = [
+        [service, f"{amount:.4f}", f"{amount / total:.1%}"] for service, amount in by_service(data["lines"]).items()
+    ]
+    text = f"""A day of a million {MODEL.root}, {per_parent} records of a kind for each of its parent and 1,000 errors,
+        costs **${total:.2f}** at list prices in eu-west-1 ([prices.toml](../benchmarks/prices.toml)); a month
+        {months}, alarms and dashboard ${dollars(STANDING):.2f}. Requests were counted in memory for {small:,} and
+        {large:,} {MODEL.root} and extrapolated; no bill from AWS was compared."""
+    return f"{paragraph(text)}\n\n{table(['service', 'dollars', 'share'], rows)}"

@@ -16,7 +16,7 @@ from pipeline.joining.customer_data_processor import Options, SourceFile, proces
 from pipeline.model.data_model import MODEL
 
 from benchmarks.generate import BATCH, Day, generate
-from benchmarks.results import SCRATCH, Result, paragraph, table
+from benchmarks.results import SCRATCH, Result, table
 from benchmarks.run import report, run_apart
 
 SIZES = (500_000, 2_000_000, 5_000_000)
@@ -70,15 +70,11 @@ def render(result: Result) -> str:
                 f"{roots:,}",
                 *(f"{run['seconds']:.0f} s" for run in (function, spark)),
                 *(f"{run['cpu_seconds'] * 1e6 / roots:.0f} s" for run in (function, spark)),
-                f"{spark['cpu_seconds'] / function['cpu_seconds']:.1f}",
                 *(f"{spark['peak_mb'][role]:,.0f} MB" for role in ("main", "java", "workers")),
             ]
         )
-    cpu = ("CPU seconds per million: function", "Spark", "ratio of CPU")
-    memory = ("driver (Python)", "Java", "tasks (Python)")
-    note = f"""Here Java is driver and worker in one process, with a heap of {result.data["heap_mb"]:,} MB for all
-        sizes; the memory of tasks is that of {result.data["cores"]} at a time."""
-    return f"{table([str(MODEL.root), 'time: function', 'Spark', *cpu, *memory], rows)}\n\n{paragraph(note)}"
+    measures = ("time: function", "Spark", "CPU a million: function", "Spark", "driver", "Java", "tasks")
+    return table([str(MODEL.root), *measures], rows)
 
 
 if __name__ == "__main__":

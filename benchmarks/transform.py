@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from decimal import Decimal
@@ -19,7 +18,7 @@ from typing import Any
 from pipeline.model.data_model import MODEL
 
 from benchmarks.contenders import CONTENDERS, NAMES, VALIDATORS, Files, Limits
-from benchmarks.generate import PER_PARENT, Day, generate
+from benchmarks.generate import Day, generate
 from benchmarks.results import ROOT, SCRATCH, Result, paragraph, table
 from benchmarks.run import OutOfMemoryError, Usage, contender
 
@@ -92,71 +91,36 @@ def compare(files: Files, limits: Limits, names: Iterable[str], repeats: int, sa
     return best
 
 
-def growth(sizes: Sequence[dict[str, Any]], name: str, number: int) -> float | None:
-    """Return the exponent of the growth of a contender's time from the previous size; 1 is linear."""
-    if number == 0 or any(name not in sizes[at]["sides"] for at in (number - 1, number)):
-        return None
-    before, after = sizes[number - 1], sizes[number]
-    seconds = after["sides"][name]["seconds"] / before["sides"][name]["seconds"]
-    return math.log(seconds) / math.log(after["roots"] / before["roots"])
-
-
 def render(result: Result) -> str:
-    """Return the tables as Markdown."""
+    """Return the table and the sentences about it as Markdown."""
     sizes, bad = result.data["sizes"], result.data["bad"]
     clean, dirty = (entry["sides"]["ours"] for entry in bad)
-    per_parent = " and ".join(map(str, PER_PARENT))
-    return "\n\n".join(
-        [
-            paragraph(
-                f"""All with a limit of {sizes[0]["memory_mb"]:,} MB and {sizes[0]["threads"]} threads for DuckDB;
-                {per_parent} records of a kind for each one of its parent. Growth is the exponent from the size before:
-                1 is linear."""
-            ),
-            _ours_table(sizes),
-            "Other implementations, as multiples of our time; only ours validates and writes the chunk files:",
-            _others_table(sizes),
-            "![Time and memory by size of the day](performance.svg)",
-            paragraph(
-                f"""Bad data: {bad[1]["bad"]:,} of {bad[1]["records"]:,}
-                records without a valid amount take {dirty["seconds"] / clean["seconds"]:.2f} times as long as none
-                ({dirty["seconds"]:.2f} s, {dirty["peak_mb"]["main"]:,.0f} MB at a limit of {bad[1]["memory_mb"]} MB).
-                {_validators_sentence(result.data.get("validators"))}"""
-            ),
-        ]
-    )
+    text = f"""Limit: {sizes[0]["memory_mb"]:,} MB and {sizes[0]["threads"]} threads for DuckDB. With
+        {bad[1]["bad"]:,} of {bad[1]["records"]:,} records refused, our time is
+        {dirty["seconds"] / clean["seconds"]:.2f} times that of none.
+        {_validators_sentence(result.data.get("validators"))}"""
+    return f"{_table(sizes)}\n\n{paragraph(text)}"
 
 
-def _ours_table(sizes: Sequence[dict[str, Any]]) -> str:
+def _table(sizes: Sequence[dict[str, Any]]) -> str:
+    """Our time and memory by size, and the time of each other contender as a multiple of ours."""
+    others = [name for name in NAMES if name != "ours"]
     rows = []
-    for number, size in enumerate(sizes):
-        run, base, exponent = size["sides"]["ours"], size["sides"]["bare"], growth(sizes, "ours", number)
+    for size in sizes:
+        run = size["sides"]["ours"]
+        multiples = [
+            size["sides"][name]["seconds"] / run["seconds"] if name in size["sides"] else None for name in others
+        ]
         rows.append(
             [
                 f"{size['roots']:,}",
-                f"{size['csv_mb']:,.1f} MB",
+                f"{size['csv_mb']:,.0f} MB",
                 f"{run['seconds']:.2f} s",
-                f"{size['records'] / run['seconds'] / 1e6:.2f} M",
                 f"{run['peak_mb']['main']:,.0f} MB",
-                f"{run['disk_mb']:,.0f} MB",
-                "" if exponent is None else f"{exponent:.2f}",
-                f"{run['seconds'] / base['seconds']:.2f}",
-                f"{run['cpu_seconds'] / base['cpu_seconds']:.2f}",
+                *("" if one is None else f"{one:.2f}" for one in multiples),
             ]
         )
-    headings = ("CSV", "time", "rows/s", "peak memory", "disk", "growth", "× bare", "× bare, CPU")
-    return table([str(MODEL.root), *headings], rows)
-
-
-def _others_table(sizes: Sequence[dict[str, Any]]) -> str:
-    def cell(size: dict[str, Any], name: str) -> str:
-        run = size["sides"].get(name)
-        mine = size["sides"]["ours"]["seconds"]
-        return "" if run is None else f"{run['seconds'] / mine:.2f} ({run['peak_mb']['main']:,.0f} MB)"
-
-    others = [name for name in NAMES if name != "ours"]
-    rows = [[f"{size['roots']:,}", *(cell(size, name) for name in others)] for size in sizes]
-    return table([str(MODEL.root), *(NAMES[name] for name in others)], rows)
+    return table([str(MODEL.root), "CSV", "time", "peak memory", *(f"× {NAMES[name]}" for name in others)], rows)
 
 
 def _validators_sentence(entry: dict[str, Any] | None) -> str:

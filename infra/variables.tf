@@ -67,7 +67,7 @@ variable "package_file" {
 }
 
 variable "transform" {
-  description = "Size of the function that processes a day: its memory in MB (1024 to 10240; a new account may be refused more than 3008), its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files, and how many days it processes at once (1 to 1000; further runs wait; 0 for no limit, as in a new account, which can't reserve calls)."
+  description = "Size of the function that processes a day, and how many days it processes at once. Its memory in MB (1024 to 10240; a new account may be refused more than 3008), its /tmp in MB (512 to 10240), which holds the files of a day, what the join spills to disk and the chunk files, and how many days it processes at once (1 to 1000; further runs wait; 0 for no limit, as in a new account, which can't reserve calls)."
   type = object({
     memory_mb   = optional(number, 3008)
     storage_mb  = optional(number, 4096)
@@ -153,7 +153,7 @@ variable "decimal_mark" {
 }
 
 variable "large_days" {
-  description = "Spark job on AWS Glue for days that do not fit into transform: its workers (2 to 299; of larger types as many fewer), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
+  description = "Spark job on AWS Glue for days that do not fit into transform. Its workers (2 to 299; of larger types as many fewer), their type (G.1X: 4 cores and 16 GB; G.2X, G.4X, G.8X: two, four, eight times that), its timeout in minutes (10 to 690), how many days at the same time (1 to 50), and optionally the size of a day's files in bytes from which on the job is used although the function could do it (0: never). Null: such a day fails."
   type = object({
     workers             = optional(number, 10)
     worker_type         = optional(string, "G.1X")
@@ -190,7 +190,7 @@ variable "large_days" {
 }
 
 variable "due_days" {
-  description = "Days after a batch's day on which its files are due, 0 to 30: each check reports the missing files of the batch of that many days before, in UTC."
+  description = "Days after a batch's day on which its files are due, 0 to 30. Each check reports the missing files of the batch of that many days before, in UTC."
   type        = number
   default     = 1
   nullable    = false
@@ -214,7 +214,7 @@ variable "control_file" {
 }
 
 variable "days_back" {
-  description = "Days that a batch may lie in the past, 1 to 36500, in UTC: the name of a file with an earlier day is reported as one that belongs to no batch, so that whoever may write files can't change all of the past."
+  description = "Days that a batch may lie in the past, 1 to 36500, in UTC. The name of a file with an earlier day is reported as one that belongs to no batch, so that whoever may write files can't change all of the past."
   type        = number
   default     = 366
   nullable    = false
@@ -238,7 +238,7 @@ variable "expected_batches_per_hour" {
 }
 
 variable "days_ahead" {
-  description = "Days that a batch may lie in the future, 0 to 366, in UTC: the name of a file with a later day is reported as one that belongs to no batch."
+  description = "Days that a batch may lie in the future, 0 to 366, in UTC. The name of a file with a later day is reported as one that belongs to no batch."
   type        = number
   default     = 366
   nullable    = false
@@ -302,7 +302,7 @@ variable "completed_batch_within_hours" {
 # --- Protection ----------------------------------------------------------------------------------------------------
 
 variable "kms_key" {
-  description = "Customer managed KMS key for files, messages, items, logs and alarms: create for one made here, or the ARN of a key of this region whose policy allows what modules/key/key_policy.json.tftpl does. Null for the keys of AWS."
+  description = "Customer managed KMS key for files, messages, items, logs and alarms. The word create for one made here, or the ARN of a key of this region whose policy allows what modules/key/key_policy.json.tftpl does. Null for the keys of AWS."
   type        = string
   default     = null
 
@@ -324,7 +324,7 @@ variable "access_log_bucket" {
 }
 
 variable "vpc" {
-  description = "Private network (VPC) for the functions, without access to the internet: its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Its endpoints cost about $32 a month with two zones. Null for Lambda's own network."
+  description = "Private network (VPC) for the functions, without access to the internet. Its addresses (cidr, a private range of /16 to /24) and its availability zones by letter, two to four. Its endpoints cost about $32 a month with two zones. Null for Lambda's own network."
   type = object({
     cidr  = string
     zones = optional(list(string), ["a", "b"])
@@ -345,7 +345,7 @@ variable "vpc" {
 # --- The partner ---------------------------------------------------------------------------------------------------
 
 variable "partner" {
-  description = "The partner's access, which stores files under incoming/ and reads feedback/: with account_id (12 digits, in quotes) and external_id (16 to 1224 characters, a secret between the two of you) a role that this account's principals may assume; with user an IAM user, for a partner without an account. With feedback = false neither may read feedback/."
+  description = "The partner's access, which stores files under incoming/ and reads feedback/. With account_id (12 digits, in quotes) and external_id (16 to 1224 characters, a secret between the two of you) a role that this account's principals may assume; with user an IAM user, for a partner without an account. With feedback = false neither may read feedback/."
   type = object({
     account_id  = optional(string)
     external_id = optional(string)

@@ -9,7 +9,7 @@ from benchmarks import __main__ as bench
 from benchmarks.contenders import CONTENDERS, Limits
 from benchmarks.generate import SUM, Day, generate
 from benchmarks.results import DOCUMENT, Result, load
-from benchmarks.transform import PLOT, draw, fingerprint, growth, measure, render
+from benchmarks.transform import PLOT, draw, fingerprint, measure, render
 
 DAY = Day(60)
 
@@ -26,20 +26,11 @@ def test_every_contender_comes_to_the_same_result(name: str, files: dict, tmp_pa
     assert (results, Decimal(total if isinstance(total, str) else total())) == (60, expected)
 
 
-def test_growth_is_the_exponent_from_one_size_to_the_next() -> None:
-    sizes = [
-        {"roots": roots, "sides": {"ours": {"seconds": seconds}}}
-        for roots, seconds in ((10, 1.0), (100, 10.0), (1000, 1000.0))
-    ]
-    assert [growth(sizes, "ours", number) for number in range(3)] == [None, pytest.approx(1), pytest.approx(2)]
-    assert growth(sizes, "polars", 1) is None
-
-
 @pytest.mark.slow
 def test_a_quick_run_measures_shows_and_draws(tmp_path: Path) -> None:
     result = Result.of("transform", measure(quick=True, say=lambda _: None))
     shown = render(result)
-    assert all(column in shown for column in ("× bare", "growth", "peak memory", "csv and Decimal"))
+    assert all(column in shown for column in ("× bare", "peak memory", "csv and Decimal"))
     draw(result, tmp_path / "plot.svg")
     assert "csv and Decimal" in (tmp_path / "plot.svg").read_text()
 

@@ -186,7 +186,7 @@ def test_variable_is_described_and_a_number_is_validated_with_its_range() -> Non
 def test_document_lists_every_variable_and_output() -> None:
     text = settings_table.DOCUMENT.read_text()
 
-    assert text == settings_table.with_tables(text), "write it anew: python -m infra.tests.settings_table"
+    assert text == settings_table.with_table(text), "write it anew: python -m infra.tests.settings_table"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -15,20 +15,18 @@ HEAD = """# The commands
 
 ## make
 
-Every target of the Makefile; it first prepares what it needs. `ENV=local` is the default of each, `ENV=<name>` an
-environment of `infra/env/`; `MINISTACK_PORT=4570` chooses another port for the local AWS. A variable that a target does
-not read is refused. The targets that operate the pipeline call the program below, which has more options.
+`ENV=local` is the default of each target, `ENV=<name>` an environment of `infra/env/`; `MINISTACK_PORT=4570` chooses
+another port for the local AWS. A variable that a target does not read is refused.
 
 {targets}
 
 ## pipeline
 
-What `.venv/bin/pipeline` can do, in the words of its own `--help`. Every command says on standard error which target it
-acts on; its result alone is on standard output. An expected failure is one sentence and an exit code. Each that acts
-on a target takes `--env NAME`: local, or an environment of `infra/env/`; without it, the variable `ENV`, else local.
-Once called with the option `--install-completion`, it completes commands and options on Tab.
+The program that these targets call, `.venv/bin/pipeline`, has more options; `--help` after a command lists them with
+its exit codes. Its target is on standard error, its result alone on standard output, with `--json` for programs. Once
+called with `--install-completion`, it completes on Tab.
 
-<!-- made by: make command-docs -->
+{commands}
 """
 
 
@@ -43,52 +41,28 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def text() -> str:
     """The page as it must be now."""
-    return "\n".join([HEAD.format(targets=_targets()), *(_section(name, command) for name, command in commands())])
+    rows = [
+        f"| `{name}` | {_first_sentence(command)} | `{_example(command)}` |".replace(r"\[", "[")
+        for name, command in commands()
+    ]
+    table = "\n".join(["| Command | What it does | Example |", "| --- | --- | --- |", *rows])
+    return HEAD.format(targets=_targets(), commands=table)
 
 
 def _targets() -> str:
     """A table of the targets, from the Makefile's own help."""
     found = re.findall(r"^([a-z][a-z0-9-]*):.* ## (.*?) ?\| (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rows = [f"| `make {name}` {arguments} | {what} |" for name, arguments, what in found]
+    rows = [f"| `make {name}` {arguments} | {what} |".replace("  |", " |") for name, arguments, what in found]
     return "\n".join(["| Target | What it does |", "| --- | --- |", *rows])
 
 
-def _section(name: str, command: Any) -> str:
-    paragraphs = [" ".join(part.split()) for part in command.help.split("\n\n")]
-    example = next(part for part in paragraphs if part.startswith("Example: "))
-    codes = next(part for part in paragraphs if part.startswith("Exit codes: "))
-    description = "\n\n".join(part for part in paragraphs if part not in (example, codes))
-    rows = [
-        f"| {_names(found)} | {_plain(found.help)} |" for found in command.params if found.name not in ("help", "env")
-    ]
-    table = ["| Option | What it does |", "| --- | --- |", *rows, ""] if rows else []
-    return "\n".join(
-        [
-            f"### {name}",
-            "",
-            description,
-            "",
-            "```sh",
-            example.removeprefix("Example: "),
-            "```",
-            "",
-            *table,
-            f"{codes}.".replace("..", "."),
-            "",
-        ]
-    )
+def _first_sentence(command: Any) -> str:
+    return re.split(r"(?<=\.)\s", " ".join(command.help.split("\n\n")[0].split()))[0].replace("|", r"\|")
 
 
-def _names(parameter: Any) -> str:
-    if parameter.param_type_name == "argument":
-        return f"`{parameter.metavar}`".replace("|", r"\|")
-    flag = getattr(parameter, "is_flag", False)
-    value = "" if flag else f" {parameter.metavar}"
-    return ", ".join(f"`{name}{value}`" for name in parameter.opts)
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\\?\[/?(dim|bold)?\]", "", text.replace(r"\[", "[")).replace("|", r"\|")
+def _example(command: Any) -> str:
+    (example,) = re.findall(r"^\s*Example: (.+?)$", command.help, re.MULTILINE)
+    return str(example).replace("|", r"\|")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pipeline.joining.customer_data_processor import Previous
 from pipeline.joining.gate import TOLERATED_RECORDS, FileFacts, Gate, days_before, exceeds_refused
 from pipeline.joining.summary import FileSummary
 from pipeline.model import data_model
-from unit.model.test_error_codes import documented
+from unit.model.test_error_codes import documented, examples
 
 MANY_BAD = b"".join(b"o1,pen,1,%d.5.5\n" % number for number in range(TOLERATED_RECORDS + 3))
 
@@ -57,7 +57,7 @@ def test_a_held_day_has_its_errors_and_one_for_the_file_and_no_results() -> None
     assert observed.state == "HELD"
     assert observed.customers == {}
     assert [code for *_, code in observed.codes()] == ["too_many_refused"] + ["not_an_amount"] * 23
-    assert observed.errors[0]["message"] == documented()["too_many_refused"]
+    assert examples(observed, "too_many_refused") == [documented()["too_many_refused"]]
     assert observed.errors[0]["line"] is None
     assert [file["held_by"] for file in observed.summary["files"].values()] == [[], [], ["too_many_refused"]]
     assert len(observed.rejects[data_model.ITEMS]) == 23
@@ -142,7 +142,7 @@ def test_a_file_with_only_its_header_holds_its_day_without_any_history() -> None
 
     assert observed.state == "HELD"
     assert observed.customers == {}
-    assert observed.only_error()["message"] == documented()["no_records"]
+    assert examples(observed, "no_records") == [documented()["no_records"]]
     assert observed.summary["files"]["items"]["held_by"] == ["no_records"]
 
 
@@ -210,7 +210,7 @@ def test_the_error_about_a_small_day_has_both_numbers() -> None:
     facts = {name: {"items": FileFacts(1000, True)} for name in days_before("20220131")}
     observed = observe(day(items=ITEMS), history=facts)
 
-    assert observed.only_error()["message"] == documented()["day_too_small"]
+    assert examples(observed, "day_too_small") == [documented()["day_too_small"]]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_file_cut_inside_its_last_price_is_held_with_the_line_in_the_error() -
     observed = observe(day(items=ITEMS[:-2]), history=facts)
 
     assert observed.state == "HELD"
-    assert observed.only_error()["message"] == documented()["cut_short"]
+    assert examples(observed, "cut_short") == [documented()["cut_short"]]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_held_correction_removes_nothing_and_says_how_many_it_would(tmp_path: 
 
     observed = read(outcome)
     assert (observed.state, observed.customers) == ("HELD", {})
-    assert observed.only_error()["message"] == documented()["too_many_removed"]
+    assert examples(observed, "too_many_removed") == [documented()["too_many_removed"]]
     assert observed.summary["removed_customers"] == 1000
     assert "gone-" not in "".join(chunk.path.read_text() for chunk in outcome.chunks)
 
