@@ -344,10 +344,11 @@ def finish(
     """Close a run; idempotent.
 
     A superseded run is only removed as the holder. `writer_grace` is how long writers of a failed run may still be
-    running.
+    running. A run that ended before `deliver` had none; how far a superseded run came is not known.
     """
+    may_have_writers = ledger.chunks > 0 or ledger.execution != execution
     closed = replace(
-        revoke(ledger, execution, now + writer_grace if writer_grace else None),
+        revoke(ledger, execution, now + writer_grace if writer_grace and may_have_writers else None),
         history=_remember(ledger, execution, state, now, cause),
     )
     if ledger.execution != execution:

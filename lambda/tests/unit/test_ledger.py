@@ -98,11 +98,27 @@ def test_beginning_again_is_the_same_run() -> None:
 
 def test_after_a_failed_run_the_next_one_waits_until_no_writer_is_left() -> None:
     entry = running(claimed())
+    entry = ledger.deliver(entry, str(entry.execution), chunks=1)
     broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
     again = ledger.replay(broken, NOW)
     assert ledger.begin(again, str(again.execution), NOW + GRACE / 2) == again
     assert ledger.wait_seconds(again, str(again.execution), NOW + GRACE / 2) == GRACE.total_seconds() / 2
     assert ledger.begin(again, str(again.execution), NOW + GRACE).state is BatchState.RUNNING
+
+
+def test_after_a_run_that_failed_before_it_delivered_the_next_one_need_not_wait() -> None:
+    entry = running(claimed())
+    broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
+    again = ledger.replay(broken, NOW)
+    assert ledger.begin(again, str(again.execution), NOW).state is BatchState.RUNNING
+
+
+def test_after_a_superseded_run_failed_the_next_one_waits_as_it_may_have_writers() -> None:
+    old = running(claimed("a", 1))
+    old = ledger.deliver(old, str(old.execution), chunks=1)
+    new = claimed("b", 2, onto=old)
+    broken = ledger.finish(new, str(old.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
+    assert ledger.wait_seconds(broken, str(new.execution), NOW) == GRACE.total_seconds()
 
 
 def test_a_run_that_ended_without_being_closed_is_removed_as_holder() -> None:

@@ -36,6 +36,7 @@ def running(cloud: Cloud) -> Cloud:
         execution=RUN,
         holder=RUN,
         delivered=("v0", "v1"),
+        chunks=1,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     cloud.table.update_ledger("20220131", lambda _: entry)
