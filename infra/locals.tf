@@ -195,5 +195,7 @@ locals {
     ingest_queue_arn        = module.ingest_queue.arn
     output_queue_arn        = module.output_queue.arn
     publish_dead_letter_arn = module.publish_dead_letter_queue.arn
+    # The partition keys of results, which follow from the data model: `make contracts` writes the file.
+    result_keys = jsondecode(file("${path.module}/policies/table_keys.json")).results
   }
 }

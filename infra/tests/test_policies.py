@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from pipeline.model.items import batch_key, result_key
 
 from infra.tests.support import ACCOUNT, BUCKET, FUNCTIONS, INFRA, LAMBDA, SQS, Plan, as_list, grants
 
@@ -53,6 +54,20 @@ def test_job_for_large_days_reads_ledger_entries_and_no_results(full: Plan) -> N
     (ledger,) = [statement for statement in policy["Statement"] if statement["Action"] == "dynamodb:GetItem"]
 
     assert ledger["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "batch#*"}}
+
+
+def test_deliver_reads_ledger_entries_and_no_results_and_writes_under_no_other_key(full: Plan) -> None:
+    # Amazon DynamoDB Developer Guide, "Using IAM policy conditions for fine-grained access control": LeadingKeys holds
+    # the partition keys of all items of a call, and its examples have BatchWriteItem among the actions.
+    policy = full.policy('module.function["deliver"].aws_iam_role_policy.work')
+    allowed = {
+        statement["Action"]: as_list(statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
+        for statement in policy["Statement"]
+        if statement["Action"].startswith("dynamodb:")
+    }
+
+    ledger, results = batch_key("*"), result_key("*")
+    assert allowed == {"dynamodb:GetItem": [ledger], "dynamodb:BatchWriteItem": [results, ledger]}
 
 
 def test_role_is_taken_by_its_own_service_or_the_partners_account_alone(full: Plan) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -79,8 +80,8 @@ def with_gate(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_read(cell: str) -> str:
-    """Remove the apostrophe that prevents a spreadsheet from reading a record as a formula."""
-    return cell.removeprefix("'")
+    """Remove the apostrophes that prevent a spreadsheet from reading parts of a record as formulas."""
+    return re.sub(r"(^|(?![=+\-@＝＋－＠'])[\W_])'([=+\-@＝＋－＠']+)", r"\1\2", cell)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The contracts in docs/contracts, written from the data model: `make contracts` does so after it changed.
+"""What is written from the data model, by `make contracts` after it changed: docs/contracts, and keys for a policy.
 
 The templates are in `contract_templates`; the contract of the input files has none, as it follows from the model alone.
 """
@@ -13,13 +13,14 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import unknown
-from pipeline.model.items import IDENTITY
+from pipeline.model.items import IDENTITY, result_key
 from pipeline.model.messages import REMOVED_TYPE, RESULT_TYPE
 from pipeline.model.record_kinds import Column, ColumnType, Count, RecordKind
 from pipeline.reading.header import DELIMITERS
 from pipeline.reading.rules import MAX_REFERENCE
 
-TARGET = Path(__file__).parents[2] / "docs" / "contracts"
+ROOT = Path(__file__).parents[2]
+TABLE_KEYS = "infra/policies/table_keys.json"
 TEMPLATES = Path(__file__).with_name("contract_templates")
 ODCS = "contract.odcs.yaml"
 _REFERENCE = {"$ref": "#/$defs/reference"}
@@ -30,12 +31,14 @@ _DECIMAL = (
 
 
 def documents() -> dict[str, str]:
-    """Return the text of each contract by file name."""
+    """Return the text of each document by its path in the project."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
     )
     written = {name: environment.get_template(name).render(_values()) for name in environment.list_templates()}
-    return written | {ODCS: yaml.safe_dump(_input_contract(), sort_keys=False, allow_unicode=True, width=120)}
+    written[ODCS] = yaml.safe_dump(_input_contract(), sort_keys=False, allow_unicode=True, width=120)
+    contracts = {f"docs/contracts/{name}": text for name, text in written.items()}
+    return contracts | {TABLE_KEYS: f'{{ "results": "{result_key("*")}" }}\n'}
 
 
 def _values() -> dict[str, Any]:
@@ -202,10 +205,10 @@ def _property(kind: RecordKind, column: Column) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the contracts."""
-    for name, text in documents().items():
-        (TARGET / name).write_text(text, encoding="utf-8")
-        print(f"wrote {TARGET / name}")
+    """Write the documents."""
+    for path, text in documents().items():
+        (ROOT / path).write_text(text, encoding="utf-8")
+        print(f"wrote {ROOT / path}")
 
 
 if __name__ == "__main__":

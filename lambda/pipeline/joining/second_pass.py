@@ -65,10 +65,11 @@ def reference_columns(file: CsvFile) -> dict[str, str]:
 def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: Path) -> None:
     """Write all refused records of the file as CSV, each as it was read, with its line, code and reason.
 
-    An apostrophe is put before a record that a spreadsheet would interpret as a formula.
+    An apostrophe is put before all that a spreadsheet could cut off as a cell and interpret as a formula.
     """
     connection.execute(
-        f"""COPY (SELECT line_number AS line, code, reason, no_formula({text_as_read(file)}) AS record
+        f"""COPY (SELECT line_number AS line, code, no_formula_in_sentence(reason) AS reason,
+                no_formula({text_as_read(file)}) AS record
             FROM ({with_reasons(file, f"{file.kind}_refused")}) ORDER BY line_number)
         TO {literal(str(target))} (FORMAT csv, HEADER true)"""
     )

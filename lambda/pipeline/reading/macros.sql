@@ -67,10 +67,12 @@ CREATE MACRO escaped(cell) AS
         ELSE cell END;
 CREATE MACRO shown(cell, length := 80) AS coalesce(escaped(shortened(cell, length)), '');
 
--- A cell that no spreadsheet interprets as a formula: an apostrophe is put before characters that begin a formula, and
--- before an apostrophe, so that removing one leading apostrophe always restores the text.
-CREATE MACRO no_formula(cell) AS
-    CASE WHEN regexp_matches(cell, '^[=+\-@\t\r\n\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}'']') THEN chr(39) || cell ELSE cell END;
+-- A text in which no spreadsheet finds a formula, wherever it cuts cells: before characters that begin a formula, but behind
+-- a letter or digit, an apostrophe is put. It is put before apostrophes, too, so that `record` is restored by its removal.
+CREATE MACRO no_formula(text) AS
+    regexp_replace(text, '(^|[^\p{L}\p{N}=+\-@＝＋－＠''])([=+\-@＝＋－＠'']+)', '\1''\2', 'g');
+CREATE MACRO no_formula_in_sentence(text) AS
+    regexp_replace(text, '(^|[^\p{L}\p{N}=+\-@＝＋－＠])([=+\-@＝＋－＠]+)', '\1''\2', 'g');
 
 -- Whether an amount may as well be grouped: with that mark, exactly three digits follow one to three others.
 CREATE MACRO may_group(cell, mark) AS regexp_full_match(cell, '-?[1-9][0-9]{0,2}[' || mark || '][0-9]{3}');

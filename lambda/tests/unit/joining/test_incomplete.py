@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import pytest
-from batches import ITEMS, ORDERS, as_read, assert_agrees_with_reference, day, observe, run, working_directory
-from pipeline.model import data_model
+from batches import ITEMS, ORDERS, assert_agrees_with_reference, day, observe, run, working_directory
 
 
 def incomplete(orders: bytes = b"", items: bytes = b"") -> dict[str, int]:
@@ -105,18 +101,6 @@ def test_a_repeated_id_of_an_item_counts_for_the_customer_of_its_order() -> None
     items = b"id,order_reference,item_name,quantity,total_price\n1,o1,pen,1,1\n1,o1,pen,1,2\n"
 
     assert assert_agrees_with_reference(day(items=items)).incomplete == {"c1": 1}
-
-
-def test_no_cell_of_the_rejects_file_is_a_formula_and_a_program_gets_the_record_as_it_was_read(
-    tmp_path: Path,
-) -> None:
-    records = ["=1+1,a,1,1", "+1,a,1,1", "-1,a,1,1", "@x,a,1,1", "\to,a,1,1", "'q,a,1,1", "plain,a,1,1", '"=x",a,1,1']
-    outcome = run(day(items=ITEMS + "\n".join(records).encode()), tmp_path)
-
-    with outcome.rejects[data_model.ITEMS].open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    assert [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
-    assert [as_read(row[3]) for row in rows] == records
 
 
 def test_the_first_twenty_errors_of_each_code_are_examples_even_without_a_message() -> None:
