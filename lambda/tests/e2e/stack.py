@@ -185,7 +185,7 @@ class Stack:
     def dead_letters(self) -> dict[str, int]:
         """Count the messages in each dead-letter queue."""
         names = [name for name in self.target.outputs if name.endswith("dead_letter_queue_url")]
-        return {name: waiting(self.sqs, self.target.output(name)).total for name in names}
+        return {name: waiting(self.sqs, self.target.output(name)) for name in names}
 
     def executions(self, batch: str) -> dict[str, str]:
         """Return the state of each run of a batch, by name."""

@@ -147,9 +147,7 @@ def test_killed_between_effect_and_deletion_it_ends_with_the_content_of_the_tabl
             return consumer.results(day) == stored(stack, day)
 
         eventually(caught_up, "the consumer's state to be the table's")
-        eventually(
-            lambda: not waiting(stack.sqs, stack.target.output("output_queue_url")).total, "the queue to be empty"
-        )
+        eventually(lambda: not waiting(stack.sqs, stack.target.output("output_queue_url")), "the queue to be empty")
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
@@ -180,12 +178,12 @@ def test_make_consume_runs_it_on_the_local_aws_and_shows_what_it_did(
     entry = stack.ended(day)
     url = stack.target.output("output_queue_url")
     sent = int(entry.summary["customers"]) + int(entry.summary["errors"])
-    eventually(lambda: waiting(stack.sqs, url).total >= sent, "the day's messages")
+    eventually(lambda: waiting(stack.sqs, url) >= sent, "the day's messages")
 
     consume.consume(stack.target, state)
     consume.show(state, since=0)
 
-    assert not waiting(stack.sqs, url).total
+    assert not waiting(stack.sqs, url)
     shown = capsys.readouterr().out
     assert "3 changes in this run." in shown
     assert re.search(rf"{day} +customer +c-1 +2 orders +87.5", shown)

@@ -1,9 +1,9 @@
-"""SQS queues: count, receive, put back and delete messages."""
+"""SQS queues: count, receive and put back messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,66 +23,46 @@ BATCH_ENTRIES = 10
 HIDDEN_SECONDS = 60
 """Visibility timeout of a received message: longer than a look at the queue takes."""
 
-LONG_POLL_SECONDS = 1
-"""A long poll queries all servers of the queue, so that an empty answer means an empty queue."""
+
+def name(url: str) -> str:
+    """Return a queue's name from its URL."""
+    return url.rsplit("/", 1)[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The queue's own, approximate counts of messages: visible, hidden (received, not deleted yet) and delayed."""
-
-    visible: int
-    hidden: int
-    delayed: int
-
-    @property
-    def total(self) -> int:
-        """The number of all messages in the queue."""
-        return self.visible + self.hidden + self.delayed
-
-
-def waiting(sqs: SQSClient, url: str) -> Waiting:
-    """Read how many messages a queue has."""
-    names = ("", "NotVisible", "Delayed")
-    counts: Any = sqs.get_queue_attributes(
-        QueueUrl=url,
-        AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names],  # type: ignore[misc]
-    )["Attributes"]
-    return Waiting(*(int(counts.get(f"ApproximateNumberOfMessages{name}", 0)) for name in names))
+def waiting(sqs: SQSClient, url: str) -> int:
+    """Return how many messages a queue has (SQS counts approximately): visible, hidden and delayed ones."""
+    names: Any = [f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed")]
+    counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return sum(int(count) for count in counts.values())
 
 
 def receive(
     sqs: SQSClient, url: str, limit: int | None = None, hidden_seconds: int = HIDDEN_SECONDS
 ) -> Iterator[list[MessageTypeDef]]:
-    """Yield up to 10 messages at a time until the queue is empty or `limit` is reached.
+    """Yield each message of a queue once, up to 10 at a time, until all are read or `limit` is reached.
 
-    The caller deletes the messages or lets them become visible again.
+    The caller deletes the messages or makes them visible again.
     """
-    left = limit
-    while left is None or left > 0:
+    seen: set[str] = set()
+    while limit is None or len(seen) < limit:
         messages = sqs.receive_message(
             QueueUrl=url,
-            MaxNumberOfMessages=BATCH_ENTRIES if left is None else min(BATCH_ENTRIES, left),
+            MaxNumberOfMessages=BATCH_ENTRIES if limit is None else min(BATCH_ENTRIES, limit - len(seen)),
             VisibilityTimeout=hidden_seconds,
-            WaitTimeSeconds=LONG_POLL_SECONDS,
+            WaitTimeSeconds=1,  # a long poll queries all servers: an empty reply means an empty queue
             AttributeNames=["All"],
             MessageAttributeNames=["All"],
         ).get("Messages", [])
-        if not messages:
+        new = [message for message in messages if message["MessageId"] not in seen]
+        if not new:
             return
-        left = None if left is None else left - len(messages)
-        yield messages
+        seen |= {message["MessageId"] for message in new}
+        yield new
 
 
 def receive_each(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
-    """Yield each message of a queue once. The caller must delete it or make it visible again."""
-    seen: set[str] = set()
-    for messages in receive(sqs, url, hidden_seconds=hidden_seconds):
-        fresh = [message for message in messages if message["MessageId"] not in seen]
-        seen |= {message["MessageId"] for message in fresh}
-        yield from fresh
-        if not fresh:  # only messages that were received before: the whole queue has been read
-            return
+    """Yield each message of a queue once, as `receive` does."""
+    return chain.from_iterable(receive(sqs, url, hidden_seconds=hidden_seconds))
 
 
 def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:
@@ -98,16 +78,11 @@ def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:
     return failed
 
 
-def put_back(sqs: SQSClient, url: str, receipts: Sequence[str]) -> int:
+def put_back(sqs: SQSClient, url: str, messages: Sequence[MessageTypeDef]) -> int:
     """Make messages visible again; return for how many this failed. Those become visible after their timeout."""
     return in_tens(
-        receipts,
+        [message["ReceiptHandle"] for message in messages],
         lambda entries: sqs.change_message_visibility_batch(
             QueueUrl=url, Entries=[entry | {"VisibilityTimeout": 0} for entry in entries]
         ),
     )
-
-
-def name(url: str) -> str:
-    """Return a queue's name from its URL."""
-    return url.rsplit("/", 1)[-1]

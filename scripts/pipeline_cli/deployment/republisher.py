@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from pipeline_cli.terraform.target import Target
 
 BATCH_RECORDS = 100
 HIDDEN_SECONDS = 300
 """Visibility timeout of a dead-letter message while it is processed; one that fails is made visible at the end."""
-AGAIN = "0"
-"""The sequence number of a record that is made here: no record of a stream has it."""
 READ_SECONDS = 240.0
 """How long to read the stream for one dead-letter message: less than it is hidden."""
+MADE_HERE = "0"
+"""The sequence number of a record that is made here: no record of a stream has it."""
 GONE = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException"}
 
+Record = Mapping[str, Any]
 Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Calls publish with an event and returns its reply; raises if the function fails."""
 
@@ -43,14 +45,8 @@ Invoke = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class Republished:
     """The result of processing publish's dead-letter queue.
 
-    Attributes
-    ----------
-    messages, records
-        How many dead-letter messages were processed, and how many items were sent for them.
-    expired
-        How many dead-letter messages name changes that the table's stream no longer keeps.
-    failed
-        Why other dead-letter messages could not be processed, a sentence for each.
+    `messages` were processed, and `records` sent for them. `expired` messages name changes that the table's stream no
+    longer keeps. `failed` has the reason for each other message that could not be processed.
     """
 
     messages: int = 0
@@ -80,7 +76,7 @@ class Republisher:
 
         A message that can't be processed stays in the queue, visible, and does not stop the others.
         """
-        done, records, expired, stays, failed = 0, 0, 0, list[str](), list[str]()
+        done, records, expired, stays, failed = 0, 0, 0, list["MessageTypeDef"](), list[str]()
         sent = set[str]()
         try:
             for message in receive_each(self.sqs, queue_url, HIDDEN_SECONDS):
@@ -89,16 +85,16 @@ class Republisher:
                     _refuse_what_was_refused_just_now(body, sent)
                     present = self._present(self._records(body))
                     sent |= {_key(record["dynamodb"]) for record in present}
-                    self.send(present)
+                    records += self.send(present)
                 except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
-                    stays.append(message["ReceiptHandle"])
+                    stays.append(message)
                     if isinstance(error, ClientError) and error_code(error) in GONE:
                         expired += 1
                     else:
                         failed.append(f"{message['MessageId']}: {_sentence(error)}")
                     continue
                 self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                done, records = done + 1, records + len(present)
+                done += 1
         finally:
             put_back(self.sqs, queue_url, stays)
         return Republished(done, records, expired, tuple(failed))
@@ -108,36 +104,46 @@ class Republisher:
 
         This scans the whole table, as each result has a partition key of its own.
         """
-        occasion, count = uuid.uuid4().hex, 0
+        occasion = uuid.uuid4().hex
         present = (_record(item, {"NewImage": item}, occasion) for item in self._items(batch))
-        gone = (_removal(reference, batch, occasion) for reference in removed)
-        records = itertools.chain(present, gone)
-        while some := list(itertools.islice(records, BATCH_RECORDS)):
-            self.send(some)
-            count += len(some)
+        return self.send(chain(present, (_removal(reference, batch, occasion) for reference in removed)))
+
+    def send(self, records: Iterable[Record]) -> int:
+        """Call publish with records, as the table's stream does, and return their number.
+
+        Raises
+        ------
+        CommandError
+            publish could not send all of them.
+        """
+        count, rest = 0, iter(records)
+        while group := list(islice(rest, BATCH_RECORDS)):
+            if self.invoke({"Records": group}).get("batchItemFailures"):
+                raise CommandError("publish could not send everything; what it could not stays where it is.")
+            count += len(group)
         return count
 
     def _items(self, batch: str) -> Iterator[dict[str, Any]]:
-        errors = self.dynamodb.get_paginator("query").paginate(
-            TableName=self.table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
-            ExpressionAttributeValues={":pk": {"S": batch_key(batch)}, ":sk": {"S": "error#"}},
-            ConsistentRead=True,
-        )
         results = self.dynamodb.get_paginator("scan").paginate(
             TableName=self.table,
             FilterExpression="sk = :sk AND begins_with(pk, :pk)",
             ExpressionAttributeValues={":sk": {"S": result_sort_key(batch)}, ":pk": {"S": result_key("")}},
             ConsistentRead=True,
         )
-        for page in itertools.chain(results, errors):
+        errors = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues={":pk": {"S": batch_key(batch)}, ":sk": {"S": "error#"}},
+            ConsistentRead=True,
+        )
+        for page in chain(results, errors):
             yield from page["Items"]
 
-    def _records(self, body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    def _records(self, body: Mapping[str, Any]) -> Sequence[Record]:
         """Return the stream records of a dead-letter message: publish includes the record, Lambda only names them."""
         return [{"dynamodb": body["record"]}] if "record" in body else self._read(body["DDBStreamBatchInfo"])
 
-    def _read(self, place: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def _read(self, place: Mapping[str, Any]) -> list[Record]:
         """Read the stream records that a dead-letter message of Lambda names.
 
         A page without records is not the end: "it might take multiple calls to get to a portion of the shard that
@@ -148,11 +154,7 @@ class Republisher:
         CommandError
             Not as many records were found as Lambda had in this batch.
         """
-        last, found, deadline = (
-            int(place["endSequenceNumber"]),
-            list[Mapping[str, Any]](),
-            time.monotonic() + READ_SECONDS,
-        )
+        last, deadline, found = int(place["endSequenceNumber"]), time.monotonic() + READ_SECONDS, list[Record]()
         iterator: str | None = self.streams.get_shard_iterator(
             StreamArn=place["streamArn"],
             ShardId=place["shardId"],
@@ -161,43 +163,28 @@ class Republisher:
         )["ShardIterator"]
         while iterator and time.monotonic() < deadline:
             reply = self.streams.get_records(ShardIterator=iterator)
-            iterator = reply.get("NextShardIterator")
-            if not reply["Records"]:
+            numbers = [int(record["dynamodb"]["SequenceNumber"]) for record in reply["Records"]]
+            found += [record for record, number in zip(reply["Records"], numbers, strict=True) if number <= last]
+            iterator = None if any(number >= last for number in numbers) else reply.get("NextShardIterator")
+            if not numbers:
                 time.sleep(self.pause_seconds)
-            for record in reply["Records"]:
-                number = int(record["dynamodb"]["SequenceNumber"])
-                if number <= last:
-                    found.append(record)
-                if number >= last:
-                    iterator = None
         if len(found) != place["batchSize"]:
             raise CommandError(f"the stream returned {len(found):,} of {place['batchSize']:,} records")
         return found
 
-    def _present(self, records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _present(self, records: Iterable[Record]) -> list[dict[str, Any]]:
         """Replace old records by records of the present state of their items, one for each item."""
-        latest = {json.dumps(record["dynamodb"]["Keys"], sort_keys=True): record for record in records}
-        return [present for record in latest.values() if (present := self._as_it_is_now(record))]
+        latest = {_key(record["dynamodb"]): record["dynamodb"] for record in records}
+        return [present for change in latest.values() if (present := self._as_it_is_now(change))]
 
-    def _as_it_is_now(self, record: Mapping[str, Any]) -> dict[str, Any] | None:
-        change = record["dynamodb"]
+    def _as_it_is_now(self, change: Mapping[str, Any]) -> dict[str, Any] | None:
         item = self.dynamodb.get_item(TableName=self.table, Key=change["Keys"], ConsistentRead=True).get("Item")
-        images = {"NewImage": item} if item else {name: change.get(name) for name in ("NewImage", "OldImage")}
-        if not images.get("NewImage"):
+        if item:
+            return _record(change["Keys"], {"NewImage": item}, change["SequenceNumber"])
+        if not change.get("NewImage"):
             return None  # neither the table nor the record has the item, so there is nothing to send
-        return _record(change["Keys"], images, change["SequenceNumber"], "INSERT" if item else "MODIFY")
-
-    def send(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Call publish with records, as the table's stream does.
-
-        Raises
-        ------
-        CommandError
-            publish could not send all of them.
-        """
-        for start in range(0, len(records), BATCH_RECORDS):
-            if self.invoke({"Records": records[start : start + BATCH_RECORDS]}).get("batchItemFailures"):
-                raise CommandError("publish could not send everything; what it could not stays where it is.")
+        images = {name: change.get(name) for name in ("NewImage", "OldImage")}
+        return _record(change["Keys"], images, change["SequenceNumber"], "MODIFY")
 
 
 def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, name: str = "INSERT") -> dict[str, Any]:
@@ -207,7 +194,7 @@ def _record(keys: Mapping[str, Any], images: Mapping[str, Any], occasion: str, n
         "eventID": digest[:32],
         "eventName": name,
         "eventSource": "aws:dynamodb",
-        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": AGAIN, **images},
+        "dynamodb": {"Keys": {key: keys[key] for key in ("pk", "sk")}, "SequenceNumber": MADE_HERE, **images},
     }
 
 
@@ -224,7 +211,7 @@ def _key(change: Mapping[str, Any]) -> str:
 
 def _refuse_what_was_refused_just_now(body: Mapping[str, Any], sent: set[str]) -> None:
     """Raise for a message that publish wrote because SQS refused an item of this call: retrying it would never end."""
-    if "record" in body and body["record"]["SequenceNumber"] == AGAIN and _key(body["record"]) in sent:
+    if "record" in body and body["record"]["SequenceNumber"] == MADE_HERE and _key(body["record"]) in sent:
         cause = body.get("cause", {})
         raise CommandError(f"SQS refuses it once more: {cause.get('code')} {cause.get('message')}")
 
@@ -237,7 +224,6 @@ def _sentence(error: Exception) -> str:
 
 def republisher(target: Target) -> Republisher:
     """Return the republisher of a target."""
-    see = f"See {hints.command('logs', env=target.name)}, mend the cause and run the command again."
 
     def invoke(event: Mapping[str, Any]) -> Mapping[str, Any]:
         reply = target.client("lambda").invoke(
@@ -247,7 +233,7 @@ def republisher(target: Target) -> Republisher:
         if reply.get("FunctionError"):
             raise CommandError(
                 f"publish failed again: {answer.get('errorMessage', reply['FunctionError'])}",
-                see,
+                f"See {hints.command('logs', env=target.name)}, mend the cause and run the command again.",
             )
         return answer
 

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from pipeline_cli.terraform.target import Target
 
+HIDDEN_SECONDS = 900
+"""Visibility timeout of the messages: longer than the question whether to delete one waits for an answer."""
+
 
 def command(
     delete: Annotated[
-        str, typer.Option("--delete", metavar="ID", help="Delete the message with this id or start of id; asks first.")
+        str, typer.Option("--delete", metavar="ID", help="Delete the message whose id begins so; asks first.")
     ] = "",
     body: Annotated[bool, typer.Option("--body", help="Also show the bodies of the messages.")] = False,
     yes: options.Yes = False,
@@ -40,10 +43,10 @@ def command(
     Exit codes: 0 shown or deleted, 1 no message has that id, several have, or the answer was no.
     """
     target = targets.chosen(env)
-    if delete:
-        _delete(target, delete, yes=yes)
-        return
     with received(target) as found:
+        if delete:
+            _delete(target, found, delete, yes=yes)
+            return
         known = [_plain(target, output, message) for output, messages in found.items() for message in messages]
     if as_json:
         terminal.print_json(known)
@@ -51,14 +54,13 @@ def command(
     if not known:
         terminal.err().print("The dead-letter queues are empty.")
         return
-    now, shown = datetime.now(UTC), terminal.table("Id", "Queue", "Age", "Cause", numbers=("Age",))
+    now, table = datetime.now(UTC), terminal.table("Id", "Queue", "Age", "Cause", numbers=("Age",))
     for one in known:
         age = terminal.duration((now - datetime.fromisoformat(one["sent_at"])).total_seconds())
-        shown.add_row(one["id"][:8], one["queue"], age, terminal.shown(one["cause"]))
-    terminal.print_table(shown)
-    if body:
-        for one in known:
-            terminal.out().print(f"{one['id'][:8]}  {terminal.shown(one['body'])}", soft_wrap=True)
+        table.add_row(one["id"][:8], one["queue"], age, terminal.shown(one["cause"]))
+    terminal.print_table(table)
+    for one in known if body else ():
+        terminal.out().print(f"{one['id'][:8]}  {terminal.shown(one['body'])}", soft_wrap=True)
     terminal.err().print(f"To try all of them again: {hints.command('redrive', env=env)}", soft_wrap=True)
 
 
@@ -72,12 +74,12 @@ def received(target: Target) -> Iterator[dict[str, list[MessageTypeDef]]]:
     found: dict[str, list[MessageTypeDef]] = {output: [] for output in queues.DEAD_LETTERS}
     try:
         for output, messages in found.items():
-            for message in queues.receive_each(sqs, target.output(output)):
+            for message in queues.receive_each(sqs, target.output(output), HIDDEN_SECONDS):
                 messages.append(message)
         yield found
     finally:
         for output, messages in found.items():
-            queues.put_back(sqs, target.output(output), [message["ReceiptHandle"] for message in messages])
+            queues.put_back(sqs, target.output(output), messages)
 
 
 def _plain(target: Target, output: str, message: MessageTypeDef) -> dict[str, Any]:
@@ -104,26 +106,17 @@ def _details(message: MessageTypeDef) -> Iterator[str]:
         return
 
 
-def _delete(target: Target, start: str, *, yes: bool) -> None:
-    """Show the one message whose id begins with `start`, ask, and delete it. The question may outlast its timeout."""
-    with received(target) as found:
-        chosen = [
-            message for messages in found.values() for message in messages if message["MessageId"].startswith(start)
-        ]
+def _delete(target: Target, found: dict[str, list[MessageTypeDef]], start: str, *, yes: bool) -> None:
+    """Show the one message whose id begins with `start`, ask, and delete it."""
+    chosen = [(output, one) for output, messages in found.items() for one in messages]
+    chosen = [(output, one) for output, one in chosen if one["MessageId"].startswith(start)]
     if len(chosen) != 1:
         several = f"{len(chosen)} messages have an id that begins with {start}." if chosen else ""
         raise CommandError(several or f"No message has the id {start}.", "Nothing was deleted.")
-    (message,) = chosen
+    ((output, message),) = chosen
     terminal.out().print(f"{message['MessageId']}: {terminal.shown(message['Body'])}", soft_wrap=True)
     if not (yes or terminal.agreed("Delete this message? Its content is lost.")):
         raise CommandError("Nothing was deleted.")
-    with received(target) as found:
-        for output, messages in found.items():
-            for again in messages:
-                if again["MessageId"] == message["MessageId"]:
-                    sqs = target.client("sqs")
-                    sqs.delete_message(QueueUrl=target.output(output), ReceiptHandle=again["ReceiptHandle"])
-                    messages.remove(again)
-                    terminal.err().print("Deleted.")
-                    return
-    raise CommandError("The message is hidden: another receiver has it.", "Look again in a minute.")
+    target.client("sqs").delete_message(QueueUrl=target.output(output), ReceiptHandle=message["ReceiptHandle"])
+    found[output].remove(message)
+    terminal.err().print("Deleted.")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pipeline.aws.dynamodb import plain_item
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import REFUSED_RECORDS
+from pipeline.model.items import result_key, result_sort_key
 from pipeline.model.messages import message_for
 
 from pipeline_cli.deployment import feedback, queues
-from pipeline_cli.deployment.batches import duration_of, find_batches, read
+from pipeline_cli.deployment.batches import find_batches, headline, read
 from pipeline_cli.deployment.following import wait
 from pipeline_cli.local import emulator
 from pipeline_cli.output import options, terminal
@@ -96,9 +96,8 @@ def send_sample(target: Target) -> tuple[Ledger, bool]:
     """
     if find_batches(target) == ([DAY], []):
         with step("Empty what the last demo left"):
-            problems = [result for result in purge.purge(target) if result.left or result.problems]
-            if problems:
-                reasons = "; ".join(f"{result.name} {', '.join(result.problems)}".strip() for result in problems)
+            if problems := [f"{part.name}: {part.problem}" for part in purge.purge(target) if part.problem]:
+                reasons = "; ".join(problems)
                 raise CommandError(f"What the last demo left could not be emptied: {reasons}.", "See: make purge")
     known = target.table.get_ledger(DAY)
     with step(f"Make a sample day ({DAY}) with some bad records"):
@@ -117,40 +116,28 @@ def send_sample(target: Target) -> tuple[Ledger, bool]:
 def show_results(target: Target, entry: Ledger, *, again: bool) -> None:
     """Print the results as tables, and what to try next; `again` is true if the same files had run before."""
     numbers, sqs, url = Numbers.of(entry.summary), target.client("sqs"), target.output("output_queue_url")
-    if not again:
-        with step("Wait for the messages in the output queue"):
-            expected = numbers.results + numbers.errors
-            _await(lambda: queues.waiting(sqs, url).total >= expected, f"Not all {expected} messages arrived.")
-    with step("Wait for the verdict for the partner"):
-        key = f"feedback/{DAY}/verdict.json"
-        _await(lambda: target.bucket.head(key), "The verdict was not written.")
-        verdict = feedback.find_verdict(target.bucket, DAY)
+    expected = 0 if again else numbers.results + numbers.errors
+    with step("Wait for the messages in the output queue and the verdict for the partner"):
+        _await(lambda: queues.waiting(sqs, url) >= expected, f"Not all {expected} messages arrived.")
+        _await(lambda: target.bucket.head(f"feedback/{DAY}/verdict.json"), "The verdict was not written.")
 
-    out, summary = terminal.out(), entry.summary
-    out.print(
-        f"\n[bold]Batch {DAY} [green]{entry.state}[/] in {terminal.duration(duration_of(entry) or 0)}[/]: "
-        f"{numbers.sentence()}.",
-        soft_wrap=True,
-    )
+    out = terminal.out()
+    out.print(f"\n{headline(entry)}.", soft_wrap=True)
     if again:
         out.print("These very files had been processed before: nothing was written and nothing was sent again.")
-    out.print(f"{reconciliation(summary)}.\n", soft_wrap=True)
-    terminal.print_table(files_table(summary))
+    out.print(f"{reconciliation(entry.summary)}.\n", soft_wrap=True)
+    terminal.print_table(files_table(entry.summary))
     out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.results:,})")
-    for item in _first_results(results_of(target)):
+    for item in results_of(target)[:ROWS]:
         message = message_for(item)
-        lost = int(item.get(REFUSED_RECORDS, 0))
-        note = f"  [yellow]incomplete: {terminal.counted(lost, 'refused record')}[/]" if lost else ""
-        out.print(f"{message_line(message.body) if message else ''}{note}", soft_wrap=True)
+        out.print(message_line(message.body) if message else "", soft_wrap=True)
     out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
-    feedback.show(feedback.group(feedback.find(target, DAY), 1, summary), more=False)
+    feedback.show(feedback.group(feedback.find(target, DAY), 1, entry.summary), more=False)
     out.print(f"\n[bold]What the partner reads[/] (feedback/{DAY}/verdict.json, and the refused records)")
-    out.print(terminal.shown(verdict["what_to_do"]), soft_wrap=True)
-    seen = messages.peek(sqs, url)
-    out.print(f"\n[bold]Messages in the SQS output queue[/] ({seen.waiting:,} wait, the first {ROWS} and errors)")
-    errors = [message for message in seen.messages if '"type":"error_message"' in message.body]
-    for received in [*seen.messages[:ROWS], *errors[:3]]:
-        out.print(message_line(received.body), soft_wrap=True)
+    out.print(terminal.shown(feedback.find_verdict(target.bucket, DAY)["what_to_do"]), soft_wrap=True)
+    out.print(f"\n[bold]Messages in the SQS output queue[/] ({queues.waiting(sqs, url):,} wait, the first {ROWS})")
+    for received in messages.peek(sqs, url, ROWS)[0]:
+        out.print(message_line(received["Body"]), soft_wrap=True)
     out.print("\n[bold]What to try next[/]")
     for command_line, meaning in NEXT:
         out.print(f"  [cyan]{command_line:<36}[/] {meaning}")
@@ -166,25 +153,12 @@ def _await(found: Callable[[], Any], failure: str) -> None:
 
 def results_of(target: Target) -> list[dict[str, Any]]:
     """Read the day's results, the greatest sums first. It scans the whole table, which only a demo may do."""
-    pages = (
-        target.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            TableName=target.output("table_name"),
-            FilterExpression="sk = :sk AND NOT begins_with(pk, :pk)",
-            ExpressionAttributeValues={":sk": {"S": f"batch#{DAY}"}, ":pk": {"S": "batch#"}},
-        )
-    )
+    pages = target.client("dynamodb").get_paginator("scan").paginate(
+        TableName=target.output("table_name"),
+        FilterExpression="sk = :sk AND begins_with(pk, :pk)",
+        ExpressionAttributeValues={":sk": {"S": result_sort_key(DAY)}, ":pk": {"S": result_key("")}},
+    )  # fmt: skip
     items = [plain_item(item) for page in pages for item in page["Items"]]
     return sorted(
         items, key=lambda item: (*(-item[measure.name] for measure in MODEL.sums), str(item[str(MODEL.root.identity)]))
     )
-
-
-def _first_results(results: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Return the first rows; if none of them has an incomplete total, replace the last by one that has."""
-    rows, rest = results[:ROWS], results[ROWS:]
-    incomplete = next((item for item in rest if REFUSED_RECORDS in item), None)
-    if incomplete is None or any(REFUSED_RECORDS in item for item in rows):
-        return rows
-    return [*rows[:-1], incomplete]

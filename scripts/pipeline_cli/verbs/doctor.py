@@ -360,7 +360,7 @@ def _digest(file: Path) -> str:
 def dead_letters(target: Target) -> Iterator[Any]:
     """Check that the dead-letter queues are empty."""
     sqs, urls = target.client("sqs"), map(target.output, queues.DEAD_LETTERS)
-    counts = {queues.name(url): queues.waiting(sqs, url).total for url in urls}
+    counts = {queues.name(url): queues.waiting(sqs, url) for url in urls}
     if found := [f"{count:,} in {queue}" for queue, count in counts.items() if count]:
         look, again = (hints.command(name, env=target.name) for name in ("dead-letters", "redrive"))
         yield PROBLEM, ", ".join(found), f"See {look}, then {again}."

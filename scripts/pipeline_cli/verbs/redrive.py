@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pipeline_cli.terraform import target as targets
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from pipeline_cli.terraform.target import Target
 
@@ -25,16 +26,17 @@ SOURCES = {"ingest_dead_letter_queue_url": "ingest_queue_url", "output_dead_lett
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """How many messages were moved from a dead-letter queue back to its source, and how many are left.
+    """How many messages were moved from a dead-letter queue, and how many are left.
 
-    `failed` has the reason for each message that could not be sent. The other remaining messages are hidden, as another
-    receiver has them.
+    Of those left, `expired` name changes that the table's stream no longer keeps, and `failed` has the reason for each
+    that could not be sent. The others are hidden, as another receiver has them.
     """
 
     queue: str
-    source: str
+    back_to: str
     moved: int
     left: int
+    expired: int = 0
     failed: tuple[str, ...] = ()
 
 
@@ -42,38 +44,22 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """Move the messages in the dead-letter queues back to their source, to be tried again. Safe to repeat.
 
     For changes that the publish function failed to send, the present content of the table is sent. A message that can't
-    be sent does not stop the others. The command names what is left and why.
+    be sent does not stop the others.
 
     Example: pipeline redrive
 
-    Exit codes: 0 all dead-letter queues are empty, 1 a message is left in one.
+    Exit codes: 0 all dead-letter queues are empty, 1 a message is left: the command says which and why.
     """
     target = targets.chosen(env)
-    results = redrive_all(target)
-    queue = target.output("publish_dead_letter_queue_url")
-    republished = republisher(target).republish(queue)
-    left = queues.waiting(target.client("sqs"), queue).total
+    results = [*redrive_all(target), _republish(target)]
     if as_json:
-        terminal.print_json(
-            {"queues": [asdict(result) for result in results], "publish": asdict(republished) | {"left": left}}
-        )
+        terminal.print_json([asdict(result) for result in results])
     else:
         table = terminal.table("Dead-letter queue", "Moved", "Left", "Back to", numbers=("Moved", "Left"))
         for result in results:
-            table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.source)
-        records = terminal.counted(republished.records, "record")
-        table.add_row(queues.name(queue), f"{republished.messages:,}", f"{left:,}", f"the output queue ({records})")
+            table.add_row(result.queue, f"{result.moved:,}", f"{result.left:,}", result.back_to)
         terminal.print_table(table)
-    problems = [problem for result in results for problem in _problems(result.queue, result.left, result.failed, env)]
-    problems += _problems(queues.name(queue), left - republished.expired, republished.failed, env)
-    if republished.expired:
-        again = hints.command("republish", "BATCH", env=env)
-        problems.append(
-            f"{terminal.counted(republished.expired, 'message')} in {queues.name(queue)} expired: the table's stream "
-            f"no longer keeps those changes (24 hours). The table is right; {again} sends its results of a day again, "
-            f"then delete these messages ({hints.command('dead-letters', '--delete', 'ID', env=env)})"
-        )
-    if problems:
+    if problems := [problem for result in results for problem in _problems(result, env)]:
         raise CommandError(". ".join(problems) + ".")
 
 
@@ -84,12 +70,12 @@ def redrive_all(target: Target) -> list[Redriven]:
 
 
 def redrive(sqs: SQSClient, dead_letter_url: str, source_url: str) -> Redriven:
-    """Move all messages of a dead-letter queue back to its source: send each, then delete it. Safe to repeat.
+    """Move all messages of a dead-letter queue back to its source: send each, then delete it.
 
     A message that can't be sent stays and does not stop the others. SQS's own move task would tell neither which
     message it could not move nor why.
     """
-    moved, stays, failed = 0, list[str](), list[str]()
+    moved, stays, failed = 0, list["MessageTypeDef"](), list[str]()
     try:
         for message in queues.receive_each(sqs, dead_letter_url):
             fifo: dict[str, Any] = {}
@@ -99,31 +85,45 @@ def redrive(sqs: SQSClient, dead_letter_url: str, source_url: str) -> Redriven:
                     "MessageGroupId": message["Attributes"]["MessageGroupId"],
                     "MessageDeduplicationId": f"redrive-{message['MessageId']}",
                 }
+            attributes = message.get("MessageAttributes", {})
             try:
-                sqs.send_message(
-                    QueueUrl=source_url,
-                    MessageBody=message["Body"],
-                    MessageAttributes=message.get("MessageAttributes", {}),
-                    **fifo,
-                )
+                sqs.send_message(QueueUrl=source_url, MessageBody=message["Body"], MessageAttributes=attributes, **fifo)
             except (ClientError, ParamValidationError) as error:
-                stays.append(message["ReceiptHandle"])
+                stays.append(message)
                 failed.append(f"{message['MessageId']}: {error}")
                 continue
             sqs.delete_message(QueueUrl=dead_letter_url, ReceiptHandle=message["ReceiptHandle"])
             moved += 1
     finally:
         queues.put_back(sqs, dead_letter_url, stays)
-    left = queues.waiting(sqs, dead_letter_url).total
-    return Redriven(queues.name(dead_letter_url), queues.name(source_url), moved, left, tuple(failed))
+    left = queues.waiting(sqs, dead_letter_url)
+    return Redriven(queues.name(dead_letter_url), queues.name(source_url), moved, left, failed=tuple(failed))
 
 
-def _problems(queue: str, left: int, failed: Sequence[str], env: str) -> Iterator[str]:
+def _republish(target: Target) -> Redriven:
+    url = target.output("publish_dead_letter_queue_url")
+    done = republisher(target).republish(url)
+    records = f"the output queue ({terminal.counted(done.records, 'record')})"
+    left = queues.waiting(target.client("sqs"), url)
+    return Redriven(queues.name(url), records, done.messages, left, done.expired, done.failed)
+
+
+def _problems(result: Redriven, env: str) -> Iterator[str]:
     """Yield sentences that say how many messages are left in a queue and why."""
-    if failed:
+
+    def of_these(count: int) -> str:
+        return f"{terminal.counted(count, 'message')} in {result.queue}"
+
+    if result.failed:
         see = hints.command("dead-letters", env=env)
-        yield f"{terminal.counted(len(failed), 'message')} in {queue} can't be sent ({failed[0]}): see {see}"
-    if hidden := left - len(failed):
+        yield f"{of_these(len(result.failed))} can't be sent ({result.failed[0]}): see {see}"
+    if result.expired:
+        again = hints.command("republish", "BATCH", env=env)
+        delete = hints.command("dead-letters", "--delete", "ID", env=env)
+        yield (
+            f"{of_these(result.expired)} expired: the table's stream keeps a change for 24 hours. The table is right; "
+            f"{again} sends a day's results again, then delete these messages ({delete})"
+        )
+    if hidden := result.left - result.expired - len(result.failed):
         # SQS counts are approximate: messages that were just moved may still count as hidden until the next run.
-        hidden_ones = terminal.counted(hidden, "message")
-        yield f"{hidden_ones} in {queue} hidden, as another client has received it: run again in 60 s"
+        yield f"{of_these(hidden)} hidden, as another client has received it: run again in 60 s"

@@ -25,11 +25,10 @@ def command(
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
-    """Send the messages of a batch again: its current results and errors, and the removals.
+    """Send the messages of a batch again: its current results and errors, and the removals by its corrections.
 
-    Each message keeps its first message_id, so a consumer that stores these ids ignores what it has already. A removal
-    is sent for everyone whom the batch has lost by a correction. The command reads the whole table. It asks for the
-    environment's name first, except on local.
+    Each message keeps its first message_id, so a consumer that stores these ids ignores what it has already. The
+    command reads the whole table, and asks for the environment's name first, except on local.
 
     Example: pipeline republish 20220131
 

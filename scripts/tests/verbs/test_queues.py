@@ -1,0 +1,236 @@
+"""Messages, dead letters and redrive: looking moves nothing, and nothing is lost on the way back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ParamValidationError
+from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import message_line
+from pipeline_cli.verbs.messages import drain
+from pipeline_cli.verbs.redrive import redrive
+
+from scripts.tests.support import Run, Stack
+
+CUSTOMER = {
+    "type": "customer_message",
+    "customer_reference": "ade3-11ed",
+    "number_of_orders": 2,
+    "total_amount_spent": 87.5,
+}
+ERROR = {"type": "error_message", "message": "items_20220131.csv line 17: [bold]quantity 'x' is wrong", "code": "c"}
+
+
+def send_errors(stack: Stack, count: int) -> None:
+    """Send messages of one group."""
+    for number in range(count):
+        stack.send({**ERROR, "line": number}, group="errors")
+
+
+def test_a_look_leaves_every_message_in_the_queue_and_stops_at_the_number_asked_for(stack: Stack, run: Run) -> None:
+    for number in range(25):
+        stack.send({**CUSTOMER, "number_of_orders": number}, group=f"g{number}")
+
+    first, second, few = run("messages", "--json"), run("messages", "--json"), run("messages", "--max", "12")
+
+    for result in (first, second):
+        assert sorted(json.loads(line)["number_of_orders"] for line in result.stdout.splitlines()) == list(range(25))
+        assert "25 messages shown and left in the queue." in result.stderr
+    assert "12 messages shown and left in the queue; 13 more wait, --drain shows all." in few.stderr
+    assert stack.visible("output") == 25
+
+
+def test_a_look_warns_before_a_message_reaches_the_queues_limit_of_receives(stack: Stack, run: Run) -> None:
+    stack.limit_receives(5)
+    stack.send(CUSTOMER)
+
+    results = [run("messages") for _ in range(4)]
+
+    assert ["Do not look again" in " ".join(result.stderr.split()) for result in results] == [False, False, True, True]
+    assert all("ade3-11ed" in result.stdout for result in results)
+    assert (stack.visible("output"), stack.waiting("output_dead_letter")) == (1, 0)
+
+
+def test_a_drain_takes_everything_out_in_the_order_of_each_group(stack: Stack, run: Run) -> None:
+    send_errors(stack, 30)
+
+    result = run("messages", "--drain", "--json")
+
+    assert [json.loads(line)["line"] for line in result.stdout.splitlines()] == list(range(30))
+    assert "30 messages taken out of the queue." in result.stderr
+    assert stack.waiting("output") == 0
+
+
+def test_a_message_that_was_not_taken_is_not_deleted_and_a_refused_delete_is_reported(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.send(CUSTOMER)
+    sqs, url = stack.client("sqs"), stack.url("output")
+
+    def fail(_: Any) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        drain(sqs, url, fail)
+    assert stack.waiting("output") == 1
+
+    stack.send(CUSTOMER, group="other")
+    monkeypatch.setattr(sqs, "delete_message_batch", lambda **_: {"Failed": [{"Id": "0"}]})
+    with pytest.raises(CommandError, match="could not be deleted"):
+        drain(sqs, url, lambda _: None)
+
+
+@pytest.mark.parametrize(("answers", "code"), [("staging\n", 0), ("yes\n", 1), ("", 1)])
+def test_a_drain_on_another_target_needs_the_environments_name(stack: Stack, run: Run, answers: str, code: int) -> None:
+    stack.send(CUSTOMER)
+    result = run("messages", "--drain", "--env", "staging", answers=answers)
+    assert result.exit_code == code
+    assert (stack.waiting("output") == 0) is (code == 0)
+    assert run("messages", "--drain", "--yes", "--env", "staging").exit_code == 0
+    assert stack.waiting("output") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (json.dumps(CUSTOMER), ["customer", "ade3-11ed", "2 orders", " 87.5"]),
+        (
+            json.dumps(CUSTOMER | {"number_of_orders": 1}).replace("87.5", "12345678901234.1234"),
+            ["1 order ", "12,345,678,901,234.1234"],
+        ),
+        (json.dumps({"type": "customer_removed", "customer_reference": "a[b]c"}), ["removed", r"a\[b]c"]),
+        (json.dumps(ERROR), ["error", r"\[bold]quantity 'x' is wrong"]),
+        ("no json", ["no json"]),
+        ("[1]", [r"[1]"]),
+    ],
+)
+def test_a_message_reads_well_on_one_line(text: str, parts: list[str]) -> None:
+    shown = message_line(text)
+    for part in parts:
+        assert part in shown
+
+
+# --- dead letters --------------------------------------------------------------------------------------------------
+
+NOTICE = {
+    "requestContext": {"condition": "RetryAttemptsExhausted", "approximateInvokeCount": 100},
+    "DDBStreamBatchInfo": {},
+}
+"""What Lambda writes about changes that publish could not send; here it names none."""
+
+
+@pytest.fixture
+def dead_letters(stack: Stack) -> Stack:
+    stack.send({"Records": ["[bold]event"]}, queue="ingest_dead_letter")
+    stack.send(NOTICE, queue="publish_dead_letter")
+    return stack
+
+
+def test_each_dead_letter_is_shown_with_its_queue_and_cause_and_stays(dead_letters: Stack, run: Run) -> None:
+    cause = {"code": "InvalidMessageContents", "message": "a character that is not allowed"}
+    dead_letters.send({"cause": cause, "record": {"Keys": {}, "SequenceNumber": "7"}}, queue="publish_dead_letter")
+    for _ in range(2):
+        result = run("dead-letters", "--body")
+        assert result.exit_code == 0
+        assert "ingest-dead-letter" in result.stdout
+        assert "intake failed on this event" in result.stdout
+        assert "publish could not send these changes; RetryAttemptsExhausted after 100 tries" in result.stdout
+        assert "SQS refused its message: InvalidMessageContents a character that is not allowed" in result.stdout
+        assert '{"Records": ["[bold]event"]}' in result.stdout
+    assert dead_letters.visible("ingest_dead_letter") == 1
+    assert dead_letters.visible("publish_dead_letter") == 2
+
+
+def test_empty_dead_letter_queues_are_reported(stack: Stack, run: Run) -> None:
+    assert "The dead-letter queues are empty." in run("dead-letters").stderr
+    assert json.loads(run("dead-letters", "--json").stdout) == []
+    redriven = run("redrive", "--json")
+    assert redriven.exit_code == 0
+    assert [queue["moved"] for queue in json.loads(redriven.stdout)] == [0, 0, 0]
+
+
+def test_one_dead_letter_is_deleted_after_a_yes(dead_letters: Stack, run: Run) -> None:
+    found = json.loads(run("dead-letters", "--json").stdout)
+    message = next(one for one in found if one["queue"] == "ingest-dead-letter")
+
+    assert run("dead-letters", "--delete", message["id"], answers="n\n").exit_code == 1
+    assert run("dead-letters", "--delete", "nothing").exit_code == 1
+    assert dead_letters.visible("ingest_dead_letter") == 1
+
+    result = run("dead-letters", "--delete", message["id"][:8], answers="y\n")
+
+    assert result.exit_code == 0
+    assert message["body"] in result.stdout
+    assert [one["queue"] for one in json.loads(run("dead-letters", "--json").stdout)] == ["publish-dead-letter"]
+
+
+# --- redrive; lambda/tests/faults/test_republish.py has what is sent for publish's dead letters ---------------------
+
+
+def test_messages_go_back_to_their_source_with_their_attributes(stack: Stack) -> None:
+    sqs = stack.client("sqs")
+    attributes = {"cause": {"DataType": "String", "StringValue": "x"}}
+    for number in range(12):
+        sqs.send_message(
+            QueueUrl=stack.url("ingest_dead_letter"), MessageBody=str(number), MessageAttributes=attributes
+        )
+
+    result = redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest"))
+
+    assert (result.moved, result.left, stack.waiting("ingest")) == (12, 0, 12)
+    message = sqs.receive_message(QueueUrl=stack.url("ingest"), MessageAttributeNames=["All"])["Messages"][0]
+    assert message["MessageAttributes"]["cause"]["StringValue"] == "x"
+    assert redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest")).moved == 0
+
+
+def test_a_fifo_message_is_not_dropped_as_a_repetition_of_itself(stack: Stack, run: Run) -> None:
+    stack.send(CUSTOMER, group="c")
+    assert run("messages", "--drain").exit_code == 0
+    stack.send(CUSTOMER, group="c", queue="output_dead_letter")
+
+    assert run("redrive").exit_code == 0
+
+    sqs = stack.client("sqs")
+    (again,) = sqs.receive_message(QueueUrl=stack.url("output"), AttributeNames=["MessageGroupId"])["Messages"]
+    assert json.loads(again["Body"]) == CUSTOMER
+    assert again["Attributes"]["MessageGroupId"] == "c"
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        (False, "1 message in publish-dead-letter can't be sent"),
+        (True, "1 message in publish-dead-letter hidden, as another client has received it: run again in 60 s."),
+    ],
+)
+def test_what_is_left_is_named_with_its_reason(stack: Stack, run: Run, hidden: bool, said: str) -> None:
+    stack.send(NOTICE, queue="publish_dead_letter")
+    if hidden:
+        stack.client("sqs").receive_message(QueueUrl=stack.url("publish_dead_letter"), VisibilityTimeout=30)
+    result = run("redrive")
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert "expired" not in result.stderr
+    assert stack.waiting("publish_dead_letter") == 1
+
+
+def test_a_message_that_cannot_be_sent_does_not_keep_the_others(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        stack.send({"number": number}, queue="ingest_dead_letter")
+    sqs = stack.client("sqs")
+    send = sqs.send_message
+
+    def refuse(**request: Any) -> Any:
+        if '"number": 1' in request["MessageBody"]:
+            raise ParamValidationError(report="too long")
+        return send(**request)
+
+    monkeypatch.setattr(sqs, "send_message", refuse)
+
+    result = redrive(sqs, stack.url("ingest_dead_letter"), stack.url("ingest"))
+
+    assert (result.moved, result.left) == (2, 1)
+    assert "too long" in result.failed[0]
+    assert stack.visible("ingest_dead_letter") == 1, "what stays is put back at once"
