@@ -21,7 +21,7 @@ from pipeline.ledger import BatchState
 from pipeline_cli.app import app
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.local_stack import LocalStack
-from pipeline_cli.verbs import deploy
+from pipeline_cli.verbs import deploy, doctor
 from typer.testing import CliRunner
 
 from scripts.tests.runbook import rows
@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.scenarios]
 
 RETRY_SECONDS = 15
 """After so long the ingest queue gives an event again; longer than tf-apply takes, as it does so five times only."""
+WITHOUT_ONE = CUSTOMERS.replace("3,Eva,Dal,c-3,Active\n4,Eva,Dal,c-3,Active\n", "")
 DENIED = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Deny", "Action": "dynamodb:PutItem", "Resource": "*"}],
@@ -89,13 +90,13 @@ class World:
         functions, full = self.stack.target.client("lambda"), self.stack.target.output("function_names")[function]
         return str(functions.get_function_configuration(FunctionName=full)["Role"]).rpartition("/")[2]
 
-    def send_while_intake_fails(self) -> None:
-        """Send a day; its events come again and again until intake works."""
+    def send_while_intake_fails(self, *contents: str) -> None:
+        """Send the day; its events come again and again until intake works."""
         self.stack.sqs.set_queue_attributes(
             QueueUrl=self.stack.target.output("ingest_queue_url"),
             Attributes={"VisibilityTimeout": str(RETRY_SECONDS)},
         )
-        self.stack.upload(files_of(self.day))
+        self.stack.upload(files_of(self.day, *contents))
 
 
 def completed(world: World) -> None:
@@ -169,8 +170,7 @@ def the_list_of_customers_is_lost(world: World) -> None:
     bucket = world.stack.bucket.name
     world.stack.s3.delete_object(Bucket=bucket, Key=f"delivered/{world.day}/{version}.parquet")
     world.values |= {"BUCKET": bucket, "<batch>": world.day, "<version>": version}
-    without_one = CUSTOMERS.replace("3,Eva,Dal,c-3,Active\n4,Eva,Dal,c-3,Active\n", "")
-    world.stack.upload(files_of(world.day, ITEMS, without_one))
+    world.stack.upload(files_of(world.day, ITEMS, WITHOUT_ONE))
 
 
 def correction_has_failed(world: World) -> None:
@@ -192,6 +192,23 @@ def customer_is_removed(world: World) -> None:
     completed(world)
     removed = [body for body in world.stack.messages(world.day) if body["type"] == "customer_removed"]
     assert [body["customer_reference"] for body in removed] == ["c-3"]
+
+
+def the_table_is_gone(world: World) -> None:
+    """Deleted manually, with the backup that AWS makes then; a correction comes before it is back."""
+    world.stack.upload(files_of(world.day))
+    completed(world)
+    dynamodb, table = world.stack.target.client("dynamodb"), world.stack.target.output("table_name")
+    backup = dynamodb.create_backup(TableName=table, BackupName="DeletedTableBackup")["BackupDetails"]["BackupArn"]
+    dynamodb.delete_table(TableName=table)
+    world.values |= {"TABLE": table, "ARN": backup}
+    world.send_while_intake_fails(ITEMS, WITHOUT_ONE)
+
+
+def doctor_misses_the_table(world: World) -> None:
+    eventually(lambda: "ResourceNotFoundException" in world.type("make logs"), "the error of intake in the logs")
+    findings = {finding.subject: finding for finding in doctor.examine(world.stack.target)}
+    assert (findings["table"].level, findings["table"].text[:8]) == ("problem", "missing:"), findings["table"]
 
 
 SCENARIOS: list[Scenario[World]] = [
@@ -222,6 +239,14 @@ SCENARIOS: list[Scenario[World]] = [
         create=the_list_of_customers_is_lost,
         shows=correction_has_failed,
         others=finds_the_version,
+        mended=customer_is_removed,
+    ),
+    Scenario(
+        "*-errors",
+        "ResourceNotFoundException",
+        create=the_table_is_gone,
+        shows=doctor_misses_the_table,
+        says="DeletedTableBackup",
         mended=customer_is_removed,
     ),
 ]
