@@ -25,7 +25,7 @@ from pipeline.stages.transform import MB_PER_CPU
 from pipeline_cli.terraform.target import ROOT, declared_variables
 
 from benchmarks.generate import PER_PARENT, Day, generate
-from benchmarks.results import SCRATCH, Result, load, paragraph, table
+from benchmarks.results import SCRATCH, Result, load, paragraph
 
 MILLION = 1_000_000
 MONTH = 30
@@ -226,16 +226,14 @@ def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def render(result: Result) -> str:
-    """Return the bill of a million results and that of a month as Markdown."""
+    """Return the bill of a million results and that of a month."""
     data, total = result.data, dollars(result.data["lines"])
     small, large = data["counted"]
     months = " and ".join(f"${runs:.2f} with {results:,} {MODEL.root} a day" for results, runs in data["months"])
     per_parent = " and ".join(map(str, PER_PARENT))
-    rows = [
-        [service, f"{amount:.4f}", f"{amount / total:.1%}"] for service, amount in by_service(data["lines"]).items()
-    ]
+    shares = ", ".join(f"{name} {amount / total:.1%}" for name, amount in by_service(data["lines"]).items())
     text = f"""A day of a million {MODEL.root}, {per_parent} records of a kind for each of its parent and 1,000 errors,
-        costs **${total:.2f}** at list prices in eu-west-1 ([prices.toml](../benchmarks/prices.toml)); a month
-        {months}, alarms and dashboard ${dollars(STANDING):.2f}. Requests were counted in memory for {small:,} and
+        costs **${total:.2f}** at list prices in eu-west-1 ([prices.toml](../benchmarks/prices.toml)): {shares}. A month
+        costs {months}, alarms and dashboard ${dollars(STANDING):.2f}. Requests were counted in memory for {small:,} and
         {large:,} {MODEL.root} and extrapolated; no bill from AWS was compared."""
-    return f"{paragraph(text)}\n\n{table(['service', 'dollars', 'share'], rows)}"
+    return paragraph(text)

@@ -19,7 +19,7 @@ from typing import Any
 from pipeline_cli.terraform import package
 from pipeline_cli.terraform.target import LOCAL
 
-from benchmarks.results import SCRATCH, Result, paragraph, table
+from benchmarks.results import SCRATCH, Result, paragraph
 
 HANDLERS = ("intake", "transform", "deliver", "finalize", "publish")
 PROBE = Path(__file__).with_name("start_probe.py")
@@ -66,13 +66,14 @@ def probe(folder: str, module: str, *services: str) -> dict[str, Any]:
 
 
 def render(result: Result) -> str:
-    """Return the times of each handler and of bare boto3, and the size of the package, as Markdown."""
+    """Return the times of each handler and of bare boto3, and the size of the package."""
     data = result.data
-    rows = []
-    for name, sides in data["handlers"].items():
-        ours, bare = sides["ours"], sides["bare"]
-        memory = f"{ours['peak_kilobytes'] / 1024:.0f} MB"
-        rows.append([name, f"{_ready(ours) * 1000:.0f} ms", f"{_ready(bare) * 1000:.0f} ms", memory])
-    text = f"""Import and clients of a handler, best of {data["repeats"]} new processes, beside boto3 with the same
-        clients. All share one zip: {data["zipped"] / 1e6:.1f} MB, unzipped {data["unzipped"] / 1e6:.1f} MB."""
-    return f"{paragraph(text)}\n\n{table(('handler', 'ready', 'bare boto3', 'memory'), rows)}"
+    shown = [
+        f"{name} {_ready(sides['ours']) * 1000:.0f} ms ({_ready(sides['bare']) * 1000:.0f})"
+        for name, sides in data["handlers"].items()
+    ]
+    return paragraph(
+        f"""Import and clients of a handler, best of {data["repeats"]} new processes, and in brackets boto3 with the
+        same clients: {", ".join(shown)}. All share one zip: {data["zipped"] / 1e6:.1f} MB, unzipped
+        {data["unzipped"] / 1e6:.1f} MB."""
+    )

@@ -17,9 +17,9 @@ def with_table(text: str) -> str:
 
 
 def _table() -> str:
-    """Each variable with its default and the first sentence about it; the others are in infra/variables.tf."""
+    """Each variable with its default and the beginning of its description in infra/variables.tf."""
     rows = [
-        f"| `{name}` | {_default(body)} | {re.split(r'(?<=[.])[ ](?=[A-Z0-9])', str(body['description']))[0]} |"
+        f"| `{name}` | {_default(body)} | {re.split(r'[.:] ', str(body['description']) + ' ')[0]} |"
         for name, body in declared_variables().items()
     ]
     return "\n".join(["| Variable | Default | What it is |", "| --- | --- | --- |", *rows, ""])

@@ -24,7 +24,7 @@ another port for the local AWS. A variable that a target does not read is refuse
 
 The program that these targets call, `.venv/bin/pipeline`, has more options; `--help` after a command lists them with
 its exit codes. Its target is on standard error, its result alone on standard output, with `--json` for programs. Once
-called with `--install-completion`, it completes on Tab.
+called with `--install-completion`, it completes on Tab. Without a target of their own are:
 
 {commands}
 """
@@ -41,19 +41,25 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 def text() -> str:
     """The page as it must be now."""
+    targets = _targets()
     rows = [
-        f"| `{name}` | {_first_sentence(command)} | `{_example(command)}` |".replace(r"\[", "[")
+        f"| `{name}` | {_first_sentence(command)} | `{_example(command)}` |"
         for name, command in commands()
+        if not {name.replace(" ", "-"), name.replace("deploy ", "tf-")} & targets.keys()
     ]
-    table = "\n".join(["| Command | What it does | Example |", "| --- | --- | --- |", *rows])
-    return HEAD.format(targets=_targets(), commands=table)
+    made = [
+        f"| `make {name}` {arguments} | {what} |".replace("  |", " |") for name, (arguments, what) in targets.items()
+    ]
+    return HEAD.format(
+        targets="\n".join(["| Target | What it does |", "| --- | --- |", *made]),
+        commands="\n".join(["| Command | What it does | Example |", "| --- | --- | --- |", *rows]),
+    )
 
 
-def _targets() -> str:
-    """A table of the targets, from the Makefile's own help."""
+def _targets() -> dict[str, tuple[str, str]]:
+    """The arguments of each target and what it does, from the Makefile's own help."""
     found = re.findall(r"^([a-z][a-z0-9-]*):.* ## (.*?) ?\| (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    rows = [f"| `make {name}` {arguments} | {what} |".replace("  |", " |") for name, arguments, what in found]
-    return "\n".join(["| Target | What it does |", "| --- | --- |", *rows])
+    return {name: (arguments, what) for name, arguments, what in found}
 
 
 def _first_sentence(command: Any) -> str:
