@@ -65,6 +65,7 @@ locals {
         MIN_DAY_PERCENT      = tostring(var.min_day_percent)
         MAX_REMOVED_PERCENT  = tostring(var.max_removed_percent)
         DECIMAL_MARK         = var.decimal_mark
+        CONTROL_FILE         = var.control_file # only for feedback/settings.json
         WRITER_GRACE_SECONDS = tostring(local.timeout_seconds.deliver)
         LARGE_DAYS           = tostring(var.large_days != null)
         LARGE_DAY_BYTES      = tostring(try(var.large_days.from_bytes, 0))

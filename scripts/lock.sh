@@ -10,10 +10,10 @@ compile() {
   "$uv" pip compile "$@" --universal --python-version 3.11 --generate-hashes --no-annotate --quiet \
     --custom-compile-command "make lock"
 }
-compile pyproject.toml --extra cli --extra local --extra dev --extra bench --output-file requirements.lock
+compile pyproject.toml --extra operator --extra local --extra dev --extra bench --output-file requirements.lock
 compile pyproject.toml --extra large --constraint requirements.lock --output-file requirements-large.lock
-compile pyproject.toml --extra cli --extra local --constraint requirements.lock --output-file requirements-local.lock
-compile pyproject.toml --constraint requirements.lock --output-file lambda/requirements.lock
+compile pyproject.toml --extra operator --extra local --constraint requirements.lock --output-file requirements-local.lock
+compile lambda/requirements.in --constraint requirements.lock --output-file lambda/requirements.lock
 compile scripts/sbom.in --output-file scripts/sbom.lock
 compile infra/tests/requirements.in --output-file infra/tests/requirements.lock
 compile lambda/tests/e2e/requirements.in --output-file lambda/tests/e2e/requirements.lock

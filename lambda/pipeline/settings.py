@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pipeline.errors import SettingsError
 
+CONTROL_FILE = ("accepted", "required", "off")
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -41,7 +42,7 @@ class IntakeSettings(_Runs):
     """So has one whose day is more days in the past."""
     max_error_messages: int = 1_000
     """So many foreign names a day get an error message."""
-    control_file: str = field(default="accepted", metadata={"allowed": ("accepted", "required", "off")})
+    control_file: str = field(default="accepted", metadata={"allowed": CONTROL_FILE})
     """Whether a control file is required in a set, counts when it is there, or has a foreign name."""
 
 
@@ -53,12 +54,10 @@ class FinalizeSettings(_Runs):
     """How long a writer of a failed run may still be running: the timeout of `deliver`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransformSettings(FinalizeSettings):
-    """Settings of `transform`."""
+@dataclass(frozen=True, kw_only=True)  # without slots, as one of a class's bases may have them
+class VerdictSettings:
+    """The settings on which a verdict depends. `transform` publishes them, so that `csv-check` can use the same."""
 
-    chunk_records: int = 5_000
-    """Table writes per chunk file."""
     max_error_messages: int = 1_000
     """Refused records of a file that get an error message."""
     max_refused_percent: int = field(default=20, metadata={"minimum": 0})
@@ -69,6 +68,16 @@ class TransformSettings(FinalizeSettings):
     """So it is if a correction would remove a larger share of the results."""
     decimal_mark: str = field(default="auto", metadata={"allowed": ("auto", "point", "comma")})
     """The decimal mark of amounts, or that they show it."""
+    control_file: str = field(default="accepted", metadata={"allowed": CONTROL_FILE})
+    """Whether a control file is required in a set, counts when it is there, or has a foreign name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformSettings(FinalizeSettings, VerdictSettings):
+    """Settings of `transform`."""
+
+    chunk_records: int = 5_000
+    """Table writes per chunk file."""
     large_days: bool = False
     """Whether the Spark job processes a day that does not fit into the function."""
     large_day_bytes: int = field(default=0, metadata={"minimum": 0})
@@ -89,7 +98,9 @@ class PublishSettings(_Table):
     """Whether the event source mapping supports `batchItemFailures`; if not, the function fails as a whole."""
 
 
-Settings = TypeVar("Settings", IntakeSettings, TransformSettings, DeliverSettings, FinalizeSettings, PublishSettings)
+Settings = TypeVar(
+    "Settings", IntakeSettings, VerdictSettings, TransformSettings, DeliverSettings, FinalizeSettings, PublishSettings
+)
 
 
 def read_settings(model: type[Settings], environment: Mapping[str, str] | None = None) -> Settings:
@@ -114,7 +125,7 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] | None =
         elif setting.default is MISSING:
             faults.append(f"{name} is not set")
     if faults:
-        raise SettingsError(f"the environment is not complete: {'; '.join(faults)}")
+        raise SettingsError(f"settings are missing or malformed: {'; '.join(faults)}")
     return model(**values)
 
 
@@ -131,3 +142,19 @@ def _convert(text: str, type_name: str, limits: Mapping[Any, Any]) -> str | int 
     if text not in allowed:
         raise ValueError(" or ".join(allowed))
     return text
+
+
+def published(settings: VerdictSettings) -> dict[str, str | int]:
+    """Return what the file `feedback/settings.json` says (docs/contracts/settings.schema.json)."""
+    return {setting.name: getattr(settings, setting.name) for setting in fields(VerdictSettings)}
+
+
+def read_published(values: Mapping[str, object]) -> VerdictSettings:
+    """Read what `published` returned; settings that this release does not know are ignored, others have defaults.
+
+    Raises
+    ------
+    SettingsError
+        Values are malformed; the error lists all of them.
+    """
+    return read_settings(VerdictSettings, {name.upper(): str(value) for name, value in values.items()})

@@ -17,10 +17,10 @@ from pipeline.aws.workflow import Workflow
 from pipeline.errors import DayTooLargeError, PreviousVersionLostError, ResourceLimitError
 from pipeline.joining.gate import FileFacts, Gate, days_before
 from pipeline.ledger import Ledger
-from pipeline.model.batch_files import DELIVERED_PREFIX
+from pipeline.model.batch_files import DELIVERED_PREFIX, SETTINGS_KEY
 from pipeline.model.error_codes import ErrorCode
 from pipeline.observability import logger
-from pipeline.settings import TransformSettings
+from pipeline.settings import TransformSettings, published
 from pipeline.stages.large_day import LargeDayRequest, submit_job
 from pipeline.stages.run import Run
 from pipeline.stages.scratch import scratch_folder
@@ -67,6 +67,7 @@ def transform(
     if seconds := ledger.wait_seconds(entry, run.execution, now):
         logger().info("run waits for an older one", execution=run.execution, seconds=seconds)
         return {"next": "WAIT", "wait_seconds": seconds}
+    bucket.put_json(SETTINGS_KEY, published(settings))
     delivered = _delivered(run, entry, bucket)
     gate = None if entry.released == run.version else _gate(run, table, settings)
     try:

@@ -119,5 +119,5 @@ def test_a_failed_chunk_gives_the_ledger_its_own_error(stack: Stack, day: str) -
 
     assert ended.state is BatchState.FAILED
     assert str(ended.cause).startswith(
-        "SettingsError: the environment is not complete: TABLE_NAME is not set (chunk work/"
+        "SettingsError: settings are missing or malformed: TABLE_NAME is not set (chunk work/"
     )

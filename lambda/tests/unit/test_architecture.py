@@ -42,6 +42,7 @@ ALLOWED: Mapping[str, Mapping[str, set[str]]] = {
     },
     "pipeline_cli": {
         "app": {"verbs", "output"},
+        "csv_check": {"app", "output"},
         "verbs": {"verbs", "report", *DEPLOYMENT},
         "report": {"report", "deployment", "output"},
         "deployment": DEPLOYMENT,

@@ -30,7 +30,7 @@ def test_every_fault_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings(TransformSettings, {"BUCKET_NAME": " ", "TABLE_NAME": "t", "CHUNK_RECORDS": "0"})
     assert str(caught.value) == (
-        "the environment is not complete: BUCKET_NAME is not set; STATE_MACHINE_ARN is not set; "
+        "settings are missing or malformed: BUCKET_NAME is not set; STATE_MACHINE_ARN is not set; "
         "CHUNK_RECORDS is '0', but must be a whole number from 1 up"
     )
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
+from typing import TYPE_CHECKING
 
-import botocore.exceptions as aws
 from pipeline.errors import PipelineError
 
 from pipeline_cli.output.errors import CommandError, UsageError
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
@@ -22,6 +26,23 @@ def explain(error: Exception, env: str = "") -> CommandError | None:
     match error:
         case CommandError():
             return error
+        case PipelineError():
+            return CommandError(f"{type(error).__name__}: {error}.")
+        case OSError() if error.errno in NO_ROOM:
+            where = error.filename or "A disk"
+            return CommandError(
+                f"{where} has no room left: {error.strerror}.", "TMPDIR names another temporary folder."
+            )
+        case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
+            return UsageError(f"{error.filename}: {error.strerror}.")
+    # The SDK takes half a second to import, and csv-check is installed without it.
+    return _explain_aws(error, where) if "botocore.exceptions" in sys.modules else None
+
+
+def _explain_aws(error: Exception, where: str) -> CommandError | None:
+    import botocore.exceptions as aws
+
+    match error:
         case aws.NoCredentialsError() | aws.PartialCredentialsError() | aws.CredentialRetrievalError():
             return CommandError("There are no AWS credentials.", "Sign in (aws sso login) or set AWS_PROFILE.")
         case aws.ProfileNotFound() | aws.NoRegionError() | aws.TokenRetrievalError() | aws.SSOError():
@@ -31,19 +52,12 @@ def explain(error: Exception, env: str = "") -> CommandError | None:
             return CommandError(f"{error}".rstrip(".") + ".", hint)
         case aws.ClientError():
             return _explain_reply(error, where)
-        case PipelineError() | aws.BotoCoreError():
+        case aws.BotoCoreError():
             return CommandError(f"{type(error).__name__}: {error}.")
-        case OSError() if error.errno in NO_ROOM:
-            where = error.filename or "A disk"
-            return CommandError(
-                f"{where} has no room left: {error.strerror}.", "TMPDIR names another temporary folder."
-            )
-        case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
-            return UsageError(f"{error.filename}: {error.strerror}.")
     return None
 
 
-def _explain_reply(error: aws.ClientError, where: str) -> CommandError:
+def _explain_reply(error: ClientError, where: str) -> CommandError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     if code in NO_CREDENTIALS:
         return CommandError("The AWS credentials are not valid (any more).", "Sign in again (aws sso login).")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import typer
@@ -75,6 +77,20 @@ def _console(*, stderr: bool) -> Console:
     return SafeConsole(stderr=stderr, highlight=False, emoji=False, width=width)
 
 
+class _Screen(StringIO):
+    """Takes what is printed, as the terminal would."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@contextmanager
+def captured(*, like_terminal: bool = False) -> Iterator[StringIO]:
+    """Catch what the block prints on standard output, in colours if it is to be shown on the terminal afterwards."""
+    with redirect_stdout(_Screen() if like_terminal else StringIO()) as text:
+        yield text
+
+
 def show_error(error: CommandError) -> None:
     """Print an error in one line, with its hint, which may have several lines."""
     hint = "\n".join(shown(line) for line in error.hint.split("\n"))
@@ -117,7 +133,7 @@ def print_line(text: str) -> None:
 
     On a terminal, control characters are printed as JSON escapes, which mean the same.
     """
-    sys.stdout.write((_as_json_shows(text) if sys.stdout.isatty() else text) + "\n")
+    sys.stdout.write((_as_json_shows(text) if sys.stdout.isatty() else _encodable(text)) + "\n")
     sys.stdout.flush()
 
 
@@ -125,7 +141,14 @@ _JSON_ESCAPES = {code: json.dumps(chr(code))[1:-1] for code in ESCAPES}
 
 
 def _as_json_shows(text: str) -> str:
-    return text.translate(_JSON_ESCAPES)
+    return _encodable(text.translate(_JSON_ESCAPES))
+
+
+def _encodable(text: str) -> str:
+    """Write characters as JSON escapes that standard output may lack, as a console of Windows does."""
+    if (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf"):
+        return text
+    return "".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text)
 
 
 def plain(value: Any) -> Any:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from tempfile import gettempdir
-from typing import Annotated, Any
+from tempfile import gettempdir, mkstemp
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from pipeline.errors import PipelineError, ResourceLimitError
+from pipeline.errors import PipelineError, ResourceLimitError, SettingsError
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.gate import Gate, why_held
@@ -32,24 +32,49 @@ from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, control_file
+from pipeline.settings import VerdictSettings, read_published
+from rich.text import Text
+from typer.core import TyperCommand
 
 from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import NO_ROOM
 from pipeline_cli.output.files import open_whole, temporary_folder
+from pipeline_cli.output.program import BUG, Reporting
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
 
+if TYPE_CHECKING:
+    from pipeline.reading.decimal_marks import DecimalMark
+
 MEMORY_MB = 1024
+WRONG_CALL = 64
+"""Exit code of a wrong call (EX_USAGE)."""
 STANDARD_OUTPUT = Path("-")
 Write = Callable[[bytes], object]
+_LINES_AROUND = 5
+"""Of the terminal's lines: for the prompt and the command before, the sentence with the file and the prompt after."""
 _MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
 
 
 class NotCheckedError(CommandError):
     """The check could not be completed; this says nothing about the files."""
 
-    exit_code = 4
+
+class Command(Reporting, TyperCommand):
+    """The command; its exit codes below 64 are about the files, those from 64 on about the call or the tool."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except typer.TyperException as error:
+            setattr(error, "exit_code", WRONG_CALL)  # noqa: B010 (the type has no such attribute)
+            raise
+
+    def exit_code(self, failure: CommandError) -> int:
+        """Return the exit code of a failure."""
+        return WRONG_CALL if isinstance(failure, UsageError) else BUG
 
 
 class Engine(StrEnum):
@@ -84,10 +109,14 @@ def command(
         Engine,
         typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
     ] = Engine.DUCKDB,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option("--settings", metavar="FILE", help="The pipeline's settings: its feedback/settings.json."),
+    ] = None,
     decimal_mark: Annotated[
-        DecimalMarkOption,
+        DecimalMarkOption | None,
         typer.Option("--decimal-mark", metavar="MARK", help="point or comma, or auto: as the files' amounts show it."),
-    ] = DecimalMarkOption.AUTO,
+    ] = None,
     write_control: Annotated[
         bool, typer.Option("--write-control", help="Write a control file for the files into DIR, to be sent with them.")
     ] = False,
@@ -101,19 +130,20 @@ def command(
     Example: pipeline check day --batch 20220131 --out messages.jsonl
 
     Exit codes: 0 no errors, 1 some records are refused, 2 a file can't be used, is missing, is there twice or is not
-    named like a batch file, 3 the day would be held (too many records are refused, or a file has none), 4 the
-    check could not be completed because disk space or memory ran out.
+    named like a batch file, 3 the day would be held (too many records are refused, or a file has none). From 64 on
+    nothing is said about the files: 64 the command was called wrongly, 70 the check could not be completed.
     """
     if out is None and not as_json and not sys.stdout.isatty():
         out = STANDARD_OUTPUT
-    found = look(folder, batch, ignored=[out] if out and out != STANDARD_OUTPUT else [])
+    settings = _settings(settings_file, decimal_mark)
+    found = look(folder, batch, [out] if out and out != STANDARD_OUTPUT else [], settings.control_file)
     if write_control:
         found = replace(found, files={kind: path for kind, path in found.files.items() if kind != CONTROL})
     what = f"The check of {found.batch or folder}"
     outcome: Outcome | None = None
     with enough_room(what), temporary_folder("check-") as directory:
         if found.batch and not found.missing:
-            outcome = run(found.batch, found.files, directory, memory, engine, decimal_mark)
+            outcome = run(found.batch, found.files, directory, memory, engine, settings)
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
         if rejects and outcome:
@@ -122,10 +152,21 @@ def command(
                 shutil.copy(path, rejects / f"{found.batch}_{path.name}")
     if write_control and outcome and outcome.state != "REFUSED":
         path = folder / f"{CONTROL}_{found.batch}.csv"
-        path.write_text(control_file(_count(found.files, outcome)))
+        path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
         terminal.err().print(f"Control file written: {terminal.shown(path)}", soft_wrap=True)
     _show(found, outcome, errors, out, as_json=as_json)
     raise typer.Exit(exit_code(found, outcome))
+
+
+def _settings(file: Path | None, decimal_mark: DecimalMarkOption | None) -> VerdictSettings:
+    """Return the settings of a file, or the defaults, with the decimal mark of the command line."""
+    settings = VerdictSettings()
+    if file:
+        try:
+            settings = read_published(dict(json.loads(file.read_text(encoding="utf-8"))))
+        except (SettingsError, TypeError, ValueError) as error:
+            raise UsageError(f"{file} is no settings.json of the pipeline: {error}.") from error
+    return replace(settings, decimal_mark=decimal_mark.value) if decimal_mark else settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +174,21 @@ class DayFolder:
     """The files of one day in a folder.
 
     `batch` is None if no file name contains a day. `replaced` has pairs of a file and the newer one of the same kind
-    that is used instead. `foreign` has the files that are not named like batch files.
+    that is used instead. `foreign` has the files that are not named like batch files, `own` what this command wrote.
     """
 
     batch: str | None
     files: Mapping[RecordKind, Path]
     replaced: Sequence[tuple[Path, Path]]
     foreign: Sequence[Path]
+    own: Sequence[Path] = ()
+    control_file: str = "accepted"
 
     @property
     def missing(self) -> list[RecordKind]:
         """The kinds of files that are missing."""
-        return [kind for kind in MODEL.kinds if kind not in self.files] if self.batch else []
+        kinds = (*MODEL.kinds, CONTROL) if self.control_file == "required" else MODEL.kinds
+        return [kind for kind in kinds if kind not in self.files] if self.batch else []
 
     @property
     def is_sound(self) -> bool:
@@ -177,10 +221,10 @@ class DayFolder:
         ]
 
 
-def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFolder:
+def look(folder: Path, batch: str = "", ignored: Iterable[Path] = (), control_file: str = "accepted") -> DayFolder:
     """Find the files of a batch in a folder; if `batch` is empty, of the only batch in it.
 
-    Hidden files and those in `ignored` (output of the command itself) are left out.
+    Hidden files and those in `ignored` are left out; so is what this command wrote into the folder before.
 
     Raises
     ------
@@ -191,11 +235,14 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
         options.check_day(batch, "--batch")
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.")
-    own = {path.resolve() for path in ignored}
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve() not in own]
+    given = {path.resolve() for path in ignored}
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve() not in given]
     known = {path: parse_file_name(path.name) for path in paths if not path.name.startswith(".")}
+    if control_file == "off":
+        known = {path: None if file and file.kind == CONTROL else file for path, file in known.items()}
     batches = sorted({file.batch for file in known.values() if file})
-    foreign = [path for path, file in known.items() if file is None]
+    own = [path for path, file in known.items() if file is None and _is_own(path)]
+    foreign = [path for path, file in known.items() if file is None and path not in own]
     if not batch and len(batches) > 1:
         raise UsageError(f"{folder} holds several days: {', '.join(batches)}.", "Choose one with --batch.")
     if not batch and not batches and not foreign:
@@ -213,7 +260,14 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = ()) -> DayFold
                 replaced.append((files[file.kind], path))
             files[file.kind] = path
     kinds = (*MODEL.kinds, CONTROL)
-    return DayFolder(day, {kind: files[kind] for kind in kinds if kind in files}, replaced, foreign)
+    found = {kind: files[kind] for kind in kinds if kind in files}
+    return DayFolder(day, found, replaced, foreign, own, control_file)
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file has messages, as --out writes them."""
+    with path.open("rb") as file:
+        return file.read(len(RESULT_MESSAGE)).startswith((RESULT_MESSAGE, b'{"type":"error_message",'))
 
 
 def run(
@@ -222,7 +276,7 @@ def run(
     workdir: Path,
     memory_mb: int = MEMORY_MB,
     engine: Engine = Engine.DUCKDB,
-    decimal_mark: DecimalMarkOption = DecimalMarkOption.AUTO,
+    settings: VerdictSettings | None = None,
 ) -> Outcome:
     """Transform the files exactly as the pipeline does.
 
@@ -231,18 +285,20 @@ def run(
     NotCheckedError
         There was not enough memory or disk space, or the transform itself failed.
     """
+    settings = settings or VerdictSettings()
     chosen = Options(
         memory_mb=memory_mb,
         threads=os.cpu_count() or 1,
-        gate=Gate(),
-        decimal_mark=decimal_mark.value,
+        max_error_messages=settings.max_error_messages,
+        gate=Gate(settings.max_refused_percent, settings.min_day_percent, settings.max_removed_percent),
+        decimal_mark=cast("DecimalMark", settings.decimal_mark),
         # The version needs a second pass over every byte, so it is computed only when an error text needs it.
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
     try:
         sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
         if engine is Engine.SPARK:
-            if decimal_mark is not DecimalMarkOption.AUTO:
+            if settings.decimal_mark != DecimalMarkOption.AUTO:
                 raise NotCheckedError("--decimal-mark needs --engine duckdb.")
             return _on_spark(batch, sources, workdir, chosen)
         return process(batch, sources, workdir, chosen)
@@ -367,8 +423,10 @@ def _opened(path: Path | None) -> Iterator[Write]:
         sys.stdout.buffer.flush()
 
 
-def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mapping[str, Any]]) -> None:
-    """Print the outcome for a person to read."""
+def show_summary(
+    batch: str, summary: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], examples: int = 3
+) -> None:
+    """Print the outcome for a person to read, with some examples of each error: what refuses a file first."""
     out = terminal.out()
     if summary["state"] == "REFUSED":
         out.print(f"Batch {batch} [bold red]would be refused[/]: a file can't be used.")
@@ -385,8 +443,9 @@ def show_summary(batch: str, summary: Mapping[str, Any], errors: Iterable[Mappin
     terminal.print_table(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
+    groups = group(errors, examples, summary)
+    show(sorted(groups, key=lambda found: found.examples[0]["line"] is not None))  # what refuses or holds a whole file
     show_remarks(summary)
-    show(group(errors, 3, summary))
 
 
 def _show(
@@ -403,6 +462,8 @@ def _show(
         terminal.print_json({"batch": found.batch, **summary, **about_files})
         return
     note = terminal.err()
+    for path in found.own:
+        note.print(f"[dim]{terminal.shown(path.name)} is what this command wrote: left out.[/]", soft_wrap=True)
     for sentence in found.sentences():
         note.print(f"[yellow]{terminal.shown(sentence)}[/]", soft_wrap=True)
     if outcome is None:
@@ -410,5 +471,31 @@ def _show(
         note.print(f"{waits}: only the errors about files would be sent.")
     elif out == STANDARD_OUTPUT:
         note.print(f"Batch {found.batch}: {Numbers.of(summary).sentence()}")
+    elif sys.stdout.isatty():
+        _show_screenful(str(found.batch), summary, errors, out)
     else:
         show_summary(str(found.batch), summary, errors)
+
+
+def _show_screenful(
+    batch: str, summary: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], out: Path | None
+) -> None:
+    """Print as much of the outcome as the terminal shows at once, and where the rest is: in `out`, or in a new file."""
+    console = terminal.out()
+    with terminal.captured(like_terminal=True) as screen:
+        show_summary(batch, summary, errors)
+    lines = Text.from_ansi(screen.getvalue()).wrap(console, console.width)
+    room = console.height - _LINES_AROUND
+    everything = len(errors) <= sum(len(found.examples) for found in group(errors, 3))
+    for line in lines[: room if len(lines) > room else None]:
+        console.print(line)
+    if len(lines) <= room and everything:
+        return
+    if out is None:
+        with terminal.captured() as text:
+            show_summary(batch, summary, errors, len(errors))
+        number, name = mkstemp(prefix=f"check-{batch}-", suffix=".txt")
+        with os.fdopen(number, "wb") as file:
+            file.write(text.getvalue().encode())
+        out = Path(name)
+    console.print(f"[bold]All of it:[/] {terminal.shown(out)}", soft_wrap=True)

@@ -44,12 +44,22 @@ def test_every_dependency_is_pinned_and_in_its_lock() -> None:
     extras = settings["optional-dependencies"]
     runtime = pins(settings["dependencies"])
 
-    assert runtime <= locked("lambda/requirements.lock")
-    assert runtime | pins(extras["cli"]) | pins(extras["local"]) <= locked("requirements-local.lock")
+    assert runtime | pins(extras["operator"]) | pins(extras["local"]) <= locked("requirements-local.lock")
     # Spark is installed on top of the rest, and only where it is used.
     assert pins(extras.pop("large")) <= locked("requirements-large.lock")
     assert runtime.union(*map(pins, extras.values())) <= locked("requirements.lock")
     assert pins(project()["build-system"]["requires"]) <= locked("requirements-local.lock")
+
+
+def test_the_zip_gets_the_three_packages_that_the_functions_import_as_pyproject_pins_them() -> None:
+    settings = project()["project"]
+    pinned = pins(settings["dependencies"]) | pins(settings["optional-dependencies"]["operator"])
+    lines = (ROOT / "lambda" / "requirements.in").read_text().splitlines()
+    wanted = {line for line in lines if not line.startswith("#")}
+
+    assert wanted == {"aws-lambda-powertools", "boto3", "duckdb"}
+    assert {pin for pin in pinned if pin.partition("==")[0] in wanted} <= locked("lambda/requirements.lock")
+    assert not {"typer", "rich", "jinja2"} & {pin.partition("==")[0] for pin in locked("lambda/requirements.lock")}
 
 
 def test_the_smaller_locks_are_parts_of_the_whole() -> None:

@@ -4,10 +4,12 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,13 +133,13 @@ def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: 
         (["customers_20220131.csv"], ["--batch", "20220231"], "--batch is '20220231', which is no day from 2000"),
     ],
 )
-def test_a_folder_of_which_the_day_is_not_known_is_exit_code_2(
+def test_a_folder_of_which_the_day_is_not_known_is_a_wrong_call_and_no_verdict(
     tmp_path: Path, run: Run, names: list[str], arguments: list[str], reason: str
 ) -> None:
     for name in names:
         (tmp_path / name).write_text("x")
     result = run("check", str(tmp_path), *arguments)
-    assert result.exit_code == 2
+    assert result.exit_code == 64
     assert reason in result.stderr
     assert result.stdout == ""
 
@@ -228,6 +230,58 @@ def test_if_a_file_is_there_twice_the_newer_one_is_checked_and_the_exit_code_is_
     assert machine["replaced_files"] == [plain.name if younger == "csv.gz" else packed.name]
 
 
+def test_what_an_earlier_check_wrote_into_the_folder_is_no_file_of_the_partner(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80"])
+    run("check", str(folder), "--out", str(folder / "messages.jsonl"))
+    (folder / "messages.jsonl").rename(folder / "old.jsonl")
+
+    again = run("check", str(folder))
+
+    assert again.exit_code == 1
+    assert [line for line in again.stderr.splitlines() if "old.jsonl" in line] == [
+        "old.jsonl is what this command wrote: left out."
+    ]
+    (folder / "other.jsonl").write_text('{"type":"note"}\n')
+    assert run("check", str(folder)).exit_code == 2
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_terminal_shows_no_more_than_fits_what_refuses_first_and_names_the_file_with_the_rest(
+    tmp_path: Path, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "day", items=[f"none-{number},Lamp,{'two' * (number % 2)},80" for number in range(60)])
+    (folder / f"customers_{DAY}.csv").write_text("customer_reference,first_name,last_name,status\n")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    arguments = ["--out", str(tmp_path / "out.jsonl")] if given else []
+
+    code, shown = on_terminal(["check", str(folder), *arguments], lines=20, columns=100)
+
+    assert code == 3, shown
+    assert len(shown) <= 20 - 2, shown
+    errors = [line for line in shown if " × " in line]
+    assert "no_records" in errors[0], shown
+    place = Path(shown[-1].removeprefix("All of it: "))
+    text = place.read_text(encoding="utf-8")
+    assert place.parent == tmp_path
+    assert all(f"items_{DAY}.csv line {number}" in text for number in range(4, 64))
+
+
+def on_terminal(arguments: list[str], lines: int, columns: int) -> tuple[int, list[str]]:
+    """Run a command on a terminal of this size; return its exit code, and its lines without colours."""
+    pty = pytest.importorskip("pty")
+    environment = os.environ | {"TERM": "xterm", "LINES": str(lines), "COLUMNS": str(columns)}
+    reading, writing = pty.openpty()
+    command = [sys.executable, "-m", "pipeline_cli.app", *arguments]
+    with subprocess.Popen(command, stdout=writing, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(writing)
+        text = b""
+        with suppress(OSError):  # of a terminal whose last writer has closed it
+            while block := os.read(reading, 65536):
+                text += block
+    os.close(reading)
+    return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).splitlines()
+
+
 def test_json_names_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
     (tmp_path / f"orders_{DAY}.csv").write_text("x")
     (tmp_path / "x.txt").write_text("x")
@@ -241,7 +295,7 @@ def test_json_names_what_a_set_lacks(tmp_path: Path, run: Run) -> None:
     }
 
 
-def test_too_little_memory_is_exit_code_4_with_one_sentence(
+def test_too_little_memory_is_exit_code_70_with_one_sentence(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(tmp_path / "day", DAY, records=20_000)
@@ -249,7 +303,7 @@ def test_too_little_memory_is_exit_code_4_with_one_sentence(
 
     result = run("check", str(tmp_path / "day"), "--out", str(tmp_path / "out"))
 
-    assert result.exit_code == 4
+    assert result.exit_code == 70
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"Error: The check of {DAY} was not finished: ")
     assert "--memory" in line
@@ -265,7 +319,7 @@ def with_options(process: Any, **changes: Any) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["work", "out"])
-def test_a_full_disk_is_exit_code_4_with_one_sentence(tmp_path: Path, place: str) -> None:
+def test_a_full_disk_is_exit_code_70_with_one_sentence(tmp_path: Path, place: str) -> None:
     """A limit on the size of files simulates a full disk: the kernel refuses the write in the same place."""
     generate(tmp_path / "day", DAY, records=5_000)
     limit = 100_000 if place == "work" else 1_000_000
@@ -282,7 +336,7 @@ main()
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
-    assert done.returncode == 4, done.stderr
+    assert done.returncode == 70, done.stderr
     assert "Traceback" not in done.stderr
     (line,) = done.stderr.splitlines()
     assert f"The check of {DAY} was not finished" in line
@@ -324,7 +378,7 @@ def test_without_spark_or_java_the_check_says_what_to_install(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     result = run("check", str(write(tmp_path / "day")), "--engine", "spark")
-    assert result.exit_code == 4
+    assert result.exit_code == 70
     assert "make test-spark" in result.stderr
 
 

@@ -14,8 +14,9 @@ import botocore.exceptions as aws
 import pytest
 import typer
 from pipeline.errors import ThrottledError
-from pipeline_cli.app import app, explain
+from pipeline_cli.app import app
 from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.explain import explain
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs.sample import generate

@@ -60,7 +60,7 @@ def test_a_contract_is_what_follows_from_the_data_model(path: str) -> None:
     assert text == documents()[path], f"{path} is not up to date: run `make contracts`"
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", [*SCHEMAS, "settings.schema.json"])
 def test_a_contract_is_a_valid_schema(name: str) -> None:
     Draft202012Validator.check_schema(load(name))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from contracts import validator
 from pipeline import ledger
 from pipeline.aws.s3 import Bucket
 from pipeline.errors import (
@@ -24,6 +25,7 @@ from pipeline.errors import (
 from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
+from pipeline.settings import VerdictSettings, read_published
 from pipeline.stages.scratch import scratch_folder
 from support import BUCKET, Cloud, Context, queued, s3_event
 
@@ -87,6 +89,18 @@ def test_a_day_becomes_results_and_errors(cloud: Cloud, context: Context) -> Non
     }
     assert [item["code"]["S"] for item in items if "code" in item] == ["unknown_order", "not_an_integer"]
     assert (reply["summary"]["customers"], reply["summary"]["files"]["items"]["refused"]) == (2, 2)
+
+
+def test_the_partner_can_read_the_settings_on_which_the_verdict_depends(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("MAX_REFUSED_PERCENT", "7")
+    transform.handler(start(cloud, context, DAY), context)
+
+    settings = cloud.bucket.get_json("feedback/settings.json")
+
+    validator("settings.schema.json").validate(settings)
+    assert read_published({**settings, "a_newer_one": True}) == VerdictSettings(max_refused_percent=7)
 
 
 def test_refused_records_are_kept_as_they_were_read(cloud: Cloud, context: Context) -> None:
