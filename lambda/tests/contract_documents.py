@@ -16,7 +16,7 @@ from pipeline.model.error_codes import unknown
 from pipeline.model.items import IDENTITY, result_key
 from pipeline.model.messages import REMOVED_TYPE, RESULT_TYPE
 from pipeline.model.record_kinds import Column, ColumnType, Count, RecordKind
-from pipeline.reading.header import DELIMITERS
+from pipeline.reading.dialect import DELIMITERS
 from pipeline.reading.rules import MAX_REFERENCE
 
 ROOT = Path(__file__).parents[2]

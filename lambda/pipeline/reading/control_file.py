@@ -17,13 +17,16 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.model.messages import number_text
 from pipeline.model.record_kinds import RecordKind
 from pipeline.model.text import INVISIBLE_CHARACTERS, escape_controls
-from pipeline.reading.dialect import BLOCK, RefusedFileError, read_profile
+from pipeline.reading.dialect import BLOCK, RefusedFileError, is_blank, read_profile
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.header import read_header
 
-_RECORDS = re.compile(r"\d{1,18}", re.ASCII)
-_AMOUNT = re.compile(r"-?\d{1,30}([.,]\d{1,4})?", re.ASCII)
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_FORMS = {
+    "records": (re.compile(r"\d{1,18}", re.ASCII), "is not a whole number (such as 1000)"),
+    "amount": (re.compile(r"(-?\d{1,30}([.,]\d{1,4})?)?", re.ASCII), "is not a plain decimal number (such as 12.50)"),
+    "sha256": (re.compile(r"([0-9a-fA-F]{64})?", re.ASCII), "is not a SHA-256 (64 hexadecimal digits)"),
+}
+"""The form of each number, and what is said of another."""
 _MAX_VALUE = 80
 
 
@@ -37,13 +40,13 @@ class ControlTotal:
 
     def find_difference(self, found: ControlTotal) -> RefusedFileError | None:
         """Return the error of a file in which something else was found; None if all that is stated is right."""
-        for what, mine, other in (
+        for what, stated, counted in (
             ("number of records is", f"{self.records:,}", f"{found.records:,}"),
             ("sum of the amounts is", _text(self.amount), _text(found.amount)),
             ("SHA-256 of the file is", self.sha256, found.sha256),
         ):
-            if mine is not None and mine != other:
-                return RefusedFileError(ErrorCode.CONTROL_TOTAL_DIFFERS, what=what, found=other, stated=mine)
+            if stated is not None and stated != counted:
+                return RefusedFileError(ErrorCode.CONTROL_TOTAL_DIFFERS, what=what, found=counted, stated=stated)
         return None
 
 
@@ -63,53 +66,29 @@ def read_control_file(path: Path, batch: str, workdir: Path) -> dict[RecordKind,
     header = read_header(path, CONTROL)
     grammar = Grammar(header.delimiter)
     found: dict[RecordKind, ControlTotal] = {}
-    for number, line in enumerate(path.read_bytes().decode("utf-8-sig", "replace").splitlines(), 1):
-        if number <= header.lines or not line.strip(INVISIBLE_CHARACTERS + header.delimiter):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if number <= header.lines or is_blank(line):
             continue
-        cells = grammar.split(line) or []
-        row = _Line(number, {name: cells[place - 1 : place] for name, place in header.positions.items()})
-        kind = row.kind(batch)
-        if kind in found:
-            raise row.fault("file", "is named twice")
-        found[kind] = row.total()
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One line of a control file."""
-
-    number: int
-    cells: Mapping[str, list[str]]
-
-    def kind(self, batch: str) -> RecordKind:
-        """Return the kind of the file that the line names."""
-        file = parse_file_name(self._value("file"))
-        if file is None or file.batch != batch or file.kind == CONTROL:
+        cells = grammar.split(line.decode(errors="replace")) or []
+        row = dict.fromkeys(_FORMS, "")
+        for column, place in header.positions.items():
+            row[column] = "".join(cells[place - 1 : place]).strip(INVISIBLE_CHARACTERS)
+        file = parse_file_name(row["file"])
+        kind = file.kind if file and file.batch == batch else CONTROL
+        if kind == CONTROL:
             names = ", ".join(f"{kind}_{batch}.csv" for kind in MODEL.kinds)
-            raise self.fault("file", f"is none of the batch's files ({names}, or the same with .gz)")
-        return file.kind
-
-    def total(self) -> ControlTotal:
-        """Return the line's numbers."""
-        if not _RECORDS.fullmatch(self._value("records")):
-            raise self.fault("records", "is not a whole number (such as 1000)")
-        amount, digest = self._value("amount"), self._value("sha256")
-        if amount and not _AMOUNT.fullmatch(amount):
-            raise self.fault("amount", "is not a plain decimal number (such as 12.50)")
-        if digest and not _SHA256.fullmatch(digest):
-            raise self.fault("sha256", "is not a SHA-256 (64 hexadecimal digits)")
-        records = int(self._value("records"))
-        return ControlTotal(records, Decimal(amount.replace(",", ".")) if amount else None, digest.lower() or None)
-
-    def fault(self, column: str, what: str) -> RefusedFileError:
-        """Return the error of a cell."""
-        value = escape_controls(self._value(column)[:_MAX_VALUE])
-        fault = f"'{value}' {what}"
-        return RefusedFileError(ErrorCode.BAD_CONTROL_FILE, line=self.number, column=column, fault=fault)
-
-    def _value(self, column: str) -> str:
-        return "".join(self.cells.get(column, ())).strip(INVISIBLE_CHARACTERS)
+            faults = [("file", f"is none of the batch's files ({names}, or the same with .gz)")]
+        elif kind in found:
+            faults = [("file", "is named twice")]
+        else:
+            faults = [(column, fault) for column, (form, fault) in _FORMS.items() if not form.fullmatch(row[column])]
+        if faults:
+            column, fault = faults[0]
+            fault = f"'{escape_controls(row[column][:_MAX_VALUE])}' {fault}"
+            raise RefusedFileError(ErrorCode.BAD_CONTROL_FILE, line=number, column=column, fault=fault)
+        amount = Decimal(row["amount"].replace(",", ".")) if row["amount"] else None
+        found[kind] = ControlTotal(int(row["records"]), amount, row["sha256"].lower() or None)
+    return found
 
 
 def control_file(totals: Mapping[str, ControlTotal]) -> str:

@@ -119,7 +119,6 @@ def _column(file: CsvFile, column: Column) -> str:
     if column.type is ColumnType.TEXT:
         return text
     macro = "as_reference" if column.type is ColumnType.REFERENCE else "trimmed"
-    macro = "as_reference" if column.type is ColumnType.REFERENCE else "trimmed"
     return f"CASE WHEN is_usual THEN {text} ELSE {macro}({text}) END"
 
 

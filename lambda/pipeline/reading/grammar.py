@@ -68,10 +68,6 @@ class Grammar:
         is_wrong = self._beside_quotes.search(outside) and not whole.fullmatch(lines)
         return bool(is_wrong or (newline in lines and partial.search(b"\n" + lines)))
 
-    def is_open_after(self, line: bytes, was_open: bool) -> bool:
-        """Return whether a quoted cell is still open at the end of this line."""
-        return self.quotes_after(line, was_open) is Quotes.OPEN
-
     def quotes_after(self, line: bytes, was_open: bool) -> Quotes:
         """Return the state of the quotes at the end of this line, which may begin within a quoted cell.
 

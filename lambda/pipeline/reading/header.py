@@ -5,26 +5,29 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 from pipeline.model.text import INVISIBLE_CHARACTERS
-from pipeline.reading.dialect import BLOCK, COLUMN_NAMES, RefusedFileError, count_names, required_columns
-from pipeline.reading.grammar import Grammar
+from pipeline.reading.dialect import (
+    BLOCK,
+    COLUMN_NAMES,
+    DELIMITERS,
+    RefusedFileError,
+    count_names,
+    is_blank,
+    required_columns,
+)
+from pipeline.reading.grammar import Grammar, Quotes
 
-DELIMITERS = (",", ";", "\t", "|")
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(r"sep=[,;\t|]", re.IGNORECASE)
 """Excel's first line that names the delimiter."""
+MAX_HEADER_LINES = 100
 _NOT_COMPARED = INVISIBLE_CHARACTERS + '"'
 _BLANK_BUT_TAB = INVISIBLE_CHARACTERS.replace("\t", "")
-_BLANK = INVISIBLE_CHARACTERS + "".join(DELIMITERS) + '"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +56,36 @@ def read_header(path: Path, kind: RecordKind) -> Header:
         There is no header, or a required column is missing or repeated.
     """
     with path.open("rb") as file:
-        start = file.read(BLOCK)
-    before, lines = 0, _lines(start.removeprefix(codecs.BOM_UTF8))
-    for line in lines:
-        is_separator = before == 0 and _SEPARATOR_LINE.fullmatch(_decoded(line).strip(_BLANK_BUT_TAB))
-        if not is_separator and not is_blank(line):
-            break
+        lines = file.read(BLOCK).removeprefix(codecs.BOM_UTF8).splitlines()
+    before = int(bool(lines and _SEPARATOR_LINE.fullmatch(_decoded(lines[0]).strip(_BLANK_BUT_TAB))))
+    while before < len(lines) and is_blank(lines[before]):
         before += 1
-    else:
+    lines = lines[before : before + MAX_HEADER_LINES]
+    if not lines:
         raise RefusedFileError(ErrorCode.EMPTY_FILE, columns=required_columns(kind))
-    following = list(islice(lines, 100))
-    readings = [_read(delimiter, line, following) for delimiter in DELIMITERS]
-    required = {column.name for column in kind.required}
-    found = max(readings, key=lambda reading: len(required & set(reading.names)))
-    if missing := [column.name for column in kind.required if column.name not in found.names]:
+    required, read = ({column.name for column in columns} for columns in (kind.required, kind.columns))
+    readings = {delimiter: _read(delimiter, lines) for delimiter in DELIMITERS}
+    delimiter = max(readings, key=lambda delimiter: len(required.intersection(readings[delimiter][0])))
+    names, count = readings[delimiter]
+    if missing := [column.name for column in kind.required if column.name not in names]:
         # The error does not quote the line: if the header is missing, it is a record with personal data.
         raise RefusedFileError(
             ErrorCode.MISSING_COLUMN,
             column=" and ".join(missing),
             columns=required_columns(kind),
-            first_line=_describe(_decoded(line), found.names, kind),
+            first_line=_describe(_decoded(lines[0]), names, kind),
         )
-    counts = Counter(found.names)
-    read = {column.name for column in kind.columns}
-    if repeated := [name for name in counts if name in read and counts[name] > 1]:
+    if repeated := [name for name, times in Counter(names).items() if name in read and times > 1]:
         raise RefusedFileError(ErrorCode.REPEATED_COLUMN, column=" and ".join(repeated))
-    positions = {name: number for number, name in enumerate(found.names, 1) if name in read}
-    ignored = tuple(name for name in found.names if name not in read)
-    occurrences = count_names(b"\n".join([line, *following[: found.lines - 1]]))
-    return Header(found.delimiter, found.names, positions, ignored, before + 1, before + found.lines, occurrences)
-
-
-def is_blank(line: bytes) -> bool:
-    """Return whether a line has only empty cells."""
-    return not _decoded(line).replace('""', "").strip(_BLANK)
+    return Header(
+        delimiter,
+        names,
+        positions={name: number for number, name in enumerate(names, 1) if name in read},
+        ignored=tuple(name for name in names if name not in read),
+        skip=before + 1,
+        lines=before + count,
+        occurrences=count_names(b"\n".join(lines[:count])),
+    )
 
 
 def column_names(cells: list[str]) -> tuple[str, ...]:
@@ -115,39 +114,17 @@ def _describe(line: str, names: tuple[str, ...], kind: RecordKind) -> str:
     return "; the first line seems to be a title" if len(cells) == 1 else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    delimiter: str
-    names: tuple[str, ...]
-    lines: int
-
-
-def _read(delimiter: str, line: bytes, following: list[bytes]) -> _Reading:
-    """Read the header with one delimiter; without names if its quotes are wrong."""
-    if b'"' not in line:
+def _read(delimiter: str, lines: list[bytes]) -> tuple[tuple[str, ...], int]:
+    """Return the names in the header with one delimiter, none if its quotes are wrong, and its number of lines."""
+    if b'"' not in lines[0]:
         # Compiling the grammar takes a tenth of the time of a small day.
-        return _Reading(delimiter, column_names(_decoded(line).split(delimiter)), 1)
-    grammar = Grammar(delimiter)
-    record = [line]
-    is_open = grammar.is_open_after(line, was_open=False)
-    for more in following:
-        if not is_open:
-            break
-        record.append(more)
-        is_open = grammar.is_open_after(more, was_open=True)
-    cells = grammar.split(_decoded(b"\n".join(record))) or []
-    return _Reading(delimiter, column_names(cells), len(record))
+        return column_names(_decoded(lines[0]).split(delimiter)), 1
+    grammar, count, quotes = Grammar(delimiter), 0, Quotes.OPEN
+    while quotes is Quotes.OPEN and count < len(lines):
+        quotes = grammar.quotes_after(lines[count], was_open=count > 0)
+        count += 1
+    return column_names(grammar.split(_decoded(b"\n".join(lines[:count]))) or []), count
 
 
 def _decoded(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace")
-
-
-def _lines(data: bytes) -> Iterator[bytes]:
-    """Yield the lines one by one, so that a header at the start of a block costs nothing for the rest of it."""
-    start = 0
-    for end in _LINE_END.finditer(data):
-        yield data[start : end.start()]
-        start = end.end()
-    if data:
-        yield data[start:]

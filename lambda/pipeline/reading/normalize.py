@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import Column, ColumnType, RecordKind
 from pipeline.model.text import INVISIBLE_CHARACTERS
-from pipeline.reading.dialect import BLOCK, MAX_LINE, ByteProfile, RefusedFileError, Sentinels
+from pipeline.reading.dialect import BLOCK, MAX_LINE, ByteProfile, RefusedFileError, Sentinels, has_short_lines
 from pipeline.reading.grammar import Grammar, Quotes
 from pipeline.reading.header import Header
 
@@ -69,7 +69,7 @@ def rewrite(kind: RecordKind, profile: ByteProfile, header: Header, target: Path
         A line is too long, or a quote is never closed.
     """
     truncated, quote_errors = target.with_suffix(".truncated.csv"), target.with_suffix(".quotes.csv")
-    with target.open("wb") as lines, truncated.open("w") as cut, quote_errors.open("w") as refused:
+    with target.open("wb") as lines, truncated.open("wb") as cut, quote_errors.open("wb") as refused:
         writer = _Writer(lines, cut, refused, profile.sentinels, header, _typed_cells(kind, header))
         for block in _whole_lines(profile.path):
             writer.write(block)
@@ -105,11 +105,10 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
                 block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             end = block.rfind(b"\n") + 1
             rest = block[end:] + held
+            number += block.count(b"\n")
             if len(rest) > MAX_LINE:
-                number += block.count(b"\n")
                 raise RefusedFileError(ErrorCode.LINE_TOO_LONG, number=number, limit=MAX_LINE)
             if end:
-                number += block.count(b"\n")
                 yield block[:end]
     if rest:
         yield rest.removesuffix(b"\r") + b"\n"
@@ -125,8 +124,8 @@ class _Writer:
     def __init__(
         self,
         target: IO[bytes],
-        truncated: IO[str],
-        quote_errors: IO[str],
+        truncated: IO[bytes],
+        quote_errors: IO[bytes],
         sentinels: Sentinels,
         header: Header,
         typed_cells: Mapping[int, Column],
@@ -136,40 +135,37 @@ class _Writer:
         self._quote_errors = quote_errors
         self._grammar = Grammar(header.delimiter)
         self._delimiter = header.delimiter.encode()
-        self._header = header
+        self._columns = len(header.names)
+        self._header_record = header.skip
         self._typed_cells = typed_cells
         self._sentinels = sentinels
         self._newline = sentinels.newline.encode()
-        self._invalid = sentinels.invalid.encode()
-        self._ready: list[bytes] = []
         self._held = b""
         """The start of a record that continues in the next block; the lines before it are written already."""
-        self._open = _OpenRecord()
+        self._open = bytearray()
+        """The lines of a record that is examined line by line and still open, each with its line feed."""
+        self._open_lines = 0
+        self._is_ambiguous = False
+        """Whether one of the open lines could be a record by itself."""
         self.records = 0
         self.removed = 0
         self.has_refused = False
 
     def write(self, block: bytes) -> None:
-        """Add whole lines. A block that needs no change is written as it is."""
-        if (
-            not self._open.lines
-            and not self._held
-            and b'"' not in block
-            and len(block) <= MAX_RECORD
-            and _is_utf8(block)
-        ):
-            self._target.write(block)
-            self.records += block.count(b"\n")
-            return
-        if not self._open.lines:
-            block = self._held + block
-            self._held = b""
-            if self._write_quoted(block):
-                return
-        self._write_lines(block)
+        """Add whole lines: as a block if no quote in it can be wrong, else one by one."""
+        if not self._open:
+            block, self._held = self._held + block, b""
+        if self._open or not self._write_block(block):
+            self._write_lines(block)
 
-    def _write_quoted(self, block: bytes) -> bool:
-        """Write lines with quotes if none can be wrong; return False if they must be examined one by one.
+    def finish(self) -> None:
+        """Write what is left, and refuse the file if its last record is still open."""
+        self._write_lines(self._held)
+        if self._open:
+            raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=self.records + self.removed + 1)
+
+    def _write_block(self, block: bytes) -> bool:
+        """Write lines if no quote in them can be wrong; return False if they must be examined one by one.
 
         When a block is split at its quotes, every second piece is inside a quoted cell, so its line ends end no record.
         """
@@ -183,12 +179,11 @@ class _Writer:
             # The last record continues in the next block.
             end = joined.rfind(b"\n") + 1
             joined, held = joined[:end], joined[end:].replace(newline, b"\n")
-        columns = len(self._header.names)
         if (
             len(held) > MAX_RECORD
-            or _has_long_line(joined)
+            or not has_short_lines(joined, MAX_RECORD // 2)
             or not _is_utf8(joined)
-            or self._grammar.has_stray_quotes(joined, outside, newline, columns)
+            or self._grammar.has_stray_quotes(joined, outside, newline, self._columns)
         ):
             return False
         self._target.write(joined)
@@ -198,95 +193,75 @@ class _Writer:
         return True
 
     def _write_lines(self, block: bytes) -> None:
-        grammar = self._grammar
         for line in block.split(b"\n")[:-1]:
-            if not self._open.lines:
-                quotes = grammar.quotes_after(line, was_open=False) if b'"' in line else Quotes.RIGHT
-                if quotes is not Quotes.OPEN:
-                    self.has_refused = self.has_refused or quotes is Quotes.WRONG
-                    self._ready.append(self._clean(line))
-                    self.records += 1
-                    continue
-            else:
-                quotes = grammar.quotes_after(line, was_open=True)
-            self._open.add(line)
-            if self._open.lines > MAX_RECORD_LINES or self._open.size > MAX_LINE:
-                number, lines, size = self.records + self.removed + 1, self._open.lines, self._open.size
+            was_open = bool(self._open)
+            quotes = self._grammar.quotes_after(line, was_open) if was_open or b'"' in line else Quotes.RIGHT
+            if not was_open and quotes is not Quotes.OPEN:
+                self.has_refused |= quotes is Quotes.WRONG
+                self._write_record(line)
+                continue
+            self._open += line + b"\n"
+            self._open_lines += 1
+            if self._open_lines > MAX_RECORD_LINES or len(self._open) > MAX_LINE:
+                number, lines, size = self.records + self.removed + 1, self._open_lines, len(self._open)
                 raise RefusedFileError(ErrorCode.RECORD_WITHOUT_END, number=number, lines=lines, size=size)
-            self._open.is_doubtful = self._open.is_doubtful or self._could_be_record(line, quotes)
+            self._is_ambiguous = self._is_ambiguous or self._could_be_record(line, quotes)
             if quotes is not Quotes.OPEN:
                 self._close(quotes)
-        self._flush()
 
     def _could_be_record(self, line: bytes, quotes: Quotes) -> bool:
         """Return whether a line of a record of several lines could be a record, if its quotes were ordinary characters.
 
         Of the first and the last line, the part of the spanning cell must have delimiters of that record.
         """
-        columns = len(self._header.names)
-        if self._open.lines == 1:
+        if self._open_lines == 1:
             before, part = self._grammar.spanning_part(line)
             delimiters = part.count(self._delimiter)
-            return delimiters > 0 and before + delimiters >= columns - 1
+            return delimiters > 0 and before + delimiters >= self._columns - 1
         if quotes is Quotes.OPEN:
             cells = line.split(self._delimiter)
-            return len(cells) == columns and all(
+            return len(cells) == self._columns and all(
                 _is_valid(cells[place], column) for place, column in self._typed_cells.items()
             )
         delimiters = self._grammar.end_of_cell(line).count(self._delimiter)
-        return delimiters > 0 and line.count(self._delimiter) >= columns - 1
-
-    def finish(self) -> None:
-        """Write what is left, and refuse the file if its last record is still open."""
-        if self._held:
-            held, self._held = self._held, b""
-            self._write_lines(held)
-        if self._open.lines:
-            number = self.records + self.removed + 1
-            raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=number)
-
-    def _flush(self) -> None:
-        self._ready.append(b"")
-        self._target.write(b"\n".join(self._ready))
-        self._ready = []
+        return delimiters > 0 and line.count(self._delimiter) >= self._columns - 1
 
     def _close(self, quotes: Quotes) -> None:
-        is_header = self.records + 1 == self._header.skip
+        """Write the open record as one line, or its lines one by one if its quotes are wrong or look stray."""
+        lines = bytes(self._open)
         if quotes is Quotes.WRONG:
-            self._refuse_lines(self._sentinels.bad_quoting)
-        elif self._open.is_doubtful and not is_header:
-            self._refuse_lines(self._sentinels.doubtful_quoting)
+            self._refuse_lines(lines, self._sentinels.bad_quoting)
+        elif self._is_ambiguous and self.records + 1 != self._header_record:
+            self._refuse_lines(lines, self._sentinels.doubtful_quoting)
         else:
-            record = self._clean(self._newline.join(self._open.beginning))
-            self._ready.append(record)
-            self.records += 1
-            self.removed += self._open.lines - 1
-            if truncated := self._open.lines - 1 - record.count(self._newline):
-                self._truncated.write(f"{self.records},{truncated}\n")
-        self._open.close()
-        self._open = _OpenRecord()
+            # Nothing is kept after the line that makes the record too long.
+            record = lines[: lines.find(b"\n", MAX_RECORD + 1)]
+            kept = self._write_record(record.replace(b"\n", self._newline))
+            self.removed += self._open_lines - 1
+            if truncated := self._open_lines - 1 - kept.count(self._newline):
+                self._truncated.write(b"%d,%d\n" % (self.records, truncated))
+        self._open, self._open_lines, self._is_ambiguous = bytearray(), 0, False
 
-    def _refuse_lines(self, sentinel: str) -> None:
+    def _refuse_lines(self, lines: bytes, sentinel: str) -> None:
         """Write each line as a record of its own, prefixed by the sentinel."""
-        first, last = self.records + 1, self.records + self._open.lines
-        self._quote_errors.write(f"{first},{last},{self._grammar.spanning_part(self._open.beginning[0])[0] + 1}\n")
-        prefix = sentinel.encode()
-        for line in self._open.all_lines():
-            self._ready.append(self._clean(line, prefix))
-            if len(line) > BLOCK or len(self._ready) > BLOCK // 64:
-                self._flush()
-        self.records = last
-
-    def _clean(self, line: bytes, prefix: bytes = b"") -> bytes:
-        if len(line) > MAX_RECORD:
-            # The truncated line is still over the limit, so that it is refused as too long.
-            line = _cut(line, MAX_RECORD + 8)
-            self.has_refused = True
-        if line.isascii() or _is_utf8(line):
-            self.has_refused = self.has_refused or bool(prefix)
-            return prefix + line
+        cell = self._grammar.spanning_part(lines[: lines.index(b"\n")])[0] + 1
+        self._quote_errors.write(b"%d,%d,%d\n" % (self.records + 1, self.records + self._open_lines, cell))
         self.has_refused = True
-        return self._invalid + line.decode("utf-8", "backslashreplace").encode()
+        for line in BytesIO(lines):
+            self._write_record(line.removesuffix(b"\n"), sentinel.encode())
+
+    def _write_record(self, record: bytes, prefix: bytes = b"") -> bytes:
+        """Write a record as one line and return it; what makes it too long is cut off, invalid bytes become escapes."""
+        if len(record) > MAX_RECORD:
+            # The truncated record is still over the limit, so that it is refused as too long.
+            record = _cut(record, MAX_RECORD + 8)
+            self.has_refused = True
+        if not _is_utf8(record):
+            prefix, record = self._sentinels.invalid.encode(), record.decode("utf-8", "backslashreplace").encode()
+            self.has_refused = True
+        self._target.write(prefix + record + b"\n")
+        self.records += 1
+        return record
 
 
 def _typed_cells(kind: RecordKind, header: Header) -> dict[int, Column]:
@@ -307,52 +282,6 @@ def _is_valid(cell: bytes, column: Column) -> bool:
     if column.type is ColumnType.AMOUNT:
         return _AMOUNT.fullmatch(text) is not None
     return _INTEGER.fullmatch(text) is not None and -(2**63) <= int(text) < 2**63
-
-
-class _OpenRecord:
-    """The lines of an incomplete record: its beginning in memory, the rest in a temporary file."""
-
-    def __init__(self) -> None:
-        self.beginning: list[bytes] = []
-        """The lines up to the one that exceeds the limit for a record."""
-        self.lines = 0
-        self.size = 0
-        """Bytes of all lines."""
-        self.is_doubtful = False
-        """Whether one of the lines so far could be a record by itself."""
-        self._bytes = 0
-        """Length of the beginning as one line."""
-        self._rest: IO[bytes] | None = None
-
-    def add(self, line: bytes) -> None:
-        self.lines += 1
-        self.size += len(line) + 1
-        if self._bytes <= MAX_RECORD:
-            self.beginning.append(line)
-            self._bytes += len(line) + (self.lines > 1)
-            return
-        if self._rest is None:
-            self._rest = TemporaryFile()  # noqa: SIM115 (open as long as the record is)
-        self._rest.write(line + b"\n")
-
-    def all_lines(self) -> Iterable[bytes]:
-        yield from self.beginning
-        if self._rest is not None:
-            self._rest.seek(0)
-            yield from (line.removesuffix(b"\n") for line in self._rest)
-
-    def close(self) -> None:
-        if self._rest is not None:
-            self._rest.close()
-
-
-def _has_long_line(lines: bytes) -> bool:
-    start = 0
-    while len(lines) - start > MAX_RECORD:
-        start = lines.rfind(b"\n", start, start + MAX_RECORD + 1) + 1
-        if not start:
-            return True
-    return False
 
 
 def _cut(data: bytes, length: int) -> bytes:

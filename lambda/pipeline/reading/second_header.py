@@ -9,9 +9,9 @@ import duckdb
 
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.dialect import COLUMN_NAMES, RefusedFileError
+from pipeline.reading.dialect import COLUMN_NAMES, RefusedFileError, is_blank
 from pipeline.reading.grammar import Grammar
-from pipeline.reading.header import column_names, is_blank
+from pipeline.reading.header import column_names
 from pipeline.reading.line_reader import numbered_lines, removed_line_ends
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import in_order, literal

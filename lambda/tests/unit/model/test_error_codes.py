@@ -10,7 +10,7 @@ import pytest
 from batches import CUSTOMERS, ITEMS, Observed, assert_agrees_with_reference, day, observe
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
-from pipeline.model.error_codes import FILE_CODES, RECORD_CODES, SENTENCES, ErrorCode
+from pipeline.model.error_codes import FILE_SENTENCES, RECORD_CODES, SENTENCES, ErrorCode
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.dialect import MAX_LINE
 
@@ -84,7 +84,7 @@ def test_every_code_has_a_file_that_shows_it() -> None:
 def test_a_file_with_one_defect_gives_the_message_of_the_table(code: str) -> None:
     observed = assert_agrees_with_reference(defective_day(code))
     assert documented()[code] in examples(observed, code)
-    assert observed.state == ("REFUSED" if code in FILE_CODES else "READY")
+    assert observed.state == ("REFUSED" if code in FILE_SENTENCES else "READY")
 
 
 def test_a_record_of_more_than_a_million_bytes_is_refused_by_itself() -> None:

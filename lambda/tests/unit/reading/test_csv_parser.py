@@ -16,9 +16,8 @@ from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_file
-from pipeline.reading.dialect import BLOCK, MAX_LINE, RefusedFileError, read_profile
+from pipeline.reading.dialect import BLOCK, DELIMITERS, MAX_LINE, RefusedFileError, read_profile
 from pipeline.reading.grammar import Grammar
-from pipeline.reading.header import DELIMITERS
 from pipeline.reading.normalize import MAX_RECORD
 from pipeline.reading.sql import literal, open_database, quoted
 
@@ -192,6 +191,21 @@ def test_long_lines_are_refused_one_by_one() -> None:
     observed = assert_agrees_with_reference(day(customers=content))
     assert observed.codes() == [("customers", 4, "record_too_long"), ("customers", 5, "not_utf8")]
     assert list(observed.customers) == ["c1", "c2", "c4"]
+
+
+@pytest.mark.parametrize(
+    ("end", "is_ended"),
+    [
+        *(
+            (end, True)
+            for end in (b"\n", b"\r\n", b"\r", b"\n\n\n", b"\n  ", b"\n,", b'\n;""\t|', b"\n\x1a", b"\n\xef\xbb\xbf")
+        ),
+        *((end, False) for end in (b"", b"\n\xc3", b"\n,,-", b"\n" + b"x" * 100_000)),
+    ],
+)
+def test_a_last_line_that_is_not_blank_needs_its_line_end(tmp_path: Path, end: bytes, is_ended: bool) -> None:
+    (tmp_path / "file.csv").write_bytes(ITEM_HEADER + b"o1,pen,1,1" + end)
+    assert read_profile(tmp_path / "file.csv", data_model.ITEMS, tmp_path).has_final_line_end is is_ended
 
 
 def test_a_line_without_line_end_is_not_kept_in_memory(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
