@@ -32,6 +32,8 @@ DEFAULT_PORT = 4566
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
 
+STATE = "terraform.tfstate"
+
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
@@ -174,8 +176,15 @@ class Emulator:
         return False
 
     def _clear(self) -> None:
+        """Delete what an emulator that has ended left, the description of what was deployed to it, too."""
+        self.forget_deployment()
         (self.folder / "emulator.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+
+    def forget_deployment(self) -> None:
+        """Delete what Terraform knows of a deployment whose resources are gone."""
+        for name in (STATE, f"{STATE}.backup", "outputs.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _last_words(self) -> str:
         with suppress(OSError):

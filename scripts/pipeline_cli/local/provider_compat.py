@@ -2,55 +2,47 @@
 
 The configuration is written for provider 6. Without access to Terraform's registry the provider is 3.39, from a Python
 package. The copy leaves out what the schema of 3.39 does not contain (arguments, nested blocks, whole resource types),
-points the provider at the local AWS, and names a Lambda runtime that 3.39 accepts. Only the text at these places is
-edited, so every other expression stays exactly as written.
+points the provider at the local AWS, and names a Lambda runtime that 3.39 accepts.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import hcl2
-from lark import Token, Tree
+from hcl2 import SerializationOptions
 
-from pipeline_cli.local import hcl
 from pipeline_cli.local.offline_provider import PROVIDER_VERSION
-from pipeline_cli.output.errors import CommandError
 
 # A runtime that provider 3.39 accepts; the emulator runs its own Python whatever the name.
 LOCAL_RUNTIME = "python3.8"
-# Where the local target's package is uploaded before an apply.
+# Where the local target's package is uploaded before an apply: from a local file, 3.39 creates functions one after the
+# other, with a pause of five seconds for each.
 PACKAGE_BUCKET = "pipeline-packages"
 PACKAGE_KEY = "pipeline.zip"
 # Arguments whose changes Terraform must ignore, or 3.39 would revert them at every apply: it sees settings of other
 # resources as part of the bucket.
 LEFT_ALONE = {
-    "aws_s3_bucket": ("server_side_encryption_configuration", "versioning", "lifecycle_rule"),
-    "aws_cloudwatch_metric_alarm": ("all",),  # the emulator returns only some attributes of an alarm
+    "aws_s3_bucket": ["server_side_encryption_configuration", "versioning", "lifecycle_rule"],
+    "aws_cloudwatch_metric_alarm": "all",  # the emulator returns only some attributes of an alarm
 }
 # Resource types that 3.39 knows under an earlier name.
 EARLIER_NAMES = {"aws_s3_object": "aws_s3_bucket_object"}
 # What every resource may have; provider schemas do not list it.
-META_ARGUMENTS = frozenset({"count", "for_each", "provider", "depends_on"})
-META_BLOCKS = frozenset({"lifecycle", "connection", "provisioner"})
+META = frozenset({"count", "for_each", "provider", "depends_on", "lifecycle", "connection", "provisioner"})
 NOT_COPIED = shutil.ignore_patterns("tests", ".terraform*", "*.tfstate*", "*.md", "*.tfplan")
 
-LOCAL_SETTINGS = """
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_region_validation      = true
-  s3_force_path_style         = true
-  max_retries                 = 3
-
-  endpoints {{
-{endpoints}
-  }}
-"""
+LOCAL_SETTINGS = {
+    "skip_credentials_validation": True,
+    "skip_metadata_api_check": True,
+    "skip_region_validation": True,
+    "s3_force_path_style": True,
+    "max_retries": 3,
+}
 LOCAL_FILE = """# Written by scripts/pipeline_cli/local/provider_compat.py.
 
 terraform {{
@@ -66,22 +58,14 @@ variable "local_endpoint" {{
 }}
 """
 
-
-@dataclass(frozen=True)
-class Fitted:
-    """An adapted copy: its folder and what it leaves out."""
-
-    folder: Path
-    left_out: tuple[str, ...]
-
-    @property
-    def lacks_versioning(self) -> bool:
-        """Whether the bucket's versioning was left out, as a resource type that 3.39 does not know."""
-        return any(line.startswith("aws_s3_bucket_versioning") for line in self.left_out)
+Body = dict[str, Any]
+"""The content of a block as python-hcl2 reads it: `"text"` in its quotes, other expressions as they are or in `${}`."""
+BLOCK = {"__is_block__": True}
+"""What python-hcl2 marks a block with, as an argument may be a list of objects, too."""
 
 
-def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state_file: Path) -> Fitted:
-    """Write the adapted copy of a root module, replacing an earlier one.
+def adapt(source: Path, target: Path, schema: Body, endpoint: str, state_file: Path) -> list[str]:
+    """Write the adapted copy of a root module, replacing an earlier one; return the names of what it leaves out.
 
     Parameters
     ----------
@@ -99,142 +83,132 @@ def fit(source: Path, target: Path, schema: dict[str, Any], endpoint: str, state
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(source, fresh, ignore=NOT_COPIED)
-    left_out: list[str] = []
-    for file in sorted(fresh.rglob("*")):
+    left_out: set[str] = set()
+    for file in fresh.rglob("*"):
         if file.suffix == ".tf":
-            text, lines = fit_text(file.read_text(), schema)
+            text, names = adapt_text(file.read_text(), schema)
             file.write_text(text)
-            left_out += lines
+            left_out |= set(names)
         elif file.suffix in (".json", ".tftpl"):
             file.write_text(_allow_message_batches(file.read_text()))
     (fresh / "local.tf").write_text(LOCAL_FILE.format(endpoint=endpoint, state_file=state_file))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
-    return Fitted(target, tuple(sorted(set(left_out))))
+    return sorted(left_out)
 
 
-def fit_text(text: str, schema: dict[str, Any]) -> tuple[str, list[str]]:
-    """Adapt one file; return its new text and the names of what was left out."""
+def adapt_text(text: str, schema: Body) -> tuple[str, list[str]]:
+    """Adapt one file; return its new text, without comments, and the names of what was left out."""
+    resources, left_out = schema["resource_schemas"], list[str]()
     for name, earlier in EARLIER_NAMES.items():
-        if name not in schema["resource_schemas"] and earlier in schema["resource_schemas"]:
+        if name not in resources and earlier in resources:
             text = re.sub(rf"\b{name}\b", earlier, text)
-    edits, left_out = hcl.Edits(text), list[str]()
-    for block in hcl.blocks(hcl2.parses_to_tree(text).children[0]):
-        kind, labels = hcl.head(block)
-        if kind in ("resource", "data") and labels[0].startswith("aws_"):
-            known = schema["resource_schemas" if kind == "resource" else "data_source_schemas"].get(labels[0])
-            if known is None:
-                edits.remove(block)
-                left_out.append(f"{labels[0]} (the whole resource)")
+    text = _allow_message_batches(re.sub(r"(\bdata\.aws_region\.\w+)\.region\b", r"\1.name", text))
+    file: Body = hcl2.loads(text, serialization_options=SerializationOptions(with_comments=False))
+    for section, kinds in (("resource", resources), ("data", schema["data_source_schemas"])):
+        for block in [*file.get(section, ())]:
+            ((label, named),) = block.items()
+            kind, (body,) = label.strip('"'), named.values()
+            if not kind.startswith("aws_"):
                 continue
-            left_out += _fit_body(edits, hcl.body(block), known["block"], labels[0], top=True)
-            _fit_lists(edits, hcl.body(block), schema, known["block"])
-            _leave_alone(edits, hcl.body(block), LEFT_ALONE.get(labels[0], ()))
-            if labels[0] == "aws_lambda_function":
-                _fit_function(edits, hcl.body(block))
-        elif kind == "provider" and labels == ["aws"]:
-            _fit_provider(edits, hcl.body(block), schema["provider"]["block"])
-        elif kind == "terraform":
-            _fit_settings(edits, hcl.body(block))
-    fitted = re.sub(r"(\bdata\.aws_region\.\w+)\.region\b", r"\1.name", edits.result())
-    return _allow_message_batches(fitted), left_out
+            if kind not in kinds:
+                _remove(file, section, block)
+                left_out.append(f"{kind} (the whole resource)")
+                continue
+            left_out += _remove_unknown(body, kinds[kind]["block"], kind, META)
+            _remove_references(body, resources, kinds[kind]["block"])
+            if kind in LEFT_ALONE:
+                body.setdefault("lifecycle", [{**BLOCK}])[0]["ignore_changes"] = LEFT_ALONE[kind]
+            if kind == "aws_lambda_function":
+                del body["filename"]
+                package = {"s3_bucket": f'"{PACKAGE_BUCKET}"', "s3_key": f'"{PACKAGE_KEY}"'}
+                body |= {"runtime": f'"{LOCAL_RUNTIME}"', **package}
+    for block in file.get("provider", ()):
+        (body,), known = block.values(), schema["provider"]["block"]
+        _remove_unknown(body, known, "provider")
+        # Every service talks to the local AWS, so that no call leaves this machine.
+        services = known["block_types"]["endpoints"]["block"]["attributes"]
+        body |= LOCAL_SETTINGS | {"endpoints": [dict.fromkeys(sorted(services), "var.local_endpoint") | BLOCK]}
+    for settings in file.get("terraform", ()):
+        settings.pop("backend", None)
+        for providers in settings.get("required_providers", ()):
+            providers["aws"]["version"] = f'"{PROVIDER_VERSION}"'
+    return "\n".join(_lines(file)) + "\n", left_out
 
 
-def _fit_body(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any], path: str, *, top: bool = False) -> list[str]:
+def _remove_unknown(body: Body, known: Body, path: str, meta: frozenset[str] = frozenset()) -> list[str]:
     """Remove from a block what its schema does not contain; return the names of what was removed."""
-    attributes, blocks = known.get("attributes", {}), known.get("block_types", {})
-    left_out = []
-    for attribute in hcl.attributes(body):
-        name = hcl.name(attribute)
-        if name not in attributes and not (top and name in META_ARGUMENTS):
-            edits.remove(attribute)
-            left_out.append(f"{path}.{name}")
-    for block in hcl.blocks(body):
-        kind, labels = hcl.head(block)
-        name, content = (labels[0], hcl.content(block)) if kind == "dynamic" else (kind, hcl.body(block))
-        if top and name in META_BLOCKS:
-            continue
-        if name in blocks:
-            left_out += _fit_body(edits, content, blocks[name]["block"], f"{path}.{name}")
-        elif name not in attributes:
-            edits.remove(block)
+    attributes, blocks, left_out = known.get("attributes", {}), known.get("block_types", {}), list[str]()
+    for name, value in [*body.items()]:
+        if name == "dynamic":
+            for block in [*value]:
+                ((label, dynamic),) = block.items()
+                content = {label.strip('"'): dynamic["content"]}
+                left_out += _remove_unknown(content, known, path)
+                if not content:
+                    _remove(body, name, block)
+        elif name in blocks:
+            for block in value:
+                left_out += _remove_unknown(block, blocks[name]["block"], f"{path}.{name}")
+        elif name not in attributes and name not in meta and name not in BLOCK:
+            del body[name]
             left_out.append(f"{path}.{name}")
     return left_out
 
 
-def _fit_lists(edits: hcl.Edits, body: Tree[Token], schema: dict[str, Any], known: dict[str, Any]) -> None:
+def _remove(body: Body, name: str, block: Body) -> None:
+    body[name].remove(block)
+    if not body[name]:
+        del body[name]
+
+
+def _remove_references(body: Body, resources: Body, known: Body) -> None:
     """Remove the names of removed resources and arguments from `depends_on` and `ignore_changes`."""
-    resources = schema["resource_schemas"]
     names = known.get("attributes", {}).keys() | known.get("block_types", {}).keys()
-    lists = [(attribute, "depends_on") for attribute in hcl.attributes(body)]
-    for block in hcl.blocks(body):
-        if hcl.head(block)[0] == "lifecycle":
-            lists += [(attribute, "ignore_changes") for attribute in hcl.attributes(hcl.body(block))]
-    for attribute, list_name in lists:
-        if hcl.name(attribute) != list_name:
-            continue
-        start, end = attribute.meta.start_pos, attribute.meta.end_pos
-        head, bracket, entries = edits.text[start:end].partition("[")
-        if not bracket:
-            continue  # ignore_changes = all
-        items = [item.strip() for item in entries.rpartition("]")[0].split(",") if item.strip()]
-        kept = [
-            item
-            for item in items
-            if (not item.startswith("aws_") or item.split(".")[0] in resources)
-            and (list_name == "depends_on" or re.split(r"[.\[]", item)[0] in names)
-        ]
-        if kept != items:
-            edits.replace(start, end, f"{head}[{', '.join(kept)}]")
+    if "depends_on" in body:
+        kinds = {item: _first_name(item) for item in body["depends_on"]}
+        body["depends_on"] = [item for item, kind in kinds.items() if kind[:4] != "aws_" or kind in resources]
+    for block in body.get("lifecycle", ()):
+        if isinstance(ignored := block.get("ignore_changes"), list):
+            block["ignore_changes"] = [item for item in ignored if _first_name(item) in names]
 
 
-def _leave_alone(edits: hcl.Edits, body: Tree[Token], names: Sequence[str]) -> None:
-    """Make Terraform ignore changes of these arguments."""
-    if not names:
-        return
-    ignored = "ignore_changes = " + ("all" if names == ("all",) else f"[{', '.join(names)}]")
-    for block in hcl.blocks(body):
-        if hcl.head(block)[0] != "lifecycle":
-            continue
-        if any(hcl.name(attribute) == "ignore_changes" for attribute in hcl.attributes(hcl.body(block))):
-            raise CommandError("The fit for the local target cannot add to an ignore_changes that is there already.")
-        edits.insert(hcl.body(block), f"    {ignored}\n")
-        return
-    edits.insert(body, f"\n  lifecycle {{\n    {ignored}\n  }}\n")
+def _first_name(expression: str) -> str:
+    return re.split(r"\W", expression.removeprefix("${"))[0]
 
 
-def _fit_function(edits: hcl.Edits, body: Tree[Token]) -> None:
-    """Name a runtime that 3.39 accepts, and take the package from a bucket instead of a local file.
-
-    From a local file, 3.39 creates functions one after the other, with a pause of five seconds for each.
-    """
-    new = {
-        "runtime": f'runtime = "{LOCAL_RUNTIME}"',
-        "filename": f's3_bucket = "{PACKAGE_BUCKET}"\n  s3_key    = "{PACKAGE_KEY}"',
-    }
-    for attribute in hcl.attributes(body):
-        if hcl.name(attribute) in new:
-            edits.replace(attribute.meta.start_pos, attribute.meta.end_pos, new[hcl.name(attribute)])
+def _lines(body: Body) -> Iterator[str]:
+    """Write the content of a block."""
+    for name, value in body.items():
+        blocks = [*_blocks(name, value)]
+        for header, content in blocks:
+            yield f"{header} {{"
+            yield from _lines(content)
+            yield "}"
+        if not blocks and name not in BLOCK:
+            yield f"{name} = {_expression(value)}"
 
 
-def _fit_provider(edits: hcl.Edits, body: Tree[Token], known: dict[str, Any]) -> None:
-    """Point every service of the provider at the local AWS, so that no call leaves this machine."""
-    _fit_body(edits, body, known, "provider")
-    services = known["block_types"]["endpoints"]["block"]["attributes"]
-    endpoints = "\n".join(f"    {service} = var.local_endpoint" for service in sorted(services))
-    edits.insert(body, LOCAL_SETTINGS.format(endpoints=endpoints))
+def _blocks(name: str, value: Any) -> Iterator[tuple[str, Body]]:
+    """Return each block of a name: its header with the labels, and its content; none for the value of an argument."""
+    for block in value if isinstance(value, list) else ():
+        header = name
+        while isinstance(block, dict) and len(block) == 1 and not block.keys() & BLOCK.keys():
+            ((label, block),) = block.items()
+            header += f" {label}"
+        if isinstance(block, dict) and block.keys() & BLOCK.keys():
+            yield header, block
 
 
-def _fit_settings(edits: hcl.Edits, body: Tree[Token]) -> None:
-    """Pin the offline provider's version and remove the backend of the state."""
-    for block in hcl.blocks(body):
-        kind, _ = hcl.head(block)
-        if kind in ("backend", "cloud"):
-            edits.remove(block)
-        elif kind == "required_providers":
-            start, end = block.meta.start_pos, block.meta.end_pos
-            pinned = re.sub(r'(\bversion\s*=\s*)"[^"]*"', rf'\1"{PROVIDER_VERSION}"', edits.text[start:end])
-            edits.replace(start, end, pinned)
+def _expression(value: Any) -> str:
+    """Write a value of an argument."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_expression, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_expression(key)} = {_expression(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, str):
+        return value[2:-1] if value.startswith("${") else value
+    return "null" if value is None else str(value).lower()
 
 
 def _allow_message_batches(text: str) -> str:

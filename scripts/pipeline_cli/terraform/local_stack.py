@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pipeline_cli.local import emulator, offline_provider, provider_compat
 from pipeline_cli.output import terminal
 from pipeline_cli.output.files import write_whole
 from pipeline_cli.terraform.dependencies import digest
-from pipeline_cli.terraform.target import LOCAL, ROOT, Target, read_outputs
+from pipeline_cli.terraform.target import LOCAL, ROOT, Target
 from pipeline_cli.terraform.terraform_command import Terraform
 
 # Prefixes of variables that a person may have set for an AWS account, and that must not affect the local target.
@@ -70,94 +69,66 @@ class LocalStack:
     @property
     def state_file(self) -> Path:
         """Terraform's state, outside the folder of the configuration, which is rewritten when `infra/` changes."""
-        return self.folder / "terraform.tfstate"
+        return self.folder / emulator.STATE
 
-    def init(self) -> provider_compat.Fitted:
+    def init(self) -> None:
         """Adapt the configuration and initialise Terraform, if anything has changed since the last call."""
         self.folder.mkdir(parents=True, exist_ok=True)
         offline_provider.prepare_provider(self.shared)
         code = [Path(provider_compat.__file__), Path(offline_provider.__file__), Path(__file__)]
         inputs = digest(part for file in (*_files(self.source), *code) for part in (bytes(file), file.read_bytes()))
-        stamp = self.folder / "fitted.json"
-        with suppress(OSError, ValueError, KeyError):
-            done = json.loads(stamp.read_text())
-            if done["inputs"] == inputs and (self.terraform.data_folder / "providers").exists():
-                return provider_compat.Fitted(self.terraform.working_folder, tuple(done["left_out"]))
+        stamp = self.folder / "adapted"
+        with suppress(OSError):
+            if stamp.read_text() == inputs and (self.terraform.data_folder / "providers").exists():
+                return
         stamp.unlink(missing_ok=True)
-        self._say("Fitting infra/ to the offline AWS provider…")
-        default = emulator.endpoint(emulator.DEFAULT_PORT)
-        fitted = provider_compat.fit(
-            self.source, self.terraform.working_folder, self._schema(), default, self.state_file
-        )
-        if fitted.left_out:
-            self._say(
-                f"  The local target goes without what provider {offline_provider.PROVIDER_VERSION} does not know or "
-                "cannot do here:"
-            )
-            for line in _in_short(fitted.left_out):
+        self._say("Adapting infra/ to the offline AWS provider…")
+        default, copy = emulator.endpoint(emulator.DEFAULT_PORT), self.terraform.working_folder
+        left_out = provider_compat.adapt(self.source, copy, self._schema(), default, self.state_file)
+        if left_out:
+            version = offline_provider.PROVIDER_VERSION
+            self._say(f"  The local target goes without what provider {version} does not know or cannot do here:")
+            for line in _in_short(left_out):
                 self._say(f"    {line}")
-        if fitted.lacks_versioning:
             self._say("  The bucket's versioning is switched on through S3 itself after tf-apply.")
         self.terraform.run("init", "-input=false", "-no-color")
-        stamp.write_text(json.dumps({"inputs": inputs, "left_out": fitted.left_out}))
-        return fitted
+        stamp.write_text(inputs)
 
     def plan(self, zip_file: Path, port: int | None = None) -> None:
         """Show what `apply` would do."""
         self.init()
-        record = self._emulator(port)
+        record = emulator.Emulator(self.folder).start(port)
         self.terraform.show("plan", *self._settings(record, zip_file))
 
     def apply(self, zip_file: Path, port: int | None = None) -> Target:
         """Deploy; return the target with its outputs."""
-        fitted = self.init()
-        record = self._emulator(port)
+        self.init()
+        record = emulator.Emulator(self.folder).start(port)
         target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
         _upload_package(target, zip_file)
-        summary = self._watch("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
-        outputs = self.folder / "outputs.json"
-        write_whole(outputs, self.terraform.run("output", "-json"))
-        (self.folder / "instance").write_text(record.instance)
-        target = replace(target, known_outputs=read_outputs(outputs))
-        if fitted.lacks_versioning:
-            target.client("s3").put_bucket_versioning(
-                Bucket=target.output("bucket_name"), VersioningConfiguration={"Status": "Enabled"}
-            )
+        summary = self._run("Applying", "apply", "-auto-approve", *self._settings(record, zip_file))
+        write_whole(self.folder / "outputs.json", self.terraform.run("output", "-json"))
+        # A resource type that provider 3.39 does not know.
+        target.client("s3").put_bucket_versioning(
+            Bucket=target.output("bucket_name"), VersioningConfiguration={"Status": "Enabled"}
+        )
         self._say(f"{summary} The local AWS is {target.endpoint_url}.")
         return target
 
     def destroy(self, zip_file: Path) -> None:
-        """Undo `apply`. If the local AWS has ended since, only its state files are deleted."""
-        record = emulator.Emulator(self.folder).running()
-        if record is None or not self._is_of(record):
-            self._forget()
+        """Undo `apply`."""
+        local_aws = emulator.Emulator(self.folder)
+        record = local_aws.running()
+        if record is None or not self.state_file.exists():
             self._say("Nothing is deployed on this machine's local AWS.")
             return
         self.init()
         target = Target(LOCAL, emulator.REGION, emulator.endpoint(record.port), folder=self.folder)
         _delete_access_keys(target)
-        summary = self._watch("Destroying", "destroy", "-auto-approve", *self._settings(record, zip_file))
+        summary = self._run("Destroying", "destroy", "-auto-approve", *self._settings(record, zip_file))
         _delete_package(target)
-        self._forget()
+        local_aws.forget_deployment()
         self._say(summary)
-
-    def _emulator(self, port: int | None) -> emulator.Record:
-        """Return the running emulator; delete the state of an earlier one, whose data ended with its process."""
-        record = emulator.Emulator(self.folder).start(port)
-        if self.state_file.exists() and not self._is_of(record):
-            self._say("The local AWS was started anew since the last tf-apply, so everything is created again.")
-            self._forget()
-        (self.folder / "instance").write_text(record.instance)
-        return record
-
-    def _is_of(self, record: emulator.Record) -> bool:
-        with suppress(OSError):
-            return (self.folder / "instance").read_text() == record.instance
-        return False
-
-    def _forget(self) -> None:
-        for name in ("terraform.tfstate", "terraform.tfstate.backup", "outputs.json", "instance"):
-            (self.folder / name).unlink(missing_ok=True)
 
     def _settings(self, record: emulator.Record, zip_file: Path) -> list[str]:
         return [
@@ -169,24 +140,14 @@ class LocalStack:
             f"-var=local_endpoint={emulator.endpoint(record.port)}",
         ]
 
-    def _watch(self, doing: str, *arguments: str) -> str:
-        """Run a Terraform command with a progress line; return its summary."""
+    def _run(self, doing: str, *arguments: str) -> str:
+        """Run a Terraform command; return its last sentence, which counts the resources."""
         if os.environ.get("VERBOSE") and not self.quiet:
             self.terraform.show(*arguments)
             return f"{doing} is done."
-        counts, changes = Counter[str](), dict[str, int]()
-        with nullcontext() if self.quiet else terminal.err().status(f"{doing}…") as status:
-
-            def on_event(event: dict[str, Any]) -> None:
-                counts[event["type"]] += 1
-                if event["type"] == "change_summary":
-                    changes.update(event["changes"])
-                if status and counts["planned_change"]:
-                    done = min(counts["apply_complete"], counts["planned_change"])
-                    status.update(f"{doing}… {done} of {counts['planned_change']} resources")
-
-            self.terraform.watch(*arguments, on_event=on_event)
-        return _summary(changes)
+        with nullcontext() if self.quiet else terminal.err().status(f"{doing}…"):
+            said = self.terraform.run(*arguments, "-no-color")
+        return next(line for line in reversed(said.splitlines()) if " complete! " in line)
 
     def _schema(self) -> dict[str, Any]:
         made_by = digest([Path(offline_provider.__file__).read_bytes()])[:8]
@@ -242,12 +203,6 @@ def _delete_package(target: Target) -> None:
     with suppress(s3.exceptions.NoSuchBucket):
         s3.delete_object(Bucket=provider_compat.PACKAGE_BUCKET, Key=provider_compat.PACKAGE_KEY)
         s3.delete_bucket(Bucket=provider_compat.PACKAGE_BUCKET)
-
-
-def _summary(changes: Mapping[str, int]) -> str:
-    words = {"add": "created", "change": "changed", "remove": "removed"}
-    counts = [f"{changes[key]} {word}" for key, word in words.items() if changes.get(key)]
-    return f"{', '.join(counts).capitalize()}." if counts else "Nothing to change."
 
 
 def _in_short(names: Sequence[str]) -> list[str]:

@@ -71,12 +71,13 @@ class Target:
         if self.known_outputs is not None:
             return self.known_outputs
         command = "make tf-apply" if self.name == LOCAL else f"make tf-apply ENV={self.name}"
-        if self.name == LOCAL and not _is_current(self.folder):
+        if self.name != LOCAL or emulator.Emulator(self.folder).running():
+            with suppress(OSError, ValueError):
+                return read_outputs(self.folder / "outputs.json")
+        if self.name == LOCAL:
             raise CommandError(
                 "Nothing is deployed on this machine's local AWS.", f"Deploy first: {command} (or: make demo)"
             )
-        with suppress(OSError, ValueError):
-            return read_outputs(self.folder / "outputs.json")
         raise CommandError(
             f"What is deployed to {self.name} is not known on this machine.",
             f"Deploy with {command}, or, where that is done already, run: make tf-init ENV={self.name}",
@@ -231,11 +232,3 @@ def _read_hcl(file: Path) -> dict[str, Any]:
 def read_outputs(file: Path) -> dict[str, Any]:
     """Read the values from a file that `terraform output -json` wrote."""
     return {name: output["value"] for name, output in json.loads(file.read_text()).items()}
-
-
-def _is_current(folder: Path) -> bool:
-    """Return whether the running local AWS is the one of the last deployment; a restarted one is empty."""
-    running = emulator.Emulator(folder).running()
-    with suppress(OSError):
-        return running is not None and (folder / "instance").read_text() == running.instance
-    return False

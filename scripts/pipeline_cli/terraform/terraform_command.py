@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -127,31 +127,6 @@ class Terraform:
             raise failure
         return int(process.returncode)
 
-    def watch(self, *arguments: str, on_event: Callable[[dict[str, Any]], None]) -> None:
-        """Run a command with -json and pass on its events as they come.
-
-        Raises
-        ------
-        CommandError
-            It failed; the message contains the errors that it reported.
-        """
-        errors, other = list[str](), list[str]()
-        with self._started(*arguments, "-json", stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                try:
-                    event = json.loads(line)
-                except ValueError:
-                    other.append(line.rstrip())
-                    continue
-                if event.get("type") == "diagnostic" and event["diagnostic"]["severity"] == "error":
-                    errors.append(_diagnostic(event["diagnostic"]))
-                on_event(event)
-        if process.returncode:
-            raise _failure(
-                arguments[0], "\n".join(errors or other[-20:]) + "\nVERBOSE=1 shows all that Terraform says."
-            )
-
     @contextmanager
     def _started(self, *arguments: str, **streams: Any) -> Iterator[subprocess.Popen[str]]:
         """Start a command; the block must read its output to the end, and it has ended after the block.
@@ -206,10 +181,3 @@ def _failure(command: str, said: str) -> CommandError:
         if part in " ".join(said.split()):
             return CommandError(sentence, advice)
     return CommandError(f"terraform {command} failed:", f"\n{said}")
-
-
-def _diagnostic(found: Mapping[str, Any]) -> str:
-    place = found.get("range")
-    where = f" ({place['filename']}, line {place['start']['line']})" if place else ""
-    subject = f"{found['address']}: " if found.get("address") else ""
-    return f"  {subject}{found['summary']}{where} {' '.join(found.get('detail', '').split())}".rstrip()

@@ -57,12 +57,11 @@ def test_nothing_deployed_locally_is_one_sentence_with_the_command(root: Path) -
 
 def test_outputs_of_a_local_aws_that_has_ended_since_are_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(root, "local", table_name="t")
-    (root / "build" / "local" / "instance").write_text("first")
-    running = Record("first", 1, 4566, "")
-    monkeypatch.setattr(targets.emulator.Emulator, "running", lambda _: running)
+    running: list[Record] = [Record("first", 1, 4566, "")]
+    monkeypatch.setattr(targets.emulator.Emulator, "running", lambda _: running[0] if running else None)
     assert load(root=root).output("table_name") == "t"
 
-    running = Record("second", 1, 4566, "")
+    running.clear()
     with pytest.raises(CommandError, match="Nothing is deployed"):
         _ = load(root=root).outputs
 

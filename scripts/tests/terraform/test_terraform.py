@@ -150,19 +150,20 @@ def test_a_stack_is_applied_kept_changed_and_destroyed(
     first = capsys.readouterr().out
     assert "aws_sqs_queue: sqs_managed_sse_enabled" in first
     assert "aws_s3_bucket_versioning (the whole resource)" in first
-    assert "2 created." in first
+    assert "Apply complete! Resources: 2 added" in first
     assert target.output("bucket_name") == "files-of-this-test"
     assert target.client("s3").get_bucket_versioning(Bucket="files-of-this-test")["Status"] == "Enabled"
 
     stack.apply(package, port)
-    assert capsys.readouterr().out == f"Nothing to change. The local AWS is {target.endpoint_url}.\n"
+    nothing = "Apply complete! Resources: 0 added, 0 changed, 0 destroyed."
+    assert capsys.readouterr().out == f"{nothing} The local AWS is {target.endpoint_url}.\n"
 
     (source / "main.tf").write_text(CONFIGURATION.replace("default = 0", "default = 5"))
     stack.apply(package, port)
-    assert "1 changed." in capsys.readouterr().out
+    assert " 1 changed," in capsys.readouterr().out
 
     stack.destroy(package)
-    assert "2 removed." in capsys.readouterr().out
+    assert "2 destroyed." in capsys.readouterr().out
     assert not target.client("s3").list_buckets()["Buckets"]
 
     stack.destroy(package)
@@ -183,9 +184,7 @@ def test_after_the_local_aws_was_killed_everything_is_created_again(
 
     stack.apply(package, emulator.free_port())
 
-    printed = capsys.readouterr().out
-    assert "started anew" in printed
-    assert "2 created." in printed
+    assert "Resources: 2 added" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -210,27 +209,38 @@ def test_in_a_pipe_terraform_uses_no_colours(
     assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
 
 
-LISTENS = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-"""What a terminal's process has anyway; one that is started in the background ignores the signal otherwise."""
-
 SAVES = """
-trap 'echo stopping; sleep 3; yes saved | head -n 20000; echo state > state; exit 1' INT
-touch started
-while :; do sleep 0.1; done
+trap 'echo stopping; sleep 1; yes saved | head -n 20000; echo state > state; exit 1' INT
+touch started; while :; do sleep 0.1; done
 """
 """Like Terraform: after a signal it ends what it has begun, writes more than a pipe holds, and saves its state."""
 
+TWICE = """
+trap 'trap "echo state > state; exit 1" INT; touch again' INT
+touch started; while :; do sleep 0.1; done
+"""
+"""Like Terraform: a second signal ends it at once."""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("call", ["run('x')", "show('x')", "watch('x', on_event=print)"])
-def test_an_interrupted_terraform_saves_its_state(tmp_path: Path, call: str, number: signal.Signals) -> None:
-    command = Path(fake_terraform(tmp_path / "path", SAVES)) / "terraform"
+@pytest.mark.parametrize(
+    ("script", "call", "signals"),
+    [
+        (SAVES, "run('x')", [signal.SIGINT]),
+        (SAVES, "show('x')", [signal.SIGINT]),
+        (SAVES, "show('x')", [signal.SIGTERM]),
+        (TWICE, "run('x')", [signal.SIGINT, signal.SIGINT]),
+    ],
+)
+def test_an_interrupted_terraform_saves_its_state(
+    tmp_path: Path, script: str, call: str, signals: list[signal.Signals]
+) -> None:
+    command = Path(fake_terraform(tmp_path / "path", script)) / "terraform"
     code = f"""
-{LISTENS}
+import signal
 from pathlib import Path
-from pipeline_cli import app
 from pipeline_cli.terraform import terraform_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores the signal otherwise
 terraform_command.find_terraform = lambda: {str(command)!r}
 here = Path({str(tmp_path)!r})
 try:
@@ -239,37 +249,14 @@ except KeyboardInterrupt:
     raise SystemExit(130)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    while not (tmp_path / "started").exists():
-        assert process.poll() is None, "it ended before it could be interrupted"
-        time.sleep(0.02)
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (tmp_path / "state").read_text() == "state\n"
-
-
-@pytest.mark.slow
-def test_a_second_signal_is_terraforms_own(tmp_path: Path) -> None:
-    script = (
-        "trap 'trap \"echo at once > said; exit 1\" INT; touch first' INT\ntouch started\nwhile :; do sleep 0.1; done"
-    )
-    command = Path(fake_terraform(tmp_path / "path", script)) / "terraform"
-    code = f"""
-{LISTENS}
-from pathlib import Path
-from pipeline_cli.terraform import terraform_command
-terraform_command.find_terraform = lambda: {str(command)!r}
-here = Path({str(tmp_path)!r})
-terraform_command.Terraform(here, here, {{}}).run("apply")
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    for file in ("started", "first"):
+    for file, number in zip(("started", "again"), signals, strict=False):
         while not (tmp_path / file).exists():
             assert process.poll() is None, "it ended before it could be interrupted"
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
     process.communicate(timeout=60)
-    assert (tmp_path / "said").read_text() == "at once\n"
+    assert process.returncode == 130
+    assert (tmp_path / "state").read_text() == "state\n"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +282,7 @@ def test_an_error_of_terraform_is_shown_with_its_place_and_without_a_traceback(
 ) -> None:
     (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
 
-    with pytest.raises(CommandError, match=r"terraform apply failed: \n  .*aws_sqs_queue.this.*line \d+"):
+    with pytest.raises(CommandError, match=r"(?s)terraform apply failed: .*aws_sqs_queue.this.*line \d+"):
         stack.apply(package, emulator.free_port())
 
 
@@ -305,39 +292,77 @@ def test_what_was_left_out_is_one_line_per_resource_type() -> None:
     assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
 
 
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str, str], AccountStack]:
+    """Return a function that writes a configuration without a provider, and an environment with a name."""
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+
+    def write(env: str, name: str, main: str) -> AccountStack:
+        source = tmp_path / "infra"
+        (source / "env").mkdir(parents=True, exist_ok=True)
+        (source / "variables.tf").write_text('variable "package_file" {}\nvariable "name" {}\n')
+        (source / "main.tf").write_text(main)
+        (source / "env" / f"{env}.tfvars").write_text(f'name = "{name}"\n')
+        return AccountStack(env, source, tmp_path / "build")
+
+    return write
+
+
+Configured = Callable[[str, str, str], AccountStack]
+NAMED = """resource "terraform_data" "this" {
+  input = var.name
+}
+output "region" {
+  value = terraform_data.this.output
+}
+output "dashboard_name" {
+  value = "${var.name}-prod"
+}
+"""
+
+
 @pytest.mark.terraform
 def test_each_account_has_its_own_state_and_outputs(
-    tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    configured: Configured, package: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    source = tmp_path / "infra"
-    (source / "env").mkdir(parents=True)
-    (source / "main.tf").write_text(
-        'resource "terraform_data" "this" {\n  input = var.name\n}\n'
-        'output "region" {\n  value = terraform_data.this.output\n}\n'
-    )
-    (source / "variables.tf").write_text('variable "package_file" {}\nvariable "name" {}\n')
-    for name in ("dev", "prod"):
-        (source / "env" / f"{name}.tfvars").write_text(f'name = "region of {name}"\n')
-    dev, prod = (AccountStack(name, source, tmp_path / "build") for name in ("dev", "prod"))
-    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
+    dev, prod = (configured(env, f"region of {env}", NAMED.replace("-prod", f"-{env}")) for env in ("dev", "prod"))
 
     dev.apply(package, lambda: None)
     prod.apply(package, lambda: None)
     prod.plan(package)
 
     assert "No changes" in capfd.readouterr().out
-    assert read_outputs(dev.folder / "outputs.json") == {"region": "region of dev"}
-    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+    outputs = {stack.name: read_outputs(stack.folder / "outputs.json")["region"] for stack in (dev, prod)}
+    assert outputs == {"dev": "region of dev", "prod": "region of prod"}
 
     dev.destroy(package, lambda: None)
     assert not (dev.folder / "outputs.json").exists()
     (prod.folder / "outputs.json").unlink()
     prod.init()
-    assert read_outputs(prod.folder / "outputs.json") == {"region": "region of prod"}
+    assert read_outputs(prod.folder / "outputs.json")["region"] == "region of prod"
 
-    (source / "main.tf").write_text("resource {")
     with pytest.raises(CommandError, match="terraform init failed"):
-        prod.apply(package, lambda: None)
+        configured("prod", "x", "resource {").apply(package, lambda: None)
+
+
+@pytest.mark.terraform
+def test_a_deployed_stack_is_not_renamed(configured: Configured, package: Path) -> None:
+    configured("prod", "ours", NAMED).apply(package, lambda: None)
+    with pytest.raises(CommandError, match=r"ours-prod is deployed.*now calls it theirs-prod"):
+        configured("prod", "theirs", NAMED).apply(package, lambda: pytest.fail("it asked"))
+
+
+@pytest.mark.terraform
+def test_what_was_not_approved_is_not_applied(configured: Configured, package: Path) -> None:
+    stack = configured("prod", "ours", NAMED)
+
+    def no() -> None:
+        raise CommandError("no")
+
+    with pytest.raises(CommandError, match="no"):
+        stack.apply(package, no)
+    assert '"values"' not in stack.terraform.run("show", "-json"), "there are resources or outputs"
+    assert not list(stack.folder.glob("*.tfplan"))
 
 
 @pytest.fixture
@@ -378,38 +403,3 @@ def test_an_account_is_destroyed_only_by_its_name(
     assert destroyed or "not the environment's name" in result.stderr
     assert done == (["dev"] if destroyed else [])
     assert "destroys all that Terraform made for dev" in result.stderr
-
-
-@pytest.mark.terraform
-def test_a_deployed_stack_is_not_renamed(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "infra"
-    (source / "env").mkdir(parents=True)
-    declared = 'variable "package_file" {}\nvariable "name" {}\n'
-    (source / "variables.tf").write_text(declared)
-    (source / "main.tf").write_text('output "dashboard_name" {\n  value = "${var.name}-prod"\n}\n')
-    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
-    stack, settings = AccountStack("prod", source, tmp_path / "build"), source / "env" / "prod.tfvars"
-    settings.write_text('name = "ours"\n')
-    stack.apply(package, lambda: None)
-
-    settings.write_text('name = "theirs"\n')
-    with pytest.raises(CommandError, match=r"ours-prod is deployed.*now calls it theirs-prod"):
-        stack.apply(package, lambda: pytest.fail("it asked"))
-
-
-@pytest.mark.terraform
-def test_what_was_not_approved_is_not_applied(tmp_path: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "infra"
-    (source / "env").mkdir(parents=True)
-    (source / "main.tf").write_text('variable "package_file" {}\nresource "terraform_data" "this" {}\n')
-    (source / "env" / "prod.tfvars").touch()
-    monkeypatch.setenv("TF_CLI_CONFIG_FILE", os.devnull)
-    stack = AccountStack("prod", source, tmp_path / "build")
-
-    def no() -> None:
-        raise CommandError("no")
-
-    with pytest.raises(CommandError, match="no"):
-        stack.apply(package, no)
-    assert not list(source.glob("**/*.tfstate")) or '"instances"' not in next(source.glob("**/*.tfstate")).read_text()
-    assert not list(stack.folder.glob("*.tfplan"))
