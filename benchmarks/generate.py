@@ -76,7 +76,7 @@ def _cell(day: Day, kind: RecordKind, column: Column) -> str:
         return f"CASE WHEN {is_bad} THEN 'n/a' ELSE printf('%d.%02d', i * 37 % 1000, i % 100) END"
     if column.unique:
         return "i"
-    return f"'{column.allowed[0]}'" if column.allowed else f"'{column.name} ' || i % 1000"
+    return f"'{column.allowed[0]}'" if column.allowed else "'text ' || i % 1000"
 
 
 def _reference(kind: RecordKind, number: str) -> str:
