@@ -101,6 +101,7 @@ def process_day(
             max_unpacked=shutil.disk_usage(folder).free // 2,
             split_bytes=split_bytes,
             limits=TaskLimits(task_memory_mb),
+            decimal_mark=request.decimal_mark,
             begin=begin,
         )
         files = {kind: SourceFile(Path(source.key).name, folder / kind) for kind, source in run.files.items()}

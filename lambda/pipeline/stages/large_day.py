@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
@@ -15,6 +15,9 @@ from pipeline.joining.gate import Gate
 from pipeline.observability import logger
 from pipeline.stages.run import Run
 from pipeline.stages.store import record_delivery
+
+if TYPE_CHECKING:
+    from pipeline.reading.decimal_marks import DecimalMark
 
 REQUEST = "large_day/request.json"
 """Name of the work file that tells the job what to do."""
@@ -43,6 +46,7 @@ class LargeDayRequest:
     gate: Gate | None
     max_error_messages: int
     chunk_records: int
+    decimal_mark: DecimalMark
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -53,6 +57,7 @@ class LargeDayRequest:
             "gate": self.gate.as_dict() if self.gate else None,
             "max_error_messages": self.max_error_messages,
             "chunk_records": self.chunk_records,
+            "decimal_mark": self.decimal_mark,
         }
 
     @classmethod
@@ -65,6 +70,7 @@ class LargeDayRequest:
             gate=Gate.from_dict(values["gate"]) if values["gate"] else None,
             max_error_messages=values["max_error_messages"],
             chunk_records=values["chunk_records"],
+            decimal_mark=values["decimal_mark"],
         )
 
 

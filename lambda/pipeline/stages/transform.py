@@ -79,8 +79,6 @@ def transform(
     except (DayTooLargeError, ResourceLimitError) as error:
         if not settings.large_days:
             raise DayTooLargeError(f"{error}; or set large_days, so that a Spark job processes such days") from error
-        if settings.decimal_mark != "auto":
-            raise DayTooLargeError(f"{error}; the Spark job for such days knows the decimal mark auto only") from error
         request = LargeDayRequest(
             run=run,
             delivered=delivered,
@@ -88,6 +86,7 @@ def transform(
             gate=gate,
             max_error_messages=settings.max_error_messages,
             chunk_records=settings.chunk_records,
+            decimal_mark=cast("DecimalMark", settings.decimal_mark),
         )
         submit_job(request, bucket, table, str(error))
         return {"next": "TOO_LARGE"}

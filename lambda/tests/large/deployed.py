@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from batches import BATCH, file_name
@@ -30,6 +30,7 @@ from pipeline_cli.local.emulator import Record, temporary_emulator
 from support import create_bucket_and_table
 
 if TYPE_CHECKING:
+    from pipeline.reading.decimal_marks import DecimalMark
     from pyspark.sql import SparkSession
 
 NAME = "pipeline-large"
@@ -106,6 +107,7 @@ class Deployed:
             gate=Gate(self.settings.max_refused_percent),
             max_error_messages=self.settings.max_error_messages,
             chunk_records=self.settings.chunk_records,
+            decimal_mark=cast("DecimalMark", self.settings.decimal_mark),
         )
 
     def by_job(self, request: LargeDayRequest, split_bytes: int = 1000, task_memory_mb: int = 128) -> None:

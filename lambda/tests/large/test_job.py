@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, day
@@ -31,6 +32,17 @@ def test_the_job_stores_what_the_function_stores(aws: Deployed, name: str) -> No
     assert aws.objects() == expected
     outcome = aws.outcome(run)
     assert {**outcome["outcome"], "chunks": reply["chunks"]} == reply
+
+
+def test_the_job_takes_the_decimal_mark_from_the_settings(aws: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "settings", replace(aws.settings, decimal_mark="comma"))
+    run = aws.upload(day(items=b"order_reference;item_name;quantity;total_price\no1;x;1;1,234\n"))
+    reply, expected = aws.by_function(run)
+
+    aws.by_job(aws.request(run))
+
+    assert aws.objects() == expected
+    assert reply["summary"]["total_amount"] == "1.234"
 
 
 def test_a_correction_removes_what_earlier_versions_delivered(aws: Deployed) -> None:

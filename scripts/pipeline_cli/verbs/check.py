@@ -298,8 +298,6 @@ def run(
     try:
         sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
         if engine is Engine.SPARK:
-            if settings.decimal_mark != DecimalMarkOption.AUTO:
-                raise NotCheckedError("--decimal-mark needs --engine duckdb.")
             return _on_spark(batch, sources, workdir, chosen)
         return process(batch, sources, workdir, chosen)
     except PipelineError as error:

@@ -81,6 +81,7 @@ def test_a_request_is_read_as_it_was_written() -> None:
         gate=None,
         max_error_messages=1000,
         chunk_records=5000,
+        decimal_mark="comma",
     )
     assert LargeDayRequest.from_dict(json.loads(json.dumps(request.as_dict()))) == request
 
@@ -94,11 +95,13 @@ def test_a_day_from_the_threshold_on_is_submitted_before_it_is_downloaded(
     cloud: Cloud, context: Context, large: pytest.MonkeyPatch
 ) -> None:
     large.setattr(cloud.bucket.__class__, "download_all", None)
+    large.setenv("DECIMAL_MARK", "comma")
     event = submitted(cloud, context)
 
     request = request_of(cloud, event)
     assert request.run == Run.from_event(event)
     assert (request.gate, request.max_error_messages, request.chunk_records) == (Gate(20, 50, 10), 1000, 5000)
+    assert request.decimal_mark == "comma"
     assert (entry_of(cloud).holder, entry_of(cloud).large_day) == (event["execution"], {})
 
 
