@@ -20,6 +20,7 @@ from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
 from pipeline.joining.gate import Gate
 from pipeline.ledger import Ledger
+from pipeline.model.batch_files import SETTINGS_KEY
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.record_kinds import RecordKind
 from pipeline.settings import TransformSettings
@@ -133,7 +134,8 @@ class Deployed:
         found: Objects = {}
         for prefix in ("work/", "feedback/", "delivered/"):
             for key in self.bucket.keys(prefix):
-                if "/large_day/" not in key and "/chunks/" not in key:
+                # Transform has stored the settings before it leaves a day to the job.
+                if key != SETTINGS_KEY and "/large_day/" not in key and "/chunks/" not in key:
                     content = self._content(key)
                     found[key] = references(content) if key.endswith(".parquet") else content
                     if key.endswith("/manifest.json"):

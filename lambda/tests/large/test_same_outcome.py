@@ -147,9 +147,7 @@ def test_the_senders_control_totals_are_compared(spark: SparkSession, changed: b
 @pytest.mark.parametrize(
     ("mark", "state", "total"), [("comma", "READY", "22.212"), ("point", "READY", "0"), ("auto", "REFUSED", "0")]
 )
-def test_the_decimal_mark_is_the_set_one_in_every_split(
-    spark: SparkSession, mark: str, state: str, total: str
-) -> None:
+def test_the_decimal_mark_is_the_set_one_in_every_split(spark: SparkSession, mark: str, state: str, total: str) -> None:
     items = b"order_reference;item_name;quantity;total_price\n" + b"o1;x;1;1,234\n" * 18
 
     found = assert_same(spark, day(items=items), split_bytes=60, decimal_mark=mark)
