@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -24,7 +23,6 @@ from pipeline_cli.local import glue
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.explain import NOT_THERE, explain
-from pipeline_cli.output.summary import Numbers
 from pipeline_cli.terraform import job_package, package
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import variables
@@ -43,8 +41,6 @@ TABLE_WRITES = 40_000
 """Write units per second that a table takes by default (DynamoDB developer guide, quotas)."""
 GLUE_DPUS = "L-08F3B322"
 """The quota "Max task DPUs per account" (AWS General Reference, AWS Glue endpoints and quotas)."""
-NEW_ACCOUNT_MEMORY = 3008
-"""Memory in MB that a new account may be limited to (Lambda developer guide, quotas). No API returns this limit."""
 ALARM_ACTION: Literal["Action"] = "Action"
 ACTION_FAILED = "Failed to execute action"
 """How the history of an alarm tells that nobody heard of it (AWS re:Post, "Why didn't I receive an SNS notification for
@@ -52,7 +48,6 @@ my CloudWatch alarm trigger?")."""
 NEWEST = 60
 """How many batches are checked, counted from the newest."""
 NOTICED_WITHIN = timedelta(minutes=5)
-LONG_DAY_SECONDS = 3600
 
 
 class Level(StrEnum):
@@ -63,7 +58,7 @@ class Level(StrEnum):
     PROBLEM = "problem"
 
 
-MARKS = {Level.OK: "[green]ok[/]", Level.WARNING: "[yellow]warning[/]", Level.PROBLEM: "[bold red]problem[/]"}
+STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +79,9 @@ OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """Check an environment, before a deployment or at any time. It only reads.
 
-    Checks credentials and region, Terraform and its provider, the account's quotas for Lambda and DynamoDB and the
-    largest day so far, the subscribers of the alarms, the partner's role, the table, the deployed package, whether
-    messages are sent, the dead-letter queues, and batches that somebody must act on. Each line says ok, warning or
-    problem, and what to do.
+    Checks credentials and region, Terraform and its provider, the account's quotas for Lambda, DynamoDB and Glue, the
+    alarms and their subscribers, the partner's role, the table, the deployed packages, whether messages are sent, the
+    dead-letter queues, and batches that somebody must act on. Each line says ok, warning or problem, and what to do.
 
     Example: pipeline doctor --env prod
 
@@ -97,11 +91,10 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
     for finding in examine(targets.chosen(env)):
         findings.append(finding)
         if not as_json:
-            padding = " " * (8 - len(finding.level))
             sentence = f"{finding.subject}: {terminal.shown(finding.text)}"
             if finding.advice:
                 sentence = f"{sentence.rstrip('.')}. [bold]{terminal.shown(finding.advice)}[/]"
-            terminal.out().print(f"{MARKS[finding.level]}{padding}{sentence}", soft_wrap=True)
+            terminal.out().print(f"[{STYLES[finding.level]}]{finding.level:<7}[/] {sentence}", soft_wrap=True)
     if as_json:
         terminal.print_json([asdict(finding) for finding in findings])
     if any(finding.level is PROBLEM for finding in findings):
@@ -110,22 +103,23 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
 
 def examine(target: Target) -> Iterator[Finding]:
     """Run the checks one after the other. A check that fails to run is a finding too."""
-    found = list(_made("credentials", credentials, target))
+    found = list(findings_of("credentials", credentials, target))
     yield from found
     if any(finding.level is PROBLEM for finding in found):
         return
     for subject, check in BEFORE_DEPLOYMENT.items():
-        yield from _made(subject, check, target)
+        yield from findings_of(subject, check, target)
     try:
         target.outputs  # noqa: B018 (reads what Terraform made)
     except CommandError as error:
         yield Finding(WARNING, "deployment", error.message, error.hint)
         return
     for subject, check in DEPLOYED.items():
-        yield from _made(subject, check, target)
+        yield from findings_of(subject, check, target)
 
 
-def _made(subject: str, check: Check, target: Target) -> Iterator[Finding]:
+def findings_of(subject: str, check: Check, target: Target) -> Iterator[Finding]:
+    """Run one check. What it can't read is a finding: missing, not permitted, or not there on the local AWS."""
     try:
         for found in check(target):
             yield Finding(found[0], subject, *found[1:])
@@ -172,25 +166,21 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def lambda_quotas(target: Target) -> Iterator[Any]:
-    """Check that the account allows as many concurrent function calls as the environment needs."""
+    """Check that the account allows as many concurrent function calls as the environment needs and reserves."""
     concurrency = int(target.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     chosen = variables(target.name)
     needed = int(chosen.get("deliver_concurrency") or 10) + OTHER_CALLS
     reserved = int((chosen.get("transform") or {}).get("concurrency", 10))
+    text = f"{concurrency:,} concurrent calls"
+    ask = "Ask for more (Service Quotas, Lambda, Concurrent executions), or"
     if reserved and concurrency < reserved + UNRESERVED_CALLS:
-        text = f"{concurrency:,} concurrent calls, of which {reserved} can't be reserved for transform"
-        yield (
-            PROBLEM,
-            text,
-            "Ask for more (Service Quotas, Lambda, Concurrent executions), or set transform.concurrency.",
-        )
-        return
-    if concurrency >= needed:
-        yield OK, f"{concurrency:,} concurrent calls, {needed} needed at most"
-        return
-    text = f"{concurrency:,} concurrent calls, but up to {needed} are needed: large days wait and may fail"
-    advice = "Ask for more (Service Quotas, Lambda, Concurrent executions), or lower deliver_concurrency."
-    yield PROBLEM if concurrency < OTHER_CALLS else WARNING, text, advice
+        yield PROBLEM, f"{text}, of which transform can't reserve {reserved}", f"{ask} set transform.concurrency."
+    elif concurrency >= needed:
+        yield OK, f"{text}, {needed} needed at most"
+    else:
+        level = PROBLEM if concurrency < OTHER_CALLS else WARNING
+        needs = f"{text}, but up to {needed} are needed: large days wait and may fail"
+        yield level, needs, f"{ask} lower deliver_concurrency."
 
 
 def table_quotas(target: Target) -> Iterator[Any]:
@@ -213,30 +203,10 @@ def table(target: Target) -> Iterator[Any]:
         yield PROBLEM, "it has no stream, so no messages are sent", _apply(target)
 
 
-def largest_day(target: Target) -> Iterator[Any]:
-    """Check that the largest day so far is well within the table's write quota."""
-    sizes = [
-        (numbers.results + numbers.errors, status.batch)
-        for status in _statuses(target)
-        if status.ledger and (numbers := Numbers.of(status.ledger.summary)).read
-    ]
-    if not sizes:
-        yield OK, "no batch was processed yet"
-        return
-    items, batch = max(sizes)
-    seconds = items / int(target.client("dynamodb").describe_limits()["TableMaxWriteCapacityUnits"])
-    text = f"{batch} wrote {items:,} items, {terminal.duration(seconds)} of the table's write quota"
-    if seconds > LONG_DAY_SECONDS:
-        yield WARNING, text, "Ask for a larger quota (Service Quotas, DynamoDB)."
-    else:
-        yield OK, text
-
-
 def alarms(target: Target) -> Iterator[Any]:
     """Check that the alarms have a subscriber and reached their topic, and that none is in state ALARM."""
-    topic = target.output("alarm_topic_arn")
-    pages = target.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    arns = [subscription["SubscriptionArn"] for page in pages for subscription in page["Subscriptions"]]
+    topic = target.client("sns").get_paginator("list_subscriptions_by_topic")
+    arns = list(topic.paginate(TopicArn=target.output("alarm_topic_arn")).search("Subscriptions[].SubscriptionArn"))
     confirmed = [arn for arn in arns if arn.startswith("arn:")]
     if confirmed:
         yield OK, terminal.counted(len(confirmed), "confirmed subscriber")
@@ -246,21 +216,15 @@ def alarms(target: Target) -> Iterator[Any]:
         waits = f"; {terminal.counted(len(arns), 'subscriber')} not confirmed yet" if arns else ""
         advice = "Set alarm_emails and confirm the message from AWS, or subscribe to the topic."
         yield PROBLEM, f"nobody gets the alarms{waits}", advice
-    prefix = f"{target.output('dashboard_name')}-"
-    pages = (
-        target.client("cloudwatch")
-        .get_paginator("describe_alarms")
-        .paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
-    )
-    ringing = sorted(
-        alarm["AlarmName"].removeprefix(prefix) for page in pages for alarm in page.get("MetricAlarms", ())
-    )
-    if ringing:
+    cloudwatch, prefix = target.client("cloudwatch"), f"{target.output('dashboard_name')}-"
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
+    if ringing := sorted(name.removeprefix(prefix) for name in pages.search("MetricAlarms[].AlarmName")):
         yield PROBLEM, f"in alarm: {', '.join(ringing)}", "See docs/runbook.md."
-    pages = target.client("cloudwatch").get_paginator("describe_alarm_history").paginate(HistoryItemType=ALARM_ACTION)
+    history = cloudwatch.get_paginator("describe_alarm_history").paginate(HistoryItemType=ALARM_ACTION)
     newest: dict[str, str] = {}  # the history begins with the newest item
-    for item in (item for page in pages for item in page["AlarmHistoryItems"] if item["AlarmName"].startswith(prefix)):
-        newest.setdefault(item["AlarmName"], item["HistorySummary"])
+    for name, summary in history.search("AlarmHistoryItems[].[AlarmName, HistorySummary]"):
+        if name.startswith(prefix):
+            newest.setdefault(name, summary)
     if unsent := [summary for summary in newest.values() if summary.startswith(ACTION_FAILED)]:
         text = f"{terminal.counted(len(unsent), 'alarm')} could not be sent: {unsent[0]}"
         yield PROBLEM, text, "CloudWatch needs the right to publish to the topic, and to use its key."
@@ -270,11 +234,11 @@ def partner(target: Target) -> Iterator[Any]:
     """Check that the partner's account that the environment names can assume the partner's role."""
     # Terraform omits outputs that are null.
     arn, account = target.outputs.get("partner_role_arn"), (variables(target.name)["partner"] or {}).get("account_id")
-    if not arn:
-        if account:
-            yield PROBLEM, f"account {account} is named but has no role", _apply(target)
-        else:
-            yield OK, "no account is named that may take a role"
+    if not arn and not account:
+        yield OK, "no account is named that may take a role"
+        return
+    if not arn or not account:
+        yield PROBLEM, "the environment names an account, or has a role, without the other", _apply(target)
         return
     role = target.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
     trusted = [
@@ -282,9 +246,8 @@ def partner(target: Target) -> Iterator[Any]:
         for statement in role["AssumeRolePolicyDocument"]["Statement"]
         if statement["Effect"] == "Allow" and str(account) in str(statement.get("Principal", {}).get("AWS", ""))
     ]
-    if not account or not trusted:
-        text = f"the role does not trust account {account}" if account else "there is a role, but no account is named"
-        yield PROBLEM, text, _apply(target)
+    if not trusted:
+        yield PROBLEM, f"the role does not trust account {account}", _apply(target)
     elif not any("sts:ExternalId" in str(statement.get("Condition", {})) for statement in trusted):
         yield WARNING, "the role requires no external ID", "Set partner.external_id."
     else:
@@ -292,24 +255,20 @@ def partner(target: Target) -> Iterator[Any]:
 
 
 def functions(target: Target) -> Iterator[Any]:
-    """Check that each function is there and runs the package in build/, with a memory that a new account has."""
-    client = target.client("lambda")
-    names: Mapping[str, str] = target.output("function_names")
-    found = {part: client.get_function_configuration(FunctionName=name) for part, name in names.items()}
-    file = package.zip_file(target.name)
-    if file.exists():
-        built = base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
-        other = sorted(part for part, function in found.items() if function["CodeSha256"] != built)
-        if other:
-            yield WARNING, f"{', '.join(other)} run another package than build/ has", _apply(target)
-        else:
-            yield OK, "every function runs the package that is built here"
-    else:
+    """Check that each function is there and runs the package in build/."""
+    client, file = target.client("lambda"), package.zip_file(target.name)
+    found = {
+        part: client.get_function_configuration(FunctionName=name)["CodeSha256"]
+        for part, name in target.output("function_names").items()
+    }
+    if not file.exists():
         yield WARNING, "no package is built here to compare with", f"Run {_make('package', target)}."
-    large = sorted(part for part, function in found.items() if function["MemorySize"] > NEW_ACCOUNT_MEMORY)
-    if large:
-        text = f"{', '.join(large)} have more than {NEW_ACCOUNT_MEMORY:,} MB, which new accounts may be refused"
-        yield OK, text, "Where the next tf-apply is refused, ask AWS support for more, or lower memory_mb."
+        return
+    built = base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
+    if other := sorted(part for part, digest in found.items() if digest != built):
+        yield WARNING, f"{', '.join(other)} run another package than build/ has", _apply(target)
+    else:
+        yield OK, "every function runs the package that is built here"
 
 
 def publishing(target: Target) -> Iterator[Any]:
@@ -323,18 +282,18 @@ def publishing(target: Target) -> Iterator[Any]:
 
 
 def large_days(target: Target) -> Iterator[Any]:
-    """Check the Spark job of the environment, if it has one: its package, and the account's quota."""
+    """Check the Spark job of the environment, if it has one: its package, and what it can run on."""
     # Terraform omits outputs that are null.
     name = target.outputs.get("large_day_job_name")
     if not name:
         yield OK, "off: a day that does not fit into the function fails (variable large_days)"
         return
-    job = target.client("glue").get_job(JobName=name)["Job"]
-    file = job_package.zip_file(target.name)
+    job, file = target.client("glue").get_job(JobName=name)["Job"], job_package.zip_file(target.name)
     bucket, _, key = job["DefaultArguments"]["--additional-python-modules"].removeprefix("s3://").partition("/")
+    deployed = target.client("s3").head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256")
     if not file.exists():
         yield WARNING, "no package of the job is built here to compare with", _make("package", target)
-    elif _digest(file) == target.client("s3").head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256"):
+    elif deployed == hashlib.sha256(file.read_bytes()).hexdigest():
         yield OK, "the job runs the package that is built here"
     else:
         yield WARNING, "the job runs another package than build/ has", _make("tf-apply", target)
@@ -344,24 +303,18 @@ def large_days(target: Target) -> Iterator[Any]:
         return
     needed = job["NumberOfWorkers"] * DPUS[job["WorkerType"]] * job["ExecutionProperty"]["MaxConcurrentRuns"]
     quota = target.client("service-quotas").get_service_quota(ServiceCode="glue", QuotaCode=GLUE_DPUS)["Quota"]
-    limit, title = int(quota["Value"]), quota["QuotaName"]
-    if limit >= needed:
-        yield OK, f"{needed:,} DPUs at once at most, {limit:,} allowed ({title})"
-        return
-    text = f"the job's runs need up to {needed:,} DPUs at once, and the account has {limit:,} ({title})"
-    advice = "Ask for more (Service Quotas, AWS Glue), or lower workers or max_concurrent_runs of large_days."
-    yield PROBLEM, f"{text}: they wait or fail", advice
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    text = f"up to {needed:,} DPUs needed at once, {int(quota['Value']):,} allowed ({quota['QuotaName']})"
+    if quota["Value"] >= needed:
+        yield OK, text
+    else:
+        advice = "Ask for more (Service Quotas, AWS Glue), or lower workers or max_concurrent_runs of large_days."
+        yield PROBLEM, f"{text}: runs wait or fail", advice
 
 
 def dead_letters(target: Target) -> Iterator[Any]:
     """Check that the dead-letter queues are empty."""
     sqs, urls = target.client("sqs"), map(target.output, queues.DEAD_LETTERS)
-    counts = {queues.name(url): queues.waiting(sqs, url) for url in urls}
-    if found := [f"{count:,} in {queue}" for queue, count in counts.items() if count]:
+    if found := [f"{count:,} in {queues.name(url)}" for url in urls if (count := queues.waiting(sqs, url))]:
         look, again = (hints.command(name, env=target.name) for name in ("dead-letters", "redrive"))
         yield PROBLEM, ", ".join(found), f"See {look}, then {again}."
     else:
@@ -370,7 +323,7 @@ def dead_letters(target: Target) -> Iterator[Any]:
 
 def batches(target: Target) -> Iterator[Any]:
     """Find the batches that somebody must act on: held, failed, not noticed, or open although their run has ended."""
-    statuses = _statuses(target)
+    statuses = read(target, find_batches(target)[0][:NEWEST])
     found = [problem for status in statuses if (problem := _batch(target, status))]
     yield from found
     if not found:
@@ -405,10 +358,6 @@ def _should_have_begun(entry: Ledger) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(entry.queued_at) > NOTICED_WITHIN
 
 
-def _statuses(target: Target) -> list[BatchStatus]:
-    return read(target, find_batches(target)[0][:NEWEST])
-
-
 def _make(name: str, target: Target) -> str:
     return f"make {name}{'' if target.is_local else f' ENV={target.name}'}"
 
@@ -420,7 +369,6 @@ def _apply(target: Target) -> str:
 BEFORE_DEPLOYMENT: dict[str, Check] = {"tools": tools, "lambda quotas": lambda_quotas, "table quotas": table_quotas}
 DEPLOYED: dict[str, Check] = {
     "table": table,
-    "largest day": largest_day,
     "alarms": alarms,
     "partner": partner,
     "functions": functions,
