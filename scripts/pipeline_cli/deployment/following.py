@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from pipeline.ledger import BatchState
+from pipeline.ledger import BatchState, Ledger
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -25,18 +26,17 @@ if TYPE_CHECKING:
 PICK_UP_SECONDS = 60.0
 """A complete set without a ledger entry after this time means that something is wrong; the display then says so."""
 
+FOLLOW_SECONDS = 3600.0
+"""How long a command follows what it has started."""
+
 Over = Callable[[BatchStatus], bool]
-
-
-def settled(status: BatchStatus) -> bool:
-    """Return whether nothing is under way: a file is missing, or the run of the present set has ended."""
-    return status.settled
+SETTLED: Over = attrgetter("settled")
 
 
 def wait(
     look: Callable[[], Sequence[BatchStatus]],
     show: Callable[[Sequence[BatchStatus], float], None] = lambda *_: None,
-    over: Over = settled,
+    over: Over = SETTLED,
     timeout: float | None = None,
 ) -> Sequence[BatchStatus]:
     """Look at batches until all are over, or until `timeout` seconds have passed; `show` gets each look and its time.
@@ -57,7 +57,7 @@ def follow(
     target: Target,
     look: Callable[[], Sequence[BatchStatus]],
     console: Console | None = None,
-    over: Over = settled,
+    over: Over = SETTLED,
     timeout: float | None = None,
 ) -> Sequence[BatchStatus]:
     """Show batches in a live table until all are over; return what the last look has found.
@@ -82,12 +82,31 @@ def follow(
     return statuses
 
 
-def follow_run(target: Target, batch: str, *, show: bool) -> BatchState:
-    """Follow the run of one batch until it is over and return its state; with `show`, print how it ended."""
-    (result,) = follow(target, lambda: read(target, [batch]), timeout=3600.0)
-    if show and result.ledger:
-        terminal.out().print(headline(result.ledger), soft_wrap=True)
-    return result.state
+def show_run(target: Target, entry: Ledger, *, no_wait: bool, as_json: bool, **facts: bool) -> None:
+    """Follow a run that a command has queued until it is over, unless `no_wait`, and print how it ended.
+
+    Raises
+    ------
+    CommandError
+        It FAILED, is HELD, or takes longer than `FOLLOW_SECONDS`.
+    """
+    state = entry.state
+    if not no_wait:
+        (result,) = follow(target, lambda: read(target, [entry.batch]), timeout=FOLLOW_SECONDS)
+        state = result.state
+        if result.ledger and not as_json:
+            terminal.out().print(headline(result.ledger), soft_wrap=True)
+    if as_json:
+        terminal.print_json({"batch": entry.batch, "execution": entry.execution, **facts, "state": state.value})
+    raise_unless_completed({entry.batch: state}, target.name)
+
+
+def raise_unless_completed(states: Mapping[str, BatchState], env: str) -> None:
+    """Raise CommandError if one of these batches FAILED or is HELD."""
+    for state in (BatchState.FAILED, BatchState.HELD):
+        if batches := [batch for batch, found in states.items() if found is state]:
+            see = hints.command("errors", batches[0], env=env)
+            raise CommandError(f"Batch {' and '.join(batches)} {state}.", f"See: {see}")
 
 
 def table(target: Target, statuses: Sequence[BatchStatus], known: Runs, now: datetime, waited: float = 0.0) -> Table:

@@ -64,3 +64,4 @@ Env = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Yes = Annotated[bool, typer.Option("--yes", envvar="YES", show_envvar=False, help="Do not ask.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not follow the batch until it is done.")]

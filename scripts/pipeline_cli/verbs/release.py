@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import set_version
 from pipeline.stages.intake import start_run
 
-from pipeline_cli.deployment.following import follow_run
-from pipeline_cli.output import hints, options, terminal
+from pipeline_cli.deployment.following import show_run
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import Numbers, totals_sentence
 from pipeline_cli.terraform import target as targets
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 def command(
     batch: options.Batch,
     yes: options.Yes = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the run until it is done.")] = False,
+    no_wait: options.NoWait = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
     """Deliver a HELD batch as it is, although many of its records were refused or it is less than it should be.
 
-    Says what will be delivered and removed and asks first, except on local. The same files run again and are not held
-    this time. A corrected file is better, and needs no release.
+    Says what will be delivered and removed and asks first, except on local. Exactly these files run again without being
+    held. A corrected file is better, and needs no release.
 
     Example: pipeline release 20220131
 
-    Exit codes: 0 done, 1 the batch is not HELD, its files have changed, the answer was no or the run FAILED, 2 BATCH is
-    not a date.
+    Exit codes: 0 done, 1 the batch is not HELD, its files have changed, the answer was no, or the run FAILED, 2 BATCH
+    is not a date.
     """
     target = targets.chosen(env)
     held = find_held(target.table, target.bucket, batch)
@@ -53,11 +52,7 @@ def command(
         terminal.confirm(target.name, delivers)
     entry = release(target.table, target.workflow, held)
     terminal.err().print(f"Run {entry.execution} is started.")
-    state = entry.state if no_wait else follow_run(target, batch, show=not as_json)
-    if as_json:
-        terminal.print_json({"batch": batch, "execution": entry.execution, "state": state.value})
-    if state is BatchState.FAILED:
-        raise CommandError(f"Batch {batch} FAILED.", f"See: {hints.command('errors', batch, env=env)}")
+    show_run(target, entry, no_wait=no_wait, as_json=as_json)
 
 
 def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.file_set import FileSet
 from pipeline.stages.intake import start_run
 
 from pipeline_cli.deployment.batches import not_noticed, read, waiting_text
-from pipeline_cli.deployment.following import follow_run
-from pipeline_cli.output import hints, options, terminal
+from pipeline_cli.deployment.following import show_run
+from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 def command(
     batch: options.Batch,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the run until it is done.")] = False,
+    no_wait: options.NoWait = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
@@ -41,14 +40,10 @@ def command(
     """
     target = targets.chosen(env)
     entry, started = replay(target, batch)
-    word = "is started" if started else "is already in progress"
     waiting = waiting_text(entry)
-    terminal.err().print(f"Run {entry.execution} {word}{f'; it {waiting}' if waiting else ''}.", soft_wrap=True)
-    state = entry.state if no_wait else follow_run(target, batch, show=not as_json)
-    if as_json:
-        terminal.print_json({"batch": batch, "execution": entry.execution, "started": started, "state": state.value})
-    if state in (BatchState.FAILED, BatchState.HELD):
-        raise CommandError(f"Batch {batch} {state}.", f"See: {hints.command('errors', batch, env=env)}")
+    word = ("is started" if started else "is already in progress") + (f"; it {waiting}" if waiting else "")
+    terminal.err().print(f"Run {entry.execution} {word}.", soft_wrap=True)
+    show_run(target, entry, no_wait=no_wait, as_json=as_json, started=started)
 
 
 def replay(target: Target, batch: str) -> tuple[Ledger, bool]:

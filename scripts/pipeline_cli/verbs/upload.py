@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pipeline.ledger import BatchState
 from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
@@ -20,9 +19,9 @@ from pipeline.reading.header import column_names
 from rich.progress import DownloadColumn
 
 from pipeline_cli.deployment.batches import BatchStatus, headline, read
-from pipeline_cli.deployment.following import follow
+from pipeline_cli.deployment.following import FOLLOW_SECONDS, follow, raise_unless_completed
 from pipeline_cli.output import hints, options, terminal
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.summary import DELIMITERS
 from pipeline_cli.terraform import target as targets
 
@@ -60,20 +59,19 @@ def command(
         typer.Option("--date", metavar="YYYYMMDD", help="The day of files without a date in their name; else today."),
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Send files unchecked, under their own names.")] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not follow the batch until it is done.")] = False,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to follow.")] = 3600.0,
+    no_wait: options.NoWait = False,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
     """Send files to incoming/ and follow their batch until it is done.
 
     A file that is not named like a batch file (KIND_YYYYMMDD.csv, also .gz) is recognised by its header and sent under
-    the right name. If a file can't be recognised, the command says why and sends nothing. Ctrl-C says what was sent.
+    the right name; if that fails, nothing is sent. Ctrl-C says what was sent.
 
     Example: pipeline upload build/day --date 20220131
 
-    Exit codes: 0 sent (and COMPLETED, or waiting for missing files), 1 the batch FAILED or is HELD, or the timeout was
-    reached, 2 a file was refused.
+    Exit codes: 0 sent (and COMPLETED, or waiting for missing files), 1 the batch FAILED, is HELD or takes over an hour,
+    2 a file was refused.
     """
     uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
     target = targets.chosen(env)
@@ -90,20 +88,20 @@ def command(
     send_with_display(target, uploads)
     results: Sequence[BatchStatus] = []
     if not no_wait and batches:
-        results = follow(target, lambda: read(target, batches), over=_over, timeout=timeout)
+        results = follow(
+            target,
+            lambda: read(target, batches),
+            over=lambda status: bool(status.lacking) or status.settled,  # it is not known when missing files come
+            timeout=FOLLOW_SECONDS,
+        )
     if as_json:
         terminal.print_json(_plain(uploads, results))
     else:
         _show(uploads, results, before, env)
         if batches and no_wait:
-            terminal.out().print(
-                f"Sent. Follow it with: {hints.command('status', batches[0], env=env)}", soft_wrap=True
-            )
-    for state in (BatchState.FAILED, BatchState.HELD):
-        if failed := [result.batch for result in results if not result.lacking and result.state is state]:
-            raise CommandError(
-                f"Batch {' and '.join(failed)} {state}.", f"See: {hints.command('errors', failed[0], env=env)}"
-            )
+            follow_it = hints.command("status", batches[0], env=env)
+            terminal.out().print(f"Sent. Follow it with: {follow_it}", soft_wrap=True)
+    raise_unless_completed({result.batch: result.state for result in results if not result.lacking}, env)
 
 
 def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list[Upload], list[str]]:
@@ -173,17 +171,21 @@ def recognise(path: Path, date: str) -> Upload:
     header = next((line for line in text.splitlines(keepends=True) if line.strip()), None)
     if header is None:
         raise UnrecognisedError(f"{path}: empty")
-    found = [
-        (kind, delimiter) for delimiter in DELIMITERS for kind in MODEL.kinds if not _lacks(kind, header, delimiter)
-    ]
+    missing = {(kind, mark): _missing(kind, header, mark) for mark in DELIMITERS for kind in MODEL.kinds}
+    found = [chosen for chosen, columns in missing.items() if not columns]
     if len(found) > 1:
         names = " and ".join(str(kind) for kind, _ in found)
         raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({names})")
-    if not found:
-        raise UnrecognisedError(f"{path}: {_closest(header)}")
-    ((kind, delimiter),) = found
-    name = f"{kind}_{date}.csv{'.gz' if compressed else ''}"
-    return Upload(path, name, f"its header ({DELIMITERS[delimiter]}-delimited) is that of {kind}")
+    if found:
+        ((kind, mark),) = found
+        name = f"{kind}_{date}.csv{'.gz' if compressed else ''}"
+        return Upload(path, name, f"its header ({DELIMITERS[mark]}-delimited) is that of {kind}")
+    (closest, _), columns = max(missing.items(), key=lambda one: len(one[0][0].required) - len(one[1]))
+    if len(columns) < len(closest.required):
+        lacks = " or ".join(columns)
+        raise UnrecognisedError(f"{path}: its header looks like that of {closest}, but has no column {lacks}")
+    *others, last = MODEL.kinds
+    raise UnrecognisedError(f"{path}: its first line is not the header of a {', '.join(others)} or {last} file")
 
 
 def _start(path: Path) -> tuple[bytes, bool]:
@@ -199,20 +201,10 @@ def _start(path: Path) -> tuple[bytes, bool]:
             raise UnrecognisedError(f"{path}: a broken gzip file") from error
 
 
-def _lacks(kind: RecordKind, header: str, delimiter: str) -> list[str]:
+def _missing(kind: RecordKind, header: str, delimiter: str) -> list[str]:
     """Return the columns of a kind that a header does not have."""
     there = set(column_names(next(csv.reader([header], delimiter=delimiter), [])))
     return [column.name for column in kind.required if column.name not in there]
-
-
-def _closest(header: str) -> str:
-    """Say which columns the header lacks for the kind that it is most similar to."""
-    lacks = [(kind, _lacks(kind, header, delimiter)) for kind in MODEL.kinds for delimiter in DELIMITERS]
-    kind, missing = max(lacks, key=lambda found: len(found[0].required) - len(found[1]))
-    if len(missing) == len(kind.required):
-        *names, last = MODEL.kinds
-        return f"its first line is not the header of a {', '.join(names)} or {last} file"
-    return f"its header looks like that of {kind}, but has no column {' or '.join(missing)}"
 
 
 def send(target: Target, uploads: Sequence[Upload], report: Callable[[Upload, int], None] = lambda *_: None) -> None:
@@ -238,11 +230,6 @@ def send_with_display(target: Target, uploads: Sequence[Upload]) -> None:
     with terminal.bar(DownloadColumn()) as progress:
         tasks = {upload: progress.add_task(upload.name, total=upload.path.stat().st_size) for upload in uploads}
         send(target, uploads, lambda upload, count: progress.advance(tasks[upload], count))
-
-
-def _over(status: BatchStatus) -> bool:
-    """Return whether waiting is useless: a file is not there, or the run of the present set has ended."""
-    return bool(status.lacking) or status.settled
 
 
 def _plain(uploads: Sequence[Upload], results: Sequence[BatchStatus]) -> dict[str, Any]:
