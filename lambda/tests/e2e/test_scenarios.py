@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,9 @@ from pipeline_cli.app import app
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.local_stack import LocalStack
 from pipeline_cli.verbs import deploy, doctor
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from scripts.tests.runbook import rows
-from scripts.tests.runbook.scenario import Scenario
+from scripts.tests.runbook.scenario import Operator, Scenario
 
 pytestmark = [pytest.mark.e2e, pytest.mark.scenarios]
 
@@ -39,31 +38,20 @@ DENIED = {
 
 
 @dataclass
-class World:
+class World(Operator):
     """A deployed stack, one day of it, and an operator at its command line."""
 
     stack: Stack
     day: str
     folder: Path
-    values: dict[str, str] = field(default_factory=dict)
-    printed: str = ""
 
-    def type(self, command: str) -> str:
-        """Type a command as it is written in a row; return and keep what it prints."""
-        filled = rows.filled_in(command, self.values)
-        outputs = [self._aws(filled)] if filled.startswith("aws ") else map(self._program, rows.arguments(filled))
-        output = "".join(outputs)
-        self.printed += output
-        return output
-
-    def _program(self, arguments: list[str]) -> str:
+    def command_line(self, *arguments: str) -> Result:
         result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "CALLED_BY": "make"})
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        assert result.exit_code == 0, f"{arguments}: {result.output}"
-        return result.output
+        return result
 
-    def _aws(self, command: str) -> str:
+    def aws(self, command: str) -> str:
         """Run the real AWS CLI with the operator's credentials."""
         target = self.stack.target
         environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
@@ -259,7 +247,7 @@ def world(stack: Stack, day: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.delenv("ENV", raising=False)
     monkeypatch.setattr(targets, "load", lambda _: stack.target)
     monkeypatch.setattr(deploy, "LocalStack", lambda: LocalStack(stack.target.folder, quiet=True))
-    return World(stack, day, tmp_path, {"…": day, "BATCH": day})
+    return World(stack, day, tmp_path, values={"…": day, "BATCH": day})
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from pipeline.model.batch_files import WORK_PREFIX
 from pipeline.stages.large_day import PROGRESS
 
 from pipeline_cli.output import terminal
-from pipeline_cli.terraform.target import ROOT
 
 if TYPE_CHECKING:
     from pipeline.aws.s3 import Bucket
@@ -38,9 +37,6 @@ NOT_KNOWN = {"ExecutionDoesNotExist", "ResourceNotFound", "AccessDeniedException
 """Error codes if a run is not known: its history was deleted after 90 days, or may not be read."""
 
 FAILURES = ("TaskFailed", "TaskTimedOut", "TaskStartFailed", "TaskSubmitFailed", "MapRunFailed")
-
-PRICES = ROOT / "benchmarks" / "prices.toml"
-"""AWS's list prices; a copy of the project without benchmarks has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +74,31 @@ class Runs:
 
     def stages(self, execution: str, now: datetime) -> list[Stage]:
         """List the stages of a run in order; empty if its history is not available (any more)."""
-        pages = self._stepfunctions.get_paginator("get_execution_history").paginate(
-            executionArn=self.arn(execution), includeExecutionData=False
-        )
-        try:
-            events = [event for page in pages for event in page["events"]]
-        except ClientError as error:
-            if error_code(error) in NOT_KNOWN:
-                return []
-            raise
+        history, events = self._stepfunctions.get_paginator("get_execution_history"), list[Any]()
+        with _unless_not_known():
+            events += history.paginate(executionArn=self.arn(execution), includeExecutionData=False).search("events[]")
         return stages_of(events, now)
 
     def chunks(self, execution: str) -> Chunks | None:
         """Count the delivered chunks of a run; None if its Distributed Map has not begun or is not known."""
-        try:
+        found = None
+        with _unless_not_known():
             runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution))["mapRuns"]
-            if not runs:
-                return None
-            newest = max(runs, key=lambda run: run["startDate"])
-            counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
-        except ClientError as error:
-            if error_code(error) in NOT_KNOWN:
-                return None
+            if runs:
+                newest = max(runs, key=lambda run: run["startDate"])
+                counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+                found = Chunks(counts["succeeded"], counts["total"])
+        return found
+
+
+@contextmanager
+def _unless_not_known() -> Iterator[None]:
+    """End the block if Step Functions does not know the run."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) not in NOT_KNOWN:
             raise
-        return Chunks(counts["succeeded"], counts["total"])
 
 
 def stages_of(events: list[Any], now: datetime) -> list[Stage]:
@@ -153,14 +150,8 @@ def step(bucket: Bucket, entry: Ledger | None) -> str | None:
 
 
 def effort(entry: Ledger | None) -> str | None:
-    """Say what the Spark job of a run took and costs; None if there was none."""
+    """Say what the Spark job of a run took, in time and in what AWS charges for; None if there was none."""
     if entry is None or not entry.large_day:
         return None
-    dpu_seconds, cost = int(entry.large_day["dpu_seconds"]), ""
-    if PRICES.exists():
-        price = float(tomllib.loads(PRICES.read_text())["AWS Glue"]["dpu_hour"]["usd"])
-        cost = f", about ${dpu_seconds / 3600 * price:,.2f} at AWS's list price"
-    return (
-        f"The Spark job for large days took {terminal.duration(int(entry.large_day['seconds']))} "
-        f"and {dpu_seconds:,} DPU-seconds{cost}."
-    )
+    took, dpu_seconds = terminal.duration(int(entry.large_day["seconds"])), int(entry.large_day["dpu_seconds"])
+    return f"The Spark job for large days took {took} and {dpu_seconds:,} DPU-seconds."

@@ -1,4 +1,4 @@
-"""Watching batches while they run."""
+"""Watching batches while they run, and what Step Functions tells about a run."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline_cli.deployment import following
 from pipeline_cli.deployment.batches import read
-from pipeline_cli.deployment.runs import Chunks, Stage
+from pipeline_cli.deployment.runs import Chunks, Runs, Stage, stages_of
+from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs.sample import generate
 from rich.console import Console
 
-from scripts.tests.support import Run, Stack
+from scripts.tests.support import REGION, Run, Stack
 from scripts.tests.verbs.test_upload import DAY, SUMMARY
 
 NOW = datetime(2022, 2, 1, 6, 0, tzinfo=UTC)
 
 
-class Runs:
+class OneRun:
     """Step Functions with one run in progress; each call returns one more delivered chunk."""
 
     def __init__(self, stage: str = "Deliver", total: int = 3) -> None:
@@ -65,56 +69,58 @@ def finish(stack: Stack, state: BatchState = BatchState.COMPLETED, cause: str | 
     change(stack, lambda entry: ledger.finish(entry, str(entry.execution), state, end, summary=SUMMARY, cause=cause))
 
 
-def seen(stack: Stack, runs: Runs, waited: float = 0) -> str:
-    statuses, console = read(stack.target, [DAY]), Console(width=200)
+def seen(stack: Stack, runs: OneRun | None = None, waited: float = 0) -> str:
+    statuses, console, now = read(stack.target, [DAY]), Console(width=200), NOW + timedelta(seconds=5)
     with console.capture() as captured:
-        now = NOW + timedelta(seconds=5)
-        console.print(following.table(stack.target, statuses, runs, now, waited))  # type: ignore[arg-type]
+        console.print(following.table(stack.target, statuses, runs or OneRun(), now, waited))  # type: ignore[arg-type]
     return " ".join(captured.get().split())
 
 
 def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
-    def shows(runs: Runs | None = None) -> str:
-        return seen(day, runs or Runs())
-
-    assert "WAITING files are there, about to be noticed" in shows()
+    assert "WAITING files are there, about to be noticed" in seen(day)
+    assert "unusually long" not in seen(day)
+    assert "this takes unusually long: .venv/bin/pipeline logs" in seen(day, waited=61)
     claim(day)
-    assert "QUEUED 5.0 s" in shows()
+    assert "QUEUED 5.0 s" in seen(day)
     begin(day)
-    assert "RUNNING read, validate, join 5.0 s" in shows(Runs("Transform"))
+    assert "RUNNING read, validate, join 5.0 s" in seen(day, OneRun("Transform"))
     deliver(day)
-    assert "write into the table, 0 of 3 chunks" in shows()
-    assert "write into the table, 3 chunks" in shows(Runs(total=0))
+    assert "write into the table, 0 of 3 chunks" in seen(day)
+    assert "write into the table, 3 chunks" in seen(day, OneRun(total=0))
     finish(day)
-    assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in shows()
-
-
-def test_the_step_of_a_spark_job_is_shown(day: Stack) -> None:
-    claim(day)
-    begin(day)
-    change(day, lambda entry: ledger.submit_job(entry, str(entry.execution)))
-    entry = day.table.get_ledger(DAY)
-    assert entry is not None
-    runs = Runs("TransformLargeDay")
-
-    assert "RUNNING read, validate, join in the Spark job, not begun yet" in seen(day, runs)
-    key = f"work/{DAY}/{entry.version}/large_day/progress.json"
-    day.bucket.put_json(key, {"execution": entry.execution, "step": "join", "number": 8, "of": 14})
-    assert "RUNNING read, validate, join in the Spark job, step 8 of 14: join" in seen(day, runs)
-    day.bucket.put_json(key, {"execution": "an earlier run", "step": "join", "number": 8, "of": 14})
-    assert "step" not in seen(day, runs)
+    assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in seen(day)
 
 
 def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
     claim(day)
     begin(day)
     finish(day, BatchState.FAILED, "[disk] full")
-    assert "FAILED [disk] full" in seen(day, Runs())
+    assert "FAILED [disk] full" in seen(day)
+
+
+def test_the_step_of_a_spark_job_is_shown(day: Stack, run: Run) -> None:
+    claim(day)
+    begin(day)
+    change(day, lambda entry: ledger.submit_job(entry, str(entry.execution)))
+    entry = day.table.get_ledger(DAY)
+    assert entry is not None
+    runs, key = OneRun("TransformLargeDay"), f"work/{DAY}/{entry.version}/large_day/progress.json"
+    progress = {"execution": entry.execution, "step": "join", "number": 8, "of": 14}
+
+    for content, step in [
+        (None, "not begun yet"),
+        (progress, "step 8 of 14: join"),
+        ({**progress, "execution": "an earlier run"}, "not begun yet"),
+    ]:
+        if content:
+            day.bucket.put_json(key, content)
+        assert f"RUNNING read, validate, join in the Spark job, {step}" in seen(day, runs)
+        assert f"The Spark job for large days: {step}." in run("status", DAY).stdout
 
 
 def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     steps: Iterator[Callable[[Stack], None]] = iter([claim, begin, deliver, finish])
-    monkeypatch.setattr(following, "Runs", lambda _: Runs())
+    monkeypatch.setattr(following, "Runs", lambda _: OneRun())
     monkeypatch.setattr(following, "sleep", lambda _: next(steps)(day))
 
     result = run("status", "--watch")
@@ -142,6 +148,115 @@ def test_watching_one_batch_waits_for_its_missing_files(
     assert json.loads(result.stdout)["missing"] == ["customers", "items"]
 
 
-def test_files_that_are_not_noticed_for_long_are_said_to_be_late(day: Stack) -> None:
-    assert "unusually long" not in seen(day, Runs())
-    assert "this takes unusually long: .venv/bin/pipeline logs" in seen(day, Runs(), waited=61)
+# --- what Step Functions tells -------------------------------------------------------------------------------------
+
+
+def event(second: float, kind: str, name: str = "") -> dict[str, Any]:
+    side = "stateEnteredEventDetails" if kind.endswith("Entered") else "stateExitedEventDetails"
+    return {"timestamp": NOW + timedelta(seconds=second), "type": kind, **({side: {"name": name}} if name else {})}
+
+
+def waits(second: float) -> list[dict[str, Any]]:
+    """Transform says to wait, for 8 seconds."""
+    return [
+        event(second, "TaskStateEntered", "Transform"),
+        event(second + 1, "TaskStateExited", "Transform"),
+        event(second + 1, "WaitStateEntered", "WaitForOlderRun"),
+        event(second + 9, "WaitStateExited", "WaitForOlderRun"),
+    ]
+
+
+BEGUN = event(0, "ExecutionStarted"), event(1, "TaskStateEntered", "Transform")
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        pytest.param(
+            [
+                event(0, "ExecutionStarted"),
+                event(0, "PassStateEntered", "Begin"),
+                event(0, "PassStateExited", "Begin"),
+                event(1, "TaskStateEntered", "Transform"),
+                event(2, "TaskFailed"),
+                event(4, "TaskSucceeded"),
+                event(5, "TaskStateExited", "Transform"),
+                event(5, "MapStateEntered", "Deliver"),
+                event(7, "MapRunFailed"),
+                event(8, "TaskStateEntered", "RunFailed"),
+                event(9, "TaskStateExited", "RunFailed"),
+                event(9, "ExecutionFailed"),
+            ],
+            [Stage("Transform", 1, 4, failures=1), Stage("Deliver", 5, 3, failures=1), Stage("RunFailed", 8, 1)],
+            id="failures",
+        ),
+        pytest.param(BEGUN, [Stage("Transform", 1, 24, over=False)], id="the current stage has no end"),
+        pytest.param([*BEGUN, event(5, "ExecutionAborted")], [Stage("Transform", 1, 4)], id="it ends with its run"),
+        pytest.param(
+            [BEGUN[0], *waits(1), *waits(10), *waits(19)[:-1]],
+            [Stage("WaitForOlderRun", 1, 24, over=False)],
+            id="all waits are one",
+        ),
+        pytest.param(
+            [
+                *(BEGUN[0], *waits(1), *waits(10), event(19, "TaskStateEntered", "Transform")),
+                event(21, "TaskStateExited", "Transform"),
+            ],
+            [Stage("WaitForOlderRun", 1, 18), Stage("Transform", 19, 2)],
+            id="then it works",
+        ),
+    ],
+)
+def test_stages_are_read_from_the_history(events: list[dict[str, Any]], expected: list[Stage]) -> None:
+    assert stages_of(list(events), NOW + timedelta(seconds=25)) == expected
+
+
+@pytest.fixture
+def stepfunctions() -> Iterator[tuple[Runs, Stubber]]:
+    """Returns the runs of a state machine, and its prepared responses."""
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = boto3.client("stepfunctions", region_name=REGION, **keys)  # type: ignore[call-overload]
+
+    class Deployed(Target):
+        def client(self, service: str) -> Any:
+            return client
+
+    arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:batch"
+    with Stubber(client) as service:
+        yield Runs(Deployed("local", REGION, None, {"state_machine_arn": arn})), service
+
+
+@pytest.mark.parametrize("code", ["ExecutionDoesNotExist", "ThrottlingException"])
+def test_a_run_that_has_expired_is_not_known_and_other_errors_are_raised(
+    stepfunctions: tuple[Runs, Stubber], code: str
+) -> None:
+    runs, service = stepfunctions
+    for call, ask, unknown in (
+        ("get_execution_history", lambda: runs.stages("x", NOW), []),
+        ("list_map_runs", lambda: runs.chunks("x"), None),
+    ):
+        service.add_client_error(call, code)
+        if code == "ExecutionDoesNotExist":
+            assert ask() == unknown
+        else:
+            with pytest.raises(ClientError):
+                ask()
+
+
+def test_the_newest_map_run_counts_the_chunks(stepfunctions: tuple[Runs, Stubber]) -> None:
+    runs, service = stepfunctions
+    dates = {"old": NOW, "new": NOW + timedelta(seconds=1)}
+    arns = {"executionArn": "run", "stateMachineArn": "machine"}
+    service.add_response(
+        "list_map_runs", {"mapRuns": [{**arns, "mapRunArn": name, "startDate": date} for name, date in dates.items()]}
+    )
+    counts = dict.fromkeys(("pending", "running", "failed", "timedOut", "aborted", "resultsWritten"), 0)
+    run = {"mapRunArn": "new", "executionArn": "run", "status": "RUNNING", "startDate": NOW, "maxConcurrency": 1}
+    run |= {"toleratedFailurePercentage": 0.0, "toleratedFailureCount": 0}
+    numbers = {**counts, "succeeded": 4, "total": 9}
+    service.add_response(
+        "describe_map_run", {**run, "itemCounts": numbers, "executionCounts": numbers}, {"mapRunArn": "new"}
+    )
+    assert runs.chunks("x") == Chunks(4, 9)
+    service.add_response("list_map_runs", {"mapRuns": []})
+    assert runs.chunks("x") is None

@@ -19,8 +19,9 @@ from pipeline import observability
 from pipeline.handlers import finalize, intake, publish, transform
 from pipeline_cli.deployment import following
 from support import REGION, load_event, queued, s3_event
+from typer.testing import Result
 
-from scripts.tests.runbook import rows
+from scripts.tests.runbook.scenario import Operator
 from scripts.tests.support import FUNCTIONS, MotoTarget, Stack
 from scripts.tests.support import Run as CommandLine
 
@@ -156,16 +157,15 @@ class Functions:
 
 
 @dataclass
-class World:
+class World(Operator):
     """A deployed pipeline in memory and an operator at its command line."""
 
     stack: Stack
     platform: DeployedPlatform
-    command_line: CommandLine
-    folder: Path
-    values: dict[str, str]
-    """What stands in the commands for `…`, `BATCH` and so on."""
-    printed: str = ""
+    run: CommandLine
+
+    def command_line(self, *arguments: str) -> Result:
+        return self.run(*arguments, answers="y\n")
 
     def upload(self, files: Mapping[str, bytes], *, noticed: bool = True) -> None:
         """Store files as the partner does; the event of the last one waits in the ingest queue, if it is noticed."""
@@ -175,16 +175,7 @@ class World:
             event = json.dumps(s3_event(f"incoming/{name}"))
             self.stack.client("sqs").send_message(QueueUrl=self.stack.url("ingest"), MessageBody=event)
 
-    def type(self, command: str) -> str:
-        """Type a command as it is written in a row; return and keep what it prints."""
-        for arguments in rows.arguments(rows.filled_in(command, self.values)):
-            result = self.command_line(*arguments, answers="y\n")
-            assert result.exit_code == 0, f"{command}: {result.output}"
-            self.printed += result.output
-        return result.output
-
     def measured(self, metric: str, row: str) -> int:
-        """The value of the metric of a row's alarm."""
         if metric == "ApproximateNumberOfMessagesVisible":
             return self.stack.visible(row.replace("-", "_").removesuffix("s"))
         return self.platform.metrics[metric]
@@ -224,12 +215,7 @@ def world(stack: Stack, run: CommandLine, environment: pytest.MonkeyPatch, folde
     handler = observability.logger().registered_handler
     before = handler.setStream(platform.console)
     try:
-        yield World(
-            stack,
-            platform,
-            run,
-            folder,
-            {"…": DAY, "BATCH": DAY, "DIR": str(folder / "day"), "FOLDER": str(folder / "refused")},
-        )
+        values = {"…": DAY, "BATCH": DAY, "DIR": str(folder / "day"), "FOLDER": str(folder / "refused")}
+        yield World(stack, platform, run, values=values)
     finally:
         handler.setStream(before)

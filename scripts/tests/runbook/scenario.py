@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Generic, TypeVar
+
+from typer.testing import Result
 
 from scripts.tests.runbook import rows
 
-World = TypeVar("World", bound=Any)
+
+@dataclass(kw_only=True)
+class Operator(ABC):
+    """Types the commands of rows, with `values` for what stands for something there, and keeps what they print."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    printed: str = ""
+
+    @abstractmethod
+    def command_line(self, *arguments: str) -> Result:
+        """Run the program."""
+
+    def aws(self, command: str) -> str:
+        """Run the AWS CLI and return what it prints."""
+        raise NotImplementedError(command)
+
+    def measured(self, metric: str, row: str) -> int:
+        """Return the value of the metric of a row's alarm."""
+        raise NotImplementedError(metric)
+
+    def type(self, command: str) -> str:
+        """Type a command as it is written in a row; return what it prints."""
+        filled = rows.filled_in(command, self.values)
+        output = self.aws(filled) if filled.startswith("aws ") else "".join(map(self._run, rows.arguments(filled)))
+        self.printed += output
+        return output
+
+    def _run(self, arguments: list[str]) -> str:
+        result = self.command_line(*arguments)
+        assert result.exit_code == 0, f"{arguments}: {result.output}"
+        return str(result.output)
+
+
+World = TypeVar("World", bound=Operator)
 
 
 def _nothing(world: Any) -> None:
@@ -55,7 +91,7 @@ class Scenario(Generic[World]):
         return f"{self.row}: {self.case}" if self.case else self.row
 
     def act_out(self, world: World) -> None:
-        """Do all of it in a world that types commands (`type`) and keeps what they print (`printed`)."""
+        """Do all of it."""
         self.create(world)
         assert not self.metric or world.measured(self.metric, self.row) > 0
         self.shows(world)

@@ -20,9 +20,7 @@ from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
-from pipeline_cli.output.errors import UsageError
 from pipeline_cli.verbs import check
-from pipeline_cli.verbs.check import look
 from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run
@@ -48,72 +46,72 @@ def write(folder: Path, **extra: list[str]) -> Path:
     return folder
 
 
-def test_the_messages_of_a_good_day_go_to_a_file_customers_sorted(tmp_path: Path, run: Run) -> None:
-    result = run("check", str(write(tmp_path / "day")), "--out", str(tmp_path / "out.jsonl"))
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == MESSAGES
-    assert "Batch 20220131: 2 customers, 2 orders, 2 items; 0 of 6 records refused" in result.stdout
-    assert "Reconciled: 87.5 in the items file = 87.5 counted + 0 refused" in result.stdout
+def lines_of(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
 
 
-def test_a_day_that_would_be_held_has_an_exit_code_of_its_own_and_delivers_only_its_errors(
-    tmp_path: Path, run: Run
+ITEMS = f"items_{DAY}.csv"
+UNREADABLE = b"<html>"
+
+
+@pytest.mark.parametrize(
+    ("extra", "items", "code", "said", "errors"),
+    [
+        ({}, None, 0, ["2 customers, 2 orders, 2 items; 0 of 6 records refused", "= 87.5 counted + 0 refused"], []),
+        (
+            {"items": ["o1,Lamp,1,80,00", "none,Lamp,1,80"], "orders": ["x,Placed,o3,1"]},
+            None,
+            1,
+            ["3 of 9 records refused"],
+            [(ITEMS, 4), (ITEMS, 5), (f"orders_{DAY}.csv", 4)],
+        ),
+        ({}, UNREADABLE, 2, ["would be refused", "can't be used"], [(ITEMS, None)]),
+        (
+            {"items": [f"o1,Lamp,1,{number}.x" for number in range(25)]},
+            None,
+            3,
+            [f"would be held, as too many records of {ITEMS} were refused"],
+            [(ITEMS, None), *((ITEMS, 4 + number) for number in range(25))],
+        ),
+    ],
+    ids=["good", "some records refused", "a file refused", "held"],
+)
+def test_each_outcome_has_its_exit_code_and_the_messages_that_would_be_sent_results_first(
+    tmp_path: Path,
+    run: Run,
+    extra: dict[str, list[str]],
+    items: bytes | None,
+    code: int,
+    said: list[str],
+    errors: list[tuple[str, int | None]],
 ) -> None:
-    bad = [f"o1,Lamp,1,{number}.x" for number in range(25)]
-    result = run("check", str(write(tmp_path / "day", items=bad)), "--out", str(tmp_path / "out.jsonl"))
+    folder = write(tmp_path / "day", **extra)
+    if items:
+        (folder / ITEMS).write_bytes(items)
 
-    assert result.exit_code == 3, result.output
-    assert "Batch 20220131 would be held" in result.stdout
-    types = [json.loads(line)["type"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert types == ["error_message"] * 26
+    result = run("check", str(folder), "--out", str(tmp_path / "out.jsonl"))
+
+    assert result.exit_code == code, result.output
+    assert [words for words in said if words not in result.stdout] == [], result.stdout
+    lines = lines_of(tmp_path / "out.jsonl")
+    results = MESSAGES if code < 2 else []
+    assert lines[: len(results)] == results
+    found = [json.loads(line) for line in lines[len(results) :]]
+    assert [(error["file"], error["line"]) for error in found] == errors
 
 
-def test_without_a_terminal_the_messages_are_the_output(tmp_path: Path, run: Run) -> None:
-    result = run("check", str(write(tmp_path / "day")))
+@pytest.mark.parametrize("packed", [False, True])
+def test_without_a_terminal_the_messages_are_the_output(tmp_path: Path, run: Run, packed: bool) -> None:
+    folder = write(tmp_path / "day")
+    for plain in list(folder.iterdir()) if packed else ():
+        (folder / f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    result = run("check", str(folder))
     assert result.exit_code == 0
     assert result.stdout.splitlines() == MESSAGES
     assert "2 customers" in result.stderr
-
-
-def test_refused_records_are_exit_code_1_and_come_last_by_file_and_line(tmp_path: Path, run: Run) -> None:
-    folder = write(tmp_path / "day", items=["o1,Lamp,1,80,00", "none,Lamp,1,80"], orders=["x,Placed,o3,1"])
-    result = run("check", str(folder), "--out", "-")
-    assert result.exit_code == 1
-    lines = result.stdout.splitlines()
-    assert lines[:2] == MESSAGES
-    errors = [json.loads(line) for line in lines[2:]]
-    assert [(error["file"], error["line"]) for error in errors] == [
-        (f"items_{DAY}.csv", 4),
-        (f"items_{DAY}.csv", 5),
-        (f"orders_{DAY}.csv", 4),
-    ]
-
-
-def test_a_file_that_cannot_be_used_is_exit_code_2_and_its_error_is_written(tmp_path: Path, run: Run) -> None:
-    folder = write(tmp_path / "day")
-    (folder / f"items_{DAY}.csv").write_text("<html>")
-    result = run("check", str(folder), "--out", str(tmp_path / "out.jsonl"))
-    assert result.exit_code == 2
-    (message,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
-    assert (message["type"], message["file"], message["line"]) == ("error_message", f"items_{DAY}.csv", None)
-    assert "would be refused" in result.stdout
-    assert "can't be used" in result.stdout
-
-
-def test_compressed_files_are_checked_as_well(tmp_path: Path, run: Run) -> None:
-    folder = write(tmp_path / "day")
-    for kind in MODEL.kinds:
-        plain = folder / f"{kind}_{DAY}.csv"
-        (folder / f"{plain.name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
-        plain.unlink()
-    assert run("check", str(folder)).stdout.splitlines() == MESSAGES
-
-
-def test_json_has_the_summary(tmp_path: Path, run: Run) -> None:
-    result = run("check", str(write(tmp_path / "day")), "--json", "--out", str(tmp_path / "out.jsonl"))
-    summary: dict[str, Any] = json.loads(result.stdout)
+    summary: dict[str, Any] = json.loads(run("check", str(folder), "--json").stdout)
     assert (summary["batch"], summary["customers"], summary["total_amount"]) == (DAY, 2, "87.5")
-    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == MESSAGES
 
 
 def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: Run) -> None:
@@ -138,6 +136,7 @@ def test_a_folder_of_which_the_day_is_not_known_is_a_wrong_call_and_no_verdict(
 ) -> None:
     for name in names:
         (tmp_path / name).write_text("x")
+    assert f"{tmp_path / 'none'} is not a folder" in run("check", str(tmp_path / "none")).stderr
     result = run("check", str(tmp_path), *arguments)
     assert result.exit_code == 64
     assert reason in result.stderr
@@ -366,11 +365,6 @@ def test_one_of_several_days_can_be_chosen(tmp_path: Path, run: Run) -> None:
     folder = write(tmp_path / "day")
     generate(folder, "20220201", records=1)
     assert run("check", str(folder), "--batch", DAY).stdout.splitlines() == MESSAGES
-
-
-def test_a_path_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not a folder"):
-        look(tmp_path / "none")
 
 
 def test_without_spark_or_java_the_check_says_what_to_install(
