@@ -36,7 +36,7 @@ endif
 endif
 
 .PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
-	dead-letters redrive release replay republish logs doctor purge bench clean format lock command-docs contracts \
+	dead-letters redrive release replay republish logs backfill rehearse doctor purge bench clean format lock command-docs contracts \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
 	test-planted tf-state local-up local-down \
 	venv FORCE
@@ -104,6 +104,12 @@ republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, w
 
 logs: $(READY) ## [BATCH=YYYYMMDD] [SINCE=2h] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH) $(if $(SINCE),--since $(SINCE))
+
+backfill: $(READY) ## [FROM=YYYYMMDD] [TO=YYYYMMDD] [YES=1] | Run days whose files are there without the pipeline having noticed (asks first)
+	@$(PIPELINE) backfill $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
+
+rehearse: $(READY) ## [DAYS=30] | Show what this checkout would change about the last days, without writing anything there
+	@$(PIPELINE) rehearse $(if $(DAYS),--days $(DAYS))
 
 doctor: $(READY) ## | Check the environment (quotas, alarms, package, dead letters, batches) and say what to do
 	@$(PIPELINE) doctor

@@ -32,6 +32,8 @@ COMMANDS = (
     "republish",
     "release",
     "replay",
+    "backfill",
+    "rehearse",
     "doctor",
     "purge",
     "sample",

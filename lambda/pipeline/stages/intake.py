@@ -149,7 +149,7 @@ class Intake:
         """
         seen = self._bucket.find_set(batch)
         for _ in attempts(self._deadline):
-            record = functools.partial(_record, files=seen, due=due, control_file=self._settings.control_file)
+            record = functools.partial(record_set, files=seen, due=due, control_file=self._settings.control_file)
             entry = self._table.update_ledger(batch, record, self._deadline)
             before, seen = seen, self._bucket.find_set(batch)
             if has_same_content(seen, before):
@@ -157,7 +157,7 @@ class Intake:
         raise LedgerConflictError(f"the files of batch {batch} kept changing")
 
 
-def _record(known: ledger.Ledger, files: FileSet, *, due: bool, control_file: str) -> ledger.Ledger:
+def record_set(known: ledger.Ledger, files: FileSet, *, due: bool, control_file: str) -> ledger.Ledger:
     """Record a set; a file of 0 bytes is not there yet (mounts write it first) until the batch is due."""
     known = replace(known, due=due or known.due, control_file=control_file)
     there = {kind: source for kind, source in known.counted(files).items() if source.size or known.due}

@@ -20,7 +20,7 @@ from pipeline.ledger import Ledger
 from pipeline.model.batch_files import DELIVERED_PREFIX, SETTINGS_KEY
 from pipeline.model.error_codes import ErrorCode
 from pipeline.observability import logger
-from pipeline.settings import TransformSettings, published
+from pipeline.settings import TransformSettings, VerdictSettings, published
 from pipeline.stages.large_day import LargeDayRequest, submit_job
 from pipeline.stages.run import Run
 from pipeline.stages.scratch import scratch_folder
@@ -69,7 +69,7 @@ def transform(
         return {"next": "WAIT", "wait_seconds": seconds}
     bucket.put_json(SETTINGS_KEY, published(settings))
     delivered = _delivered(run, entry, bucket)
-    gate = None if entry.released == run.version else _gate(run, table, settings)
+    gate = None if entry.released == run.version else find_gate(run.batch, table, settings)
     try:
         if too_large:
             raise DayTooLargeError(f"batch {run.batch} needs more time or memory than the function has")
@@ -121,12 +121,12 @@ def _delivered(run: Run, entry: Ledger, bucket: Bucket) -> dict[str, str]:
     return keys
 
 
-def _gate(run: Run, table: Table, settings: TransformSettings) -> Gate:
-    """Return what holds the batch: the limits, and the days that were delivered before it."""
-    found = {batch: ledger.delivered_files(item) for batch, item in table.ledger_items(days_before(run.batch)).items()}
+def find_gate(batch: str, table: Table, settings: VerdictSettings) -> Gate:
+    """Return what holds a batch: the limits, and the days that were delivered before it."""
+    found = {day: ledger.delivered_files(item) for day, item in table.ledger_items(days_before(batch)).items()}
     history = {
-        batch: {kind: FileFacts(int(facts["records"]), facts["has_final_line_end"]) for kind, facts in files.items()}
-        for batch, files in found.items()
+        day: {kind: FileFacts(int(facts["records"]), facts["has_final_line_end"]) for kind, facts in files.items()}
+        for day, files in found.items()
     }
     return Gate(settings.max_refused_percent, settings.min_day_percent, settings.max_removed_percent, history)
 
