@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.aws.dynamodb import Table
-from pipeline.aws.s3 import Bucket
 from pipeline.events import missing_file_error
 from pipeline.joining.gate import and_, held_by, why_held
 from pipeline.ledger import CLOSED, BatchState, Ledger
@@ -14,6 +12,10 @@ from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.record_kinds import RecordKind
+
+if TYPE_CHECKING:  # csv-check writes a page without the AWS SDK
+    from pipeline.aws.dynamodb import Table
+    from pipeline.aws.s3 import Bucket
 
 VERDICT = "verdict.json"
 UNKNOWN_BATCH = "unknown"

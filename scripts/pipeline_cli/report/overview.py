@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from pipeline.ledger import Ledger
@@ -16,7 +16,7 @@ from pipeline_cli.output.summary import Numbers, totals
 from pipeline_cli.report.page import NEEDS_ATTENTION, Bar, Row, advice, day, linked, render, state, styled
 
 TREND_DAYS = 60
-"""How many days a trend shows, counted from the newest: more bars would be too narrow on a phone."""
+"""How many calendar days a trend shows, counted from the newest: more bars would be too narrow on a phone."""
 
 TOTALS = [name.capitalize() for name in totals({})]
 KINDS = [kind.capitalize() for kind in MODEL.kinds]
@@ -42,13 +42,24 @@ def page(env: str, days: Sequence[BatchStatus], foreign_files: int, pages: Mappi
         ],
         waiting=[status for status in days if status.missing],
         foreign_files=foreign_files,
-        trends=_trends(sorted(days, key=lambda status: status.batch)[-TREND_DAYS:]),
+        trends=_trends(_calendar(days)),
         days=[_row(status, pages.get(status.batch, "")) for status in days],
         counts=COUNTS,
         pages=pages,
         report_command=hints.command("report", "YYYYMMDD", env=env),
         errors_command=hints.command("errors", "unknown", env=env),
     )
+
+
+def _calendar(days: Sequence[BatchStatus]) -> list[BatchStatus]:
+    """Return each calendar day up to the newest, the oldest first; a day of which nothing arrived has no files."""
+    known = {status.batch: status for status in days}
+    if not known:
+        return []
+    newest, oldest = (datetime.strptime(pick(known), "%Y%m%d").replace(tzinfo=UTC) for pick in (max, min))
+    first = max(oldest, newest - timedelta(days=TREND_DAYS - 1))
+    batches = [f"{first + timedelta(days=number):%Y%m%d}" for number in range((newest - first).days + 1)]
+    return [known.get(batch) or BatchStatus(batch, {}, None) for batch in batches]
 
 
 def _trends(days: Sequence[BatchStatus]) -> dict[str, list[Bar]]:
@@ -72,7 +83,7 @@ def _trends(days: Sequence[BatchStatus]) -> dict[str, list[Bar]]:
             "Duration": (took, terminal.duration(took)) if took is not None else None,
         }
         for title, figure in figures.items():
-            value, text = figure or (None, "no value")
+            value, text = figure or (None, "no value" if status.ledger or status.files else "nothing arrived")
             trends.setdefault(title, []).append(Bar(day(status.batch), value, text, style="bad" if alarming else ""))
     return {title: bars for title, bars in trends.items() if sum(bar.value is not None for bar in bars) > 1}
 

@@ -11,9 +11,11 @@ import json
 import os
 import shutil
 import sys
+import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +28,7 @@ from pipeline.events import ObjectCreated, foreign_file_error, missing_file_erro
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.gate import Gate, why_held
 from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
+from pipeline.ledger import BatchState, Ledger
 from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
@@ -40,7 +43,7 @@ from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import NO_ROOM
-from pipeline_cli.output.files import open_whole, temporary_folder
+from pipeline_cli.output.files import open_whole, temporary_folder, write_whole
 from pipeline_cli.output.program import BUG, Reporting
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
 
@@ -109,6 +112,9 @@ def command(
         Engine,
         typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
     ] = Engine.DUCKDB,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report_YYYYMMDD.html into this folder, and open it in the browser.")
+    ] = False,
     settings_file: Annotated[
         Path | None,
         typer.Option("--settings", metavar="FILE", help="The pipeline's settings: its feedback/settings.json."),
@@ -155,7 +161,31 @@ def command(
         path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
         terminal.err().print(f"Control file written: {terminal.shown(path)}", soft_wrap=True)
     _show(found, outcome, errors, out, as_json=as_json)
+    if report and outcome:
+        _write_report(found, outcome, errors)
     raise typer.Exit(exit_code(found, outcome))
+
+
+def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[str, Any]]) -> None:
+    """Write the page of the day into the working folder, and open it in a browser if there is one."""
+    from pipeline_cli.report.sections import page_of_check  # takes a moment to import
+
+    sources = {
+        kind: SourceObject(
+            f"{INCOMING_PREFIX}{path.name}",
+            "",
+            path.stat().st_size,
+            datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(),
+        )
+        for kind, path in found.files.items()
+    }
+    state = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}.get(outcome.state, BatchState.FAILED)
+    summary = outcome.summary.as_dict()
+    entry = Ledger(str(found.batch), state, sources, version=set_version(sources), summary=summary)
+    path = Path(f"report_{found.batch}.html").absolute()
+    write_whole(path, page_of_check(entry, errors))
+    terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
+    webbrowser.open(path.as_uri())
 
 
 def _settings(file: Path | None, decimal_mark: DecimalMarkOption | None) -> VerdictSettings:
@@ -265,7 +295,9 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = (), control_fi
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether a file has messages, as --out writes them."""
+    """Return whether a file has messages, as --out writes them, or is a page of --report."""
+    if path.name.startswith("report_") and path.suffix == ".html":
+        return True
     with path.open("rb") as file:
         return file.read(len(RESULT_MESSAGE)).startswith((RESULT_MESSAGE, b'{"type":"error_message",'))
 

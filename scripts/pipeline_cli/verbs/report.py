@@ -54,8 +54,13 @@ def command(
         batches, foreign = find_batches(target)
         if every_day:
             with terminal.bar() as display:
-                for one in display.track(batches, description="Days"):
-                    write_whole(file.with_name(page_name(one)), day.page(target, one, overview=file.name))
+                for number, one in display.track(list(enumerate(batches)), description="Days"):
+                    around = (
+                        ("before", batches[number + 1 : number + 2]),
+                        ("after", batches[max(number - 1, 0) : number]),
+                    )
+                    neighbours = [(word, other, page_name(other)) for word, others in around for other in others]
+                    write_whole(file.with_name(page_name(one)), day.page(target, one, file.name, neighbours))
         links = {one: page_name(one) for one in batches if file.with_name(page_name(one)).exists()}
         days = read(target, batches)
         page = overview.page(target.name, days, len(foreign), {} if file == STANDARD_OUTPUT else links)

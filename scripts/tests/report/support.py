@@ -141,6 +141,7 @@ def refuse(stack: Stack, day: str = DAY) -> Ledger:
         stack.put(f"incoming/{kind}_{day}.csv", day.encode())
     name = f"items_{day}.csv"
     summary = {"state": "REFUSED", "files": {"items": {"file": name, "file_error": "html_file"}}}
+    stack.table.put(error_item(day, data_model.ITEMS, name, None, "html_file", "the file is a web page"))
     return close(stack, summary, BatchState.FAILED, f"{name}: html_file", day)
 
 
@@ -151,4 +152,6 @@ def hold(stack: Stack, day: str = DAY) -> Ledger:
         stack.put(f"incoming/{name}", content)
     summary: dict[str, Any] = copy.deepcopy(dict(made.summary)) | {"state": "HELD", "incomplete_customers": 17}
     summary["files"]["items"]["too_many_refused"] = True
+    reason = "25 of 99 records were refused (it is held where more than 20 % of a file's records are refused)"
+    stack.table.put(error_item(day, data_model.ITEMS, f"items_{day}.csv", None, "too_many_refused", reason))
     return close(stack, summary, BatchState.HELD, f"items_{day}.csv: too_many_refused", day)

@@ -38,8 +38,8 @@ def written(run: Run, *arguments: str, file: Path) -> Page:
 def test_held_and_failed_days_stand_on_top_with_cause_and_advice(days: Stack, run: Run, tmp_path: Path) -> None:
     text = written(run, file=tmp_path / "all.html").text
     top, rest = text.split("Trends", 1)
-    assert "27 January 2022 FAILED items_20220127.csv: html_file Partner: Nothing was delivered" in top
-    assert "28 January 2022 HELD items_20220128.csv: too_many_refused Partner: Nothing was delivered" in top
+    assert "27 January 2022 FAILED Partner: Nothing was delivered" in top
+    assert "28 January 2022 HELD Partner: Nothing was delivered" in top
     assert f"Operator: To deliver the day as it is: .venv/bin/pipeline release {HELD}" in top
     assert "1 February 2022 waits for customers and items." in top
     assert "30 January 2022" not in top
@@ -73,8 +73,19 @@ def test_links_lead_only_to_pages_that_exist(days: Stack, run: Run, tmp_path: Pa
     file = tmp_path / "new" / "folder" / "all.html"
     links = {str(link["href"]) for link in written(run, "--all", file=file).all("a")}
     assert links == {f"report_{day}.html" for day in (*DAYS, REFUSED, HELD, WAITING)}
-    for link in links:
-        assert [back["href"] for back in Page(file.with_name(link).read_text()).all("a")] == ["all.html"]
+    every = sorted((*DAYS, REFUSED, HELD, WAITING))
+    for before, one, after in zip(["", *every], every, [*every[1:], ""], strict=False):
+        around = [f"report_{other}.html" for other in (before, after) if other]
+        found = [str(back["href"]) for back in Page(file.with_name(f"report_{one}.html").read_text()).all("a")]
+        assert [link for link in found if not link.startswith("#")] == ["all.html", *around]
+
+
+def test_a_calendar_day_of_which_nothing_arrived_is_a_gap_in_the_trends(stack: Stack, run: Run) -> None:
+    for day in ("20220103", "20220131"):
+        complete(stack, day, records=20)
+    page = run("report", "--out", "-").stdout
+    assert page.count("<title>10 Jan 2022: nothing arrived</title>") == page.count("<svg")
+    assert page.count('class="slot"') == 29 * page.count("<svg")
 
 
 @pytest.mark.parametrize("arguments", [(DAYS[0], "--all"), ("--all", "--out", "-")])

@@ -132,6 +132,31 @@ def test_every_example_day_has_the_same_messages_sentences_and_exit_code_as_in_t
 
 
 @pytest.mark.slow
+def test_the_page_of_the_day_is_written_and_opened_and_is_no_file_of_the_partner_afterwards(
+    bare: Path, tmp_path: Path
+) -> None:
+    day = write(tmp_path / "day", items=["o1,Lamp,two,80"])
+    opener = tmp_path / "open"
+    opener.write_text(f"#!/bin/sh\necho $1 > {tmp_path}/opened\n")
+    opener.chmod(0o755)
+    arguments = [bare / "csv-check", day, "--report", "--out", tmp_path / "out.jsonl"]
+
+    for _ in range(2):
+        done = subprocess.run(
+            arguments, env=environment(BROWSER=str(opener)), cwd=day,
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+
+    page = day / f"report_{DAY}.html"
+    assert (tmp_path / "opened").read_text().strip() == page.as_uri()
+    assert f"{page.name} is what this command wrote" in done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "quantity &#39;two&#39; is not a whole number" in text
+    assert "is what this day would be" in text
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_console_that_lacks_characters_shows_escapes(bare: Path, tmp_path: Path, encoding: str) -> None:
     for kind, content in defective_day("good").items():
