@@ -13,6 +13,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
@@ -20,6 +21,8 @@ from pipeline_cli.output.explain import explain
 
 BUG = 70
 """Exit code of an exception that nobody expected (EX_SOFTWARE); its traceback is printed."""
+WRONG_CALL = 64
+"""Exit code of a wrong call of a command that judges (EX_USAGE)."""
 
 _signals: list[int] = []
 """The signals that asked this process to stop."""
@@ -60,6 +63,22 @@ class Reporting:
     def exit_code(self, failure: CommandError) -> int:
         """Return the exit code of a failure."""
         return failure.exit_code
+
+
+class JudgingCommand(Reporting, TyperCommand):
+    """A command that judges: its exit codes below 64 are verdicts, those from 64 on are about the call or the tool."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except typer.TyperException as error:
+            setattr(error, "exit_code", WRONG_CALL)  # noqa: B010 (the type has no such attribute)
+            raise
+
+    def exit_code(self, failure: CommandError) -> int:
+        """Return the exit code of a failure."""
+        return WRONG_CALL if isinstance(failure, UsageError) else BUG
 
 
 def run(command: Callable[..., Any], name: str) -> None:

@@ -37,22 +37,19 @@ from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, control_file
 from pipeline.settings import VerdictSettings, read_published
 from rich.text import Text
-from typer.core import TyperCommand
 
 from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import NO_ROOM
 from pipeline_cli.output.files import open_whole, temporary_folder, write_whole
-from pipeline_cli.output.program import BUG, Reporting
+from pipeline_cli.output.program import JudgingCommand as Command  # noqa: F401 (what `app.load` makes of this module)
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
 
 if TYPE_CHECKING:
     from pipeline.reading.decimal_marks import DecimalMark
 
 MEMORY_MB = 1024
-WRONG_CALL = 64
-"""Exit code of a wrong call (EX_USAGE)."""
 STANDARD_OUTPUT = Path("-")
 Write = Callable[[bytes], object]
 _LINES_AROUND = 5
@@ -62,22 +59,6 @@ _MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another
 
 class NotCheckedError(CommandError):
     """The check could not be completed; this says nothing about the files."""
-
-
-class Command(Reporting, TyperCommand):
-    """The command; its exit codes below 64 are about the files, those from 64 on about the call or the tool."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse the command line."""
-        try:
-            return super().make_context(*args, **kwargs)
-        except typer.TyperException as error:
-            setattr(error, "exit_code", WRONG_CALL)  # noqa: B010 (the type has no such attribute)
-            raise
-
-    def exit_code(self, failure: CommandError) -> int:
-        """Return the exit code of a failure."""
-        return WRONG_CALL if isinstance(failure, UsageError) else BUG
 
 
 class Engine(StrEnum):

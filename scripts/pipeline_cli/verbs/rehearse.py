@@ -44,12 +44,12 @@ from pipeline.stages.transform import find_gate
 from pipeline_cli.deployment.batches import find_batches
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.files import temporary_folder, write_whole
+from pipeline_cli.output.program import JudgingCommand as Command  # noqa: F401 (what `app.load` makes of this module)
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import Target
-from pipeline_cli.verbs.check import MEMORY_MB
-from pipeline_cli.verbs.check import Command as Command  # exit code 1 says that a day differs, and nothing else
 
 EXAMPLES = 5
+MEMORY_MB = 1024
 _KEYS = 100
 """Items that one BatchGetItem call may read (DynamoDB API reference)."""
 _NOT_OF_THE_TRANSFORM = (ErrorCode.RUN_FAILED, ErrorCode.MISSING_FILE)
