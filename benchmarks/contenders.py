@@ -48,12 +48,13 @@ ROOT_ID = str(MODEL.root.identity)
 def ours(files: Files, limits: Limits, workdir: Path) -> Answer:
     """Run the whole transform; as in the function, the files are in the working folder and are deleted once read."""
     from pipeline.joining.customer_data_processor import Options, SourceFile, process
+    from pipeline.model.messages import number_text
 
     sources = {kind: SourceFile(path.name, workdir / path.name) for kind, path in files.items()}
     for kind, source in sources.items():
         source.path.hardlink_to(files[kind])
     summary = process(BATCH, sources, workdir, Options(limits.memory_mb, limits.threads, keep_files=False)).summary
-    return summary.files[MODEL.root].counted, summary.reconciliations[SUM.name].delivered_amount
+    return summary.files[MODEL.root].counted, number_text(summary.reconciliations[SUM.name].delivered_amount)
 
 
 def bare(files: Files, limits: Limits, workdir: Path) -> Answer:

@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DATA_MODEL = "lambda/pipeline/model/data_model.py"
-_NOT_COPIED = (".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis", ".coverage*", "*.egg-info")
+_NOT_COPIED = (".git", ".venv", "build", "tmp", "__pycache__", ".*_cache", ".hypothesis", ".coverage*", "*.egg-info")
 
 
 _DAY = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,14 @@ class Chunk:
 
 
 class ChunkWriter:
-    """Writes requests in the given order to numbered files.
+    """Writes requests in the given order to numbered files."""
 
-    Parameters
-    ----------
-    number
-        Number of the first file, so that several writers can share the chunks of a day.
-    """
-
-    def __init__(self, directory: Path, chunk_records: int, number: int = 0) -> None:
+    def __init__(self, directory: Path, chunk_records: int) -> None:
         self.directory = directory
         self.chunk_records = chunk_records
-        self._number = number
         self._lines: list[str] = []
         self.chunks: list[Chunk] = []
+        """The files so far; those that others have written may be added after `flush`."""
         directory.mkdir(parents=True, exist_ok=True)
 
     def add(self, lines: list[str]) -> None:
@@ -49,12 +43,8 @@ class ChunkWriter:
             self._write(self._lines)
             self._lines = []
 
-    def take_over(self, chunks: Sequence[Chunk]) -> None:
-        """Append chunks that other writers have written, and continue after them."""
-        self.chunks += chunks
-
     def _write(self, lines: list[str]) -> None:
-        path = self.directory / chunk_name(self._number + len(self.chunks))
+        path = self.directory / chunk_name(len(self.chunks))
         path.write_bytes("\n".join([*lines, ""]).encode())
         self.chunks.append(Chunk(path, len(lines)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from typing import Any
 from pipeline.errors import ReconciliationError
 from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.joining.duckdb_engine import DuckDBEngine
-from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
+from pipeline.joining.engine import DayTotals, Engine
 from pipeline.joining.gate import Gate
 from pipeline.joining.remarks import find_remarks
 from pipeline.joining.resource_limits import resource_limits
-from pipeline.joining.summary import FileSummary, Reconciliation, State, Summary
+from pipeline.joining.second_pass import first_refused
+from pipeline.joining.summary import FileSummary, State, Summary, dialect
 from pipeline.model.batch_files import CONTROL, rejects_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line
-from pipeline.model.messages import message_for, number_text
+from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, read_control_file
 from pipeline.reading.csv_file import CsvFile, SourceFile
@@ -31,8 +33,6 @@ from pipeline.reading.text_reader import TextReader
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
-_MAX_NAMES = 20
-_MAX_NAME_LENGTH = 80
 _EXAMPLES = 20
 """Errors per file and code that the verdict shows."""
 
@@ -72,7 +72,6 @@ class Previous:
 class Outcome:
     """The result of a run; its files are in the working directory."""
 
-    state: State
     chunks: list[Chunk]
     rejects: dict[RecordKind, Path]
     """Files of refused records, for the kinds that have some."""
@@ -83,6 +82,11 @@ class Outcome:
     summary: Summary
     examples: Sequence[Mapping[str, Any]]
     """The first errors of each code: code, file, count, examples (line, message)."""
+
+    @property
+    def state(self) -> State:
+        """The state of the day."""
+        return self.summary.state
 
 
 def process(
@@ -126,7 +130,7 @@ def process_with(
     previous_errors: frozenset[str] = frozenset(),
 ) -> Outcome:
     """Process the files with a given engine; `previous_errors` are the sort keys of errors of earlier versions."""
-    return _Run(engine, batch, workdir, options, previous_errors).join(files)
+    return _Run(engine, batch, workdir, options, previous_errors).process(files)
 
 
 def refuse(
@@ -139,7 +143,7 @@ def refuse(
 ) -> Outcome:
     """Refuse a day some of whose files can't even be fetched; no file is read."""
     no_engine: Any = None
-    return _Run(no_engine, batch, workdir, options, previous_errors)._refuse(files, {}, refused)
+    return _Run(no_engine, batch, workdir, options, previous_errors).refuse(files, refused)
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
@@ -164,31 +168,29 @@ class _Run:
         self._chunks = ChunkWriter(workdir / "chunks", options.chunk_records)
         self._error_sort_keys: set[str] = set()
         self._examples: dict[tuple[str, str], dict[str, Any]] = {}
-        self._digests: dict[RecordKind, str] = {}
+        self._files: dict[RecordKind, CsvFile] = {}
+        """The files that are not refused, as they were read."""
+        self._refused: dict[RecordKind, RefusedFileError] = {}
 
-    def join(self, sources: Mapping[RecordKind, SourceFile]) -> Outcome:
-        refused: dict[RecordKind, RefusedFileError] = {}
-        control = self._read_control(sources, refused)
-        files, counts = self._read(sources, control, refused)
-        refused |= {} if refused else self._compare(control, counts)
-        if refused:
-            return self._refuse(sources, files, refused)
+    def process(self, sources: Mapping[RecordKind, SourceFile]) -> Outcome:
+        """Read, join, reconcile, and write what is to be delivered; without results if the day is held."""
+        control = self._read_control(sources)
+        summaries = self._read(sources, control)
+        if self._refused:
+            return self.refuse(sources, self._refused)
         totals = self._engine.join()
-        _verify_lines(files, counts)
-        _verify_records(files, counts, totals)
-        reconciliations = _reconcile(files, totals)
+        _reconcile(summaries, totals)
         removed, delivered = self._engine.count_removed()
-        summaries = {kind: _file_summary(files[kind], counts[kind], kind in control) for kind in MODEL.kinds}
         gate = self._options.gate
         holds = gate.find_holds(self._batch, summaries, removed, delivered) if gate else []
         if not holds:
             self._engine.write_results(self._chunks)
-        for kind in _by_name(sources):
+        for kind in sorted(MODEL.kinds, key=lambda kind: sources[kind].name):
             of_file = [hold for hold in holds if hold.kind == kind]
             for hold in of_file:
-                self._add_file_error(kind, files[kind].name, hold.code, hold.reason)
-            reported = self._write_errors(files[kind], counts[kind])
-            summaries[kind] = replace(summaries[kind], messages=reported, held_by=tuple(hold.code for hold in of_file))
+                self._add_file_error(kind, sources[kind].name, hold.code, hold.reason)
+            messages = self._write_errors(kind, summaries[kind])
+            summaries[kind] = replace(summaries[kind], messages=messages, held_by=tuple(hold.code for hold in of_file))
         if removed and not holds:
             self._engine.remove_results(self._chunks)
         summary = Summary(
@@ -198,95 +200,78 @@ class _Run:
             unassigned_records=totals.unassigned,
             removed=removed,
             errors=len(self._error_sort_keys),
-            reconciliations=reconciliations,
+            reconciliations=totals.sums,
             remarks=tuple(find_remarks(self._batch, summaries, totals.without_amount, gate)),
         )
-        rejects = {kind: self._write_rejects(files[kind]) for kind in MODEL.kinds if counts[kind].refused}
+        rejects = {kind: self._write_rejects(kind) for kind in MODEL.kinds if summaries[kind].refused}
         return self._finish(summary, rejects)
 
-    def _read_control(
-        self, sources: Mapping[RecordKind, SourceFile], refused: dict[RecordKind, RefusedFileError]
-    ) -> dict[RecordKind, ControlTotal]:
-        """Return the control totals of the sender, if there is a control file; add it to the refused files if bad."""
-        try:
-            return read_control_file(sources[CONTROL].path, self._batch, self._workdir) if CONTROL in sources else {}
-        except RefusedFileError as error:
-            refused[CONTROL] = error
-            return {}
-
-    def _compare(
-        self, control: Mapping[RecordKind, ControlTotal], counts: Mapping[RecordKind, Counts]
-    ) -> dict[RecordKind, RefusedFileError]:
-        """Return an error for each file that is not what the sender's control totals say."""
-        found = {
-            kind: ControlTotal(counts[kind].read, self._engine.amount_read(kind), self._digests.get(kind))
-            for kind in control
-        }
-        differences = {kind: control[kind].find_difference(found[kind]) for kind in control}
-        return {kind: error for kind, error in differences.items() if error}
-
-    def _read(
-        self,
-        sources: Mapping[RecordKind, SourceFile],
-        control: Mapping[RecordKind, ControlTotal],
-        refused: dict[RecordKind, RefusedFileError],
-    ) -> tuple[dict[RecordKind, CsvFile], dict[RecordKind, Counts]]:
-        """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
-        files: dict[RecordKind, CsvFile] = {}
-        counts: dict[RecordKind, Counts] = {}
-        for kind, file in self._files(sources):
-            if isinstance(file, RefusedFileError):
-                refused[kind] = file
-                continue
-            if kind in control and control[kind].sha256:
-                self._digests[kind] = self._engine.sha256(kind)
-            try:
-                if refused:
-                    self._engine.prove(file)
-                    files[kind] = file
-                else:
-                    files[kind], counts[kind] = self._engine.judge(file)
-            except RefusedFileError as error:
-                refused[kind] = error
-        return files, counts
-
-    def _files(
-        self, sources: Mapping[RecordKind, SourceFile]
-    ) -> Iterable[tuple[RecordKind, CsvFile | RefusedFileError]]:
-        """Return the files, or why they can't be used: one by one, or if all are read first, refused ones first."""
-        files = ((kind, self._read_file(kind, sources[kind])) for kind in MODEL.kinds)
-        if self._engine.reads_all_first:
-            return sorted(files, key=lambda read: isinstance(read[1], CsvFile))
-        return files
-
-    def _read_file(self, kind: RecordKind, source: SourceFile) -> CsvFile | RefusedFileError:
-        try:
-            return self._engine.read(kind, source)
-        except RefusedFileError as error:
-            return error
-
-    def _refuse(
-        self,
-        sources: Mapping[RecordKind, SourceFile],
-        files: Mapping[RecordKind, CsvFile],
-        refused: Mapping[RecordKind, RefusedFileError],
+    def refuse(
+        self, sources: Mapping[RecordKind, SourceFile], refused: Mapping[RecordKind, RefusedFileError]
     ) -> Outcome:
         """Refuse the batch: the only output is an error for each file that can't be used."""
         for kind in sorted(refused, key=lambda kind: sources[kind].name):
             self._add_file_error(kind, sources[kind].name, refused[kind].code, str(refused[kind]))
         summaries = {
-            kind: FileSummary(
-                file=sources[kind].name,
-                delimiter=files[kind].header.delimiter if kind in files else None,
-                decimal_mark=files[kind].decimal_mark if kind in files else None,
-                ignored_columns=_shortened(files[kind].header.ignored) if kind in files else (),
+            kind: replace(
+                dialect(self._files[kind]) if kind in self._files else FileSummary(sources[kind].name),
                 file_error=str(refused[kind].code) if kind in refused else None,
             )
             for kind in sources
             if kind != CONTROL or kind in refused
         }
-        summary = Summary(state="REFUSED", files=summaries, errors=len(self._error_sort_keys))
-        return self._finish(summary, {})
+        return self._finish(Summary("REFUSED", summaries, errors=len(self._error_sort_keys)), {})
+
+    def _read_control(self, sources: Mapping[RecordKind, SourceFile]) -> dict[RecordKind, ControlTotal]:
+        """Return the control totals of the sender, if there is a control file that can be used."""
+        try:
+            return read_control_file(sources[CONTROL].path, self._batch, self._workdir) if CONTROL in sources else {}
+        except RefusedFileError as error:
+            self._refused[CONTROL] = error
+            return {}
+
+    def _read(
+        self, sources: Mapping[RecordKind, SourceFile], control: Mapping[RecordKind, ControlTotal]
+    ) -> dict[RecordKind, FileSummary]:
+        """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
+        summaries: dict[RecordKind, FileSummary] = {}
+        digests: dict[RecordKind, str] = {}
+        for kind, file in self._examined(sources):
+            if kind in control and control[kind].sha256:
+                digests[kind] = self._engine.sha256(kind)
+            with self._refusing(kind):
+                if self._refused:
+                    self._engine.prove(file)
+                    self._files[kind] = file
+                else:
+                    self._files[kind], summaries[kind] = self._engine.judge(file)
+        if not self._refused:
+            for kind, stated in control.items():
+                found = ControlTotal(summaries[kind].read, self._engine.amount_read(kind), digests.get(kind))
+                if difference := stated.find_difference(found):
+                    self._refused[kind] = difference
+                summaries[kind] = replace(summaries[kind], matches_control=True)
+        return summaries
+
+    def _examined(self, sources: Mapping[RecordKind, SourceFile]) -> Iterable[tuple[RecordKind, CsvFile]]:
+        """Return the files that can be used by their bytes and header: one by one, or after all were examined."""
+        files = self._examine_each(sources)
+        return list(files) if self._engine.reads_all_first else files
+
+    def _examine_each(self, sources: Mapping[RecordKind, SourceFile]) -> Iterator[tuple[RecordKind, CsvFile]]:
+        for kind in MODEL.kinds:
+            with self._refusing(kind):
+                file = self._engine.read(kind, sources[kind])
+            if kind not in self._refused:
+                yield kind, file
+
+    @contextmanager
+    def _refusing(self, kind: RecordKind) -> Iterator[None]:
+        """Keep why a file can't be used."""
+        try:
+            yield
+        except RefusedFileError as error:
+            self._refused[kind] = error
 
     def _finish(self, summary: Summary, rejects: dict[RecordKind, Path]) -> Outcome:
         references = removed = None
@@ -300,148 +285,76 @@ class _Run:
         self._chunks.add([delete_line(batch_key(self._batch), sort_key) for sort_key in stale])
         self._chunks.flush()
         examples = list(self._examples.values())
-        return Outcome(summary.state, self._chunks.chunks, rejects, references, removed, summary, examples)
+        return Outcome(self._chunks.chunks, rejects, references, removed, summary, examples)
 
-    def _write_errors(self, file: CsvFile, counts: Counts) -> int:
-        """Write an error for each refused record up to the limit, and one about the rest beyond it."""
-        if not counts.refused:
+    def _write_errors(self, kind: RecordKind, file: FileSummary) -> int:
+        """Write an error for each refused record up to the limit, and one about the rest; return how many of them."""
+        limit = self._options.max_error_messages
+        if not file.refused:
             return 0
-        self._add_errors(
-            self._error_item(file, refusal) for refusal in self._engine.refusals(file, self._options.max_error_messages)
-        )
-        for refusal in self._engine.first_refusals(file, _EXAMPLES):
-            self._add_example(self._error_item(file, refusal), counts.refused_by_code[refusal.code])
-        reported = min(counts.refused, self._options.max_error_messages)
-        if reported < counts.refused:
+        chosen = first_refused(kind, limit, _EXAMPLES)
+        for number, item in enumerate(self._engine.errors(self._files[kind], chosen)):
+            if number < limit:
+                self._add_error(item)
+            self._add_example(item, file.refused_by_code[item["code"]])
+        if file.refused > limit:
+            rejects = f"{self._options.rejects_location()}{rejects_name(kind)}"
             code = ErrorCode.TOO_MANY_ERRORS
-            rejects = f"{self._options.rejects_location()}{rejects_name(file.kind)}"
-            reason = SENTENCES[code].format(refused=counts.refused, reported=reported, rejects=rejects)
-            self._add_file_error(file.kind, file.name, code, reason)
-        return reported
-
-    def _error_item(self, file: CsvFile, refusal: Refusal) -> dict[str, Any]:
-        return error_item(
-            self._batch,
-            file.kind,
-            file.name,
-            refusal.line,
-            refusal.code,
-            refusal.reason,
-            refusal.references,
-        )
+            reason = SENTENCES[code].format(refused=file.refused, reported=limit, rejects=rejects)
+            self._add_file_error(kind, file.file, code, reason)
+        return min(file.refused, limit)
 
     def _add_file_error(self, kind: RecordKind, name: str, code: ErrorCode, reason: str) -> None:
         item = error_item(self._batch, kind, name, None, code, reason)
-        self._add_errors([item])
+        self._add_error(item)
         self._add_example(item, 1)
 
+    def _add_error(self, item: Mapping[str, Any]) -> None:
+        self._error_sort_keys.add(item["sk"])
+        self._chunks.add([put_line(item)])
+
     def _add_example(self, item: Mapping[str, Any], count: int) -> None:
-        """Collect an example of the errors of a code in a file, of which there are `count` in total."""
-        found = self._examples.setdefault(
-            (item["file"], item["code"]),
-            {"code": item["code"], "file": item["file"], "count": count, "examples": []},
-        )
-        found["examples"].append({"line": item["line"], "message": item["message"]})
+        """Keep the first examples of the errors of a code in a file, of which there are `count` in total."""
+        new = {"code": item["code"], "file": item["file"], "count": count, "examples": []}
+        examples = self._examples.setdefault((item["file"], item["code"]), new)["examples"]
+        if len(examples) < _EXAMPLES:
+            examples.append({"line": item["line"], "message": item["message"]})
 
-    def _add_errors(self, items: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
-        for item in items:
-            self._error_sort_keys.add(item["sk"])
-            self._chunks.add([put_line(item)])
-
-    def _write_rejects(self, file: CsvFile) -> Path:
+    def _write_rejects(self, kind: RecordKind) -> Path:
         directory = self._workdir / "rejects"
         directory.mkdir(exist_ok=True)
-        target = directory / rejects_name(file.kind)
-        self._engine.write_rejects(file, target)
+        target = directory / rejects_name(kind)
+        self._engine.write_rejects(self._files[kind], target)
         return target
 
 
-def _file_summary(file: CsvFile, counts: Counts, matches_control: bool) -> FileSummary:
-    return FileSummary(
-        file=file.name,
-        delimiter=file.header.delimiter,
-        decimal_mark=file.decimal_mark,
-        ignored_columns=_shortened(file.header.ignored),
-        read=counts.read,
-        counted=counts.read - counts.refused,
-        refused=counts.refused,
-        refused_by_code=counts.refused_by_code,
-        lines=file.profile.lines,
-        header_lines=file.header.lines,
-        blank_lines=counts.lines - counts.read,
-        further_lines=file.continuation_lines,
-        has_final_line_end=file.profile.has_final_line_end,
-        matches_control=matches_control,
-    )
+def _reconcile(files: Mapping[RecordKind, FileSummary], totals: DayTotals) -> None:
+    """Compare what was read with what became of it: the lines of each file, its records, and each sum.
 
-
-def _by_name(sources: Mapping[RecordKind, SourceFile]) -> list[RecordKind]:
-    return sorted(MODEL.kinds, key=lambda kind: sources[kind].name)
-
-
-def _shortened(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Limit the number and length of column names, so that the ledger item stays small."""
-    more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
-    return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
-
-
-def _verify_lines(files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts]) -> None:
-    """Compare the lines of each file, counted in its bytes, with what was made of them.
+    The lines are counted in the bytes of the file. The amounts read are summed directly from the records, before any
+    grouping and joining. What is counted is what will be delivered.
 
     Raises
     ------
     ReconciliationError
-        A line is missing, or was read twice.
+        Something is missing, or counted twice.
     """
-    for kind, file in files.items():
-        lines, made = file.profile.lines - file.header.lines, counts[kind].lines + file.continuation_lines
+    for file in files.values():
+        lines, made = file.lines - file.header_lines, file.blank_lines + file.read + file.further_lines
         if lines != made:
             raise ReconciliationError(
-                f"{file.name} has {lines} lines after its header, but {made} became records or are blank"
+                f"{file.file} has {lines} lines after its header, but {made} became records or are blank"
             )
-
-
-def _verify_records(
-    files: Mapping[RecordKind, CsvFile], counts: Mapping[RecordKind, Counts], totals: DayTotals
-) -> None:
-    """Compare the records that were read with those in the results and the refused ones.
-
-    Raises
-    ------
-    ReconciliationError
-        A record is missing, or counted twice.
-    """
     for kind, file in files.items():
-        read, refused, counted = counts[kind].read, counts[kind].refused, totals.counted[kind]
-        if read != counted + refused:
+        counted = totals.counted[kind]
+        if file.read != counted + file.refused:
             raise ReconciliationError(
-                f"{file.name}: {read} records were read, but {counted} counted and {refused} refused"
+                f"{file.file}: {file.read} records were read, but {counted} counted and {file.refused} refused"
             )
-
-
-def _reconcile(files: Mapping[RecordKind, CsvFile], totals: DayTotals) -> dict[str, Reconciliation]:
-    """Compare, for each sum in the results, the amounts that were read with those that are counted or refused.
-
-    The amounts read are summed directly from the records, before any grouping and joining; the amounts counted are what
-    will be delivered.
-
-    Raises
-    ------
-    ReconciliationError
-        The amounts do not match.
-    """
-    found = {}
     for measure in MODEL.sums:
-        of_sum = totals.sums[measure.name]
-        if of_sum.read != of_sum.counted + of_sum.refused:
+        amounts = totals.sums[measure.name]
+        if amounts.scanned_amount != amounts.delivered_amount + amounts.refused_amount:
             raise ReconciliationError(
-                f"{files[measure.kind].name}: the amounts read sum up to {of_sum.read}, but {of_sum.counted} was "
-                f"counted and {of_sum.refused} refused"
+                f"{files[measure.kind].file}: the amounts read sum up to {amounts.scanned_amount}, but "
+                f"{amounts.delivered_amount} was counted and {amounts.refused_amount} refused"
             )
-        found[measure.name] = Reconciliation(
-            number_text(of_sum.read),
-            number_text(of_sum.counted),
-            number_text(of_sum.refused),
-            of_sum.refused_without_amount,
-        )
-    return found

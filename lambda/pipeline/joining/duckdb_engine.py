@@ -9,11 +9,12 @@ from typing import Any
 
 import duckdb
 
-from pipeline.joining import results, second_pass, steps
+from pipeline.joining import acceptance, results, second_pass
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.joining.engine import Counts, Engine, Refusal
+from pipeline.joining.engine import Engine
 from pipeline.joining.first_pass import first_pass, parent_sql
 from pipeline.joining.resource_limits import resource_limits
+from pipeline.joining.summary import FileSummary
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
@@ -69,15 +70,15 @@ class DuckDBEngine(Engine):
         with self._sources[kind].path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
+    def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and a second time if there may be errors; then delete what is no longer needed of it."""
         with resource_limits(self._connection, self._workdir, file.name):
-            file, counts = super().judge(file)
+            file, summary = super().judge(file)
         source = self._sources[file.kind].path
         for path in {*file.lines.paths, source}:
             if not (path == source and self._keep_files):
                 path.unlink()
-        return file, counts
+        return file, summary
 
     def prove(self, file: CsvFile) -> None:
         """Read a file with quotes to find records of several lines."""
@@ -101,10 +102,10 @@ class DuckDBEngine(Engine):
             for column in ("is_blank", "code", "number"):
                 self._connection.execute(f"ALTER TABLE {kind}_records DROP COLUMN IF EXISTS {column}")
             root, is_valid = ("root", "root") if kind.parent else ("rowid::UINTEGER AS root", "reference")
-            columns = ", ".join(["reference", root, *steps.amounts(kind), *steps.carried(kind)])
+            columns = ", ".join(["reference", root, *acceptance.amounts(kind), *acceptance.carried(kind)])
             self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records WHERE {is_valid} IS NOT NULL")
         else:
-            sums = "".join(f", sum({name}) AS {name}" for name in steps.amounts(kind))
+            sums = "".join(f", sum({name}) AS {name}" for name in acceptance.amounts(kind))
             self.table(
                 f"{kind}_valid",
                 f"SELECT root, count(*) AS records{sums} FROM {kind}_records WHERE root IS NOT NULL GROUP BY root",
@@ -126,7 +127,7 @@ class DuckDBEngine(Engine):
             if ask(self._connection, f"SELECT EXISTS (FROM {kind}_repeated_ids)"):
                 conditions.append(f"{unique} IN (SELECT id FROM {kind}_repeated_ids)")
         if "references" in anomalies and kind.identity:
-            self.table(f"{kind}_repeated", steps.repeated_references(kind))
+            self.table(f"{kind}_repeated", acceptance.repeated_references(kind))
             conditions.append(f"{quoted(kind.identity)} IN (SELECT reference FROM {kind}_repeated)")
         if "orphans" in anomalies and kind.parent:
             conditions.append(f"{parent_sql(kind)} NOT IN (SELECT reference FROM {kind.parent.kind}_accepted)")
@@ -162,13 +163,9 @@ class DuckDBEngine(Engine):
         """Write the table `removed`."""
         results.write_removals(self._connection, self._batch, chunks)
 
-    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records lazily."""
-        return second_pass.refusals(self._connection, file, limit)
-
-    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records of each code lazily."""
-        return second_pass.first_refusals(self._connection, file, limit)
+    def errors(self, file: CsvFile, refused: str) -> Iterator[dict[str, Any]]:
+        """Yield the items lazily."""
+        return second_pass.errors(self._connection, self._batch, file, refused)
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write the refused records as CSV."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.joining.steps import amounts, carried, with_root
+from pipeline.joining.acceptance import amounts, carried, with_root
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.csv_parser import read_records

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
+from pipeline.joining.acceptance import carried
 from pipeline.joining.chunks import ChunkWriter
-from pipeline.joining.steps import carried, measure_column
+from pipeline.joining.sums import measure_column
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import (
     IDENTITY,
@@ -21,7 +22,7 @@ from pipeline.model.items import (
     result_key,
     result_line,
 )
-from pipeline.model.record_kinds import Count, Sum
+from pipeline.model.record_kinds import Count
 from pipeline.reading.sql import file_literal, in_order, literal
 
 _FETCH = 5_000
@@ -36,54 +37,36 @@ def write_results(connection: duckdb.DuckDBPyConnection, batch: str, chunks: Chu
 
 
 def put_request(batch: str) -> str:
-    """Return the SQL of a result's put request: the text of `result_line`, whose blanks DuckDB fills in."""
-    values = {
-        IDENTITY: _text("reference"),
-        **{measure.name: _number(_measure(measure)) for measure in MODEL.result.measures},
-        **{name: _carried(column, RESULT_ATTRIBUTES[name]) for column, name in carried(MODEL.root).items()},
-    }
-    incomplete = _filled(batch, values | {REFUSED_RECORDS: _number("refused_records")})
-    return f"CASE WHEN refused_records > 0 THEN {incomplete} ELSE {_filled(batch, values)} END"
+    """Return the SQL of a result's put request: the text of `result_line`, with the values in place of its blanks."""
+    values = {IDENTITY: _text("reference")}
+    for measure in MODEL.result.measures:
+        column = measure_column(measure)
+        values[measure.name] = _number(column if isinstance(measure, Count) else f"number_text({column})")
+    for column, name in carried(MODEL.root).items():
+        values[name] = _carried(column, RESULT_ATTRIBUTES[name])
+    begin, key, others = result_line(batch, "", {name: {} for name in values}).partition(json.dumps(result_key("")))
+    *before, end = others.split("{}")
+    parts = [literal(begin), f"to_json({literal(json.loads(key))} || reference)"]
+    for text, value in zip(before, values.values(), strict=True):
+        parts += [literal(text), value]
+    incomplete = f"concat({literal(f',{json.dumps(REFUSED_RECORDS)}:')}, {_number('refused_records')})"
+    parts += [f"CASE WHEN refused_records > 0 THEN {incomplete} ELSE '' END", literal(end)]
+    return f"concat({', '.join(parts)})"
 
 
-def _measure(measure: Count | Sum) -> str:
-    column = measure_column(measure)
-    return column if isinstance(measure, Count) else f"number_text({column})"
+def _text(value: str) -> str:
+    return f"""concat('{{"S":', to_json({value}), '}}')"""
 
 
-_Value = tuple[str, str, str]
-"""A value in DynamoDB JSON: the text before it, its SQL, and the text after it."""
+def _number(value: str) -> str:
+    return f"""concat('{{"N":"', {value}, '"}}')"""
 
 
-def _text(value: str) -> _Value:
-    return '{"S":', f"to_json({value})", "}"
-
-
-def _number(value: str) -> _Value:
-    return '{"N":"', value, '"}'
-
-
-def _carried(column: str, type_name: str) -> _Value:
+def _carried(column: str, type_name: str) -> str:
     if type_name == "S":
         return _text(f"coalesce({column}, '')")
-    before, value, after = _number(f"TRY_CAST({column} AS BIGINT)")
-    return "", f"coalesce({literal(before)} || {value} || {literal(after)}, {literal(_NULL)})", ""
-
-
-_NULL = '{"NULL":true}'
-
-
-def _filled(batch: str, values: Mapping[str, _Value]) -> str:
-    """Return the SQL of a put request with the values of the attributes."""
-    key = json.dumps(result_key(""))
-    text, _, attributes = result_line(batch, "", {name: {} for name in values}).partition(key)
-    parts = [literal(text), f"to_json({literal(result_key(''))} || reference)"]
-    between = attributes.split("{}")
-    text = ""
-    for before, (opening, value, closing) in zip(between, values.values(), strict=False):
-        parts += [literal(text + before + opening), value]
-        text = closing
-    return f"concat({', '.join([*parts, literal(text + between[-1])])})"
+    number = f"TRY_CAST({column} AS BIGINT)"
+    return f"""CASE WHEN {number} IS NULL THEN '{{"NULL":true}}' ELSE {_number(number)} END"""
 
 
 def write_references(connection: duckdb.DuckDBPyConnection, table: str, target: Path) -> None:

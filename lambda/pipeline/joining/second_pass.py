@@ -1,6 +1,6 @@
 """The second pass over a file: the candidates are the records that break a rule or may break one between records.
 
-The file is read in order and with line numbers. `steps.judged` then decides which candidates are refused, and each
+The file is read in order and with line numbers. `acceptance.judged` then decides which candidates are refused, and each
 refused record gets the sentence of its error code.
 """
 
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from pipeline.joining.engine import Refusal
+from pipeline.joining.acceptance import candidate_columns, carried
 from pipeline.joining.sentences import with_reasons
-from pipeline.joining.steps import candidate_columns, carried
+from pipeline.model.items import error_item
+from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.candidates import create_candidates, text_as_read
 from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.rules import MAX_REFERENCE
@@ -31,35 +33,29 @@ def collect_candidates(connection: duckdb.DuckDBPyConnection, file: CsvFile, con
     create_candidates(connection, file, conditions, columns)
 
 
-def refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -> Iterator[Refusal]:
-    """Yield the first refused records of a file, by line."""
-    return _with_reasons(connection, file, f"(FROM {file.kind}_refused ORDER BY line_number LIMIT {limit})")
+def first_refused(kind: RecordKind, limit: int, of_each_code: int) -> str:
+    """Select the first refused records of a file, and the first of each code."""
+    ranked = f"""SELECT line_number, row_number() OVER (PARTITION BY code ORDER BY line_number) AS occurrence
+        FROM {kind}_refused"""
+    return f"""SELECT refused.* FROM {kind}_refused AS refused SEMI JOIN (
+            SELECT * FROM (SELECT line_number FROM {kind}_refused ORDER BY line_number LIMIT {limit}) AS first_of_all
+            UNION ALL SELECT line_number FROM ({ranked}) AS ranked WHERE occurrence <= {of_each_code}
+        ) AS chosen ON refused.line_number = chosen.line_number"""
 
 
-def first_refusals(connection: duckdb.DuckDBPyConnection, file: CsvFile, limit: int) -> Iterator[Refusal]:
-    """Yield the first refused records of each code of a file, by line."""
-    occurrence = "row_number() OVER (PARTITION BY code ORDER BY line_number)"
-    return _with_reasons(connection, file, f"(FROM {file.kind}_refused QUALIFY {occurrence} <= {limit})")
-
-
-def _with_reasons(connection: duckdb.DuckDBPyConnection, file: CsvFile, refused: str) -> Iterator[Refusal]:
-    names = reference_columns(file)
+def errors(connection: duckdb.DuckDBPyConnection, batch: str, file: CsvFile, refused: str) -> Iterator[dict[str, Any]]:
+    """Yield the error items of refused records, by line, each with the references that it names unless too long."""
+    columns = {"reference": file.kind.identity, "parent": file.kind.parent and file.kind.parent.kind.identity}
+    names = {name: identity for name, identity in columns.items() if identity}
     short = (f"CASE WHEN strlen({name}) <= {MAX_REFERENCE} THEN {name} END" for name in names)
     rows = connection.execute(
         f"""SELECT {", ".join(["line_number", "code", "reason", *short])}
-        FROM ({with_reasons(file, refused)}) ORDER BY line_number"""
+        FROM ({with_reasons(file, f"({refused})")}) ORDER BY line_number"""
     )
-    while batch := rows.fetchmany(1000):
-        for line, code, reason, *references in batch:
-            yield Refusal(line, code, reason, dict(zip(names.values(), references, strict=True)))
-
-
-def reference_columns(file: CsvFile) -> dict[str, str]:
-    """Return the columns of refused records with references, and the identity of the kind that each refers to."""
-    columns = {"reference": file.kind.identity}
-    if file.kind.parent:
-        columns["parent"] = file.kind.parent.kind.identity
-    return {name: identity for name, identity in columns.items() if identity}
+    while found := rows.fetchmany(1000):
+        for line, code, reason, *references in found:
+            named = dict(zip(names.values(), references, strict=True))
+            yield error_item(batch, file.kind, file.name, line, code, reason, named)
 
 
 def write_rejects(connection: duckdb.DuckDBPyConnection, file: CsvFile, target: Path) -> None:

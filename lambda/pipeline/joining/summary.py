@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.model.data_model import MODEL
+from pipeline.model.messages import number_text
 from pipeline.model.record_kinds import RecordKind
+
+if TYPE_CHECKING:
+    from pipeline.reading.csv_file import CsvFile
 
 State = Literal["READY", "HELD", "REFUSED"]
 """READY for delivery, HELD by the gate, or REFUSED because a file can't be used."""
+
+_MAX_NAMES = 20
+_MAX_NAME_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,17 @@ class FileSummary:
     """The codes of the reasons why this file holds the batch."""
 
 
+def dialect(file: CsvFile) -> FileSummary:
+    """Return what was decided about a file, without the numbers of its records."""
+    return FileSummary(file.name, file.header.delimiter, file.decimal_mark, shortened(file.header.ignored))
+
+
+def shortened(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Limit the number and length of column names, so that the ledger item stays small."""
+    more = (f"… and {len(names) - _MAX_NAMES} more",) if len(names) > _MAX_NAMES else ()
+    return tuple(name[:_MAX_NAME_LENGTH] for name in names[:_MAX_NAMES]) + more
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
     """Something that looks as if records were missing, in a file or (None) in the results."""
@@ -55,16 +74,22 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Both sides of the reconciliation as exact decimals: `scanned_amount` = `delivered_amount` + `refused_amount`.
+    """Both sides of the reconciliation of a sum: `scanned_amount` = `delivered_amount` + `refused_amount`.
 
     These are the amounts of records with a valid one; `refused_without_amount` counts the refused records that have
     none.
     """
 
-    scanned_amount: str = "0"
-    delivered_amount: str = "0"
-    refused_amount: str = "0"
+    scanned_amount: Decimal = Decimal(0)
+    delivered_amount: Decimal = Decimal(0)
+    refused_amount: Decimal = Decimal(0)
     refused_without_amount: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the exact decimals as texts."""
+        return {
+            name: number_text(value) if isinstance(value, Decimal) else value for name, value in asdict(self).items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +115,7 @@ class Summary:
 
         The first sum of the model is `reconciliation`, and what is delivered of it `total_amount`.
         """
-        sums = {sum.name: asdict(self.reconciliations.get(sum.name, Reconciliation())) for sum in MODEL.sums}
+        sums = {sum.name: self.reconciliations.get(sum.name, Reconciliation()).as_dict() for sum in MODEL.sums}
         first = sums.pop(MODEL.sums[0].name) if sums else None
         return {
             "state": self.state,

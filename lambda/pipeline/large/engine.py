@@ -16,9 +16,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipeline.joining import second_pass, steps
+from pipeline.joining import acceptance, second_pass
 from pipeline.joining.chunks import Chunk, ChunkWriter
-from pipeline.joining.engine import Counts, DayTotals, Engine, Refusal
+from pipeline.joining.engine import DayTotals, Engine
+from pipeline.joining.summary import FileSummary
 from pipeline.large import reading, writing
 from pipeline.large.splits import FilePlan, Planner, add_votes
 from pipeline.large.storage import Source, Store, copy
@@ -81,7 +82,6 @@ class SparkEngine(Engine):
     """
 
     reads_all_first = True
-    for_spark = True
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class SparkEngine(Engine):
         found = self._spark.sparkContext.parallelize(numbers, len(numbers)).map(votes).collect()
         refuse_grouped_amounts(file, add_votes(found) or {})
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, Counts]:
+    def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and the splits with errors a second time."""
         self._begin(f"judge {file.kind}")
         judged = super().judge(file)
@@ -164,7 +164,7 @@ class SparkEngine(Engine):
     def first_pass(self, file: CsvFile) -> CsvFile:
         """Read all splits; `root` is the reference of the record of the root kind."""
         kind = file.kind
-        others = [*steps.amounts(kind), *steps.carried(kind)]
+        others = [*acceptance.amounts(kind), *acceptance.carried(kind)]
         self._keep(f"{kind}_first", self._read(kind, reading.first_pass, reading.first_columns(kind)))
         self.view(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
         self.view(f"{kind}_records", f"SELECT * FROM {kind}_first WHERE NOT is_total")
@@ -176,11 +176,11 @@ class SparkEngine(Engine):
             self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records")
             return file
         own = ["reference"] if kind.identity else ["records"]
-        rooted = steps.with_root(kind, f"{kind}_records", [*own, *others])
+        rooted = acceptance.with_root(kind, f"{kind}_records", [*own, *others])
         if kind.identity:
             self.table(f"{kind}_valid", f"SELECT * FROM ({rooted}) WHERE root IS NOT NULL")
         else:
-            sums = "".join(f", sum({name}) AS {name}" for name in steps.amounts(kind))
+            sums = "".join(f", sum({name}) AS {name}" for name in acceptance.amounts(kind))
             self.table(
                 f"{kind}_valid",
                 f"""SELECT root, CAST(sum(records) AS BIGINT) AS records{sums}
@@ -203,7 +203,7 @@ class SparkEngine(Engine):
         if "references" in anomalies:
             keys.append(
                 f"""SELECT DISTINCT split, 'reference', reference FROM {kind}_records
-                SEMI JOIN (SELECT reference AS repeated FROM ({steps.repeated_references(kind)}))
+                SEMI JOIN (SELECT reference AS repeated FROM ({acceptance.repeated_references(kind)}))
                     ON reference = repeated"""
             )
         if "orphans" in anomalies and kind.parent:
@@ -213,7 +213,7 @@ class SparkEngine(Engine):
             )
         by_split = self._spark.sql(" UNION ALL ".join(keys)).repartition(len(plan.splits), "split")
         task = reading.candidates(plan, self._limits)
-        columns = steps.candidate_columns(kind)
+        columns = acceptance.candidate_columns(kind)
         self._keep(f"{kind}_candidates", by_split.sortWithinPartitions("split").mapInArrow(task, _schema(columns)))
 
     def table(self, name: str, sql: str) -> None:
@@ -257,30 +257,17 @@ class SparkEngine(Engine):
         chunks.flush()
         self._write_chunks("removed", chunks)
 
-    def refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records; the driver forms their sentences."""
+    def errors(self, file: CsvFile, refused: str) -> Iterator[dict[str, Any]]:
+        """Yield the items; the driver forms their sentences."""
         self._begin("write errors")
-        return self._refusals(file, f"ORDER BY line_number LIMIT {limit}", second_pass.refusals, limit)
-
-    def first_refusals(self, file: CsvFile, limit: int) -> Iterator[Refusal]:
-        """Yield the first refused records of each code."""
-        self._begin("write errors")
-        ranked = f"""WHERE line_number IN (SELECT line_number FROM (
-            SELECT line_number, row_number() OVER (PARTITION BY code ORDER BY line_number) AS occurrence
-            FROM {file.kind}_refused) WHERE occurrence <= {limit})"""
-        return self._refusals(file, ranked, second_pass.first_refusals, limit)
-
-    def _refusals(
-        self, file: CsvFile, selection: str, refusals: Callable[..., Iterator[Refusal]], limit: int
-    ) -> Iterator[Refusal]:
         # Without the lines: sentences do not need them, and they may be long.
-        columns = steps.judged_columns(file.kind) | {"line": "CAST(NULL AS STRING) AS line"}
+        columns = acceptance.judged_columns(file.kind) | {"line": "CAST(NULL AS STRING) AS line"}
         names = ", ".join(sql if name == "line" else name for name, sql in columns.items())
-        found = self._spark.sql(f"SELECT {names} FROM {file.kind}_refused {selection}")
+        found = self._spark.sql(f"SELECT {names} FROM ({refused})")
         rows = pa.Table.from_pylist([row.asDict() for row in found.collect()], to_arrow_schema(found.schema))
         with self._limits.database(file.name) as (connection, _):
-            connection.register(f"{file.kind}_refused", rows)
-            yield from refusals(connection, file, limit)
+            connection.register("chosen", rows)
+            yield from second_pass.errors(connection, self._batch, file, "SELECT * FROM chosen")
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
         """Write parts of the file in tasks; the driver only concatenates them."""
@@ -288,7 +275,7 @@ class SparkEngine(Engine):
         task = writing.rejects(self._plans[file.kind], self._store, self._limits)
         parts = self._written(self._spark.table(f"{file.kind}_refused").orderBy("line_number"), task)
         with self._limits.database(file.name) as (connection, _):
-            connection.execute(f"CREATE VIEW {file.kind}_refused AS {steps.nothing_judged(file.kind)}")
+            connection.execute(f"CREATE VIEW {file.kind}_refused AS {acceptance.nothing_judged(file.kind)}")
             second_pass.write_rejects(connection, file, target)  # only the header line
         with target.open("ab") as rejects:
             for part in parts:
@@ -329,7 +316,7 @@ class SparkEngine(Engine):
         task = writing.chunk_files(table, self._batch, self._store, chunks.chunk_records, self._limits)
         rows = self._written(self._spark.table(table).orderBy("reference"), task)
         written = [Chunk(chunks.directory / Path(row.name).name, row.records) for row in rows]
-        chunks.take_over(written)
+        chunks.chunks += written
         self.stored.update(chunk.path for chunk in written)
 
     def _written(self, rows: DataFrame, task: reading.Task) -> list[Any]:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.joining import first_pass as reader
+from pipeline.joining.acceptance import amounts, candidate_columns, carried
 from pipeline.joining.second_pass import collect_candidates
-from pipeline.joining.steps import amounts, candidate_columns, carried
 from pipeline.large.splits import FilePlan
 from pipeline.large.tasks import TaskLimits
 from pipeline.model.record_kinds import RecordKind

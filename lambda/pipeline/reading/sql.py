@@ -23,14 +23,12 @@ class Step:
     sql: str
 
 
-def query(steps: Sequence[Step], select: str = "*", is_standard: bool = False) -> str:
+def query(steps: Sequence[Step], select: str = "*") -> str:
     """Combine steps into one query (a CTE per step) that selects the rows of the last one.
 
-    With `is_standard` the query is standard SQL, which Spark runs too. Otherwise the steps are marked NOT MATERIALIZED,
-    so that DuckDB keeps none of them in memory.
+    The steps are marked NOT MATERIALIZED, so that DuckDB keeps none of them in memory.
     """
-    inlined = "" if is_standard else "NOT MATERIALIZED "
-    ctes = ",\n".join(f"{step.name} AS {inlined}({step.sql})" for step in steps)
+    ctes = ",\n".join(f"{step.name} AS NOT MATERIALIZED ({step.sql})" for step in steps)
     return f"WITH {ctes}\nSELECT {select} FROM {steps[-1].name}"
 
 

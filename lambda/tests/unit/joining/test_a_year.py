@@ -7,12 +7,16 @@ elsewhere (test_gate.py, test_control_totals.py, test_line_end.py).
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 import pytest
-from pipeline.joining.gate import FileFacts, Gate
+from batches import BATCH, day, observe
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pipeline.joining.gate import FileFacts, Gate, days_before
 from pipeline.joining.remarks import find_remarks
 from pipeline.joining.summary import FileSummary
 from pipeline.model.data_model import MODEL
@@ -108,3 +112,19 @@ def test_a_released_small_day_does_not_hold_the_days_after_it() -> None:
         deliver(history, batch, day)
 
     assert held == {"20220606", "20220607"}
+
+
+@settings(max_examples=25)
+@given(data=st.data(), is_packed=st.booleans())
+def test_no_cut_inside_a_line_is_silent_with_a_history_nor_without(data: st.DataObject, is_packed: bool) -> None:
+    kind = data.draw(st.sampled_from(MODEL.kinds))
+    content = day()[kind]
+    end = data.draw(st.integers(1, len(content) - 1).filter(lambda end: content[end - 1 : end] != b"\n"))
+    cut = gzip.compress(content[:end]) if is_packed else content[:end]  # packed: the first of two members
+    usual = {name: dict.fromkeys(MODEL.kinds, FileFacts(2, True)) for name in days_before(BATCH)}
+
+    with_history = observe({**day(), kind: cut}, history=usual)
+    without = observe({**day(), kind: cut}, history={})
+
+    assert with_history.state in ("HELD", "REFUSED")
+    assert without.state in ("HELD", "REFUSED") or without.summary["remarks"]

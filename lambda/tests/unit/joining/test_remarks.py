@@ -10,52 +10,34 @@ from pipeline.joining.summary import FileSummary
 from pipeline.model import data_model
 
 DAY = "20220131"
+CUT = FileSummary("items.csv", read=1, lines=2, has_final_line_end=False)
 
 
-def remarks(file: FileSummary, *, without_amount: int = 0, gate: Gate | None = None) -> list[str]:
-    return [remark.code for remark in find_remarks(DAY, {data_model.ITEMS: file}, without_amount, gate)]
-
-
-def history(*line_ends: bool) -> Gate:
-    """A gate that knows the last days of items, the latest first."""
-    found = zip(days_before(DAY), line_ends, strict=False)
-    return Gate(history={batch: {"items": FileFacts(1, has_end)} for batch, has_end in found})
+def remarks(file: FileSummary, *line_ends: bool) -> list[str]:
+    """The remarks about a file of items, where the last ones before it, the latest first, ended so."""
+    days = zip(days_before(DAY), line_ends, strict=False)
+    gate = Gate(history={batch: {"items": FileFacts(1, has_end)} for batch, has_end in days})
+    return [remark.code for remark in find_remarks(DAY, {data_model.ITEMS: file}, 0, gate)]
 
 
 def test_a_last_line_without_end_is_said_and_the_day_is_delivered() -> None:
     observed = observe(day(items=ITEMS[:-2]), max_refused_percent=20)
 
     assert (observed.state, observed.errors) == ("READY", [])
-    (remark,) = observed.summary["remarks"]
-    assert remark == {
-        "code": "last_line_without_end",
-        "file": "items_20220131.csv",
-        "message": "the last line, 3, has no line end, so the file may be cut short",
-    }
+    assert observed.summary["remarks"] == [
+        {
+            "code": "last_line_without_end",
+            "file": "items_20220131.csv",
+            "message": "the last line, 3, has no line end, so the file may be cut short",
+        }
+    ]
+    assert [remark.code for remark in find_remarks(DAY, {data_model.ITEMS: CUT}, 0, None)] == ["last_line_without_end"]
 
 
-@pytest.mark.parametrize(
-    ("gate", "said"),
-    [
-        (None, True),
-        (history(), True),
-        (history(False, False, False), True),
-        (history(False, False, False, True), True),
-        (history(False, False, False, False), False),
-        (history(False, False, False, False, True), False),
-    ],
-    ids=["released", "first day", "three days", "one had an end", "usual", "usual of late"],
-)
-def test_a_last_line_without_end_is_not_said_where_it_is_usual(gate: Gate | None, said: bool) -> None:
-    file = FileSummary("items.csv", read=1, lines=2, has_final_line_end=False)
-
-    assert remarks(file, gate=gate) == (["last_line_without_end"] if said else [])
-
-
-def test_a_file_that_is_held_as_cut_short_has_no_remark_about_it() -> None:
-    file = FileSummary("items.csv", read=1, lines=2, has_final_line_end=False, held_by=("cut_short",))
-
-    assert remarks(file, gate=history(True, True, True, True)) == []
+@pytest.mark.parametrize("ends", [(), (False,) * 3, (False, False, False, True)])
+def test_it_is_said_unless_the_last_four_files_were_so(ends: tuple[bool, ...]) -> None:
+    assert remarks(CUT, *ends) == ["last_line_without_end"]
+    assert remarks(CUT, False, False, False, False, *ends) == []
 
 
 @pytest.mark.parametrize(("records", "said"), [(1_048_574, False), (1_048_575, True), (1_048_576, False)])

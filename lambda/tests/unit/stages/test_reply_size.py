@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pipeline.errors import OutputTooLargeError
 from pipeline.joining.chunks import Chunk, chunk_name
-from pipeline.joining.customer_data_processor import Outcome, _shortened
-from pipeline.joining.summary import FileSummary, Reconciliation, Summary
+from pipeline.joining.customer_data_processor import Outcome
+from pipeline.joining.summary import FileSummary, Reconciliation, Summary, shortened
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import RECORD_CODES, ErrorCode
 from pipeline.model.file_set import SourceObject
@@ -54,7 +55,7 @@ def outcome(ignored: list[str], chunks: int = 1) -> Outcome:
             file=f"{kind}_20220131.csv.gz",
             delimiter="\t",
             decimal_mark="comma",
-            ignored_columns=_shortened(tuple(ignored)),
+            ignored_columns=shortened(tuple(ignored)),
             read=MOST,
             counted=MOST,
             refused=MOST,
@@ -64,9 +65,9 @@ def outcome(ignored: list[str], chunks: int = 1) -> Outcome:
         )
         for kind in MODEL.kinds
     }
-    sums = {sum.name: Reconciliation("9" * 40, "9" * 40, "9" * 40, MOST) for sum in MODEL.sums}
+    sums = {sum.name: Reconciliation(*[Decimal("9" * 40)] * 3, MOST) for sum in MODEL.sums}
     summary = Summary("READY", files, reconciliations=sums, incomplete=MOST, removed=MOST, errors=MOST)
-    return Outcome("READY", [Chunk(Path(chunk_name(n)), 5000) for n in range(chunks)], {}, None, None, summary, [])
+    return Outcome([Chunk(Path(chunk_name(n)), 5000) for n in range(chunks)], {}, None, None, summary, [])
 
 
 def size(value: Any) -> int:
