@@ -11,32 +11,31 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.joining.chunks import Chunk
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES, put_item, result_key, result_line
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES, put_item, result_line
 from pipeline.model.messages import message_for, result_body
 
 _BLANK = "\ufffe"
 
 
-def _between() -> list[tuple[bytes, bytes]]:
-    """Return the texts before, between and after the values, in a put request and in the body of its message."""
-    blanks = {name: {type_name: _BLANK} for name, type_name in RESULT_ATTRIBUTES.items()}
-    request = result_line("00000000", "", blanks).partition(f'"{IDENTITY}":')
-    texts = {name: f'"{_BLANK}"' if type_name == "S" else _BLANK for name, type_name in RESULT_ATTRIBUTES.items()}
-    body = result_body(texts).partition(f'"{IDENTITY}":')
-    before, after = ("".join(parts[1:]).encode().split(_BLANK.encode()) for parts in (request, body))
-    before[-1], after[-1] = before[-1] + b"\n", after[-1] + b"\n"
-    return list(zip(before, after, strict=True))
-
-
 RESULT_MESSAGE = result_body({}).removesuffix("}").encode() + b","
 """How the message of a result begins."""
 
-_BEFORE = re.compile(
-    rb'\{"PutRequest":\{"Item":\{"pk":\{"S":"%s[^"]*"\},"sk":\{"S":"batch#\d{8}"\},"%s":\{"S":"'
-    % (result_key("").encode(), IDENTITY.encode())
-)
+
+def _texts() -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """Return how a put request begins, as a pattern, and the texts after each value in it and in its message's body."""
+    blanks = {name: {type_name: _BLANK} for name, type_name in RESULT_ATTRIBUTES.items()}
+    texts = {name: f'"{_BLANK}"' if type_name == "S" else _BLANK for name, type_name in RESULT_ATTRIBUTES.items()}
+    identity = f'"{IDENTITY}":'
+    begin, _, request = result_line("00000000", _BLANK, blanks).partition(identity)
+    _, _, body = result_body(texts).partition(identity)
+    (first, *before), (_, *after) = ((text + "\n").encode().split(_BLANK.encode()) for text in (request, body))
+    pattern = re.escape(begin + identity).replace(_BLANK, '[^"]*').replace("00000000", r"\d{8}").encode()
+    return pattern + re.escape(first), list(zip(before, after, strict=True))
+
+
+_BEGIN, _BETWEEN = _texts()
+_BEFORE = re.compile(_BEGIN)
 _REFUSED_RECORDS = re.compile(rb',"%s":\{"N":"\d+"\}' % REFUSED_RECORDS.encode())
-_, *_BETWEEN = _between()
 
 # Chunks with a backslash or one of these two are parsed line by line: an escaped text may look like the text that is
 # replaced, and `message_for` escapes the two non-characters, which SQS does not accept.

@@ -12,15 +12,11 @@ import duckdb
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day, observe, read, run
 from pipeline.errors import ReconciliationError
-from pipeline.joining import customer_data_processor
-from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
+from pipeline.joining.customer_data_processor import Outcome, Previous, messages
 from pipeline.joining.duckdb_engine import DuckDBEngine
-from pipeline.joining.summary import FileSummary
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_sort_key
-from pipeline.model.record_kinds import RecordKind
-from pipeline.reading.csv_file import CsvFile
 from pipeline.reading.sql import literal
 
 
@@ -101,12 +97,6 @@ def test_the_summary_stays_small_however_many_columns_a_file_has() -> None:
     assert ignored == ["y" * 80, *["x"] * 19, "… and 4980 more"]
 
 
-def test_a_file_may_have_very_many_columns() -> None:
-    names = ITEMS.splitlines()[0] + b"".join(b',"column %d"' % number for number in range(20_000))
-    observed = observe(day(items=names + b"\no1,pen,1,1.5" + b',"y"' * 20_000 + b"\no1,pen,1,x" + b"," * 20_000))
-    assert (observed.codes(), observed.summary["total_amount"]) == ([("items", 3, "not_an_amount")], "1.5")
-
-
 def test_sums_are_exact_where_floats_are_not() -> None:
     cents = b"".join(b"o1,pen,1,0.1\n" for _ in range(1000)) + b"o2,pen,1,99999999999999.9999\n" * 1000
     observed = assert_agrees_with_reference(
@@ -114,15 +104,6 @@ def test_sums_are_exact_where_floats_are_not() -> None:
     )
     assert observed.customers["c1"] == (2, Decimal("100000000000000099.8999"))
     assert observed.messages[0]["total_amount_spent"] == Decimal("100000000000000099.8999")
-
-
-def test_cells_stay_text_until_a_rule_says_otherwise() -> None:
-    names = ["007", "7", "NULL", "1e5", "2022-01-31", "nan", "true", "1.0", "Ab", "ab"]
-    customers = CUSTOMERS.splitlines()[0] + b"".join(f"\n{name},a,b,c".encode() for name in names)
-    orders = ORDERS.splitlines()[0] + b"".join(f"\n{name},x,o{name},1".encode() for name in names)
-    items = ITEMS.splitlines()[0] + b"".join(f"\no{name},x,1,1".encode() for name in names)
-    observed = assert_agrees_with_reference(day(customers, orders, items))
-    assert observed.customers == {name: (1, Decimal(1)) for name in names}
 
 
 def test_dependents_of_a_refused_record_are_refused_too() -> None:
@@ -146,18 +127,21 @@ def test_dependents_of_a_refused_record_are_refused_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [("o7", "O7"), ("caf\u00e9", "cafe\u0301"), ("o7", "o\u200b7"), ("\u00c9x", "e\u0301X")]
+    ("given", "named", "shown"),
+    [
+        ("x9,7", "X9", "'x9' is there, which differs only in capitals"),
+        ("caf\u00e9,7", "cafe\u0301", "'caf\u00e9' is there, which"),
+        ("o\u200b7,7", "o7", r"'o\u200b7' is there, which"),
+        ("x9,soon", "X9", "'x9' is there (refused in line 4), which"),
+    ],
 )
-def test_a_reference_that_is_unknown_but_similar_to_a_known_one_is_pointed_out(given: str, named: str) -> None:
-    orders, items = ORDERS + f"c1,sent,{given},7\n".encode(), ITEMS + f"{named},pen,1,1\n{given},pen,1,1\n".encode()
-    (error,) = assert_agrees_with_reference(day(orders=orders, items=items)).errors
+def test_a_reference_that_is_unknown_but_similar_to_a_known_one_is_pointed_out(
+    given: str, named: str, shown: str
+) -> None:
+    orders, items = ORDERS + f"c1,sent,{given}\n".encode(), ITEMS + f"{named},pen,1,1\n".encode()
+    error = assert_agrees_with_reference(day(orders=orders, items=items)).errors[0]
     assert error["code"] == "unknown_order"
-    assert f"; '{given}' is there, which differs only in capitals" in error["message"]
-
-
-def test_a_similar_reference_that_was_refused_is_named_with_its_line() -> None:
-    observed = assert_agrees_with_reference(day(orders=ORDERS + b"c1,sent,x9,soon\n", items=ITEMS + b"X9,pen,1,1\n"))
-    assert "; 'x9' is there (refused in line 4), which" in observed.errors[0]["message"]
+    assert f"; {shown}" in error["message"]
 
 
 def test_a_reference_given_with_different_parents_refuses_all_its_records_and_their_children() -> None:
@@ -203,48 +187,38 @@ def test_a_record_is_a_duplicate_only_of_an_accepted_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "ids",
+    ("ids", "codes"),
     [
-        ["1", "2", "2"],
-        ["a", "b", "a"],
-        ["1", "01", "1"],
-        ["9" * 30, "x", "9" * 30],
-        ["5", "6", "\u00a05"],
-        ["a", "\u00a0", "a\u00a0"],
-        ["5 ", " ", "5\t"],
+        (["1", "2", "2"], [4]),
+        (["a", "b", "a"], [4]),
+        (["1", "01", "1", "-1"], [4]),
+        (["9" * 30, "x", "9" * 30], [4]),
+        (["5", "6", "\u00a05"], [4]),
+        (["5 ", " ", "5\t"], [4]),
+        (["1.5", "1.5"], [3]),
+        (["7", "07", "-7", "", ""], []),
     ],
 )
-def test_row_ids_of_any_form_must_not_repeat(ids: list[str]) -> None:
-    rows = [f"{row_id},o1,pen,1,1" for row_id in [*ids, "", "", "7"]]
+def test_row_ids_of_any_form_must_not_repeat(ids: list[str], codes: list[int]) -> None:
+    rows = [f"{row_id},o1,pen,1,1" for row_id in ids]
     items = "\n".join(["id,order_reference,item_name,quantity,total_price", *rows]).encode()
     observed = assert_agrees_with_reference(day(items=items))
-    assert observed.codes() == [("items", 4, "duplicate_id")]
-    assert observed.customers["c1"] == (2, Decimal(5))
+    assert observed.codes() == [("items", line, "duplicate_id") for line in codes]
+    assert observed.customers["c1"] == (2, Decimal(len(ids) - len(codes)))
 
 
-@pytest.mark.parametrize("row_id", ["a", "x-1", "9" * 30, "1.5"])
-def test_repeated_row_ids_are_found_even_if_no_id_is_a_number(row_id: str) -> None:
-    items = f"id,order_reference,item_name,quantity,total_price\n{row_id},o1,pen,1,1\n{row_id},o1,pen,1,1\n".encode()
-    assert assert_agrees_with_reference(day(items=items)).codes() == [("items", 3, "duplicate_id")]
-
-
-def test_row_ids_that_are_the_same_number_but_not_the_same_text_differ() -> None:
-    items = b"id,order_reference,item_name,quantity,total_price\n7,o1,pen,1,1\n07,o1,pen,1,1\n-7,o1,pen,1,1\n"
-    assert assert_agrees_with_reference(day(items=items)).errors == []
-
-
-def test_sentences_shorten_values_and_escape_control_characters() -> None:
-    value = "x\ny\tz\x01" + "é" * 100
-    observed = assert_agrees_with_reference(day(items=ITEMS + f'o1,pen,"{value}",1\n'.encode()))
-    shown = r"x\ny\tz\x01" + "é" * 73 + "…"
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x\ny\tz\x01" + "é" * 100, r"x\ny\tz\x01" + "é" * 73 + "…"),
+        ("{column} {hint} '; DROP TABLE x", "{column} {hint} '; DROP TABLE x"),
+    ],
+)
+def test_sentences_shorten_values_and_escape_control_characters(value: str, shown: str) -> None:
+    observed = observe(day(items=ITEMS + f'o1,pen,"{value}",1\n'.encode()))
     assert observed.only_error()["message"] == (
         f"items_20220131.csv line 4: quantity '{shown}' is not a whole number (such as 3)"
     )
-
-
-def test_the_text_of_a_cell_is_not_treated_as_part_of_the_sentence() -> None:
-    observed = observe(day(items=ITEMS + b"o1,pen,{column} {hint} '; DROP TABLE x,1\n"))
-    assert "quantity '{column} {hint} '; DROP TABLE x' is not" in observed.only_error()["message"]
 
 
 def test_chunks_have_the_set_size_and_contain_every_record(tmp_path: Path) -> None:
@@ -258,15 +232,15 @@ def test_chunks_have_the_set_size_and_contain_every_record(tmp_path: Path) -> No
 def test_the_same_bytes_give_the_same_chunks(tmp_path: Path) -> None:
     customers = CUSTOMERS.splitlines()[0] + b"".join(b"\nc%d,a,b,c" % (number % 400) for number in range(500))
     contents = []
-    for threads in (1, 2, 4):
+    for threads in (1, 2):
         directory = tmp_path / f"with {threads} thread's"
         directory.mkdir()
         outcome = run(day(customers=customers), directory, threads=threads, chunk_records=100)
         contents.append([chunk.path.read_bytes() for chunk in outcome.chunks])
-    assert contents[0] == contents[1] == contents[2]
+    assert contents[0] == contents[1]
 
 
-@pytest.mark.parametrize("name", ["it's", "day [1]", "*", "?", "a*b?[c]", "ä 日", "{x}", "%20", "a\nb", "#1"])
+@pytest.mark.parametrize("name", ["it's", "a*b?[c]", "ä 日 {x}", "%20\n#1"])
 def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
     directory = tmp_path / name
     directory.mkdir()
@@ -277,43 +251,24 @@ def test_directories_may_have_any_name(tmp_path: Path, name: str) -> None:
     assert outcome.summary.removed == 1
 
 
-def test_gzip_is_detected_by_content_and_not_by_name(tmp_path: Path) -> None:
-    sources = {}
-    for kind, content in day().items():
-        path = tmp_path / f"{kind}_{BATCH}.csv.gz"
-        path.write_bytes(content)
-        sources[kind] = SourceFile(path.name, path)
-    assert (
-        process(BATCH, sources, tmp_path / "work", Options(memory_mb=200, threads=1)).summary.as_dict()["total_amount"]
-        == "87.5"
-    )
-
-
 def test_a_correction_removes_what_it_no_longer_contains(tmp_path: Path) -> None:
     stale, standing = error_sort_key("orders", 3, "not_a_timestamp"), error_sort_key("items", 4, "unknown_order")
-    previous = Previous(
-        frozenset({stale, standing}),
-        [references(tmp_path, "c1", "c8", "c9"), references(tmp_path, "c2", "c7", "c9")],
+    lists = [references(tmp_path, "c1", "c8", "c9"), references(tmp_path, "c2", "c7", "c9")]
+    outcome = run(
+        day(items=ITEMS + b"o9,x,1,1\n"), tmp_path, Previous(frozenset({stale, standing}), lists), chunk_records=5
     )
-    outcome = run(day(items=ITEMS + b"o9,x,1,1\n"), tmp_path, previous, chunk_records=5)
     first, *removals = requests(outcome)
     assert [list(request) for request in first] == [["PutRequest"]] * 3
-    assert [request["PutRequest"]["Item"] for chunk in removals for request in chunk if "PutRequest" in request] == [
-        {
-            "pk": {"S": f"customer#{reference}"},
-            "sk": {"S": "batch#20220131"},
-            "customer_reference": {"S": reference},
-            "removed": {"BOOL": True},
-        }
-        for reference in ("c7", "c8", "c9")
-    ]
+    announced = []
     for chunk in removals:
-        marked = [request["PutRequest"]["Item"]["pk"] for request in chunk if "PutRequest" in request]
-        deleted = [request["DeleteRequest"]["Key"]["pk"] for request in chunk if "DeleteRequest" in request]
-        assert deleted[: len(marked)] == marked
-        assert [next(iter(request)) for request in chunk[: len(marked)]] == ["PutRequest"] * len(marked)
-    errors = [key for chunk in removals for request in chunk for key in [request.get("DeleteRequest", {}).get("Key")]]
-    assert [key["sk"]["S"] for key in errors if key and key["pk"]["S"] == f"batch#{BATCH}"] == [stale]
+        items = [request["PutRequest"]["Item"] for request in chunk if "PutRequest" in request]
+        announced += [(item["pk"]["S"], item["removed"]) for item in items]
+        assert all("PutRequest" in request for request in chunk[: len(items)])
+        deleted = [request["DeleteRequest"]["Key"]["pk"] for request in chunk[len(items) :]]
+        assert deleted[: len(items)] == [item["pk"] for item in items]
+    assert announced == [(f"customer#{reference}", {"BOOL": True}) for reference in ("c7", "c8", "c9")]
+    keys = [request["DeleteRequest"]["Key"] for chunk in removals for request in chunk if "DeleteRequest" in request]
+    assert [key["sk"]["S"] for key in keys if key["pk"]["S"] == f"batch#{BATCH}"] == [stale]
     assert outcome.summary.removed == 3
     assert '"type":"customer_removed"' not in "".join(messages(outcome))
 
@@ -345,31 +300,12 @@ def test_files_that_only_reading_their_records_refuses_are_all_reported() -> Non
     assert observed.codes() == [("customers", None, "empty_file"), ("items", None, "unclosed_quote")]
 
 
-@pytest.mark.parametrize(
-    ("reads_all_first", "steps"),
-    [
-        (True, ["examine customers", "examine orders", "examine items"]),
-        (False, ["examine customers", "judge customers", "examine orders", "judge orders", "examine items"]),
-    ],
-)
 def test_an_engine_that_reads_all_files_first_judges_none_if_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads_all_first: bool, steps: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[str] = []
-
-    class Recording(DuckDBEngine):
-        def read(self, kind: RecordKind, source: SourceFile) -> CsvFile:
-            begun.append(f"examine {kind}")
-            return super().read(kind, source)
-
-        def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
-            begun.append(f"judge {file.kind}")
-            return super().judge(file)
-
-    Recording.reads_all_first = reads_all_first
-    monkeypatch.setattr(customer_data_processor, "DuckDBEngine", Recording)
+    monkeypatch.setattr(DuckDBEngine, "reads_all_first", True)
+    monkeypatch.setattr(DuckDBEngine, "judge", lambda _, file: pytest.fail(f"{file.name} was judged"))
     assert run(day(items=b"id\n"), tmp_path).state == "REFUSED"
-    assert begun == steps
 
 
 def test_refused_records_are_kept_as_they_were_read() -> None:

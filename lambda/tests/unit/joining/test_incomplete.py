@@ -10,30 +10,33 @@ def incomplete(orders: bytes = b"", items: bytes = b"") -> dict[str, int]:
     return assert_agrees_with_reference(day(orders=ORDERS + orders, items=ITEMS + items)).incomplete
 
 
-def test_without_refused_records_no_total_is_incomplete() -> None:
-    assert incomplete() == {}
-
-
-def test_a_refused_order_counts_for_the_customer_whom_it_names() -> None:
-    assert incomplete(orders=b"c2,sent,o3,yesterday\n") == {"c2": 1}
-
-
-def test_a_refused_item_counts_for_the_customer_of_its_order() -> None:
-    assert incomplete(items=b"o1,pen,1,free\no2,pen,x,1\n") == {"c1": 2}
-
-
-def test_an_item_of_a_refused_order_counts_for_the_customer_whom_the_order_names() -> None:
-    assert incomplete(orders=b"c2,sent,o3,yesterday\n", items=b"o3,pen,1,1\no3,ink,1,x\n") == {"c2": 3}
-
-
-def test_an_item_counts_for_the_accepted_order_rather_than_for_a_refused_one_of_the_same_reference() -> None:
-    assert incomplete(orders=b"c2,sent,o1,soon\n", items=b"o1,pen,1,free\n") == {"c1": 1, "c2": 1}
-
-
-def test_an_item_counts_for_each_customer_of_refused_orders_with_its_reference() -> None:
-    orders = b"c9,sent,o3,1643646722\nc2,sent,o3,x\nc1,sent,o3,x\n"
-
-    assert incomplete(orders=orders, items=b"o3,pen,1,1\n") == {"c1": 2, "c2": 2}
+@pytest.mark.parametrize(
+    ("orders", "items", "expected"),
+    [
+        (b"", b"", {}),
+        (b"c2,sent,o3,yesterday\n", b"", {"c2": 1}),
+        (b"", b"o1,pen,1,free\no2,pen,x,1\n", {"c1": 2}),
+        (b"c2,sent,o3,yesterday\n", b"o3,pen,1,1\no3,ink,1,x\n", {"c2": 3}),
+        (b"c2,sent,o1,soon\n", b"o1,pen,1,free\n", {"c1": 1, "c2": 1}),
+        (b"c9,sent,o3,1643646722\nc2,sent,o3,x\nc1,sent,o3,x\n", b"o3,pen,1,1\n", {"c1": 2, "c2": 2}),
+        (b"c9,sent,o9,1643646722\n", b"o9,pen,1,1\no8,pen,1,1\n", {}),
+        (b"", b'o1,"pen\n\n# a note\nred" x,1,1\n', {"c1": 4}),
+    ],
+    ids=[
+        "nothing refused",
+        "an order counts for the customer whom it names",
+        "an item counts for the customer of its order",
+        "an item of a refused order counts for whom the order names",
+        "the accepted order of a reference goes before a refused one",
+        "each customer of refused orders with the reference",
+        "nobody known",
+        "lines of a record refused for its quotes count for whom its first line names",
+    ],
+)
+def test_a_refused_record_counts_for_the_customer_whom_it_names(
+    orders: bytes, items: bytes, expected: dict[str, int]
+) -> None:
+    assert incomplete(orders, items) == expected
 
 
 def test_an_exact_repetition_of_a_record_loses_nothing() -> None:
@@ -78,10 +81,6 @@ def test_a_parent_whose_cells_cannot_be_assigned_was_refused_and_is_not_unknown(
     assert observed.incomplete == {"c2": 2}
 
 
-def test_lines_of_a_record_refused_for_its_quotes_count_for_whom_its_first_line_names() -> None:
-    assert incomplete(items=b'o1,"pen\n\n# a note\nred" x,1,1\n') == {"c1": 4}
-
-
 def test_refused_records_that_name_nobody_are_unassigned() -> None:
     def unassigned(items: bytes, orders: bytes = b"") -> int:
         observed = assert_agrees_with_reference(day(orders=ORDERS + orders, items=ITEMS + items))
@@ -91,10 +90,6 @@ def test_refused_records_that_name_nobody_are_unassigned() -> None:
     assert unassigned(b"o9,pen,1,1\n", orders=b"c9,sent,o9,1\n") == 2
     assert unassigned(b"o1,pen,1,1o8,ink,1,1\n") == 1, "two records on one line: the second names nobody"
     assert unassigned(ITEMS.splitlines()[0] + b"\n") == 0, "a header is no record"
-
-
-def test_records_without_a_known_owner_count_for_no_customer() -> None:
-    assert incomplete(orders=b"c9,sent,o9,1643646722\n", items=b"o9,pen,1,1\no8,pen,1,1\n") == {}
 
 
 def test_a_repeated_id_of_an_item_counts_for_the_customer_of_its_order() -> None:
