@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline_cli.output.errors import CommandError
-from pipeline_cli.terraform import bytecode
 from pipeline_cli.terraform.target import LOCAL, ROOT
 
 LOCK = ROOT / "lambda" / "requirements.lock"
@@ -64,6 +63,13 @@ class Platform:
         return f"Python {self.python} on {self.machine or platform.machine()}"
 
     @property
+    def compiler(self) -> str:
+        """The Python that compiles sources for this platform; empty if this one can't, as bytecode fits one version."""
+        own = sys.version_info
+        fits = self.python == f"{own.major}.{own.minor}" and sys.implementation.name == "cpython"
+        return sys.version if fits and own.releaselevel == "final" else ""
+
+    @property
     def pip_options(self) -> list[str]:
         """The options that make pip choose wheels for this platform."""
         if self.machine is None:
@@ -84,9 +90,8 @@ def platform_of(env: str) -> Platform:
 
 def archive(chosen: Platform, *, quiet: bool = False) -> Path:
     """Return the zip of the installed dependencies; create it if it is not in the cache."""
-    makers = (Path(file).read_bytes() for file in (__file__, bytecode.__file__))
-    words = (str(chosen), sys.implementation.cache_tag, bytecode.interpreter_for(chosen.python))
-    key = digest([LOCK.read_bytes(), *makers, *(word.encode() for word in words)])
+    words = (str(chosen), sys.implementation.cache_tag, chosen.compiler)
+    key = digest([LOCK.read_bytes(), Path(__file__).read_bytes(), *(word.encode() for word in words)])
     file = ROOT / "build" / "packages" / f"{key[:16]}.zip"
     if file.exists():
         return file
@@ -97,11 +102,12 @@ def archive(chosen: Platform, *, quiet: bool = False) -> Path:
         installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
         failure = f"The dependencies for {chosen} could not be installed"
         run_pip(chosen, failure, "install", LOCK, "--no-compile", "--target", str(installed))
-        kept = _kept(installed)
-        if bytecode.interpreter_for(chosen.python):
-            kept += bytecode.compiled(kept, Path(folder, "bytecode"))
+        for name, path in files_in(installed):
+            if not is_kept(name):
+                path.unlink()
+        compile_sources(installed, chosen)
         with zipfile.ZipFile(unfinished, "w") as bundle:
-            add_files(bundle, kept)
+            add_files(bundle, files_in(installed))
         unfinished.replace(file)
     return file
 
@@ -124,9 +130,30 @@ def run_pip(platform: Platform, failure: str, command: str, requirements: Path, 
         )
 
 
-def _kept(installed: Path) -> list[tuple[str, Path]]:
-    files = ((file.relative_to(installed).as_posix(), file) for file in installed.rglob("*") if file.is_file())
-    return [(name, file) for name, file in files if is_kept(name)]
+def compile_sources(folder: Path, platform: Platform) -> None:
+    """Compile the Python sources in a folder, if this Python can do it for the platform.
+
+    A function could not keep bytecode, as only `/tmp` is writable there. The bytecode is unchecked: the interpreter
+    does not compare it with its source, whose time stamp differs on Lambda. A process that has loaded nothing else
+    compiles in order of the names, as interned strings of a process influence the bytes that it writes.
+
+    Raises
+    ------
+    CommandError
+        A source can't be compiled.
+    """
+    if not platform.compiler:
+        return
+    options = ["-q", "--invalidation-mode", "unchecked-hash", "-s", str(folder), str(folder)]
+    command = [sys.executable, "-I", "-S", "-B", "-m", "compileall", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError("The package could not be compiled:", f"\n{done.stdout.strip()}")
+
+
+def files_in(folder: Path) -> list[tuple[str, Path]]:
+    """List the files in a folder, each with its name there, in order of the names."""
+    return sorted((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.is_file())
 
 
 def is_kept(name: str) -> bool:

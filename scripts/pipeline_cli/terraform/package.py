@@ -7,8 +7,6 @@ files are added to a copy of it.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline_cli.output.errors import CommandError
-from pipeline_cli.terraform import bytecode, dependencies
+from pipeline_cli.terraform import dependencies
 from pipeline_cli.terraform.target import LOCAL, ROOT
 
 SOURCES = ROOT / "lambda" / "pipeline"
@@ -87,40 +85,28 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
     target.parent.mkdir(parents=True, exist_ok=True)
     chosen = dependencies.platform_of(env)
     collected = dependencies.archive(chosen, quiet=quiet)
-    files = _own_files(sources)
-    stamp = target.with_suffix(".json")
-    inputs = dependencies.digest(
-        [collected.name.encode(), *(part for name, file in files for part in (name.encode(), file.read_bytes()))]
-    )
-    with suppress(OSError, ValueError, KeyError):
-        if target.exists() and json.loads(stamp.read_text())["inputs"] == inputs:
+    with tempfile.TemporaryDirectory(dir=target.parent) as place:
+        folder, unfinished = Path(place, "files"), Path(place, target.name)
+        # Large days run as a Spark job, which has its own package: no function imports `large`.
+        shutil.copytree(sources, folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__", "large"))
+        own = dependencies.files_in(folder)
+        inputs = dependencies.digest(
+            [collected.name.encode(), *(part for name, file in own for part in (name.encode(), file.read_bytes()))]
+        )
+        stamp = target.with_suffix(".inputs")
+        if target.exists() and stamp.exists() and stamp.read_text() == inputs:
             return _measured(target)
-    stamp.unlink(missing_ok=True)
-    unfinished = target.with_name(f"{target.name}.{os.getpid()}")
-    try:
+        stamp.unlink(missing_ok=True)
+        dependencies.compile_sources(folder, chosen)
         shutil.copyfile(collected, unfinished)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(unfinished, "a") as archive:
-            if bytecode.interpreter_for(chosen.python):
-                files += bytecode.compiled(files, Path(folder))
-            dependencies.add_files(archive, files)
-        package = _measured(unfinished)
-        _check_size(package)
+        with zipfile.ZipFile(unfinished, "a") as archive:
+            dependencies.add_files(archive, dependencies.files_in(folder))
+        _check_size(_measured(unfinished))
         if chosen.machine is None:
             _check_works(unfinished)
         unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    stamp.write_text(json.dumps({"inputs": inputs}))
+    stamp.write_text(inputs)
     return _measured(target)
-
-
-def _own_files(sources: Path) -> list[tuple[str, Path]]:
-    return [
-        (f"pipeline/{file.relative_to(sources).as_posix()}", file)
-        for file in sources.rglob("*")
-        # Large days run as a Spark job, which has its own package: no function imports `large`.
-        if file.is_file() and not {"__pycache__", "large"} & set(file.relative_to(sources).parts)
-    ]
 
 
 def _measured(file: Path) -> Package:
