@@ -1,6 +1,12 @@
-"""The process of the local AWS: MiniStack behind `guard`, with corrections.
+"""The process of the local AWS: MiniStack behind `guard`, with corrections of what it does otherwise than AWS.
 
-They concern the names of errors, Glue jobs (`glue`), and the unpacking of packages (`unpacked`).
+=================  =================================================  ==========================================
+Correction         Without it                                         Test that needs it
+=================  =================================================  ==========================================
+names of errors    no Retry or Catch rule for an error of ours holds  lambda/tests/e2e/test_faults.py
+`glue` (Spark)     a job is reported as done and was never run        lambda/tests/large/test_day_on_the_stack.py
+`unpacked`         each process of a function unpacks 84 MB           the time of all of lambda/tests/e2e
+=================  =================================================  ==========================================
 """
 
 from __future__ import annotations
@@ -22,13 +28,15 @@ from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.files import write_whole
 
 MINISTACK = "1.5.33"
-"""The version that the corrections below are written for."""
+"""The version that the corrections are written for."""
 
 
 def serve(folder: Path) -> None:
     """Run the emulator: lock the folder, write the record, serve requests until a signal stops it."""
     from ministack import app as ministack
 
+    if version("ministack") != MINISTACK:
+        raise CommandError(f"The corrections are written for ministack {MINISTACK}: look at them again.")
     ministack.app = guarded(ministack.app)
     _correct_error_names()
     glue.install()
@@ -50,8 +58,6 @@ def _correct_error_names() -> None:
     """
     from ministack.services import lambda_svc
 
-    if version("ministack") != MINISTACK:
-        raise CommandError(f"The correction of error names is written for ministack {MINISTACK}: look at it again.")
     execute = lambda_svc._execute_function_warm
     lambda_svc._execute_function_warm = lambda *arguments: name_errors_as_lambda_does(execute(*arguments))
 

@@ -1,3 +1,5 @@
+"""The local AWS starts, is found, is replaced when it does not answer, and reports errors as Lambda does."""
+
 from __future__ import annotations
 
 import os
@@ -7,18 +9,15 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 from pipeline_cli.local import emulator
-from pipeline_cli.local.emulator import Emulator, endpoint, free_port, temporary_emulator
+from pipeline_cli.local.emulator import Emulator, free_port
 from pipeline_cli.local.serve import name_errors_as_lambda_does
 from pipeline_cli.output.errors import CommandError, UsageError
-from pipeline_cli.terraform.target import Target
 
 
 @pytest.fixture
@@ -28,36 +27,41 @@ def stopped(tmp_path: Path) -> Iterator[Emulator]:
     found.stop()
 
 
-def wait_until(condition: object, seconds: float = 10) -> None:
+@pytest.fixture
+def port_in_use() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind((emulator.HOST, 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 @pytest.mark.slow
-def test_a_second_start_finds_the_first(stopped: Emulator) -> None:
+def test_a_running_emulator_is_found_and_not_stopped_for_a_port_in_use(stopped: Emulator, port_in_use: int) -> None:
+    with pytest.raises(CommandError, match=rf"Port {port_in_use} is in use .* MINISTACK_PORT=\d+"):
+        stopped.start(port_in_use)
+    assert stopped.running() is None
+
     first = stopped.start(free_port())
 
-    assert stopped.start() == first
+    assert stopped.start() == stopped.running() == first
+    with pytest.raises(CommandError, match="in use by another program"):
+        stopped.start(port_in_use)
     assert stopped.running() == first
 
 
 @pytest.mark.slow
-def test_it_enforces_credentials(stopped: Emulator) -> None:
-    record = stopped.start(free_port())
-    url = endpoint(record.port)
-    stranger = {"aws_access_key_id": "nobody", "aws_secret_access_key": "knows"}
-
-    Target("local", emulator.REGION, url, folder=stopped.folder).client("sqs").list_queues()
-    with pytest.raises(ClientError, match="InvalidClientTokenId"):
-        boto3.client("sqs", region_name=emulator.REGION, endpoint_url=url, **stranger).list_queues()
-
-
-@pytest.mark.slow
-def test_a_killed_emulator_is_replaced(stopped: Emulator) -> None:
+def test_a_killed_emulator_is_replaced_and_what_was_deployed_to_it_is_forgotten(stopped: Emulator) -> None:
     port = free_port()
     first = stopped.start(port)
+    for name in ("terraform.tfstate", "outputs.json"):
+        (stopped.folder / name).touch()
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: stopped.running() is None)
 
@@ -65,16 +69,7 @@ def test_a_killed_emulator_is_replaced(stopped: Emulator) -> None:
 
     assert second.instance != first.instance
     assert second.port == port
-
-
-@pytest.mark.slow
-def test_files_of_an_interrupted_start_do_not_prevent_the_next(stopped: Emulator) -> None:
-    stopped.folder.mkdir()
-    (stopped.folder / "emulator.json").write_text('{"instance": "half')
-    (stopped.folder / "emulator.lock").touch()
-    (stopped.folder / "tmp").mkdir()
-
-    assert stopped.start(free_port()) == stopped.running()
+    assert not [*stopped.folder.glob("terraform.tfstate"), *stopped.folder.glob("outputs.json")]
 
 
 @pytest.mark.slow
@@ -82,33 +77,9 @@ def test_a_hanging_emulator_is_replaced(stopped: Emulator, monkeypatch: pytest.M
     first = stopped.start(free_port())
     os.kill(first.pid, signal.SIGSTOP)
     monkeypatch.setattr(emulator, "START_SECONDS", 3)
-    monkeypatch.setattr(emulator, "STOP_SECONDS", 1)
+    monkeypatch.setattr(emulator, "STOP_SECONDS", 0.5)
 
     assert stopped.start(free_port()).instance != first.instance
-
-
-@pytest.mark.slow
-def test_a_port_in_use_is_named_with_a_way_out(stopped: Emulator) -> None:
-    with socket.socket() as other:
-        other.bind((emulator.HOST, 0))
-        other.listen()
-        port = other.getsockname()[1]
-
-        with pytest.raises(CommandError, match=rf"Port {port} is in use .* MINISTACK_PORT=\d+"):
-            stopped.start(port)
-
-    assert stopped.running() is None
-
-
-@pytest.mark.slow
-def test_a_running_emulator_is_not_stopped_for_a_port_in_use(stopped: Emulator) -> None:
-    first = stopped.start(free_port())
-    with socket.socket() as other:
-        other.bind((emulator.HOST, 0))
-        other.listen()
-        with pytest.raises(CommandError, match="in use by another program"):
-            stopped.start(other.getsockname()[1])
-    assert stopped.running() == first
 
 
 @pytest.mark.slow
@@ -120,11 +91,14 @@ def test_an_emulator_that_cannot_start_says_why(stopped: Emulator, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_concurrent_starts_share_one_emulator(stopped: Emulator) -> None:
-    port = free_port()
+def test_concurrent_starts_share_one_emulator_whatever_an_interrupted_start_left(stopped: Emulator) -> None:
+    stopped.folder.mkdir()
+    (stopped.folder / "emulator.json").write_text('{"instance": "half')
+    (stopped.folder / "emulator.lock").touch()
+    (stopped.folder / "tmp").mkdir()
     code = "import sys; from pathlib import Path; from pipeline_cli.local.emulator import Emulator; "
     code += "print(Emulator(Path(sys.argv[1])).start(int(sys.argv[2])).instance)"
-    command = [sys.executable, "-c", code, str(stopped.folder), str(port)]
+    command = [sys.executable, "-c", code, str(stopped.folder), str(free_port())]
     starts = [
         subprocess.Popen(command, cwd=emulator.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(3)
@@ -135,25 +109,6 @@ def test_concurrent_starts_share_one_emulator(stopped: Emulator) -> None:
     assert all(start.returncode == 0 for start in starts), printed
 
 
-@pytest.mark.slow
-def test_several_emulators_run_side_by_side_and_end_with_their_block(tmp_path: Path) -> None:
-    with temporary_emulator(tmp_path / "a") as first, temporary_emulator(tmp_path / "b") as second:
-        assert first.port != second.port
-        one, other = (
-            Target("local", emulator.REGION, endpoint(record.port), folder=tmp_path / name).client("sqs")
-            for name, record in (("a", first), ("b", second))
-        )
-        one.create_queue(QueueName="one")
-        assert not other.list_queues().get("QueueUrls")
-
-    assert Emulator(tmp_path / "a").running() is None
-    assert Emulator(tmp_path / "b").running() is None
-
-
-def test_stopping_what_does_not_run_is_no_error(stopped: Emulator) -> None:
-    assert stopped.stop() is False
-
-
 def test_the_machines_own_settings_do_not_reach_the_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "HTTPS_PROXY", "PYTHONPATH", "PERSIST_STATE"):
         monkeypatch.setenv(name, "mine")
@@ -161,23 +116,25 @@ def test_the_machines_own_settings_do_not_reach_the_emulator(monkeypatch: pytest
     seen = emulator._environment(4566, tmp_path)
 
     assert "mine" not in seen.values()
-    assert seen["AUTH"] == "true"
-    assert seen["BIND_HOST"] == "127.0.0.1"
+    assert (seen["AUTH"], seen["BIND_HOST"]) == ("true", "127.0.0.1")
 
 
-@pytest.mark.parametrize("text", ["http", "0", "70000", "-1"])
-def test_an_invalid_port_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "port"), [("", None), ("4567", 4567), *((text, UsageError) for text in ("http", "0", "70000", "-1"))]
+)
+def test_the_port_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, text: str, port: Any) -> None:
     monkeypatch.setenv("MINISTACK_PORT", text)
 
-    with pytest.raises(UsageError, match="a port is a number from 1 to 65535"):
-        emulator.port_from_environment()
+    if port is UsageError:
+        with pytest.raises(UsageError, match="a port is a number from 1 to 65535"):
+            emulator.port_from_environment()
+    else:
+        assert emulator.port_from_environment() == port
 
 
-@pytest.mark.parametrize(("text", "port"), [("", None), ("4567", 4567)])
-def test_the_port_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, text: str, port: int | None) -> None:
-    monkeypatch.setenv("MINISTACK_PORT", text)
-
-    assert emulator.port_from_environment() == port
+def failed(message: str, kind: str = "Runtime.HandlerError", log: str = "") -> dict[str, Any]:
+    """Return MiniStack's result for a failed function."""
+    return {"error": True, "body": {"errorMessage": message, "errorType": kind}, "log": log}
 
 
 def traced(error: Exception) -> dict[str, Any]:
@@ -185,8 +142,7 @@ def traced(error: Exception) -> dict[str, Any]:
     try:
         raise error
     except Exception as raised:  # noqa: BLE001
-        body = {"errorMessage": str(raised), "errorType": "Runtime.HandlerError"}
-        return {"error": True, "body": body, "log": f'{{"level":"INFO"}}\n{traceback.format_exc()}'}
+        return failed(str(raised), log=f'{{"level":"INFO"}}\n{traceback.format_exc()}')
 
 
 @pytest.mark.parametrize(
@@ -196,22 +152,11 @@ def traced(error: Exception) -> dict[str, Any]:
         (traced(ValueError()), "ValueError"),
         (traced(KeyError("files")), "KeyError"),
         (traced(RuntimeError("one line\nand: another.")), "RuntimeError"),
-        (
-            {"error": True, "body": {"errorMessage": "Worker process died", "errorType": "Runtime.HandlerError"}},
-            "Runtime.ExitError",
-        ),
-        (
-            {"error": True, "body": {"errorMessage": "Task timed out", "errorType": "Sandbox.Timedout"}},
-            "Sandbox.Timedout",
-        ),
-        ({"error": True, "body": {"errorMessage": "odd", "errorType": "Runtime.HandlerError"}}, "Runtime.HandlerError"),
+        (failed("Worker process died"), "Runtime.ExitError"),
+        (failed("Task timed out", "Sandbox.Timedout"), "Sandbox.Timedout"),
+        (failed("odd"), "Runtime.HandlerError"),
+        ({"body": {"errorType": "as it is"}, "log": "Traceback (most recent call last):"}, "as it is"),
     ],
 )
 def test_a_failed_function_has_the_error_name_that_lambda_gives(result: dict[str, Any], name: str) -> None:
     assert name_errors_as_lambda_does(result)["body"]["errorType"] == name
-
-
-def test_the_result_of_a_function_is_not_changed() -> None:
-    result = {"body": {"errorType": "Runtime.HandlerError"}, "log": "Traceback (most recent call last):"}
-
-    assert name_errors_as_lambda_does(result)["body"] == {"errorType": "Runtime.HandlerError"}
