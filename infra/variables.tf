@@ -269,8 +269,8 @@ variable "output_visibility_timeout_seconds" {
   nullable    = false
 
   validation {
-    condition     = var.output_visibility_timeout_seconds >= 30 && var.output_visibility_timeout_seconds <= 43200
-    error_message = "output_visibility_timeout_seconds must be from 30 to 43200 (12 hours, the limit of SQS): a shorter time gives a message to a second consumer while the first still works on it."
+    condition     = var.output_visibility_timeout_seconds >= 30 && var.output_visibility_timeout_seconds <= 43200 && floor(var.output_visibility_timeout_seconds) == var.output_visibility_timeout_seconds
+    error_message = "output_visibility_timeout_seconds must be a whole number from 30 to 43200 (12 hours, the limit of SQS): a shorter time gives a message to a second consumer while the first still works on it."
   }
 }
 

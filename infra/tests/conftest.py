@@ -24,6 +24,12 @@ def plan(terraform: CurrentProvider) -> Plan:
 
 
 @pytest.fixture(scope="session")
+def local(terraform: CurrentProvider) -> Plan:
+    """The plan of the local target."""
+    return terraform.plan(environment="local")
+
+
+@pytest.fixture(scope="session")
 def full(terraform: CurrentProvider) -> Plan:
-    """The plan with everything that can be switched on."""
+    """The plan with everything that can be switched on, and other values than the defaults."""
     return terraform.plan(EVERYTHING)

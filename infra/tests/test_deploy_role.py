@@ -96,63 +96,45 @@ def test_bad_value_is_refused(roles: CurrentProvider, given: Mapping[str, Any]) 
     assert "Invalid value for variable" in one_line(refused.value)
 
 
-def made(terraform: CurrentProvider, environment: str) -> set[str]:
-    """The ARN of each resource that a deployment with everything makes and that AWS lets one name beforehand."""
-    plan = terraform.plan({**EVERYTHING, "environment": environment})
-    prefix = f"csv-pipeline-{environment}"
-    regional = f"arn:aws:{{}}:{REGION}:{ACCOUNT}:{{}}"
-    forms = {
-        "aws_cloudwatch_event_rule": ("name", regional.format("events", "rule/{}")),
-        "aws_cloudwatch_log_group": ("name", regional.format("logs", "log-group:{}")),
-        "aws_cloudwatch_metric_alarm": ("alarm_name", regional.format("cloudwatch", "alarm:{}")),
-        "aws_cloudwatch_dashboard": ("dashboard_name", f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/{{}}"),
-        "aws_dynamodb_table": ("name", regional.format("dynamodb", "table/{}")),
-        "aws_glue_job": ("name", regional.format("glue", "job/{}")),
-        "aws_iam_role": ("name", f"arn:aws:iam::{ACCOUNT}:role/{{}}"),
-        "aws_iam_user": ("name", f"arn:aws:iam::{ACCOUNT}:user/{{}}"),
-        "aws_kms_alias": ("name", regional.format("kms", "{}")),
-        "aws_lambda_function": ("function_name", regional.format("lambda", "function:{}")),
-        "aws_s3_bucket": ("bucket", "arn:aws:s3:::{}"),
-        "aws_sfn_state_machine": ("name", regional.format("states", "stateMachine:{}")),
-        "aws_sns_topic": ("name", regional.format("sns", "{}")),
-        "aws_sqs_queue": ("name", regional.format("sqs", "{}")),
-    }
-    found = {form.format(v[argument]) for kind, (argument, form) in forms.items() for v in plan.of_type(kind).values()}
-    assert all(prefix in arn for arn in found)
-    return found
-
-
-CREATE = {
-    "events": "PutRule",
-    "logs": "CreateLogGroup",
-    "dynamodb": "CreateTable",
-    "glue": "CreateJob",
-    "kms": "CreateAlias",
-    "lambda": "CreateFunction",
-    "s3": "CreateBucket",
-    "states": "CreateStateMachine",
-    "sns": "CreateTopic",
-    "sqs": "CreateQueue",
+NAMED = {
+    "aws_cloudwatch_event_rule": ("events:PutRule", "name", "rule/{}"),
+    "aws_cloudwatch_log_group": ("logs:CreateLogGroup", "name", "log-group:{}"),
+    "aws_cloudwatch_metric_alarm": ("cloudwatch:PutMetricAlarm", "alarm_name", "alarm:{}"),
+    "aws_cloudwatch_dashboard": ("cloudwatch:PutDashboard", "dashboard_name", "dashboard/{}"),
+    "aws_dynamodb_table": ("dynamodb:CreateTable", "name", "table/{}"),
+    "aws_glue_job": ("glue:CreateJob", "name", "job/{}"),
+    "aws_iam_role": ("iam:CreateRole", "name", "role/{}"),
+    "aws_iam_user": ("iam:CreateUser", "name", "user/{}"),
+    "aws_kms_alias": ("kms:CreateAlias", "name", "{}"),
+    "aws_lambda_function": ("lambda:CreateFunction", "function_name", "function:{}"),
+    "aws_s3_bucket": ("s3:CreateBucket", "bucket", "{}"),
+    "aws_sfn_state_machine": ("states:CreateStateMachine", "name", "stateMachine:{}"),
+    "aws_sns_topic": ("sns:CreateTopic", "name", "{}"),
+    "aws_sqs_queue": ("sqs:CreateQueue", "name", "{}"),
 }
+"""By resource type: the action that creates one, the argument that names it, and the end of its ARN."""
+PLACES = {"s3": ":", "iam": f":{ACCOUNT}", "dashboard": f":{ACCOUNT}"}
+"""Where there is no region."""
 
 
-def creation(arn: str) -> str:
-    service = arn.split(":")[2]
-    if service in CREATE:
-        return f"{service}:{CREATE[service]}"
-    return {
-        "alarm": "cloudwatch:PutMetricAlarm",
-        "dashboard": "cloudwatch:PutDashboard",
-        "role": "iam:CreateRole",
-        "user": "iam:CreateUser",
-    }[arn.split(":")[5].split("/")[0]]
+def creations(terraform: CurrentProvider, environment: str) -> set[tuple[str, str]]:
+    """The action and the ARN of each resource of a deployment with everything that AWS lets one name beforehand."""
+    plan = terraform.plan({**EVERYTHING, "environment": environment})
+    found = set()
+    for kind, (action, argument, end) in NAMED.items():
+        service = action.partition(":")[0]
+        place = PLACES.get(service, PLACES.get(end.partition("/")[0], f"{REGION}:{ACCOUNT}"))
+        arns = (f"arn:aws:{service}:{place}:{end.format(made[argument])}" for made in plan.of_type(kind).values())
+        found |= {(action, arn) for arn in arns}
+    assert all(f"csv-pipeline-{environment}" in arn for _, arn in found)
+    return found
 
 
 def test_role_may_make_its_own_deployment_and_no_other(roles: CurrentProvider, terraform: CurrentProvider) -> None:
     plan = roles.plan(GIVEN)
 
-    assert [arn for arn in made(terraform, "prod") if not allowed(plan, creation(arn), arn)] == []
-    assert [arn for arn in made(terraform, "prod2") if allowed(plan, creation(arn), arn)] == []
+    assert [one for one in creations(terraform, "prod") if not allowed(plan, *one)] == []
+    assert [one for one in creations(terraform, "prod2") if allowed(plan, *one)] == []
     own = f"arn:aws:iam::{ACCOUNT}:role/deploy-csv-pipeline-prod"
     assert not allowed(plan, "iam:PutRolePolicy", own), "the role may not change itself"
 

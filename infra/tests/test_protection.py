@@ -7,8 +7,8 @@ import re
 import pytest
 from pipeline_cli.terraform.target import ROOT
 
-from infra.tests.current_provider.terraform_check import CurrentProvider
-from infra.tests.support import INFRA, Plan
+from infra.tests.current_provider.terraform_check import EVERYTHING, CurrentProvider
+from infra.tests.support import Plan
 
 pytestmark = pytest.mark.terraform
 
@@ -24,16 +24,14 @@ def test_bucket_is_closed_to_the_public_owns_what_others_upload_and_keeps_old_ve
     assert plan[f"{BUCKET}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
 
 
-def test_document_says_how_long_each_prefix_is_kept(terraform: CurrentProvider) -> None:
+def test_document_says_how_long_each_prefix_is_kept(full: Plan) -> None:
     # Amazon S3 User Guide, "Lifecycle configuration elements": in a versioned bucket an expiration only adds a delete
     # marker, and NoncurrentVersionExpiration deletes the data; S3 rounds each to the next midnight UTC.
-    given = {"incoming_retention_days": 400, "feedback_retention_days": 40, "old_version_retention_days": 20}
-    plan = terraform.plan(given)
     text = (ROOT / "docs" / "security.md").read_text()
-    rules = {rule["id"]: rule for rule in plan[f"{BUCKET}_lifecycle_configuration.this"]["rule"]}
+    rules = {rule["id"]: rule for rule in full[f"{BUCKET}_lifecycle_configuration.this"]["rule"]}
     rows = re.findall(r"^\| `(\w+)/` \|.*?([`\w]+(?: \+ [`\w]+)+) days \|$", text, re.MULTILINE)
     documented = {
-        prefix: sum(given.get(part, 0) or int(part) for part in kept.replace("`", "").split(" + "))
+        prefix: sum(EVERYTHING.get(part) or int(part) for part in kept.replace("`", "").split(" + "))
         for prefix, kept in rows
     }
     (old,) = rules.pop("old-versions")["noncurrent_version_expiration"]
@@ -73,7 +71,3 @@ def test_clean_checkout_plans_but_deploys_nothing_without_a_package(terraform: C
 
 def test_access_is_logged_where_a_bucket_for_it_is_named(full: Plan) -> None:
     assert full[f"{BUCKET}_logging.this[0]"]["target_bucket"] == "access-logs"
-
-
-def test_root_only_connects_modules() -> None:
-    assert "\nresource " not in (INFRA / "main.tf").read_text()

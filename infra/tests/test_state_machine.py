@@ -1,4 +1,4 @@
-"""The state machine: every step is retried and caught, every state is reachable, every way ends as intended."""
+"""The state machine: where it goes, with and without large days, what it repeats, and what it hands to whom."""
 
 from __future__ import annotations
 
@@ -7,143 +7,203 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import botocore.session
 import pytest
 from pipeline import errors
 from pipeline.ledger import Ledger, wait_seconds
+from pipeline.stages import large_day
 
-from infra.tests.current_provider.terraform_check import CurrentProvider
-from infra.tests.support import BUCKET, LAMBDA, Plan, grants
+from infra.tests.support import BUCKET, LAMBDA, PREFIX, Plan, grants
 
 pytestmark = pytest.mark.terraform
 
-States = Mapping[str, Mapping[str, Any]]
-TASKS = ("Transform", "DeliverChunk", "Finalize", "RunFailed")
-PLATFORM_FAULTS = (
-    *("Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "Lambda.Unknown"),
-    *("Runtime.ExitError", "Sandbox.Timedout", "States.Timeout", "ClientError"),
-)
+Definition = Mapping[str, Any]
 HISTORY_EVENTS = 25_000
 EVENTS_PER_TRY = 3
+FUNCTIONS = {
+    "Transform": ("transform", {"batch", "version", "files", "execution"}),
+    "SubmitLargeDay": ("transform", {"batch", "version", "files", "execution", "too_large"}),
+    "CollectLargeDay": ("transform", {"batch", "version", "files", "execution", "job_run"}),
+    "DeliverChunk": ("deliver", {"batch", "version", "execution", "chunk"}),
+    "Finalize": ("finalize", {"batch", "version", "execution", "outcome"}),
+    "RunFailed": ("finalize", {"batch", "version", "execution", "error"}),
+}
+"""The function that a task calls, and what its handler reads."""
+
+DONE, EMPTY = {"next": "DONE", "chunks": 2, "manifest": "m"}, {"next": "DONE", "chunks": 0}
+WAIT, TOO_LARGE = {"next": "WAIT", "wait_seconds": 10}, {"next": "TOO_LARGE"}
+CHUNKS: dict[str, Any] = {"children": 2}
+COMPLETED, HELD, FAILED, SUPERSEDED = ({"state": name} for name in ("COMPLETED", "HELD", "FAILED", "SUPERSEDED"))
 
 
-def state_of(definition: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A state of the machine or of its map's children."""
-    states: States = definition["States"]
-    return states[name] if name in states else states["Deliver"]["ItemProcessor"]["States"][name]
+def value_at(path: str, data: Any) -> Any:
+    """What a path such as `$.transform.outcome` points to; a state fails where it points to nothing."""
+    for name in path.split(".")[1:]:
+        data = data[name]
+    return data
 
 
-def followers(state: Mapping[str, Any]) -> Iterator[str]:
-    """The states that a state may lead to."""
-    yield from (state[key] for key in ("Next", "Default") if key in state)
-    yield from (rule["Next"] for key in ("Choices", "Catch") for rule in state.get(key, []))
+def run(definition: Definition, answers: list[Any]) -> list[str]:
+    """The states of a run in which the tasks answer so, one after the other; an answer that is a text is an error.
+
+    Raises
+    ------
+    KeyError
+        A state reads what no state before it left.
+    """
+    name, path, left = definition["StartAt"], [], list(answers)
+    data: dict[str, Any] = {"batch": "20220131", "version": "v", "files": {}}
+    while True:
+        state = definition["States"][name]
+        path.append(name)
+        if state["Type"] in ("Succeed", "Fail"):
+            assert not left, f"nobody asks for {left}"
+            return path
+        if name == "Begin":
+            data = {field[:-2]: "run" if "$$" in p else value_at(p, data) for field, p in state["Parameters"].items()}
+        if state["Type"] == "Wait":
+            assert value_at(state["SecondsPath"], data)
+        name = state.get("Next", state.get("Default"))
+        for rule in state.get("Choices", []):
+            if value_at(rule["Variable"], data) == rule.get("StringEquals", rule.get("NumericEquals")):
+                name = rule["Next"]
+                break
+        if state["Type"] in ("Task", "Map"):
+            inputs = state["ItemSelector"] if state["Type"] == "Map" else state["Parameters"].get("Payload", {})
+            for read in inputs.values():
+                assert not (isinstance(read, str) and read.startswith("$.")) or value_at(read, data) is not None
+            answer = left.pop(0)
+            if isinstance(answer, str):
+                caught = next(rule for rule in state["Catch"] if {answer, "States.ALL"} & set(rule["ErrorEquals"]))
+                name, answer, place = caught["Next"], {"Error": answer, "Cause": "because"}, caught["ResultPath"]
+            else:
+                place = state["ResultPath"]
+                if "outcome.$" in state.get("ResultSelector", {}):
+                    answer = {"outcome": answer}
+            if place == "$":
+                data = answer
+            elif place is not None:
+                data[place.removeprefix("$.")] = answer
 
 
-def reachable(start: str, states: States) -> set[str]:
-    found, waiting = set[str](), [start]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += followers(states[name])
-    return found
+@pytest.mark.parametrize(
+    ("answers", "way"),
+    [
+        ([DONE, CHUNKS, COMPLETED], "Transform Transformed Deliver Finalize Verdict Completed"),
+        (
+            [WAIT, EMPTY, COMPLETED],
+            "Transform Transformed WaitForOlderRun Transform Transformed Finalize Verdict Completed",
+        ),
+        ([DONE, CHUNKS, HELD], "Transform Transformed Deliver Finalize Verdict Held"),
+        ([DONE, CHUNKS, FAILED], "Transform Transformed Deliver Finalize Verdict BatchRefused"),
+        ([EMPTY, SUPERSEDED], "Transform Transformed Finalize Verdict Superseded"),
+        (["ReconciliationError", FAILED], "Transform RunFailed FailureVerdict BatchFailed"),
+        ([DONE, "ThrottledError", FAILED], "Transform Transformed Deliver RunFailed FailureVerdict BatchFailed"),
+        ([EMPTY, "States.Timeout", HELD], "Transform Transformed Finalize RunFailed FailureVerdict Held"),
+        ([EMPTY, "States.Timeout", COMPLETED], "Transform Transformed Finalize RunFailed FailureVerdict Completed"),
+        (["Broken", SUPERSEDED], "Transform RunFailed FailureVerdict Superseded"),
+        (["Broken", "Broken too"], "Transform RunFailed LedgerNotClosed"),
+    ],
+    ids=lambda value: value.split()[-1] if isinstance(value, str) else None,
+)  # fmt: skip
+def test_a_run_ends_as_its_steps_answer_and_closes_the_ledger_entry_before_it_fails(
+    plan: Plan, full: Plan, answers: list[Any], way: str
+) -> None:
+    for definition in (plan.definition, full.definition):
+        assert run(definition, answers) == ["Begin", *way.split()]
+
+
+@pytest.mark.parametrize("killed", ["Sandbox.Timedout", "States.Timeout", "Runtime.ExitError", "Lambda.Unknown"])
+def test_a_day_that_killed_the_function_goes_to_the_job_or_fails_where_there_is_none(
+    plan: Plan, full: Plan, killed: str
+) -> None:
+    # AWS Step Functions Developer Guide, "Handle Lambda service exceptions": unhandled errors, which include
+    # out-of-memory errors and function timeouts, are reported as Lambda.Unknown.
+    job, ended = {"Id": "jr_1"}, ["Transformed", "Deliver", "Finalize", "Verdict", "Completed"]
+
+    assert run(plan.definition, [killed, FAILED])[-1] == "BatchFailed"
+    assert run(full.definition, [killed, TOO_LARGE, job, DONE, CHUNKS, COMPLETED]) == [
+        *("Begin", "Transform", "SubmitLargeDay", "Transformed", "TransformLargeDay", "CollectLargeDay"),
+        *ended,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "end"),
+    [
+        ([TOO_LARGE, {"Id": "jr_1"}, DONE, CHUNKS, COMPLETED], "Completed"),
+        ([TOO_LARGE, "States.TaskFailed", FAILED], "BatchFailed"),
+        ([TOO_LARGE, {"Id": "jr_1"}, "LargeDayOutcomeError", FAILED], "BatchFailed"),
+        (["Lambda.Unknown", "Broken", FAILED], "BatchFailed"),
+    ],
+)
+def test_a_large_day_ends_like_any_other(full: Plan, answers: list[Any], end: str) -> None:
+    assert run(full.definition, answers)[-1] == end
+
+
+def tasks(definition: Definition) -> dict[str, Mapping[str, Any]]:
+    """The tasks that call a function, those of the map's children included."""
+    states = {**definition["States"], **definition["States"]["Deliver"]["ItemProcessor"]["States"]}
+    return {name: state for name, state in states.items() if str(state.get("Resource", "")).endswith("lambda:invoke")}
+
+
+def test_each_task_calls_its_function_with_what_its_handler_reads_and_waits_longer_than_it_runs(full: Plan) -> None:
+    assert set(tasks(full.definition)) == set(FUNCTIONS)
+    for name, state in tasks(full.definition).items():
+        function, payload = FUNCTIONS[name]
+        assert state["Parameters"]["FunctionName"] == f"{LAMBDA}-{function}", name
+        assert {field.removesuffix(".$") for field in state["Parameters"]["Payload"]} == payload, name
+        assert state["TimeoutSeconds"] > full.function(function)["timeout"], name
 
 
 def retrier(state: Mapping[str, Any], error: str) -> Mapping[str, Any]:
     """The rule that Step Functions applies to an error: the first that names it."""
-    for rule in state["Retry"]:
-        if error in rule["ErrorEquals"] or "States.ALL" in rule["ErrorEquals"]:
-            found: Mapping[str, Any] = rule
-            return found
-    raise AssertionError(f"nothing is said of {error}")
+    found = (rule for rule in state["Retry"] if {error, "States.ALL"} & set(rule["ErrorEquals"]))
+    rule: Mapping[str, Any] = next(found, {"MaxAttempts": 0})
+    return rule
 
 
 def longest_wait(rule: Mapping[str, Any]) -> float:
-    """Seconds until the last try, without jitter."""
+    """Seconds until the last try, without jitter, which halves the wait on average."""
     delays = (rule["IntervalSeconds"] * rule["BackoffRate"] ** count for count in range(rule["MaxAttempts"]))
     return sum(min(delay, rule["MaxDelaySeconds"]) for delay in delays)
 
 
-def leaves(base: type[Exception]) -> set[str]:
+def names_below(base: type[Exception]) -> Iterator[str]:
     """The names of an error class and of all below it: a function's error is known by its class."""
-    return {base.__name__}.union(*(leaves(below) for below in base.__subclasses__()))
+    yield base.__name__
+    for below in base.__subclasses__():
+        yield from names_below(below)
 
 
-def test_the_tasks_are_the_ones_checked_here(plan: Plan) -> None:
-    states = plan.definition["States"]
-    found = {**states, **states["Deliver"]["ItemProcessor"]["States"]}
+def test_a_task_is_repeated_where_that_can_help(full: Plan) -> None:
+    rules = [state["Retry"] for state in tasks(full.definition).values()]
+    (task,) = [state for name, state in tasks(full.definition).items() if name == "Transform"]
 
-    assert {name for name, state in found.items() if state["Type"] == "Task"} == set(TASKS)
-
-
-def test_every_state_is_reachable_and_every_way_ends(plan: Plan) -> None:
-    definition = plan.definition
-    child = definition["States"]["Deliver"]["ItemProcessor"]
-
-    for part in (definition, child):
-        assert reachable(part["StartAt"], part["States"]) == set(part["States"])
-        ends = {name for name, state in part["States"].items() if not list(followers(state))}
-        assert all(part["States"][end].get("End") or part["States"][end]["Type"] in ("Succeed", "Fail") for end in ends)
-
-
-def test_every_task_has_the_same_retries_and_every_error_is_caught(plan: Plan) -> None:
-    for task in TASKS:
-        state = state_of(plan.definition, task)
-        assert state["Retry"] == state_of(plan.definition, "Transform")["Retry"], task
-        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], task
-        assert state["Catch"][-1]["ResultPath"].startswith("$."), f"{task}: the input must survive the error"
-
-
-@pytest.fixture(scope="module")
-def task(plan: Plan) -> Mapping[str, Any]:
-    """A task that stands for all, as they have the same retries."""
-    return state_of(plan.definition, "Transform")
-
-
-def test_task_is_retried_with_growing_jittered_and_bounded_delays(task: Mapping[str, Any]) -> None:
-    for rule in (rule for rule in task["Retry"] if rule["MaxAttempts"]):
-        assert rule["JitterStrategy"] == "FULL"
-        assert rule["BackoffRate"] > 1
-        assert rule["IntervalSeconds"] < rule["MaxDelaySeconds"], "Step Functions wants it so"
-    named = [rule["ErrorEquals"] for rule in task["Retry"]]
-    assert named[-1] == ["States.ALL"]
-    assert not [names for names in named[:-1] if "States.ALL" in names]
-
-
-def test_task_is_repeated_where_that_can_help(task: Mapping[str, Any]) -> None:
-    for error in leaves(errors.PermanentError):
+    assert rules == [task["Retry"]] * len(rules), "all tasks have the same retries"
+    for rule in task["Retry"]:
+        if rule["MaxAttempts"]:
+            assert rule["JitterStrategy"] == "FULL"
+            assert rule["IntervalSeconds"] < rule["MaxDelaySeconds"], "Step Functions wants it so"
+    for error in names_below(errors.PermanentError):
         assert retrier(task, error)["MaxAttempts"] == 0, error
-    for error in leaves(errors.RetryableError):
+    for error in names_below(errors.RetryableError):
         assert longest_wait(retrier(task, error)) >= 300, error
     # AWS Lambda Developer Guide, "Lambda quotas": a new account may have 10 concurrent calls. "Giving Lambda functions
     # access to resources in an Amazon VPC": a function that was idle for weeks is not ready for some minutes.
     for error in ("Lambda.TooManyRequestsException", "Lambda.ResourceNotReadyException"):
-        assert longest_wait(retrier(task, error)) / 2 >= 14 * 86_400, (
-            "as long as a run may last; jitter halves the wait"
-        )
-    for error in PLATFORM_FAULTS:
+        assert longest_wait(retrier(task, error)) / 2 >= 14 * 86_400, "as long as a run may last"
+    for error in ("Lambda.ServiceException", "Lambda.SdkClientException", "Sandbox.Timedout", "States.Timeout"):
         assert retrier(task, error)["MaxAttempts"] >= 2, error
-
-
-def test_transform_is_asked_again_after_the_wait_that_it_answered(plan: Plan) -> None:
-    states = plan.definition["States"]
-
-    assert states["Transformed"]["Choices"][0] == {
-        "Variable": "$.transform.outcome.next",
-        "StringEquals": "WAIT",
-        "Next": "WaitForOlderRun",
-    }
-    assert states["WaitForOlderRun"]["SecondsPath"] == "$.transform.outcome.wait_seconds"
-    assert states["WaitForOlderRun"]["Next"] == "Transform"
 
 
 def test_a_run_that_waits_for_14_days_stays_within_its_history() -> None:
     # AWS Step Functions Developer Guide, "Quotas": 25,000 events. Transform, Transformed and WaitForOlderRun make nine:
     # a state entered and exited, three times, and a task scheduled, started and succeeded.
     start = now = datetime(2022, 2, 1, tzinfo=UTC)
-    end = start + timedelta(days=14)
     waiting = Ledger("20220131", execution="new", holder="old", queued_at=start.isoformat())
     tries = 0
-    while now < end:
+    while now < start + timedelta(days=14):
         tries += 1
         now += timedelta(seconds=wait_seconds(waiting, "new", now))
 
@@ -151,116 +211,71 @@ def test_a_run_that_waits_for_14_days_stays_within_its_history() -> None:
     assert wait_seconds(waiting, "new", start) == 10, "most waits are short"
 
 
-def test_a_superseded_run_is_removed_as_holder_and_succeeds(plan: Plan) -> None:
-    states = plan.definition["States"]
+def test_every_chunk_must_be_delivered_by_a_child_that_knows_the_run_by_its_own_name(full: Plan) -> None:
+    deliver = full.definition["States"]["Deliver"]
 
-    assert [(rule["ErrorEquals"], rule["Next"]) for rule in states["Transform"]["Catch"]] == [
-        (["States.ALL"], "RunFailed")
-    ]
-    assert states["Superseded"]["Type"] == "Succeed"
-    for verdict in ("Verdict", "FailureVerdict"):
-        ends = {rule["StringEquals"]: rule["Next"] for rule in states[verdict]["Choices"]}
-        assert ends == {"COMPLETED": "Completed", "HELD": "Held", "SUPERSEDED": "Superseded"}
-
-
-def test_only_a_run_without_chunks_skips_delivery_as_a_refused_one_has_errors_to_deliver(plan: Plan) -> None:
-    choice = plan.definition["States"]["Transformed"]
-
-    assert choice["Choices"][1:] == [{"Variable": "$.transform.outcome.chunks", "NumericEquals": 0, "Next": "Finalize"}]
-    assert choice["Default"] == "Deliver"
-
-
-def test_every_failure_closes_the_ledger_entry_before_the_run_fails(plan: Plan) -> None:
-    states = plan.definition["States"]
-
-    for name in ("Transform", "Deliver", "Finalize"):
-        assert states[name]["Catch"][-1]["Next"] == "RunFailed"
-    assert states["RunFailed"]["Parameters"]["FunctionName"] == f"{LAMBDA}-finalize"
-    assert states["RunFailed"]["Parameters"]["Payload"]["error.$"] == "$.error"
-    assert states["FailureVerdict"]["Default"] == "BatchFailed"
-    assert states["Verdict"]["Default"] == "BatchRefused"
-    assert {states[name]["Type"] for name in ("BatchFailed", "BatchRefused", "LedgerNotClosed")} == {"Fail"}
-
-
-def test_every_chunk_of_the_manifest_must_be_delivered(plan: Plan) -> None:
-    deliver = plan.definition["States"]["Deliver"]
-
-    assert deliver["ItemProcessor"]["ProcessorConfig"] == {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
-    assert deliver["ItemReader"] == {
-        "Resource": "arn:aws:states:::s3:getObject",
-        "ReaderConfig": {"InputType": "JSON"},
-        "Parameters": {"Bucket": BUCKET.rpartition(":")[2], "Key.$": "$.transform.outcome.manifest"},
-    }
-    assert deliver["ToleratedFailureCount"] == 0
-    assert deliver["ResultPath"] is None
-    assert deliver["Label"] == "deliver", "the role's policy names it"
+    assert (deliver["ToleratedFailureCount"], deliver["Label"]) == (0, "deliver"), "the role's policy names the label"
+    assert deliver["ItemReader"]["Parameters"]["Key.$"] == "$.transform.outcome.manifest"
+    assert deliver["ItemSelector"]["execution.$"] == "$.execution"
+    assert full.definition["States"]["Begin"]["Parameters"]["execution.$"] == "$$.Execution.Name"
+    assert deliver["MaxConcurrency"] == 7
 
 
 def test_results_of_any_number_of_chunks_fit_into_the_maps_output(plan: Plan) -> None:
     # AWS Step Functions Developer Guide, "ResultWriter (Map)", section "Exporting to Amazon S3": the output is then
     # where the results are, whatever their number. "IAM policies for ResultWriter": what the role needs for it.
-    deliver, limit = plan.definition["States"]["Deliver"], 256 * 1024
-    writer = deliver["ResultWriter"]
+    writer, limit = plan.definition["States"]["Deliver"]["ResultWriter"], 256 * 1024
+    actions = ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
 
     assert len(json.dumps([{}] * 87_382, separators=(",", ":"))) > limit, "they would not fit by themselves"
     assert writer["Resource"] == "arn:aws:states:::s3:putObject"
-    assert writer["Parameters"]["Bucket"] == BUCKET.rpartition(":")[2]
-    actions = ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
     assert {(f"s3:{action}", f"{BUCKET}/{writer['Parameters']['Prefix']}/*") for action in actions} <= grants(
         plan.policy("module.workflow.aws_iam_role_policy.this")
     )
 
 
-def test_failed_chunk_keeps_the_name_of_its_error(plan: Plan) -> None:
-    assert state_of(plan.definition, "ChunkFailed") == {
-        "Type": "Fail",
-        "ErrorPath": "$.error.Error",
-        "CausePath": "$.error.Cause",
+def test_the_job_is_run_and_waited_for_and_its_result_collected(full: Plan) -> None:
+    # AWS Step Functions Developer Guide, "Start an AWS Glue job with Step Functions": it returns the JobRun.
+    state = full.definition["States"]["TransformLargeDay"]
+    glue = botocore.session.get_session().get_service_model("glue")
+    job_run = glue.shape_for("JobRun").members
+
+    assert state["Resource"] == "arn:aws:states:::glue:startJobRun.sync"
+    assert set(state["Parameters"]) <= set(glue.shape_for("StartJobRunRequest").members)
+    assert state["Parameters"] == {
+        "JobName": f"{PREFIX}-large-day",
+        "Arguments": {"--request.$": f"States.Format('work/{{}}/{{}}/{large_day.REQUEST}', $.batch, $.version)"},
     }
+    assert {"Id", "ExecutionTime", "NumberOfWorkers", "WorkerType", "DPUSeconds", "ErrorMessage"} <= set(job_run)
+    assert set(large_day.DPUS) <= set(job_run["WorkerType"].enum)
 
 
-@pytest.mark.parametrize(
-    ("task", "function", "payload"),
-    [
-        ("Transform", "transform", {"batch", "version", "files", "execution"}),
-        ("DeliverChunk", "deliver", {"batch", "version", "execution", "chunk"}),
-        ("Finalize", "finalize", {"batch", "version", "execution", "outcome"}),
-        ("RunFailed", "finalize", {"batch", "version", "execution", "error"}),
-    ],
-)
-def test_function_gets_what_its_handler_reads(plan: Plan, task: str, function: str, payload: set[str]) -> None:
-    state = state_of(plan.definition, task)
+def test_the_job_waits_for_hours_for_other_runs_and_is_tried_once_more_after_it_failed(full: Plan) -> None:
+    # AWS Glue Developer Guide, "Exceptions": ConcurrentRunsExceededException. "AWS Glue endpoints and quotas": the
+    # number of DPUs at the same time is limited. AWS Step Functions Developer Guide, "Handling errors in Step Functions
+    # workflows": a job that fails is States.TaskFailed; a task that takes longer than TimeoutSeconds is States.Timeout.
+    state, job = full.definition["States"]["TransformLargeDay"], full["module.large_days[0].aws_glue_job.this"]
+    for name in ("Glue.ConcurrentRunsExceededException", "Glue.ResourceNumberLimitExceededException"):
+        rule = retrier(state, name)
+        assert rule["JitterStrategy"] == "FULL"
+        assert 6 * 3600 <= longest_wait(rule) / 2 < full.definition["TimeoutSeconds"]
+        assert rule["MaxAttempts"] * EVENTS_PER_TRY < HISTORY_EVENTS / 2
 
-    assert state["Resource"] == "arn:aws:states:::lambda:invoke"
-    assert state["Parameters"]["FunctionName"] == f"{LAMBDA}-{function}"
-    assert set(state["Parameters"]["Payload"]) == {f"{name}.$" for name in payload}
-
-
-def test_children_and_steps_know_the_run_by_its_own_name(plan: Plan) -> None:
-    states = plan.definition["States"]
-
-    assert states["Begin"]["Parameters"]["execution.$"] == "$$.Execution.Name"
-    assert states["Deliver"]["ItemSelector"]["execution.$"] == "$.execution"
+    assert retrier(state, "States.TaskFailed")["MaxAttempts"] == 1
+    assert retrier(state, "States.Timeout")["MaxAttempts"] == 0
+    assert state["TimeoutSeconds"] > 60 * job["timeout"]
+    assert job["max_retries"] == 0, "Glue's own tries would know no supersession"
 
 
-def test_task_waits_longer_than_its_function_runs(plan: Plan) -> None:
-    functions = {"Transform": "transform", "DeliverChunk": "deliver", "Finalize": "finalize", "RunFailed": "finalize"}
-
-    for task, function in functions.items():
-        assert state_of(plan.definition, task)["TimeoutSeconds"] > plan.function(function)["timeout"]
-
-
-def test_concurrency_of_a_run_is_the_variable(terraform: CurrentProvider) -> None:
-    definition = terraform.plan({"deliver_concurrency": 7}).definition
-
-    assert definition["States"]["Deliver"]["MaxConcurrency"] == 7
+def test_without_large_days_there_is_nothing_of_them(plan: Plan) -> None:
+    assert not [address for address in plan.resources if "glue" in address or "large_days" in address]
+    assert not [name for name in plan.definition["States"] if "LargeDay" in name]
+    assert plan.outputs()["large_day_job_name"] is None
 
 
 def test_run_is_logged_and_traced(plan: Plan) -> None:
     machine = plan["module.workflow.aws_sfn_state_machine.this"]
-    log = plan["module.workflow.aws_cloudwatch_log_group.this"]
 
-    assert machine["type"] == "STANDARD"
-    assert machine["logging_configuration"][0]["level"] == "ERROR"
-    assert log["name"].startswith("/aws/vendedlogs/states/")
+    assert (machine["type"], machine["logging_configuration"][0]["level"]) == ("STANDARD", "ERROR")
+    assert plan["module.workflow.aws_cloudwatch_log_group.this"]["name"].startswith("/aws/vendedlogs/states/")
     assert machine["tracing_configuration"][0]["enabled"] is True

@@ -16,7 +16,7 @@ from pipeline.stages.failures import is_check
 from pipeline_cli.terraform.dependencies import platform_of
 
 from infra.tests.current_provider.schema_provider import ACCOUNT, REGION
-from infra.tests.current_provider.terraform_check import CurrentProvider
+from infra.tests.current_provider.terraform_check import EVERYTHING
 from infra.tests.support import BUCKET, FUNCTIONS, INFRA, LAMBDA, MACHINE, PREFIX, SQS, Plan
 
 pytestmark = pytest.mark.terraform
@@ -41,6 +41,8 @@ def test_bucket_notifies_the_ingest_queue_of_every_new_object_under_incoming(pla
 
     assert (queue["queue_arn"], queue["events"]) == (f"{SQS}-ingest", ["s3:ObjectCreated:*"])
     assert (queue["filter_prefix"], queue["filter_suffix"]) == ("incoming/", None)
+    assert mapping_of(plan, "intake")["event_source_arn"] == f"{SQS}-ingest"
+    assert mapping_of(plan, "intake")["batch_size"] == 1
 
 
 def test_notification_waits_for_the_policy_that_lets_the_bucket_send() -> None:
@@ -48,12 +50,6 @@ def test_notification_waits_for_the_policy_that_lets_the_bucket_send() -> None:
     outputs = (INFRA / "modules/queue/outputs.tf").read_text()
 
     assert re.search(r"depends_on *= *\[[^]]*aws_sqs_queue_policy\.this", outputs.partition('output "name"')[0])
-
-
-def test_intake_takes_one_message_a_call_from_the_ingest_queue(plan: Plan) -> None:
-    mapping = mapping_of(plan, "intake")
-
-    assert (mapping["event_source_arn"], mapping["batch_size"]) == (f"{SQS}-ingest", 1)
 
 
 def test_publish_reads_the_stream_from_its_oldest_record_and_sets_aside_what_it_cannot_send(plan: Plan) -> None:
@@ -65,16 +61,12 @@ def test_publish_reads_the_stream_from_its_oldest_record_and_sets_aside_what_it_
     assert mapping["destination_config"] == [{"on_failure": [{"destination_arn": f"{SQS}-publish-dead-letter"}]}]
 
 
-@pytest.mark.parametrize("environment", ["prod", "local"])
-def test_publish_names_failed_records_exactly_where_its_mapping_reads_them(
-    terraform: CurrentProvider, environment: str
-) -> None:
+def test_publish_names_failed_records_exactly_where_its_mapping_reads_them(plan: Plan, local: Plan) -> None:
     # Where they disagree, records are lost: a reply that names failures counts as success for a mapping that does not.
-    plan = terraform.plan(environment=environment)
-    told = mapping_of(plan, "publish").get("function_response_types") == ["ReportBatchItemFailures"]
-
-    assert plan.settings("publish")["PARTIAL_BATCH_RESPONSES"] == str(told).lower()
-    assert told == (environment != "local")
+    for planned, expected in ((plan, True), (local, False)):
+        told = mapping_of(planned, "publish").get("function_response_types") == ["ReportBatchItemFailures"]
+        assert planned.settings("publish")["PARTIAL_BATCH_RESPONSES"] == str(told).lower()
+        assert told is expected
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -88,19 +80,15 @@ def test_function_gets_exactly_the_settings_that_its_code_reads(full: Plan, func
     settings.read_settings(SETTINGS[function], given)
 
 
-def test_the_rules_that_a_variable_sets_reach_the_function(terraform: CurrentProvider) -> None:
-    percents = {"max_refused_percent": 7, "min_day_percent": 8, "max_removed_percent": 9}
-    days = {"due_days": 3, "days_ahead": 31, "days_back": 32}
-    plan = terraform.plan({**percents, **days, "control_file": "required", "transform": {"concurrency": 3}})
+def test_the_rules_that_a_variable_sets_reach_the_function(full: Plan) -> None:
+    of_transform = ("max_refused_percent", "min_day_percent", "max_removed_percent")
+    of_intake = ("control_file", "days_back", "due_days", "days_ahead")
+    for part, names in (("transform", of_transform), ("intake", of_intake)):
+        given = full.settings(part)
+        assert {name: given.get(name.upper()) for name in names} == {name: str(EVERYTHING[name]) for name in names}
 
-    for name, percent in percents.items():
-        assert plan.settings("transform").get(name.upper()) == str(percent)
-    assert plan.function("transform")["reserved_concurrent_executions"] == 3
-    assert plan.function("deliver")["reserved_concurrent_executions"] == -1
-    assert plan.settings("intake").get("CONTROL_FILE") == "required"
-    assert plan.settings("intake").get("DAYS_BACK") == "32"
-    assert plan.settings("intake").get("DUE_DAYS") == "3"
-    assert plan.settings("intake").get("DAYS_AHEAD") == "31"
+    assert full.function("transform")["reserved_concurrent_executions"] == EVERYTHING["transform"]["concurrency"]
+    assert full.function("deliver")["reserved_concurrent_executions"] == -1
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -175,13 +163,11 @@ def test_table_is_keyed_as_the_code_expects_streams_both_images_and_can_be_resto
     assert table["point_in_time_recovery"][0]["enabled"] is True
 
 
-def test_files_that_are_due_are_checked_on_the_given_schedule(terraform: CurrentProvider) -> None:
-    plan = terraform.plan({"due_check_schedule": "cron(30 6 ? * MON-FRI *)"})
-    rule = plan['module.trigger["due-check"].aws_cloudwatch_event_rule.this']
+def test_files_that_are_due_are_checked_on_the_given_schedule(full: Plan) -> None:
+    rule = full['module.trigger["due-check"].aws_cloudwatch_event_rule.this']
 
-    assert rule["schedule_expression"] == "cron(30 6 ? * MON-FRI *)"
+    assert rule["schedule_expression"] == EVERYTHING["due_check_schedule"]
     assert due_batch({"detail-type": "Scheduled Event", "time": "2022-02-02T06:30:00Z"}, 2) == "20220131"
-    assert not [a for a in terraform.plan({"due_check_schedule": None}).resources if "due-check" in a]
 
 
 def test_finalize_gets_every_end_of_a_run_that_no_catch_handles_and_looks_for_lost_ones_every_hour(plan: Plan) -> None:
@@ -219,8 +205,7 @@ def test_commands_find_the_outputs_that_they_read(full: Plan) -> None:
     assert outputs["bucket_name"] == BUCKET.rpartition(":")[2]
 
 
-def test_local_target_lacks_what_needs_tls_or_daily_batches_and_has_a_partner(terraform: CurrentProvider) -> None:
-    plan, local = terraform.plan(), terraform.plan(environment="local")
+def test_local_target_lacks_what_needs_tls_or_daily_batches_and_has_a_partner(plan: Plan, local: Plan) -> None:
     lacking = {address.split(".")[-2] for address in set(plan.resources) - set(local.resources)}
 
     assert lacking == {

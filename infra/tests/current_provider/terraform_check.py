@@ -29,7 +29,7 @@ from infra.tests.current_provider.asl import check_state_machine
 from infra.tests.current_provider.schema_provider import VERSION, serve
 from infra.tests.support import ENVIRONMENTS, INFRA, Plan
 
-EVERYTHING: Mapping[str, Any] = {
+SWITCHES: Mapping[str, Any] = {
     "kms_key": "create",
     "vpc": {"cidr": "10.20.0.0/20"},
     "access_log_bucket": "access-logs",
@@ -37,9 +37,29 @@ EVERYTHING: Mapping[str, Any] = {
     "large_days": {"worker_type": "G.2X", "workers": 20, "from_bytes": 1000000000},
     "partner": {"account_id": "111122223333", "external_id": "agreed-with-the-partner", "user": True},
 }
+"""All that can be switched on."""
+EVERYTHING: Mapping[str, Any] = {
+    **SWITCHES,
+    "transform": {"memory_mb": 2048, "concurrency": 3},
+    "deliver_concurrency": 7,
+    "max_refused_percent": 40,
+    "min_day_percent": 8,
+    "max_removed_percent": 9,
+    "due_days": 3,
+    "days_ahead": 31,
+    "days_back": 32,
+    "control_file": "required",
+    "due_check_schedule": "cron(30 6 ? * MON-FRI *)",
+    "completed_batch_within_hours": 74,
+    "expected_batches_per_hour": 5,
+    "incoming_retention_days": 400,
+    "feedback_retention_days": 40,
+    "old_version_retention_days": 20,
+}
+"""The switches, and further variables with other values than their defaults: one plan for all tests of them."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
-    **{name: {name: value} for name, value in EVERYTHING.items()},
+    **{name: {name: value} for name, value in SWITCHES.items()},
     "everything": EVERYTHING,
 }
 
