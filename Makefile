@@ -2,7 +2,7 @@
 # ENV=local (the default) means the local AWS, an emulator on this machine; ENV=<name> uses infra/env/<name>.tfvars.
 
 ENV ?= local
-export ENV MINISTACK_PORT VERBOSE YES FILE OUT
+export ENV MINISTACK_PORT VERBOSE YES FILE DIR OUT
 # Settings for other Python projects must not affect this project's virtual environment.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET
 
@@ -35,7 +35,7 @@ $(error make $(MAKECMDGOALS) reads no $(filter-out $(COMMON) $(READ),$(GIVEN)): 
 endif
 endif
 
-.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume errors report \
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume check feedback errors report \
 	dead-letters redrive release replay republish logs backfill rehearse doctor purge bench clean format lock command-docs contracts \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
 	test-planted tf-state local-up local-down \
@@ -80,6 +80,12 @@ messages: $(READY) ## | Show the messages in the output queue
 
 consume: $(READY) ## | Run the example consumer until the queue is empty, and show what it did (local only)
 	@$(PIPELINE) consume
+
+check: $(READY) ## DIR=... [BATCH=YYYYMMDD] [OUT=FILE] | Check the files of a day in a folder, as the pipeline would
+	@$(PIPELINE) check $(if $(BATCH),--batch $(BATCH)) $${OUT:+--out "$$OUT"} $${DIR:+-- "$$DIR"}
+
+feedback: $(READY) ## BATCH=YYYYMMDD | Show the verdict on a batch as the partner reads it
+	@$(PIPELINE) feedback $(BATCH)
 
 errors: $(READY) ## BATCH=YYYYMMDD | Show the errors of a batch
 	@$(PIPELINE) errors $(BATCH)

@@ -49,7 +49,7 @@ class Partner:
     @property
     def local(self) -> str:
         """What a profile needs to reach the local AWS."""
-        return f"endpoint_url = {self.stack.target.endpoint_url}\ns3 =\n  addressing_style = path\n"
+        return block("ini", "addressing_style").replace("http://127.0.0.1:4566", str(self.stack.target.endpoint_url))
 
     def filled_in(self, text: str) -> str:
         return text.replace("BUCKET", self.stack.bucket.name).replace(EXAMPLE_DAY, self.day)

@@ -11,7 +11,7 @@ CALLED_BY = "CALLED_BY"
 """The environment variable that the Makefile sets to `make`."""
 
 MAKE_TARGETS = {
-    "backfill": None, "rehearse": None,
+    "backfill": None, "check": "DIR", "feedback": "BATCH", "rehearse": None,
     "dead-letters": None, "demo": None, "doctor": None, "errors": "BATCH", "logs": "BATCH", "messages": None,
     "purge": None, "redrive": None, "release": "BATCH", "replay": "BATCH", "report": "BATCH", "republish": "BATCH",
     "status": "BATCH", "upload": "FILE",

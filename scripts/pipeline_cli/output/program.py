@@ -127,8 +127,10 @@ def _missing_variable(error: Exception) -> CommandError | None:
     variable = hints.MAKE_TARGETS.get(str(name))
     if not (isinstance(error, typer.BadParameter) and variable and hints.called_by_make()):
         return None
-    example = {"BATCH": "20220131", "FILE": "build/day"}[variable]
-    return UsageError(f"make {name} needs {variable}=…", f"Example: {hints.command(str(name), example)}")
+    example = {"BATCH": "20220131", "FILE": "build/day", "DIR": "build/day"}[variable]
+    missing = UsageError(f"make {name} needs {variable}=…", f"Example: {hints.command(str(name), example)}")
+    missing.exit_code = error.exit_code  # of a command that judges it is another
+    return missing
 
 
 def _read_no_more() -> None:

@@ -18,7 +18,8 @@ from scripts.tests.support import Run, Stack
         (("errors", "20220131"), "prod", "make errors BATCH=20220131 ENV=prod"),
         (("redrive",), "local", "make redrive"),
         (("dead-letters", "--delete", "x"), "local", ".venv/bin/pipeline dead-letters --delete x"),
-        (("check", "day"), "local", ".venv/bin/pipeline check day"),
+        (("check", "day"), "local", "make check DIR=day"),
+        (("sample", "day"), "local", ".venv/bin/pipeline sample day"),
     ],
 )
 def test_hints_name_make_if_make_called_the_program(
@@ -52,5 +53,7 @@ def test_a_missing_argument_is_explained_in_the_words_of_make(
     assert result.exit_code == 2
     assert result.stderr.strip() == "Error: make replay needs BATCH=… Example: make replay BATCH=20220131"
     assert "make upload needs FILE=…" in run("upload").stderr
+    checked = run("check")
+    assert (checked.exit_code, "make check needs DIR=…" in checked.stderr) == (64, True)
     monkeypatch.delenv(hints.CALLED_BY)
     assert "Missing argument" in run("replay").stderr
