@@ -55,7 +55,8 @@ def candidate_columns(kind: RecordKind) -> dict[str, str]:
     text of all cells. `code` is NULL if the record breaks no rule by itself; else the error concerns the column
     `column_name` with the cell `value`. Of the lines of a record of several lines that is refused for its quotes,
     `quotes` is the part of the error message that says which line it is, and `opening_line` the first line of the
-    record. `extra_records` is how many further records the record may hold, as two on one line.
+    record. `extra_records` is how many further records the record may hold, as two on one line. `shows_grouping` is
+    whether an amount of the record shows that the file's decimal mark groups thousands.
     """
     return {
         "line_number": "BIGINT",
@@ -75,6 +76,7 @@ def candidate_columns(kind: RecordKind) -> dict[str, str]:
         "quotes": "STRING",
         "opening_line": "BIGINT",
         "extra_records": "BIGINT",
+        "shows_grouping": "BOOLEAN",
     }
 
 

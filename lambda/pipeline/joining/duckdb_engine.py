@@ -18,9 +18,8 @@ from pipeline.joining.summary import FileSummary
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
-from pipeline.reading.decimal_marks import DecimalMark, count_votes, refuse_grouped_amounts
+from pipeline.reading.decimal_marks import DecimalMark, Votes, count_votes, refuse_grouped_amounts
 from pipeline.reading.line_reader import records_sql
-from pipeline.reading.rules import cell_rules
 from pipeline.reading.sql import ask, quoted
 from pipeline.reading.text_reader import TextReader
 
@@ -84,15 +83,15 @@ class DuckDBEngine(Engine):
         """Read a file with quotes to find records of several lines."""
         with resource_limits(self._connection, self._workdir, file.name):
             file = verify_records_are_lines(self._connection, file, self._workdir)
-            refuse_grouped_amounts(file, count_votes(self._connection, file))
+            refuse_grouped_amounts(file, self.count_votes(file))
+
+    def count_votes(self, file: CsvFile) -> dict[str, Votes]:
+        """Read the amounts of the file."""
+        return count_votes(self._connection, file)
 
     def first_pass(self, file: CsvFile) -> CsvFile:
-        """Read all records, and refuse the file if a cell that is no amount shows that others are ambiguous."""
-        file = first_pass(self._connection, file, self._workdir)
-        codes = ", ".join(f"'{rule.code}'" for rule in cell_rules(file))
-        if ask(self._connection, f"SELECT EXISTS (FROM {file.kind}_totals WHERE code IN ({codes}))"):
-            refuse_grouped_amounts(file, count_votes(self._connection, file))
-        return self._with_valid(file)
+        """Read all records."""
+        return self._with_valid(first_pass(self._connection, file, self._workdir))
 
     def _with_valid(self, file: CsvFile) -> CsvFile:
         """Create `<kind>_valid`. Records of the root kind are numbered by their place in the table."""

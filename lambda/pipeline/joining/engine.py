@@ -19,6 +19,7 @@ from pipeline.joining.summary import FileSummary, Reconciliation, dialect
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.decimal_marks import Votes, refuse_grouped_amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,10 @@ class Engine(ABC):
     @abstractmethod
     def prove(self, file: CsvFile) -> None:
         """Raise RefusedFileError if `judge` would."""
+
+    @abstractmethod
+    def count_votes(self, file: CsvFile) -> dict[str, Votes]:
+        """Return what the amounts of a file show for each decimal mark."""
 
     @abstractmethod
     def sha256(self, kind: RecordKind) -> str:
@@ -133,6 +138,8 @@ class Engine(ABC):
         anomalies = self._anomalies(file)
         if anomalies or any(code is not None for _, code, *_ in totals):
             self.find_candidates(file, anomalies)
+            if self.rows(f"SELECT 1 FROM {kind}_candidates WHERE shows_grouping LIMIT 1"):
+                refuse_grouped_amounts(file, self.count_votes(file))
             self._judge_candidates(kind, file.unique)
             self.table(f"{kind}_accepted", acceptance.accepted(kind))
         else:

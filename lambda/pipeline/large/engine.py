@@ -28,7 +28,6 @@ from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.decimal_marks import DecimalMark, Votes, count_votes, refuse_grouped_amounts
-from pipeline.reading.rules import cell_rules
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -143,6 +142,10 @@ class SparkEngine(Engine):
 
     def prove(self, file: CsvFile) -> None:
         """Raise RefusedFileError if a cell shows that amounts are ambiguous; `read` has found out all else."""
+        refuse_grouped_amounts(file, self.count_votes(file))
+
+    def count_votes(self, file: CsvFile) -> dict[str, Votes]:
+        """Read the amounts of each split."""
         plan, limits = self._plans[file.kind], self._limits
 
         def votes(number: int) -> dict[str, Votes]:
@@ -151,7 +154,7 @@ class SparkEngine(Engine):
 
         numbers = range(len(plan.splits))
         found = self._spark.sparkContext.parallelize(numbers, len(numbers)).map(votes).collect()
-        refuse_grouped_amounts(file, add_votes(found) or {})
+        return add_votes(found) or {}
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and the splits with errors a second time."""
@@ -168,9 +171,6 @@ class SparkEngine(Engine):
         self._keep(f"{kind}_first", self._read(kind, reading.first_pass, reading.first_columns(kind)))
         self.view(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
         self.view(f"{kind}_records", f"SELECT * FROM {kind}_first WHERE NOT is_total")
-        codes = ", ".join(f"'{rule.code}'" for rule in cell_rules(file))
-        if codes and self.rows(f"SELECT 1 FROM {kind}_totals WHERE code IN ({codes}) LIMIT 1"):
-            self.prove(file)  # a cell that is no amount may show that others are ambiguous
         if kind.parent is None:
             columns = ", ".join(["reference", "reference AS root", *others])
             self.view(f"{kind}_valid", f"SELECT {columns} FROM {kind}_records")

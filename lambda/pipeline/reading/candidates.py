@@ -8,6 +8,7 @@ import duckdb
 
 from pipeline.model.error_codes import ErrorCode
 from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.decimal_marks import shows_grouping
 from pipeline.reading.grammar import Grammar
 from pipeline.reading.line_reader import first_record, numbered_lines, read_numbers, records_sql, removed_line_ends
 from pipeline.reading.rules import has_all_cells, rules
@@ -37,6 +38,8 @@ def create_candidates(
         A text of all cells that are read.
     extra_records
         1 where a line whose cells can't be assigned has about as many cells as two records, else 0.
+    shows_grouping
+        Whether a cell of an amount shows that the file's decimal mark groups thousands.
     """
     kind = file.kind
     lines = _select_lines(connection, file, conditions)
@@ -45,7 +48,10 @@ def create_candidates(
     steps = [
         Step("records", records_sql(file, lines)),
         Step("found", f"SELECT *, {_broken_column(file)} AS column_name FROM records WHERE {is_candidate}"),
-        Step("with_value", f"SELECT *, CASE column_name {cells} END AS value FROM found"),
+        Step(
+            "with_value",
+            f"SELECT *, CASE column_name {cells} END AS value, {shows_grouping(file)} AS shows_grouping FROM found",
+        ),
         _located(file, "with_value"),
         *_with_references(file, "located"),
     ]

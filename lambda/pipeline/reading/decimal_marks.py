@@ -84,11 +84,17 @@ def with_decimal_mark(file: CsvFile, setting: DecimalMark, votes: dict[str, Vote
     return file
 
 
-def refuse_grouped_amounts(file: CsvFile, votes: dict[str, Votes]) -> None:
-    """Raise RefusedFileError if a cell shows the file's decimal mark grouping, and amounts may be grouped by it.
+def shows_grouping(file: CsvFile) -> str:
+    """Return the SQL of whether a cell of a record shows the file's decimal mark grouping; it is no amount then."""
+    amounts = [quoted(column.name) for column in file.columns if column.type is ColumnType.AMOUNT]
+    if not amounts or file.is_mark_given:
+        return "false"
+    shown = " OR ".join(f"shows_grouping({amount}, '{file.decimal_mark}')" for amount in amounts)
+    return f"coalesce({has_all_cells()} AND ({shown}), false)"
 
-    A cell that shows this is no amount; so a file in which all amounts are valid need not be looked at.
-    """
+
+def refuse_grouped_amounts(file: CsvFile, votes: dict[str, Votes]) -> None:
+    """Raise RefusedFileError if a cell shows the file's decimal mark grouping, and amounts may be grouped by it."""
     found = votes[file.decimal_mark]
     if found.may_group and found.shows_grouping and not file.is_mark_given:
         reason = f"'{found.shows_grouping[:40]}' shows it grouping"
