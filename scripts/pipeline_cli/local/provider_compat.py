@@ -166,14 +166,14 @@ def _remove_references(body: Body, resources: Body, known: Body) -> None:
     """Remove the names of removed resources and arguments from `depends_on` and `ignore_changes`."""
     names = known.get("attributes", {}).keys() | known.get("block_types", {}).keys()
     if "depends_on" in body:
-        kinds = {item: _first_name(item) for item in body["depends_on"]}
+        kinds = {item: _leading_name(item) for item in body["depends_on"]}
         body["depends_on"] = [item for item, kind in kinds.items() if kind[:4] != "aws_" or kind in resources]
     for block in body.get("lifecycle", ()):
         if isinstance(ignored := block.get("ignore_changes"), list):
-            block["ignore_changes"] = [item for item in ignored if _first_name(item) in names]
+            block["ignore_changes"] = [item for item in ignored if _leading_name(item) in names]
 
 
-def _first_name(expression: str) -> str:
+def _leading_name(expression: str) -> str:
     return re.split(r"\W", expression.removeprefix("${"))[0]
 
 
