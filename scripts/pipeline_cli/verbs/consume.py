@@ -8,9 +8,6 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
@@ -22,20 +19,14 @@ EXAMPLE = ROOT / "examples" / "consumer" / "consumer.py"
 SHOWN = 10
 
 
-def command(
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="FILE", help="The consumer's SQLite file. \\[default: in build/local]"),
-    ] = None,
-    env: options.Env = "",
-) -> None:
+def command(env: options.Env = "") -> None:
     """Run the example consumer on the local AWS until the output queue is empty, and show what it did.
 
-    The consumer receives and deletes the messages and keeps the results in a SQLite file. It is an example to copy
-    (examples/consumer/consumer.py). On AWS a consumer runs with its own credentials, so this command works on local
-    only.
+    The consumer receives and deletes the messages and keeps the results in build/local/consumer.sqlite. It is an
+    example to copy (examples/consumer/consumer.py). On AWS a consumer runs with its own credentials, so this command
+    works on local only.
 
-    Example: pipeline consume --state consumer.sqlite
+    Example: pipeline consume
 
     Exit codes: 0 the queue is empty, 1 the consumer failed, 2 the target is not local.
     """
@@ -45,7 +36,7 @@ def command(
             "The example consumer takes the messages away, so it runs on the local AWS only.",
             "How a consumer runs on AWS: docs/consumer.md",
         )
-    state = state or target.folder / "consumer.sqlite"
+    state = target.folder / "consumer.sqlite"
     since = last_change(state)
     consume(target, state)
     show(state, since)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from pipeline_cli.output import options, terminal
 from pipeline_cli.terraform import job_package, package
 from pipeline_cli.terraform.target import check_name
@@ -14,9 +10,6 @@ from pipeline_cli.terraform.target import check_name
 def command(
     env: options.Env = "",
     as_json: options.Json = False,
-    large_days: Annotated[
-        bool, typer.Option("--large-days", help="Build the package of the job for large days, too, if they are off.")
-    ] = False,
 ) -> None:
     """Build the Lambda package build/ENV/pipeline.zip, or keep the existing one if nothing has changed.
 
@@ -29,7 +22,7 @@ def command(
     """
     check_name(env)
     built = package.build(env, quiet=as_json)
-    job = job_package.build(env, quiet=as_json) if large_days or job_package.is_on(env) else None
+    job = job_package.build(env, quiet=as_json) if job_package.is_on(env) else None
     if as_json:
         terminal.print_json(
             {

@@ -57,7 +57,6 @@ def command(
     defects: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records that are bad, from 0 to 1.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(metavar="N", help="The seed of the random records.")] = 1,
     compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
     control: Annotated[bool, typer.Option("--control", help="Write a control file too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
@@ -75,7 +74,7 @@ def command(
         raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
     for path in in_the_way:
         path.unlink()
-    sample = generate(folder, day, records, defects, seed, compress=compress)
+    sample = generate(folder, day, records, defects, compress=compress)
     if control:
         path = folder / f"{CONTROL}_{day}.csv"
         totals = {path.name: ControlTotal(sample.records[kind]) for kind, path in sample.files.items()}
