@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -145,23 +144,6 @@ def test_dashboard_shows_existing_alarms(plan: Plan) -> None:
     names = {arn.rpartition(f":alarm:{PREFIX}-")[2] for arn in widget["properties"]["alarms"]}
 
     assert names <= set(alarms_of(plan))
-
-
-def test_cost_is_computed_from_list_prices_and_memory(full: Plan) -> None:
-    (widget,) = [w for w in dashboard_of(full) if w["properties"].get("title") == "Cost of a day"]
-    expressions = {option["label"]: option["expression"] for _, option in rows(widget) if "expression" in option}
-    services = tomllib.loads((ROOT / "benchmarks" / "prices.toml").read_text()).values()
-    entries = [entry for service in services if isinstance(service, dict) for entry in service.items()]
-    listed = {name: entry["usd"] for name, entry in entries if name != "page"}
-    price = {name: f"{usd:.12f}" for name, usd in listed.items()}
-
-    assert expressions["DynamoDB"] == f"reads * {price['read_unit']} + writes * {price['write_unit']}"
-    assert expressions["Step Functions"] == f"transitions * {price['state_transition']}"
-    assert expressions["SQS (at most)"].endswith(f" * {price['fifo_request']}"), "the higher of its prices"
-    assert "transform_ms * 2048" in expressions["Lambda"]
-    assert f"* {price['gb_second']} + (" in expressions["Lambda"]
-    assert expressions["Lambda"].endswith(f") * {price['function_call']}")
-    assert expressions["together"] == "lambda_usd + states_usd + table_usd + queue_usd"
 
 
 def test_the_price_of_a_month_counts_every_metric_of_an_alarm(plan: Plan) -> None:

@@ -16,7 +16,8 @@ HEAD = """# The commands
 ## make
 
 `ENV=local` is the default of each target, `ENV=<name>` an environment of `infra/env/`; `MINISTACK_PORT=4570` chooses
-another port for the local AWS. A variable that a target does not read is refused.
+another port for the local AWS. A variable that a target does not read is refused. `make help` also lists the targets
+for developers.
 
 {targets}
 
@@ -56,10 +57,14 @@ def text() -> str:
     )
 
 
+DEVELOPERS = re.compile(r"(bench|clean|command-docs|contracts|format|help|lint|lock|test|venv)\b")
+"""Targets for who changes the code; CONTRIBUTING.md and `make help` name them."""
+
+
 def _targets() -> dict[str, tuple[str, str]]:
-    """The arguments of each target and what it does, from the Makefile's own help."""
+    """The arguments of each target for operators and what it does, from the Makefile's own help."""
     found = re.findall(r"^([a-z][a-z0-9-]*):.* ## (.*?) ?\| (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    return {name: (arguments, what) for name, arguments, what in found}
+    return {name: (arguments, what) for name, arguments, what in found if not DEVELOPERS.match(name)}
 
 
 def _first_sentence(command: Any) -> str:
