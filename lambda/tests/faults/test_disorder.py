@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 
@@ -49,9 +48,9 @@ def undisturbed(moto_active: None) -> tuple[Seen, Counter[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", list(itertools.permutations(FILES)), ids=lambda order: "-".join(n[:2] for n in order))
+@pytest.mark.parametrize("order", [list(FILES), list(reversed(FILES))], ids=["first to last", "last to first"])
 def test_events_twice_late_and_in_any_order_are_one_run(
-    environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]], order: tuple[str, ...]
+    environment: pytest.MonkeyPatch, undisturbed: tuple[Seen, Counter[str]], order: list[str]
 ) -> None:
     with fresh_platform(environment) as platform:
         platform.upload(FILES, [*order, *reversed(order)])

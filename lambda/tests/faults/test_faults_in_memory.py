@@ -1,16 +1,16 @@
-"""Every single fault at every call of every stage: table and messages end as without the fault."""
+"""A fault at each effect and each read of a file of every stage: table and messages end as without the fault."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import Any
 
 import boto3
 import pytest
-from faults.aws_platform import Platform
+from faults.aws_platform import ConsumedPlatform
 from faults.injection import Fault, Injector
 from faults.processed import PROCESS, Processed
 from support import REGION, in_memory_aws
@@ -41,14 +41,14 @@ Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 
 
 @contextmanager
-def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
+def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[ConsumedPlatform]:
     """A separate AWS, with small chunks and no pauses between tries."""
     with in_memory_aws(environment) as cloud:
         for name, value in {"CHUNK_RECORDS": "4", "WRITER_GRACE_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
         environment.setattr(PROCESS, processed)
-        yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
+        yield ConsumedPlatform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
 
 
 def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = None) -> tuple[Outcome, Injector]:
@@ -71,18 +71,20 @@ def survey() -> tuple[Outcome, Mapping[str, list[str]]]:
     return outcome, injector.calls
 
 
-def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
-    """List the faults of each call of a stage; a read has no effect that could be incomplete."""
-    for number, name in enumerate(calls, 1):
-        yield Fault(stage, number, "before")
-        if name in EFFECTS:
-            yield Fault(stage, number, "after")
-            yield Fault(stage, number, "throttle")
-        if name in BATCHES:
-            yield Fault(stage, number, "partial")
-        if name == "GetObject":
-            yield Fault(stage, number, "cut")
-            yield Fault(stage, number, "changed")
+def faults(stage: str, calls: list[str], effects: Set[str] = EFFECTS) -> Iterator[Fault]:
+    """List the faults of a stage that differ: what stands in the services changes only with an effect.
+
+    A death before a read, or after an effect, is one before the next effect, as the next attempt knows nothing of it.
+    """
+    places = [number for number, name in enumerate(calls, 1) if name in effects]
+    yield from (Fault(stage, number, "before") for number in places)
+    yield from (Fault(stage, number, "after") for number in places[-1:])
+    for number in [number for number in places if calls[number - 1] in BATCHES]:
+        yield Fault(stage, number, "throttle")
+        yield Fault(stage, number, "partial")
+    reads = [number for number, name in enumerate(calls, 1) if name == "GetObject"]
+    yield from (Fault(stage, number, "cut") for number in reads)
+    yield from (Fault(stage, number, "changed") for number in reads[:1])
 
 
 @pytest.mark.slow
