@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from pipeline.aws.clients import client, error_code
+from pipeline.aws.parallel import parallel_map
 from pipeline.errors import SourceChangedError, TransferError
 from pipeline.model.batch_files import CONTROL, INCOMING_PREFIX
 from pipeline.model.data_model import MODEL
@@ -33,7 +33,6 @@ _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
 
 _BLOCK_BYTES = 1 << 20
 _JSON_TYPE = "application/json"
-_UPLOADS = 8
 
 
 class Bucket:
@@ -181,16 +180,12 @@ class Bucket:
     def download_all(self, sources: Mapping[str, SourceObject], directory: Path) -> dict[str, Path]:
         """Download several objects concurrently into `directory`; return the paths by the names in `sources`."""
         paths = {name: directory / f"{name}-{Path(source.key).name}" for name, source in sources.items()}
-        with ThreadPoolExecutor(max_workers=max(1, len(sources))) as pool:
-            for _ in pool.map(lambda name: self.download(sources[name], paths[name]), sources):
-                pass
+        parallel_map(lambda name: self.download(sources[name], paths[name]), list(sources))
         return paths
 
     def upload_all(self, files: Iterable[tuple[Path, str]]) -> None:
         """Upload files to keys, several at once; large files as multipart uploads."""
-        with ThreadPoolExecutor(max_workers=_UPLOADS) as pool:
-            for _ in pool.map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), files):
-                pass
+        parallel_map(lambda file: self._s3.upload_file(str(file[0]), self.name, file[1]), list(files))
 
     def fetch(self, key: str, path: Path) -> Path:
         """Download the current version of an object into a file.

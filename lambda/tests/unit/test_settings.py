@@ -41,3 +41,8 @@ def test_a_switch_is_true_or_false() -> None:
             PublishSettings,
             {"TABLE_NAME": "t", "QUEUE_URL": "u", "DEAD_LETTER_QUEUE_URL": "d", "PARTIAL_BATCH_RESPONSES": "maybe"},
         )
+
+
+def test_a_value_that_is_not_one_of_those_allowed_is_refused_with_these() -> None:
+    with pytest.raises(SettingsError, match="CONTROL_FILE is 'maybe', but must be accepted or required or off"):
+        read_settings(IntakeSettings, {**COMPLETE, "CONTROL_FILE": "maybe"})

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from workers import LONGEST, rank, unit
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = ("lambda/tests/unit/test_settings.py", "lambda/tests/unit/model/test_text.py")
-
-
-@pytest.mark.slow
-def test_the_tests_of_a_file_run_on_one_worker() -> None:
-    command = [sys.executable, "-m", "pytest", "-n", "2", "-v", "-p", "no:cacheprovider", *FILES]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout
-    ran = {(file, worker) for worker, file in re.findall(r"^\[(gw\d)\].* PASSED (\S+?)::", done.stdout, re.MULTILINE)}
-    assert sorted(file for file, _ in ran) == sorted(FILES)
 
 
 def test_what_shares_a_stack_is_one_unit_and_what_shares_nothing_is_several() -> None:

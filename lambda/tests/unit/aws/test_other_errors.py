@@ -45,6 +45,15 @@ def test_an_unexpected_error_is_raised(call: Callable[[Any, Path], object], tmp_
         call(Refusing(), tmp_path / "file")
 
 
+def test_an_unexpected_error_about_an_object_that_is_listed_is_raised(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.upload("items_20220131.csv")
+    monkeypatch.setattr(cloud.bucket._s3, "head_object", Refusing().head_object)
+    with pytest.raises(ClientError, match="InternalError"):
+        cloud.bucket.find("incoming/items_20220131.csv")
+
+
 def test_an_unexpected_error_of_a_write_to_the_ledger_is_raised(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cloud.table._dynamodb, "put_item", Refusing().put_item)
     with pytest.raises(ClientError, match="InternalError"):

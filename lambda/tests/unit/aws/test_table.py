@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pipeline.aws import dynamodb
 from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
+from pipeline.errors import LedgerConflictError, ThrottledError
 from pipeline.ledger import Ledger, replace
 from support import TABLE, Cloud
 
@@ -90,3 +93,42 @@ def test_a_throttled_write_is_tried_again(cloud: Cloud, monkeypatch: pytest.Monk
 
     assert written == 1
     assert list(cloud.items()) == [("customer#c1", f"batch#{DAY}")]
+
+
+def test_entries_that_one_answer_leaves_out_are_read_by_the_next(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
+    for batch in (DAY, "20220201"):
+        cloud.table.update_ledger(batch, lambda entry: replace(entry, chunks=1))
+
+    def one_at_a_time(RequestItems: Any) -> Any:  # noqa: N803 (boto3's name)
+        first, *rest = RequestItems[TABLE]["Keys"]
+        reply = cloud.dynamodb.batch_get_item(RequestItems={TABLE: {"Keys": [first]}})
+        return {**reply, "UnprocessedKeys": {TABLE: {"Keys": rest}} if rest else {}}
+
+    found = table(cloud, batch_get_item=one_at_a_time).ledger_items(["20220101", DAY, "20220201"])
+
+    assert sorted(found) == [DAY, "20220201"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        pytest.param(lambda table: table.ledger_items([DAY]), ThrottledError, id="entries that are never read"),
+        pytest.param(
+            lambda table: table.put_limited({"pk": "p", "sk": "s", "expires_at": 1}, "counter", 9),
+            LedgerConflictError,
+            id="a counter that others keep changing",
+        ),
+    ],
+)
+def test_what_does_not_succeed_in_time_is_an_error(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, call: Callable[[Table], object], error: type[Exception]
+) -> None:
+    monkeypatch.setattr(dynamodb, "_LEDGER_SECONDS", 0.0)
+
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "ConditionalCheckFailedException", "Message": "no"}}, "PutItem")
+
+    unread = {"Responses": {}, "UnprocessedKeys": {TABLE: {"Keys": []}}}
+    with pytest.raises(error):
+        call(table(cloud, batch_get_item=lambda **_: unread, put_item=refuse))

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from pipeline import ledger
 from pipeline.aws.backoff import Deadline
 from pipeline.errors import ForeignKeyError, ThrottledError, TransferError
 from pipeline.handlers import deliver
@@ -107,34 +106,19 @@ def test_a_run_of_a_purged_batch_writes_nothing(cloud: Cloud, context: Context) 
 
 
 class Reluctant:
-    """A DynamoDB client that accepts one request a call and throttles every third call."""
+    """A DynamoDB client that accepts one request a call."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
-        self._calls = 0
 
     def batch_write_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
-        self._calls += 1
-        if self._calls % 3 == 0:
-            raise self._real.exceptions.ProvisionedThroughputExceededException(
-                {"Error": {"Code": "ProvisionedThroughputExceededException"}}, "BatchWriteItem"
-            )
         ((table, requests),) = RequestItems.items()
         self._real.batch_write_item(RequestItems={table: requests[:1]})
-        return {"UnprocessedItems": {table: requests[1:]} if requests[1:] else {}}
+        return {"UnprocessedItems": {table: requests[1:]}}
 
 
 def requests(count: int) -> list[Any]:
     return [json.loads(put(number)) for number in range(count)]
-
-
-def test_what_dynamodb_leaves_unprocessed_or_throttles_is_retried(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
-    table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
-    assert table.write(requests(40), Deadline.after(60)) == 40
-    assert len(results(cloud)) == 40
 
 
 def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) -> None:
@@ -146,20 +130,3 @@ def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) 
 def test_an_invalid_request_is_not_retried_like_a_throttled_one(cloud: Cloud) -> None:
     with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
         cloud.table.write([{"PutRequest": {"Item": {"pk": {"S": "no sort key"}}}}], Deadline.after(60))
-
-
-def test_the_ledger_survives_concurrent_changes(cloud: Cloud) -> None:
-    """Someone else changes the entry between our read and our write: both changes count."""
-    others = iter(range(3))
-
-    def change(entry: Ledger) -> Ledger:
-        if next(others, None) is not None:
-            cloud.table.update_ledger("20220131", lambda e: ledger.replace(e, chunks=e.chunks + 1))
-        return ledger.replace(entry, attempts={"v1": entry.attempts.get("v1", 0) + 1})
-
-    cloud.table.update_ledger("20220131", change)
-
-    entry = cloud.table.get_ledger("20220131")
-    assert entry is not None
-    assert (entry.chunks, entry.attempts) == (3, {"v1": 1})
-    assert entry.revision == 4

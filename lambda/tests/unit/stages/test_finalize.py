@@ -82,9 +82,10 @@ def test_a_failed_run_has_its_cause_and_an_error_and_the_next_one_waits(running:
     assert RUN in error["message"]["S"]
 
 
-def test_a_cause_that_is_not_json_is_kept_unchanged(running: Cloud, context: Context) -> None:
-    close(context, error={"Error": "States.Timeout", "Cause": "took too long"})
-    assert entry_of(running).cause == "States.Timeout: took too long"
+@pytest.mark.parametrize("cause", ["took too long", "[1]"])
+def test_a_cause_that_is_no_json_object_is_kept_unchanged(running: Cloud, context: Context, cause: str) -> None:
+    close(context, error={"Error": "States.Timeout", "Cause": cause})
+    assert entry_of(running).cause == f"States.Timeout: {cause}"
 
 
 @pytest.mark.parametrize("how", [{"outcome": READY}, {"outcome": HELD}, {"outcome": REFUSED}, {"error": BROKEN}])

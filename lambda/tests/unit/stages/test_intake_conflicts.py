@@ -96,6 +96,14 @@ def test_files_that_keep_changing_are_waited_for_in_the_same_invocation(
     assert max(pauses) <= backoff.CAP_SECONDS
 
 
+def test_files_that_change_until_the_time_is_up_fail_the_invocation_so_that_the_event_is_retried(cloud: Cloud) -> None:
+    cloud.upload_day()
+    storm = Storm(cloud, looks=1_000, same=False)
+    with pytest.raises(LedgerConflictError, match="the files of batch 20220131 kept changing"):
+        Intake(storm, cloud.table, cloud.workflow, SETTINGS, Deadline.after(0)).receive(EVENT)  # type: ignore[arg-type]
+    assert cloud.executions() == {}
+
+
 def test_files_with_the_same_content_are_not_waited_for(cloud: Cloud) -> None:
     cloud.upload_day()
     storm = Storm(cloud, looks=1_000, same=True)

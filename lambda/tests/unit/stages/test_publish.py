@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pipeline.aws import sqs
 from pipeline.aws.backoff import Deadline
-from pipeline.aws.sqs import Delivery, Outgoing, Queue, Refusal
+from pipeline.aws.sqs import Delivery, Outgoing, Queue
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
 from pipeline.ledger import BatchState, Ledger
@@ -139,50 +139,26 @@ def test_amounts_are_sent_digit_by_digit(stored: str, sent: str) -> None:
 
 
 class Unwilling:
-    """An SQS client that refuses some entries: for ever (as the sender's fault does) or the first time only."""
+    """An SQS client that refuses some entries, as the sender's fault or not."""
 
-    def __init__(self, real: Any, refused: str, sender_fault: bool, *, for_ever: bool = False) -> None:
+    def __init__(self, real: Any, refused: str, *, sender_fault: bool) -> None:
         self._real = real
         self._refused = refused
         self._sender_fault = sender_fault
-        self._for_ever = for_ever or sender_fault
-        self._seen: set[str] = set()
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
-        bad = [
-            entry
-            for entry in Entries
-            if self._refused in entry["MessageBody"] and (self._for_ever or entry["MessageBody"] not in self._seen)
-        ]
-        self._seen |= {entry["MessageBody"] for entry in bad}
+        bad = [entry for entry in Entries if self._refused in entry["MessageBody"]]
         good = [entry for entry in Entries if entry not in bad]
         if good:
             self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
-        return {
-            "Failed": [
-                {"Id": entry["Id"], "SenderFault": self._sender_fault, "Code": "InternalError", "Message": "no"}
-                for entry in bad
-            ]
-        }
+        refusal = {"SenderFault": self._sender_fault, "Code": "InternalError", "Message": "no"}
+        return {"Failed": [{"Id": entry["Id"], **refusal} for entry in bad]}
 
 
 def outgoing(count: int) -> list[Outgoing]:
     return [
         Outgoing(Message(f"body {n}", f"group {n}", f"id {n}", "20220131"), f"dedup {n}", None) for n in range(count)
     ]
-
-
-def test_entries_that_fail_are_sent_again(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
-    queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "5", sender_fault=False))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), Deadline.after(60)) == Delivery(25)
-    assert len(cloud.received()) == 25
-
-
-def test_a_permanently_refused_entry_does_not_block_the_others(cloud: Cloud) -> None:
-    queue = Queue(cloud.queue_url, Unwilling(cloud.sqs, "13", sender_fault=True))  # type: ignore[arg-type]
-    assert queue.send(outgoing(25), Deadline.after(60)) == Delivery(25, (Refusal(13, "InternalError", "no"),))
-    assert len(cloud.received()) == 24
 
 
 Refuse = Callable[..., Cloud]
@@ -192,8 +168,8 @@ Refuse = Callable[..., Cloud]
 def refuse(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Refuse:
     """The output queue refuses customer c2; the dead-letter queue refuses it too if the test sets this."""
 
-    def start(*, sender_fault: bool, for_ever: bool = False, dead_letters: bool = False) -> Cloud:
-        stubborn: Any = Unwilling(cloud.sqs, "c2", sender_fault, for_ever=for_ever)
+    def start(*, sender_fault: bool, dead_letters: bool = False) -> Cloud:
+        stubborn: Any = Unwilling(cloud.sqs, "c2", sender_fault=sender_fault)
         urls = (cloud.queue_url, cloud.dead_letter_url) if dead_letters else (cloud.queue_url,)
         monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, stubborn if url in urls else cloud.sqs))
         return cloud
@@ -238,7 +214,7 @@ def test_a_record_that_the_dead_letter_queue_refuses_is_retried_with_all_after_i
 
 
 def test_lambda_gets_the_first_record_to_retry(refuse: Refuse, context: Context) -> None:
-    cloud = refuse(sender_fault=False, for_ever=True)
+    cloud = refuse(sender_fault=False)
     context.remaining_millis = 0
     assert send(context, *RECORDS) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert cloud.received(cloud.dead_letter_url) == []
@@ -247,7 +223,7 @@ def test_lambda_gets_the_first_record_to_retry(refuse: Refuse, context: Context)
 def test_without_partial_batch_responses_the_function_fails_instead(
     refuse: Refuse, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
-    refuse(sender_fault=False, for_ever=True)
+    refuse(sender_fault=False)
     context.remaining_millis = 0
     environment.setenv("PARTIAL_BATCH_RESPONSES", "false")
     with pytest.raises(ThrottledError, match="2 of 3"):

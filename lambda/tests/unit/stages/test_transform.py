@@ -26,6 +26,7 @@ from pipeline.handlers import intake, transform
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.data_model import MODEL
 from pipeline.settings import VerdictSettings, read_published
+from pipeline.stages import scratch
 from pipeline.stages.scratch import scratch_folder
 from support import BUCKET, Cloud, Context, queued, s3_event
 
@@ -253,6 +254,33 @@ def test_the_folder_of_a_call_that_is_at_work_is_left_to_it(environment: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_another_call_removes_before_it_is_locked_is_replaced(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setattr("tempfile.tempdir", str(tmp_path))
+    lock, removed = scratch._lock, []
+
+    def lock_late(folder: Path) -> int:
+        descriptor = lock(folder)
+        if not removed:
+            removed.append(folder)
+            folder.rmdir()
+        return descriptor
+
+    environment.setattr(scratch, "_lock", lock_late)
+    with scratch_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder] != removed
+
+
+def test_a_large_day_with_a_decimal_mark_of_its_own_says_why_the_job_does_not_take_it(
+    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LARGE_DAYS": "true", "LARGE_DAY_BYTES": "1", "DECIMAL_MARK": "comma"}.items():
+        environment.setenv(name, value)
+    with pytest.raises(DayTooLargeError, match="the Spark job for such days knows the decimal mark auto only"):
+        transform.handler(start(cloud, context, DAY), context)
+
+
 @pytest.mark.slow
 def test_a_correction_deletes_what_it_no_longer_contains(cloud: Cloud, context: Context) -> None:
     first = start(cloud, context, DAY)
@@ -297,7 +325,7 @@ def test_lists_of_what_superseded_versions_delivered_do_not_pile_up(
     fetch = Bucket.fetch
     environment.setattr(Bucket, "fetch", lambda bucket, key, path: (fetched.append(key), fetch(bucket, key, path))[1])
     most = 0
-    for number in range(8):
+    for number in range(4):
         own = CUSTOMERS + f"3,Eve,Own,own-{number},Active\n".encode()
         event = start(cloud, context, {**DAY, "customers_20220131.csv": own})
         fetched.clear()
@@ -310,7 +338,7 @@ def test_lists_of_what_superseded_versions_delivered_do_not_pile_up(
 
     last = start(cloud, context, DAY | {"customers_20220131.csv": CUSTOMERS})
     reply = transform.handler(last, context)
-    assert keys(cloud, reply, "DeleteRequest") >= {f"customer#own-{number} batch#20220131" for number in range(8)}
+    assert keys(cloud, reply, "DeleteRequest") >= {f"customer#own-{number} batch#20220131" for number in range(4)}
 
 
 def test_what_a_lost_earlier_version_delivered_is_not_guessed(cloud: Cloud, context: Context) -> None:
