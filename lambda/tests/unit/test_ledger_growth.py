@@ -155,8 +155,7 @@ def test_after_500_versions_the_entry_is_small_and_only_the_list_of_the_last_one
     """Each version is superseded by the next while it delivers."""
     bucket: Any = Objects()
     files = {kind: FileSummary(file=f"{kind}_{DAY}.csv", read=1_000, counted=1_000) for kind in MODEL.kinds}
-    summary = Summary("READY", files, reconciliations={}, incomplete=0, removed=1, errors=0)
-    outcome = Outcome("READY", [], {}, tmp_path / "references", tmp_path / "removed", summary, [])
+    outcome = Outcome([], {}, tmp_path / "references", tmp_path / "removed", Summary("READY", files), [])
 
     def begin(entry: Ledger, number: int) -> Ledger:
         now = NOW + timedelta(seconds=number)

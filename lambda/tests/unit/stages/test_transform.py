@@ -272,15 +272,6 @@ def test_a_folder_that_another_call_removes_before_it_is_locked_is_replaced(
         assert list(tmp_path.iterdir()) == [folder] != removed
 
 
-def test_a_large_day_with_a_decimal_mark_of_its_own_says_why_the_job_does_not_take_it(
-    cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"LARGE_DAYS": "true", "LARGE_DAY_BYTES": "1", "DECIMAL_MARK": "comma"}.items():
-        environment.setenv(name, value)
-    with pytest.raises(DayTooLargeError, match="the Spark job for such days knows the decimal mark auto only"):
-        transform.handler(start(cloud, context, DAY), context)
-
-
 @pytest.mark.slow
 def test_a_correction_deletes_what_it_no_longer_contains(cloud: Cloud, context: Context) -> None:
     first = start(cloud, context, DAY)
