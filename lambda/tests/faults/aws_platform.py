@@ -183,15 +183,6 @@ class Platform:
         return self._records
 
 
-class ConsumedPlatform(Platform):
-    """A platform whose messages are received immediately: moto gets slower with each message in the queue."""
-
-    def _publish(self) -> bool:
-        published = super()._publish()
-        self.bodies += [message["Body"] for message in self.cloud.received()]
-        return published
-
-
 def given_up(records: Sequence[Mapping[str, Any]], stream_arn: str, shard: str) -> dict[str, Any]:
     """Return what Lambda puts into the dead-letter queue after it gave up on records of a stream: where they are."""
     place = {

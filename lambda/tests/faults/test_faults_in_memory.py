@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from faults.aws_platform import ConsumedPlatform
+from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
 from faults.processed import PROCESS, Processed
 from support import REGION, in_memory_aws
@@ -41,14 +41,14 @@ Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
 
 
 @contextmanager
-def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[ConsumedPlatform]:
+def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A separate AWS, with small chunks and no pauses between tries."""
     with in_memory_aws(environment) as cloud:
         for name, value in {"CHUNK_RECORDS": "4", "WRITER_GRACE_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
         environment.setattr(PROCESS, processed)
-        yield ConsumedPlatform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
+        yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
 
 
 def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = None) -> tuple[Outcome, Injector]:
