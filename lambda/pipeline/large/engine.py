@@ -7,16 +7,17 @@ messages need them.
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipeline.joining import acceptance, second_pass
+from pipeline.joining import acceptance, results, second_pass
 from pipeline.joining.chunks import Chunk, ChunkWriter
 from pipeline.joining.engine import DayTotals, Engine
 from pipeline.joining.summary import FileSummary
@@ -43,20 +44,16 @@ _SMALL_JOINS = dict.fromkeys(
 )
 """Partitions up to this size are joined in memory, larger ones are sorted, which takes a third more processor time."""
 
-START, STORE = "start", "store the manifest"
+START, WRITE, STORE = "start", "write files", "store the manifest"
 STEPS = (
     START,
     *(f"examine {kind}" for kind in MODEL.kinds),
     *(f"judge {kind}" for kind in MODEL.kinds),
     "join",
-    "write results",
-    "write errors",
-    "remove results",
-    "write rejects",
-    "write references",
+    WRITE,
     STORE,
 )
-"""All steps of a day in order; those that a day does not need are left out."""
+"""The steps of a day in order."""
 
 
 class SparkEngine(Engine):
@@ -169,7 +166,7 @@ class SparkEngine(Engine):
         kind = file.kind
         others = [*acceptance.amounts(kind), *acceptance.carried(kind)]
         self._keep(f"{kind}_first", self._read(kind, reading.first_pass, reading.first_columns(kind)))
-        self.view(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
+        self.table(f"{kind}_totals", f"SELECT * FROM {kind}_first WHERE is_total")
         self.view(f"{kind}_records", f"SELECT * FROM {kind}_first WHERE NOT is_total")
         if kind.parent is None:
             columns = ", ".join(["reference", "reference AS root", *others])
@@ -240,7 +237,6 @@ class SparkEngine(Engine):
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Write chunk files in tasks, each for a range of the sorted results."""
-        self._begin("write results")
         self._write_chunks("results", chunks)
 
     def load_previous(self) -> bool:
@@ -253,41 +249,52 @@ class SparkEngine(Engine):
 
     def remove_results(self, chunks: ChunkWriter) -> None:
         """Write chunk files with removals in tasks."""
-        self._begin("remove results")
         chunks.flush()
         self._write_chunks("removed", chunks)
 
+    def _write_chunks(self, table: str, chunks: ChunkWriter) -> None:
+        write = writing.chunk_files(table, self._batch, chunks.chunk_records)
+        rows = self._written(table, self._spark.table(table).orderBy("reference"), write, f"chunks/{table}")
+        written = [Chunk(chunks.directory / Path(row.name).name, row.records) for row in rows]
+        chunks.chunks += written
+        self.stored.update(chunk.path for chunk in written)
+
     def errors(self, file: CsvFile, refused: str) -> Iterator[dict[str, Any]]:
-        """Yield the items; the driver forms their sentences."""
-        self._begin("write errors")
-        # Without the lines: sentences do not need them, and they may be long.
-        columns = acceptance.judged_columns(file.kind) | {"line": "CAST(NULL AS STRING) AS line"}
-        names = ", ".join(sql if name == "line" else name for name, sql in columns.items())
-        found = self._spark.sql(f"SELECT {names} FROM ({refused})")
-        rows = pa.Table.from_pylist([row.asDict() for row in found.collect()], to_arrow_schema(found.schema))
-        with self._limits.database(file.name) as (connection, _):
-            connection.register("chosen", rows)
-            yield from second_pass.errors(connection, self._batch, file, "SELECT * FROM chosen")
+        """Yield the items; tasks form their sentences from the lines, which may be too long for the driver."""
+        self._begin(WRITE)
+        rows = self._spark.sql(refused)
+        task = writing.error_items(file, to_arrow_schema(rows.schema), self._batch, self._limits)
+        yield from (json.loads(row.item) for row in sorted(rows.mapInArrow(task, writing.ITEMS).collect()))
 
     def write_rejects(self, file: CsvFile, target: Path) -> None:
-        """Write parts of the file in tasks; the driver only concatenates them."""
-        self._begin("write rejects")
-        task = writing.rejects(self._plans[file.kind], self._store, self._limits)
-        parts = self._written(self._spark.table(f"{file.kind}_refused").orderBy("line_number"), task)
-        with self._limits.database(file.name) as (connection, _):
-            connection.execute(f"CREATE VIEW {file.kind}_refused AS {acceptance.nothing_judged(file.kind)}")
-            second_pass.write_rejects(connection, file, target)  # only the header line
-        with target.open("ab") as rejects:
-            for part in parts:
-                source = self._store.source(part.name)
-                rejects.writelines(source.read(0, source.size))
+        """Write parts of the file in tasks; the driver only concatenates them, with one header."""
+        table = f"{file.kind}_refused"
+        write = writing.one_file(
+            "rejects.csv", lambda connection, path: second_pass.write_rejects(connection, file, path)
+        )
+        rows = self._spark.table(table).orderBy("line_number")
+        with target.open("wb") as rejects:
+            for row in self._written(table, rows, write, f"large_day/{table}"):
+                with copy(self._store.source(row.name), target.with_suffix(".part")).open("rb") as part:
+                    header = part.readline()
+                    rejects.write(b"" if rejects.tell() else header)
+                    shutil.copyfileobj(part, rejects)
+        target.with_suffix(".part").unlink()
 
     def write_references(self, table: str, target: Path) -> None:
         """Write the references in one task; the driver copies the list."""
-        self._begin("write references")
-        task = writing.reference_list(table, self._store, self._limits)
-        self._written(self._spark.table(table).select("reference").coalesce(1), task)
-        copy(self._store.source(writing.reference_name(table)), target)
+        write = writing.one_file(
+            "list.parquet", lambda connection, path: results.write_references(connection, table, path)
+        )
+        rows = self._spark.table(table).select("reference").coalesce(1)
+        (written,) = self._written(table, rows, write, f"large_day/{table}")
+        copy(self._store.source(written.name), target)
+
+    def _written(self, table: str, rows: DataFrame, write: writing.Writer, prefix: str) -> list[Any]:
+        """Let tasks write rows; return the rows about the files (WRITTEN), in order."""
+        self._begin(WRITE)
+        task = writing.files(table, to_arrow_schema(rows.schema), write, self._store, prefix, self._limits)
+        return sorted(rows.mapInArrow(task, writing.WRITTEN).collect())
 
     def _read(
         self, kind: RecordKind, task: Callable[[FilePlan, TaskLimits], reading.Task], columns: Mapping[str, str]
@@ -311,17 +318,6 @@ class SparkEngine(Engine):
             False,
         )
         DataFrame(kept, self._spark).createOrReplaceTempView(name)
-
-    def _write_chunks(self, table: str, chunks: ChunkWriter) -> None:
-        task = writing.chunk_files(table, self._batch, self._store, chunks.chunk_records, self._limits)
-        rows = self._written(self._spark.table(table).orderBy("reference"), task)
-        written = [Chunk(chunks.directory / Path(row.name).name, row.records) for row in rows]
-        chunks.chunks += written
-        self.stored.update(chunk.path for chunk in written)
-
-    def _written(self, rows: DataFrame, task: reading.Task) -> list[Any]:
-        """Let tasks write rows; return the rows about the files (WRITTEN), in order."""
-        return sorted(rows.mapInArrow(task, writing.WRITTEN).collect())
 
 
 def _schema(columns: Mapping[str, str]) -> str:

@@ -1,81 +1,89 @@
-"""Tasks that write files: chunk files, rejects, lists of references. Each is a function for `mapInArrow`.
-
-The rows of a task's partition are sorted, and all of them precede those of the next partition.
-"""
+"""Tasks that write files for the driver or for deliver, and one that reads lists of references, for `mapInArrow`."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.joining import results, second_pass
 from pipeline.joining.chunks import ChunkWriter
 from pipeline.large.reading import ROWS, Task
-from pipeline.large.splits import FilePlan
 from pipeline.large.storage import Source, Store, copy
 from pipeline.large.tasks import TaskLimits
+from pipeline.reading.csv_file import CsvFile
 
-WRITTEN = "partition INT, number INT, name STRING, records BIGINT"
-"""A file that a task has written: its partition, its number in it, its name in the store, and its records."""
-_WRITTEN = pa.schema({"partition": pa.int32(), "number": pa.int32(), "name": pa.string(), "records": pa.int64()})
-_REFERENCES = pa.schema({"reference": pa.string()})
-_WRITERS = {"results": results.write_results, "removed": results.write_removals}
+WRITTEN = "name STRING, records BIGINT"
+"""A file that a task has written: its name in the store, and its records. In the order of names the rows are sorted."""
+_WRITTEN = pa.schema({"name": pa.string(), "records": pa.int64()})
+ITEMS = "line_number BIGINT, item STRING"
+_ITEMS = pa.schema({"line_number": pa.int64(), "item": pa.string()})
+
+Writer = Callable[[duckdb.DuckDBPyConnection, Path], list[tuple[Path, int]]]
+"""Writes the rows of a relation into files in a folder; returns the files with their numbers of records."""
 
 
-def chunk_files(table: str, batch: str, store: Store, chunk_records: int, limits: TaskLimits) -> Task:
-    """Write a partition of `results` or `removed` as chunk files."""
+def files(table: str, schema: pa.Schema, write: Writer, store: Store, prefix: str, limits: TaskLimits) -> Task:
+    """Let `write` write the rows of a partition, which it finds in `table`; return the rows about the files (WRITTEN).
+
+    The rows of a partition are sorted, and all of them precede those of the next partition.
+    """
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for rows in _readers(batches):
-            with limits.database(f"batch {batch}") as (connection, workdir):
-                connection.register(table, rows)
-                chunks = ChunkWriter(workdir / "chunks", chunk_records)
-                _WRITERS[table](connection, batch, chunks)
-                chunks.flush()
-                files = [(chunk.path, chunk.records) for chunk in chunks.chunks]
-                yield _stored(files, store, f"chunks/{table}")
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        with limits.database(f"writing {table}") as (connection, workdir):
+            connection.register(table, pa.RecordBatchReader.from_batches(schema, batches))
+            written = []
+            for number, (path, records) in enumerate(write(connection, workdir)):
+                name = f"{prefix}-{partition:07}-{number:07}{path.suffix}"
+                store.put(path, name)
+                written.append({"name": name, "records": records})
+        yield pa.RecordBatch.from_pylist(written, _WRITTEN)
 
     return task
 
 
-def rejects(plan: FilePlan, store: Store, limits: TaskLimits) -> Task:
-    """Write the refused records of a partition as CSV without a header line."""
-    kind = plan.file.kind
+def chunk_files(table: str, batch: str, chunk_records: int) -> Writer:
+    """Write chunk files that put (`results`) or remove (`removed`) results."""
+    write_all = {"results": results.write_results, "removed": results.write_removals}[table]
+
+    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[tuple[Path, int]]:
+        chunks = ChunkWriter(workdir / "chunks", chunk_records)
+        write_all(connection, batch, chunks)
+        chunks.flush()
+        return [(chunk.path, chunk.records) for chunk in chunks.chunks]
+
+    return write
+
+
+def one_file(name: str, write_all: Callable[[duckdb.DuckDBPyConnection, Path], None]) -> Writer:
+    """Write one file."""
+
+    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[tuple[Path, int]]:
+        write_all(connection, workdir / name)
+        return [(workdir / name, 0)]
+
+    return write
+
+
+def error_items(file: CsvFile, schema: pa.Schema, batch: str, limits: TaskLimits) -> Task:
+    """Return the error items of refused records as JSON, with their lines (ITEMS)."""
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for rows in _readers(batches):
-            with limits.database(plan.file.name) as (connection, workdir):
-                connection.register(f"{kind}_refused", rows)
-                written, body = workdir / "rejects.csv", workdir / "body.csv"
-                second_pass.write_rejects(connection, plan.file, written)
-                with written.open("rb") as file, body.open("wb") as target:
-                    file.readline()
-                    shutil.copyfileobj(file, target)
-                yield _stored([(body, 0)], store, f"large_day/{kind}-rejects")
+        with limits.database(file.name) as (connection, _):
+            connection.register("chosen", pa.RecordBatchReader.from_batches(schema, batches))
+            items = second_pass.errors(connection, batch, file, "SELECT * FROM chosen")
+            rows = [{"line_number": item["line"], "item": json.dumps(item)} for item in items]
+        yield pa.RecordBatch.from_pylist(rows, _ITEMS)
 
     return task
-
-
-def reference_list(table: str, store: Store, limits: TaskLimits) -> Task:
-    """Write the references of all rows, which are in one partition, as one Parquet file (`reference_name`)."""
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with limits.database("the references of the results") as (connection, workdir):
-            connection.register(table, pa.RecordBatchReader.from_batches(_REFERENCES, batches))
-            results.write_references(connection, table, workdir / "references.parquet")
-            store.put(workdir / "references.parquet", reference_name(table))
-        yield from ()
-
-    return task
-
-
-def reference_name(table: str) -> str:
-    """Return the name in the store of the list of a relation's references."""
-    return f"large_day/{table}.parquet"
 
 
 def listed_references(lists: list[Source], limits: TaskLimits) -> Task:
@@ -88,23 +96,3 @@ def listed_references(lists: list[Source], limits: TaskLimits) -> Task:
                 yield from connection.sql(results.listed([path])).to_arrow_reader(ROWS)
 
     return task
-
-
-def _readers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatchReader]:
-    """Yield one reader of all batches, which DuckDB can query once; nothing if the partition has no rows."""
-    for first in batches:
-        yield pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
-
-
-def _stored(files: list[tuple[Path, int]], store: Store, prefix: str) -> pa.RecordBatch:
-    """Put files with their numbers of records into the store, and return the rows about them (WRITTEN)."""
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    partition = context.partitionId() if context else 0
-    rows = []
-    for number, (path, records) in enumerate(files):
-        name = f"{prefix}-{partition:05}-{number:05}{path.suffix}"
-        store.put(path, name)
-        rows.append({"partition": partition, "number": number, "name": name, "records": records})
-    return pa.RecordBatch.from_pylist(rows, _WRITTEN)

@@ -26,7 +26,7 @@ from test_same_outcome import generated
 pytestmark = pytest.mark.spark
 
 DAY = generated(random.Random(5), 25, 0.1)
-STEPS_OF_A_DAY = [*range(2, 11), *range(12, 15)]  # nothing is removed
+STEPS_OF_A_DAY = range(2, 11)
 CALLS = ["items_rejects.csv", ".parquet", "examples.json", "manifest.json", "outcome.json"]
 
 

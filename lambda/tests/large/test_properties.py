@@ -33,10 +33,6 @@ searched = settings(
 )
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a day of CR line ends, bars and wrong quotes has another outcome on Spark than on DuckDB: to be mended",
-)
 @searched
 @given(batches, st.integers(20, 400), st.integers(1, 3), st.integers(1, 9))
 def test_any_mix_of_defects(

@@ -67,6 +67,7 @@ DAYS = {
         items=b"id,order_reference,item_name,quantity,total_price\n"
         + b"".join(b"i-%d,o%d,a,1,1.5\n" % (number % 37, number % 3) for number in range(60))
     ),
+    "blanks before quotes": day(items=ITEMS + b'o1, "x",1,1\no1,"y" ,1,1\no1,z"\\",1,1\no1,x,1,"2\n' * 3),
     "a partner's files": day(  # blanks at the ends, no line end at the end, an order reference typed twice
         b"\xef\xbb\xbfCustomer_Reference;First_Name;Last_Name;Status\r\nc1 ;Zo\xc3\xab;M;active",
         b"\xef\xbb\xbfcustomer_reference;order_status;order_reference;order_timestamp\r\n"
