@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ pytestmark = pytest.mark.spark
 
 DAY = generated(random.Random(5), 25, 0.1)
 STEPS_OF_A_DAY = range(2, 11)
+LOOPBACK = "127.0.0.1"
+JOB_SECONDS = 400.0
+"""Longest wait for a step of a job."""
 CALLS = ["items_rejects.csv", ".parquet", "examples.json", "manifest.json", "outcome.json"]
 
 
@@ -104,26 +107,41 @@ def test_a_driver_killed_at_any_call_of_a_refused_day_stores_the_same_when_run_a
     assert aws.objects() == expected
 
 
-def test_the_process_of_the_job_is_killed_and_started_again(aws: Deployed, tmp_path: Path) -> None:
+def test_the_job_is_killed_and_run_again_and_then_loses_its_executor(aws: Deployed, tmp_path: Path) -> None:
     run = aws.upload(DAY)
     _, expected = aws.by_function(run)
     aws.bucket.put_json(run.work_key("large_day/request.json"), aws.request(run).as_dict())
+    log = tmp_path / "log"
 
-    with (tmp_path / "log").open("wb") as log:
-        first = start(run, log)
-        eventually(lambda: progress(aws, run) >= 7 or first.poll() is not None, "the items of the day")
-        os.killpg(first.pid, signal.SIGKILL)
-        assert first.wait() == -signal.SIGKILL
-        assert not aws.has_manifest(run)
-        second = start(run, log)
-        assert second.wait(timeout=240) == 0, (tmp_path / "log").read_text()[-3000:]
+    first = start(run, tmp_path, "local[2,4]")
+    eventually(lambda: progress(aws, run) >= 6 or first.poll() is not None, "the orders of the day", JOB_SECONDS)
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    assert not aws.has_manifest(run)
+    aws.delete([run.work_key("large_day/progress.json")])
+    second = start(run, tmp_path, "local-cluster[1,2,1024]")
+    try:
+        eventually(lambda: progress(aws, run) >= 6 or second.poll() is not None, "the orders of the day", JOB_SECONDS)
+        (executor,) = executors(second.pid)
+        os.kill(executor, signal.SIGKILL)
+        assert second.wait(JOB_SECONDS) == 0, log.read_text()[-3000:]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(second.pid, signal.SIGKILL)
 
     assert aws.objects() == expected
     assert aws.outcome(run)["seconds"] > 0
-    assert '"step":"join"' in (tmp_path / "log").read_text()
+    assert '"step":"join"' in log.read_text()
+    assert f"Lost executor 0 on {LOOPBACK}" in log.read_text()
 
 
-def start(run: Run, log: Any) -> subprocess.Popen[bytes]:
+def executors(group: int) -> list[int]:
+    """The processes of a job that run its tasks, as on the machines of a cluster."""
+    found = subprocess.run(["pgrep", "-g", str(group), "-f", "CoarseGrainedExecutorBackend"], capture_output=True)
+    return [int(number) for number in found.stdout.split()]
+
+
+def start(run: Run, folder: Path, master: str) -> subprocess.Popen[bytes]:
     """Start the job's script as Glue does, with arguments that Glue adds."""
     arguments = {
         "--JOB_NAME": "large-days",
@@ -134,20 +152,34 @@ def start(run: Run, log: Any) -> subprocess.Popen[bytes]:
         "--split_bytes": "100000",
         "--task_memory_mb": "128",
     }
-    local = "--master local[2,4] --conf spark.ui.enabled=false --conf spark.driver.bindAddress=127.0.0.1 pyspark-shell"
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.large.job", *(text for pair in arguments.items() for text in pair)],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYSPARK_PYTHON": sys.executable,
-            "PYSPARK_SUBMIT_ARGS": local,
-            "SPARK_LOCAL_IP": "127.0.0.1",
-        },
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+    local = f"--master {master} --conf spark.ui.enabled=false --conf spark.driver.bindAddress={LOOPBACK}"
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.large.job", *(text for pair in arguments.items() for text in pair)],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYSPARK_PYTHON": sys.executable,
+                "PYSPARK_SUBMIT_ARGS": f"{local} --conf spark.driver.host={LOOPBACK} pyspark-shell",
+                "SPARK_HOME": str(spark_home(folder)),
+                "SPARK_LOCAL_IP": LOOPBACK,
+            },
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def spark_home(folder: Path) -> Path:
+    """Spark's own folder, but with place for the files of executors."""
+    import pyspark
+
+    home = folder / "spark"
+    home.mkdir(exist_ok=True)
+    for path in Path(pyspark.__file__).parent.iterdir():
+        if not (home / path.name).exists():
+            (home / path.name).symlink_to(path)
+    return home
 
 
 def progress(aws: Deployed, run: Run) -> int:
