@@ -6,12 +6,12 @@ A split is a range of whole lines. A task reads it like a file of its own, under
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.large.storage import READ_BYTES, LocalSource, Source, Store, copy
 from pipeline.large.tasks import TaskLimits
@@ -53,26 +53,18 @@ class FilePlan:
     header: bytes
     """The lines up to and including the header."""
     splits: list[Split]
-    lists: Store | None = None
-    """Holds the lists of `RecordLines` (see `list_name`) of a file that was rewritten."""
+    lists: Mapping[str, Source] = field(default_factory=dict)
+    """The lists of `RecordLines` of a file that was rewritten, by name (LISTS)."""
 
     def load(self, number: int, workdir: Path) -> CsvFile:
         """Copy a split into a local file, which is then read like any other file."""
         split = self.splits[number]
         path = write_part(self.source, self.header, split.start, split.end, workdir / f"{self.file.kind}.csv")
-        lines = replace(split.file.lines, path=path)
-        for name in LISTS:
-            if self.lists and getattr(lines, name):
-                kept = copy(self.lists.source(list_name(self.file, name)), workdir / name)
-                lines = replace(lines, **{name: kept})  # type: ignore[arg-type]
+        lists: dict[str, Any] = {name: copy(source, workdir / name) for name, source in self.lists.items()}
+        lines = replace(split.file.lines, path=path, **lists)
         is_as_sent = split.file.lines.path == split.file.profile.path
         profile = replace(split.file.profile, path=path if is_as_sent else Path())
         return replace(self.file, header=split.file.header, is_fast=split.file.is_fast, lines=lines, profile=profile)
-
-
-def list_name(file: CsvFile, name: str) -> str:
-    """Return the name in the store of a list of `RecordLines`."""
-    return f"large_day/{file.kind}.{name}"
 
 
 def write_part(source: Source, header: bytes, start: int, end: int, target: Path) -> Path:
@@ -225,15 +217,21 @@ class Planner:
                 return error
             local = LocalSource(file.lines.path)
             if local.path != path:
-                self.store.put(local.path, f"large_day/{kind}.csv")
-                source = self.store.source(f"large_day/{kind}.csv")
-            for list_of_lines in LISTS:
-                if kept := getattr(file.lines, list_of_lines):
-                    self.store.put(kept, list_name(file, list_of_lines))
+                source = self._stored(local.path, f"large_day/{kind}.csv")
+            lists = {
+                name: self._stored(kept, f"large_day/{kind}.{name}")
+                for name in LISTS
+                if (kept := getattr(file.lines, name))
+            }
             with local.path.open("rb") as lines:
                 header = b"".join(islice(lines, file.header.skip))
             splits = numbered(self._cut_lines(file, local, len(header)))
-            return FilePlan(file, source, header, splits, self.store)
+            return FilePlan(file, source, header, splits, lists)
+
+    def _stored(self, path: Path, name: str) -> Source:
+        """Put a file of a task where other tasks can read it."""
+        self.store.put(path, name)
+        return self.store.source(name)
 
     def _cut_lines(self, file: CsvFile, source: LocalSource, first: int) -> Iterator[Split]:
         """Cut a file with one record a line into splits, each with the number of line ends removed before it."""

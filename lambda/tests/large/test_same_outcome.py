@@ -51,6 +51,13 @@ DAYS = {
     "line ends in cells": day(items=ITEMS + b'o1,"two\nlines",1,1\no7,"and\nmore\n",1,2\no1,x,y,3\n' * 30),
     "not utf-8": day(customers=CUSTOMERS + b"c3,\xff,b,c\nc4,a,b,c\n", orders=ORDERS + b"c3,x,o3,1\nc4,x,o4,2\n"),
     "decimal comma": day(items=(ITEMS.replace(b",", b";") + b"o1;a;1;1,25\no2;a;1;2.5\no2;a;1;2,55555\n" * 20)),
+    "grouping in one of many splits": day(items=ITEMS + b"o1,x,1,1.234\n" * 40 + b"o1,x,1,1.250.000\n"),
+    "votes in one of many splits": day(
+        items=ITEMS.split(b"\n")[0].replace(b",", b";") + b"\no1;x;1;1,234" * 40 + b"\no1;x;1;12,50\n"
+    ),
+    "a header again in one of many splits": day(items=ITEMS + b"o1,x,1,1\n" * 40 + ITEMS + b"o1,y,1,1\n"),
+    "the content again": day(items=ITEMS + ITEMS),
+    "the header of another kind": day(customers=CUSTOMERS + b"c3,a,b,c\n" * 20 + ORDERS),
     "repeated references": day(
         CUSTOMERS + b"c1,again,a,b\n" * 40 + b"c3,a,b,c\nc3,a,b,c\n",
         ORDERS + b"c9,sent,o1,5\nc2,sent,o1,5\n" * 20 + b"c3,x,o3,3\nc9,x,o3,3\nc1,x,o3,4\n",
@@ -101,7 +108,7 @@ def test_a_few_days(spark: SparkSession, name: str) -> None:
 def test_every_example_day(spark: SparkSession, name: str) -> None:
     contents, names = example(name)
 
-    assert_same(spark, contents, names=names)
+    assert_same(spark, contents, split_bytes=100, names=names)
 
 
 @pytest.mark.spark
