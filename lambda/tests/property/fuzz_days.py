@@ -19,36 +19,18 @@ from pipeline.model.record_kinds import Column, ColumnType, RecordKind
 
 INVISIBLE = ["\ufeff", "\u200b", "\u00a0", "\u3000", "\u202f", "\f", "\t", " ", "\x1a", "\x01", "\u00ad", "\x7f"]
 REFERENCES = ["a", "b", "c", "A", "007", "NULL", "x-1", "é", "---", "", "\u200b", "o\u200bk", "x" * 1024, "y" * 1025]
-NUMBERS = ["1", "-3", "0", "007", "3.0", "1e5", "", "x", "9223372036854775807", "9223372036854775808", "+1", "−1"]
-AMOUNTS = ["1", "12.50", "12,50", "1.234", "1,234", "-1.234", "0,125", "1.250.000", "1,250,000", "1.234,56", "1,234.5"]
-AMOUNTS += [
-    "1.23456",
-    "123456789012345",
-    "$5",
-    "5-",
-    "1e3",
-    ".5",
-    "5.",
-    "",
-    "1234.5",
-    "1234,567",
-    "99999999999999.9999",
-]
-TEXTS = [
-    "x",
-    "",
-    " pad ",
-    'say "hi"',
-    "a,b",
-    "a;b",
-    "two\nlines",
-    "a, b\nc, d",
-    "é",
-    "\x0b",
-    "status",
-    "quantity",
-    "\t",
-]
+REFERENCES += ["日本", "1e5", "a,b", 'a"b', '"', "a\nb", "\x1f\x1e\x1d", "o'k", "\uffff"]
+NUMBERS = [
+    "1", "-3", "0", "007", "3.0", "1e5", "", "x", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
+    "+1", "−1", "--1", "१", "1 2", "-",
+]  # fmt: skip
+AMOUNTS = [
+    "1", "12.50", "12,50", "1.234", "1,234", "-1.234", "0,125", "1.250.000", "1,250,000", "1.234,56", "1,234.5",
+    "1.23456", "123456789012345", "$5", "5-", "1e3", ".5", "5.", "", "1234.5", "1234,567", "99999999999999.9999", "-0",
+    "000000000001.5", "NaN", "1.5 €", "1_000", "٣",
+]  # fmt: skip
+TEXTS = ["x", "", " pad ", 'say "hi"', "a,b", "a;b", "two\nlines", "a, b\nc, d", "é", "\x0b", "status", "\t"]
+IDS = ["1", "2", "3", "a", "", "01", "\u00a01", "18446744073709551615", "-1", "1.0"]
 BYTES = [bytes([byte]) for byte in (0, 9, 10, 12, 13, 26, 31, 32, 34, 44, 46, 59, 124, 128, 160, 255)]
 BYTES += [b"\r\n", b"\r\r\n", b'""', b'"\n', b',"', b'",', b"\xef\xbb\xbf", b",,,\n", b"\n\n", b"\xe2\x80\x8b"]
 
@@ -57,9 +39,7 @@ def cell(random: random.Random, column: Column | None, tidy: bool) -> str:
     """Return a cell of a column, valid or not."""
     if column is None or column.type is ColumnType.TEXT:
         return (
-            random.choice(TEXTS[:2] if tidy else TEXTS)
-            if column is None or not column.unique
-            else random.choice("123a")
+            random.choice(TEXTS[:2] if tidy else TEXTS) if column is None or not column.unique else random.choice(IDS)
         )
     if column.type is ColumnType.REFERENCE:
         text = random.choice(REFERENCES[:4] if tidy or random.random() < 0.6 else REFERENCES)
@@ -79,15 +59,18 @@ def file(random: random.Random, kind: RecordKind) -> bytes:
         random.shuffle(names)
     quoting = random.choice(["none", "needed", "all", "wild"])
 
-    def quoted(text: str) -> str:
+    def quoted(text: str, may_be_wrong: bool = True) -> str:
         if quoting == "none":
             return text.translate({ord(char): None for char in delimiter + '"\n'})
-        if quoting == "wild" and random.random() < 0.1:
+        if quoting == "wild" and may_be_wrong and random.random() < 0.1:
             return random.choice([f'"{text}', f'{text}"', f' "{text}"', f'"{text}"x', f'\ufeff"{text}"'])
         needed = any(char in text for char in delimiter + '"\n')
         return '"' + text.replace('"', '""') + '"' if needed or quoting == "all" else text
 
-    header = delimiter.join(quoted(random.choice([name, name, name.upper(), f" {name}"])) for name in names)
+    may_be_wrong = random.random() < 0.2
+    header = delimiter.join(
+        quoted(random.choice([name, name, name.upper(), f" {name}"]), may_be_wrong) for name in names
+    )
     lines = [header]
     for _ in range(random.choice([0, 1, 3, 8, 20])):
         tidy = random.random() < 0.6
@@ -101,11 +84,18 @@ def file(random: random.Random, kind: RecordKind) -> bytes:
             lines[-1] + delimiter,
             random.choice(INVISIBLE) + header,
         ]
-        odd += [delimiter.join(other), delimiter.join(names[::-1]), lines[-1] + header, "sep=;", "# comment", " \u00a0"]
+        odd += ["sep=;", "# comment", " \u00a0"]
+        if random.random() < 0.05:
+            odd = [
+                delimiter.join(["status", "quantity", "x", "x"]),
+                delimiter.join(other),
+                delimiter.join(names[::-1]),
+                lines[-1] + header,
+            ]
         lines.insert(random.randint(1, len(lines)), random.choice(odd))
     if random.random() < 0.05:
         lines = lines * random.choice([2, 2, 3])
-    if random.random() < 0.1:
+    if random.random() < 0.05:
         lines.insert(0, random.choice([f"sep={delimiter}", "sep=x", "", delimiter * 3, "A title", "----"]))
     end = random.choice(["\n", "\n", "\r\n", "\r", "\r\r\n"])
     text = end.join(lines) + random.choice([end, end, "", end * 3])
