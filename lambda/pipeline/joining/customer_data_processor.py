@@ -26,10 +26,10 @@ from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, read_control_file
 from pipeline.reading.csv_file import CsvFile, SourceFile
+from pipeline.reading.csv_parser import read_profiles
 from pipeline.reading.decimal_marks import DecimalMark
 from pipeline.reading.dialect import RefusedFileError
 from pipeline.reading.sql import open_database
-from pipeline.reading.text_reader import TextReader
 
 __all__ = ["Chunk", "Options", "Outcome", "Previous", "SourceFile", "messages", "process"]
 
@@ -110,13 +110,13 @@ def process(
     workdir.mkdir(parents=True, exist_ok=True)
     before = previous or Previous()
     with ThreadPoolExecutor(1) as thread:
-        texts = TextReader(thread, files, workdir, options.max_unpacked)
+        profiles = read_profiles(thread, files, workdir, options.max_unpacked)
         with (
             open_database(workdir, options.memory_mb, options.threads) as connection,
             resource_limits(connection, workdir, f"batch {batch}"),
         ):
             engine = DuckDBEngine(
-                connection, batch, workdir, texts, before.references, options.keep_files, options.decimal_mark
+                connection, batch, workdir, profiles, before.references, options.keep_files, options.decimal_mark
             )
             return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
 from pipeline.reading.decimal_marks import DecimalMark, Votes, count_votes, refuse_grouped_amounts
+from pipeline.reading.dialect import ByteProfile
 from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import ask, quoted
-from pipeline.reading.text_reader import TextReader
 
 
 class DuckDBEngine(Engine):
@@ -29,8 +30,8 @@ class DuckDBEngine(Engine):
 
     Parameters
     ----------
-    texts
-        The bytes of the files.
+    profiles
+        What the bytes of the files show, in the order of their kinds.
     previous
         Parquet files with the references whose results earlier versions delivered.
     keep_files
@@ -42,7 +43,7 @@ class DuckDBEngine(Engine):
         connection: duckdb.DuckDBPyConnection,
         batch: str,
         workdir: Path,
-        texts: TextReader,
+        profiles: Iterator[Future[ByteProfile]],
         previous: Sequence[Path] = (),
         keep_files: bool = True,
         decimal_mark: DecimalMark = "auto",
@@ -50,7 +51,7 @@ class DuckDBEngine(Engine):
         super().__init__(batch)
         self._connection = connection
         self._workdir = workdir
-        self._texts = texts
+        self._profiles = profiles
         self._previous = previous
         self._keep_files = keep_files
         self._decimal_mark = decimal_mark
@@ -60,9 +61,8 @@ class DuckDBEngine(Engine):
         """Examine the file's bytes and its header."""
         self._sources[kind] = source
         with resource_limits(self._connection, self._workdir, source.name):
-            return read_file(
-                self._connection, kind, source.name, self._texts.read(kind), self._workdir, self._decimal_mark
-            )
+            profile = next(self._profiles).result()
+            return read_file(self._connection, kind, source.name, profile, self._workdir, self._decimal_mark)
 
     def sha256(self, kind: RecordKind) -> str:
         """Read the file that was sent."""

@@ -93,10 +93,7 @@ class RecordKind(str):
 
     def column(self, name: str) -> Column:
         """Return the column of this name; raise KeyError if there is none."""
-        for column in self.columns:
-            if column.name == name:
-                return column
-        raise KeyError(name)
+        return {column.name: column for column in self.columns}[name]
 
     @property
     def required(self) -> tuple[Column, ...]:
@@ -194,10 +191,9 @@ class DataModel:
         ValueError
             There is no such kind.
         """
-        for kind in self.kinds:
-            if kind == name:
-                return kind
-        raise ValueError(f"'{name}' is none of the kinds of files ({', '.join(map(str, self.kinds))})")
+        if name not in self.kinds:
+            raise ValueError(f"'{name}' is none of the kinds of files ({', '.join(map(str, self.kinds))})")
+        return next(kind for kind in self.kinds if kind == name)
 
     def children(self, parent: RecordKind) -> tuple[RecordKind, ...]:
         """Return the kinds whose records belong to a record of this kind."""

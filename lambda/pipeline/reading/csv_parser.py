@@ -8,23 +8,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading import fast_reader
-from pipeline.reading.csv_file import CsvFile
+from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.decimal_marks import (
     DecimalMark,
     amounts_decide,
     count_votes,
     with_decimal_mark,
 )
-from pipeline.reading.dialect import ByteProfile
+from pipeline.reading.dialect import ByteProfile, read_profile
 from pipeline.reading.fast_reader import NotSuitedError
 from pipeline.reading.header import read_header
 from pipeline.reading.line_reader import has_broken_quotes
@@ -33,6 +35,22 @@ from pipeline.reading.second_header import refuse_second_header
 from pipeline.reading.sql import ask
 
 Connection = duckdb.DuckDBPyConnection
+
+
+def read_profiles(
+    thread: Executor, files: Mapping[RecordKind, SourceFile], workdir: Path, max_unpacked: int | None = None
+) -> Iterator[Future[ByteProfile]]:
+    """Examine the bytes of a day's files, in the order of their kinds: while one file is read, those of the next.
+
+    DuckDB reads records without holding Python's lock, so both proceed at the same time. The thread must run one task
+    at a time; then at most two files are unpacked, if each is deleted once its records were read.
+    """
+    profiles = (thread.submit(read_profile, files[kind].path, kind, workdir, max_unpacked) for kind in MODEL.kinds)
+    ready = next(profiles)
+    for following in profiles:
+        yield ready
+        ready = following
+    yield ready
 
 
 def read_file(

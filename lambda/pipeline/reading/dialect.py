@@ -134,7 +134,9 @@ def count_names(text: bytes) -> int:
     if len(possible) < 2:
         return 0
     lowered = text.lower()
-    return sum(map(lowered.count, possible))
+    counts = list(map(lowered.count, possible))
+    # A single name without an underscore is a word of a text.
+    return sum(counts) if b"_" in text or sum(map(bool, counts)) > 1 else 0
 
 
 def is_blank(line: bytes) -> bool:

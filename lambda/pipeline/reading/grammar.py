@@ -40,7 +40,6 @@ class Grammar:
         self._open = re.compile(rb"(?:%s%s)*+%s" % (cell, d_bytes, opened))
         self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
         self._delimiter, self._blank = d_bytes, blank.encode()
-        self._lines: tuple[tuple[bytes, int], re.Pattern[bytes], re.Pattern[bytes]] | None = None
         self._beside_quotes = re.compile(rb'"(?:(?<=[^%s\n"]")|(?=[^%s\n"]))' % (d_bytes, d_bytes))
         self._before = re.compile(rb"%s%s" % (cell, d_bytes))
         self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
@@ -55,18 +54,15 @@ class Grammar:
         `outside` is what remains of the lines when each text between quotes is left out, and one quote stands for both.
         If there is nothing but cells and line ends around these, all texts between quotes are whole cells.
         """
-        if self._lines is None or self._lines[0] != (newline, columns):
-            n, d = re.escape(newline), self._delimiter
-            unquoted = rb'[%s]*+(?:[^%s"%s\n%s][^%s\n%s]*+)?+' % (self._blank, self._blank, d, n, d, n)
-            cell = rb'(?:"[^"\n]*+(?:""[^"\n]*+)*+"|%s)' % unquoted
-            whole = re.compile(rb"(?:%s(?:%s%s)*+\n)*+" % (cell, d, cell))
-            # A pattern that begins with a character is searched several times faster than others.
-            cells = rb"(?:[^%s\n%s]*+%s){%d}" % (d, n, d, columns - 1)
-            partial = re.compile(rb"%s%s|\n%s[^\n%s]*+%s" % (n, cells, cells, n, n))
-            self._lines = (newline, columns), whole, partial
-        _, whole, partial = self._lines
-        is_wrong = self._beside_quotes.search(outside) and not whole.fullmatch(lines)
-        return bool(is_wrong or (newline in lines and partial.search(b"\n" + lines)))
+        n, d = re.escape(newline), self._delimiter
+        # A pattern that begins with a character is searched several times faster than others.
+        cells = rb"(?:[^%s\n%s]*+%s){%d}" % (d, n, d, columns - 1)
+        if newline in lines and re.search(rb"%s%s|\n%s[^\n%s]*+%s" % (n, cells, cells, n, n), b"\n" + lines):
+            return True
+        unquoted = rb'[%s]*+(?:[^%s"%s\n%s][^%s\n%s]*+)?+' % (self._blank, self._blank, d, n, d, n)
+        cell = rb'(?:"[^"\n]*+(?:""[^"\n]*+)*+"|%s)' % unquoted
+        is_doubtful = self._beside_quotes.search(outside)
+        return bool(is_doubtful and not re.fullmatch(rb"(?:%s(?:%s%s)*+\n)*+" % (cell, d, cell), lines))
 
     def quotes_after(self, line: bytes, was_open: bool) -> Quotes:
         """Return the state of the quotes at the end of this line, which may begin within a quoted cell.

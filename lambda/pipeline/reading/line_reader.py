@@ -90,12 +90,11 @@ def _cells_step(file: CsvFile) -> Step:
     cells, delimiters = f"string_split(line, {delimiter})", "line"
     if file.profile.has_quotes:
         grammar = Grammar(file.header.delimiter)
-        d = escaped(file.header.delimiter)
-        cell = literal(f"({grammar.quoted}|{grammar.unquoted}){d}")
         cells = f"""CASE WHEN NOT contains(line, '"') THEN {cells}
             WHEN is_usual THEN string_split(replace(line, '"', ''), {delimiter})
-            ELSE regexp_extract_all(line || {delimiter}, {cell}, 1) END"""
-        delimiters = f"regexp_replace(line, {literal(f'(^|{d}){grammar.quoted}')}, '\\1', 'g')"
+            ELSE regexp_extract_all(line || {delimiter}, {literal(grammar.cell_before_delimiter)}, 1) END"""
+        quoted_cell = literal(f"(^|{escaped(file.header.delimiter)}){grammar.quoted}")
+        delimiters = f"regexp_replace(line, {quoted_cell}, '\\1', 'g')"
     names = len(file.header.names)
     # A line with too many cells is not split: a list of a million cells takes a hundred times the memory of its line.
     return Step(

@@ -1,6 +1,6 @@
 """Days of random bytes: the product and the reference implementation have the same result.
 
-Not a test of its own: `PYTHONPATH=lambda:lambda/tests python lambda/tests/property/fuzz_days.py --days 20000 --seed 1`
+Not a test of its own: `PYTHONPATH=lambda:lambda/tests python lambda/tests/fuzz_days.py --days 20000 --seed 1`
 runs days until one differs, and prints its seed and its files. The same seed gives the same day.
 """
 
