@@ -148,9 +148,10 @@ def test_a_quoted_record_may_span_blocks_and_lines() -> None:
 @pytest.mark.parametrize("character", ["x", "é", "日", "𝄞"])
 def test_a_quoted_record_that_is_too_long_is_refused_and_cut_between_characters(character: str) -> None:
     text = f"{character * 1000}\n" * (MAX_RECORD // 1000 + 2)
-    content = CUSTOMERS + f'c3,"{text}",b,c\nc4,a,b,c\n'.encode()
+    content = CUSTOMERS + f'c3,"{text}",b,c\nc4,a,b,c\n,a,b,c\n'.encode()
     observed = assert_agrees_with_reference(day(customers=content))
-    assert observed.codes() == [("customers", 4, "record_too_long")]
+    last = content.count(b"\n")
+    assert observed.codes() == [("customers", 4, "record_too_long"), ("customers", last, "empty_reference")]
     assert list(observed.customers) == ["c1", "c2", "c4"]
 
 

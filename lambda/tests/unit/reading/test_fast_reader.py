@@ -96,8 +96,9 @@ def test_numbers_and_own_references_are_trimmed_if_needed() -> None:
 @pytest.mark.parametrize("new_line", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n\n"])
 def test_blank_lines_at_the_end_are_counted_without_reading_by_line(
-    tmp_path: Path, new_line: bytes, end: bytes
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, new_line: bytes, end: bytes
 ) -> None:
+    monkeypatch.delattr(csv_parser, "_for_other_reader")
     content = (ITEMS + end).replace(b"\n", new_line)
     assert understand(content, tmp_path).profile.blank_end == len(end)
     observed = assert_agrees_with_reference(day(items=content))

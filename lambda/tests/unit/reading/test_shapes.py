@@ -16,6 +16,7 @@ AS_LONG_AS_MAY_BE = b"o1," + b"x" * (MAX_RECORD - 7) + b",1,1\n"
 WIDE_HEADER = b'order_reference,item_name,quantity,total_price,"a\nb,c,d,e,f"\n'
 
 ACCEPTED = {
+    "a blank line among records": {"items": ITEMS + b"\n" + TWO_ITEMS},
     "a text of two lines in the last column": {"customers": CUSTOMERS + b'c3,a,b,"on\nhold"\nc4,a,b,"on\nhold, x"\n'},
     "a name with a line end": {"items": ITEMS + b'o1,"two\nlines",1,1\no1,"pen, red\nand blue",1,2\n'},
     "a name that is a column's": {"customers": CUSTOMERS + b"c3,customer_reference,x,y\ncustomer_reference,a,b,c\n"},
