@@ -2,7 +2,7 @@
 
 The days are those of a business that is small at weekends and grows, with holidays on which nothing or less is sent.
 Only what the gate looks at is simulated, so that a year takes a second; that a file gives these numbers is tested
-elsewhere (test_gate.py, test_control_totals.py, test_line_end.py).
+elsewhere (test_gate.py, test_control_totals.py, test_csv_parser.py).
 """
 
 from __future__ import annotations
