@@ -92,7 +92,7 @@ def differ(stack: Stack) -> None:
         (
             hold,
             [
-                f"{ITEMS}: 25 of 99 records were refused (it is held where more than 20 %",
+                f"its run took 4.0 s. {ITEMS}: 25 of 99 records were refused (it is held where more than 20 %",
                 f"Partner: Nothing was delivered, as too many records of {ITEMS} were refused",
                 f"Operator: To deliver the day as it is: .venv/bin/pipeline release {DAY} --env dev",
                 "A release would deliver the figures below: ",
