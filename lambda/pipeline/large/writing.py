@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from pipeline.joining import results, second_pass
@@ -17,13 +17,16 @@ from pipeline.large.storage import Source, Store, copy
 from pipeline.large.tasks import TaskLimits
 from pipeline.reading.csv_file import CsvFile
 
+if TYPE_CHECKING:
+    import duckdb
+
 WRITTEN = "name STRING, records BIGINT"
 """A file that a task has written: its name in the store, and its records. In the order of names the rows are sorted."""
 _WRITTEN = pa.schema({"name": pa.string(), "records": pa.int64()})
 ITEMS = "line_number BIGINT, item STRING"
 _ITEMS = pa.schema({"line_number": pa.int64(), "item": pa.string()})
 
-Writer = Callable[[duckdb.DuckDBPyConnection, Path], list[tuple[Path, int]]]
+Writer = Callable[["duckdb.DuckDBPyConnection", Path], list[tuple[Path, int]]]
 """Writes the rows of a relation into files in a folder; returns the files with their numbers of records."""
 
 
