@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.spark
 
-EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "3"))
 """Days of each property; each takes some seconds."""
 
 searched = settings(
