@@ -18,6 +18,7 @@ ALONE = (
 LONGEST = (
     *TOGETHER,
     *ALONE,
+    "lambda/tests/second_domain/",
     "lambda/tests/large/test_same_outcome.py",
     "scripts/tests/terraform/",
     "lambda/tests/unit/reading/",
