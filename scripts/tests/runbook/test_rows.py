@@ -19,7 +19,7 @@ NOT_ACTED_OUT = {
     "States.TaskFailed": "It takes Spark: lambda/tests/large/test_day_on_the_stack.py",
     "LargeDayOutcomeError": "It takes a bug of the job: lambda/tests/unit/stages/test_large_day.py",
     "A bad release": "It takes a second release; `make tf-apply` is acted out in other rows.",
-    "Publish may not send": "A queue of the local AWS has no policy of Terraform's to restore: infra/tests/test_policies.py",
+    "Publish may not send": "On the local AWS a queue has no policy to restore: infra/tests/test_policies.py",
     "Many sets are not noticed": "It takes days without events: scripts/tests/verbs/test_backfill.py",
     "We got the same message twice": "It is about a consumer: lambda/tests/e2e/test_consumer.py",
 }
