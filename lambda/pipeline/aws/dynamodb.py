@@ -25,6 +25,9 @@ BATCH_ITEMS = 25
 The API's second limit of 16 MB can't be reached, as an item has at most 400 KB.
 """
 
+MAX_READ = 100
+"""Items per BatchGetItem call (DynamoDB API reference)."""
+
 _LEDGER_SECONDS = 20.0
 _THROTTLES = {
     "ProvisionedThroughputExceededException",
@@ -49,23 +52,27 @@ class Table:
         return Ledger.from_item(plain_item(item)) if item else None
 
     def ledger_items(self, batches: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Read the ledger entries of at most 100 batches in one call, as plain values by batch; some may not exist.
+        """Read the ledger entries of at most `MAX_READ` batches in one call, by batch; see `items`."""
+        keys = [{"pk": batch_key(batch), "sk": LEDGER_SORT_KEY} for batch in batches]
+        return {item["batch"]: item for item in self.items(keys)}
+
+    def items(self, keys: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """Read at most `MAX_READ` items in one call, as plain values in any order, without those that do not exist.
 
         Raises
         ------
         ThrottledError
-            Some entries could not be read in time.
+            Some items could not be read in time.
         """
-        found: dict[str, dict[str, Any]] = {}
-        wanted: Mapping[str, Any] = {self.name: {"Keys": [_ledger_key(batch) for batch in batches]}}
+        found: list[dict[str, Any]] = []
+        wanted: Mapping[str, Any] = {self.name: {"Keys": [_typed(key) for key in keys]}}
         for _ in attempts(Deadline.after(_LEDGER_SECONDS)):
             reply = self._dynamodb.batch_get_item(RequestItems=wanted)
-            items = map(plain_item, reply["Responses"].get(self.name, ()))
-            found |= {item["batch"]: item for item in items}
+            found += map(plain_item, reply["Responses"].get(self.name, ()))
             wanted = reply.get("UnprocessedKeys", {})
             if not wanted:
                 return found
-        raise ThrottledError("the ledger entries of the days before could not be read in time")
+        raise ThrottledError(f"some of {len(keys)} items could not be read in time")
 
     def update_ledger(self, batch: str, change: Callable[[Ledger], Ledger], deadline: Deadline | None = None) -> Ledger:
         """Apply a pure function to a batch's ledger entry exactly once, even under concurrent changes.

@@ -26,7 +26,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 import pipeline
 import typer
-from pipeline.aws.dynamodb import plain_item
+from pipeline.aws.dynamodb import MAX_READ
 from pipeline.errors import PipelineError, SourceChangedError
 from pipeline.joining.chunks import Chunk, put_items
 from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process
@@ -50,8 +50,6 @@ from pipeline_cli.terraform.target import Target
 
 EXAMPLES = 5
 MEMORY_MB = 1024
-_KEYS = 100
-"""Items that one BatchGetItem call may read (DynamoDB API reference)."""
 _NOT_OF_THE_TRANSFORM = (ErrorCode.RUN_FAILED, ErrorCode.MISSING_FILE)
 _Value = TypeVar("_Value")
 _STATES = {"READY": "delivered", "HELD": "held", "REFUSED": "refused"}
@@ -135,7 +133,7 @@ def _entries(target: Target, days: int) -> Iterator[Ledger]:
 def _blocks(values: Iterable[_Value]) -> Iterator[list[_Value]]:
     """Yield the values in blocks for one call of BatchGetItem."""
     rest = iter(values)
-    while block := list(islice(rest, _KEYS)):
+    while block := list(islice(rest, MAX_READ)):
         yield block
 
 
@@ -257,7 +255,8 @@ def _compare_results(target: Target, chunks: Sequence[Chunk]) -> tuple[Counter[s
     found, examples = Counter[str](), list[str]()
     results = (item for item in put_items(chunks) if IDENTITY in item and "code" not in item)
     for items in _blocks(results):
-        stored = _stored(target, [{name: item[name] for name in ("pk", "sk")} for item in items])
+        read = target.table.items([{name: item[name] for name in ("pk", "sk")} for item in items])
+        stored = {item["pk"]: {name: item[name] for name in item.keys() - {EXPIRES_AT}} for item in read}
         for item in items:
             old = stored.get(item["pk"])
             change = "removed" if REMOVED in item else "added" if old is None else "changed"
@@ -275,20 +274,6 @@ def _described(change: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> s
         return f"{who} would be removed"
     names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in ("pk", "sk", IDENTITY)]
     return f"{who}: " + ", ".join(f"{name} {old.get(name, 'none')} → {new.get(name, 'none')}" for name in names)
-
-
-def _stored(target: Target, keys: Sequence[Mapping[str, str]]) -> dict[str, dict[str, Any]]:
-    """Read results from the table, by partition key."""
-    found: dict[str, dict[str, Any]] = {}
-    client, name = target.client("dynamodb"), target.table.name
-    wanted: Mapping[str, Any] = {name: {"Keys": [{part: {"S": key[part]} for part in key} for key in keys]}}
-    while wanted:
-        reply = client.batch_get_item(RequestItems=wanted)
-        for item in map(plain_item, reply["Responses"].get(name, ())):
-            item.pop(EXPIRES_AT, None)
-            found[item["pk"]] = item
-        wanted = reply.get("UnprocessedKeys", {})
-    return found
 
 
 def _compare_errors(batch: str, stored: frozenset[str], chunks: Sequence[Chunk]) -> list[str]:
