@@ -162,7 +162,7 @@ def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[s
     }
     state = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}.get(outcome.state, BatchState.FAILED)
     summary = outcome.summary.as_dict()
-    entry = Ledger(str(found.batch), state, sources, version=set_version(sources), summary=summary)
+    entry = Ledger(str(found.batch), state, sources, summary=summary)
     path = Path(f"report_{found.batch}.html").absolute()
     write_whole(path, page_of_check(entry, errors))
     terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
@@ -337,7 +337,7 @@ def _on_spark(batch: str, sources: Mapping[RecordKind, SourceFile], workdir: Pat
 def _count(files: Mapping[RecordKind, Path], outcome: Outcome) -> dict[str, ControlTotal]:
     """Return the control totals of the files of a day, by file name."""
     amounts = {
-        (measure.kind, measure.column): Decimal(outcome.summary.reconciliations[measure.name].scanned_amount)
+        (measure.kind, measure.column): outcome.summary.reconciliations[measure.name].scanned_amount
         for measure in MODEL.sums
     }
     totals = {}
