@@ -141,7 +141,7 @@ variable "max_removed_percent" {
 }
 
 variable "decimal_mark" {
-  description = "Decimal mark of the amounts in all files: point or comma, or auto: the point in files delimited by commas, else as the amounts of a file show it. Files in which they leave a doubt are refused. The Spark job of large_days knows auto only: with another value a day that needs it fails."
+  description = "Decimal mark of the amounts in all files: point or comma, or auto: the point in files delimited by commas, else as the amounts of a file show it. Files in which they leave a doubt are refused."
   type        = string
   default     = "auto"
   nullable    = false
