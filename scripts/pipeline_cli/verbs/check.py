@@ -162,7 +162,7 @@ def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[s
     }
     state = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}.get(outcome.state, BatchState.FAILED)
     summary = outcome.summary.as_dict()
-    entry = Ledger(str(found.batch), state, sources, summary=summary)
+    entry = Ledger(str(found.batch), state, sources, version=set_version(sources), summary=summary)
     path = Path(f"report_{found.batch}.html").absolute()
     write_whole(path, page_of_check(entry, errors))
     terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
