@@ -35,8 +35,8 @@ $(error make $(MAKECMDGOALS) reads no $(filter-out $(COMMON) $(READ),$(GIVEN)): 
 endif
 endif
 
-.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages consume check feedback errors report \
-	dead-letters redrive release replay republish logs backfill rehearse doctor purge bench clean format lock command-docs contracts \
+.PHONY: help demo test lint package tf-init tf-plan tf-apply tf-destroy upload status messages check feedback errors report \
+	redrive release replay logs backfill rehearse doctor purge bench clean format lock command-docs contracts \
 	lint-style lint-types lint-terraform test-unit test-terraform test-e2e test-privileges test-scenarios test-spark \
 	test-planted tf-state local-up local-down \
 	venv FORCE
@@ -78,9 +78,6 @@ status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, 
 messages: $(READY) ## | Show the messages in the output queue
 	@$(PIPELINE) messages
 
-consume: $(READY) ## | Run the example consumer until the queue is empty, and show what it did (local only)
-	@$(PIPELINE) consume
-
 check: $(READY) ## DIR=... [BATCH=YYYYMMDD] [OUT=FILE] | Check the files of a day in a folder, as the pipeline would
 	@$(PIPELINE) check $(if $(BATCH),--batch $(BATCH)) $${OUT:+--out "$$OUT"} $${DIR:+-- "$$DIR"}
 
@@ -93,20 +90,14 @@ errors: $(READY) ## BATCH=YYYYMMDD | Show the errors of a batch
 report: $(READY) ## [BATCH=YYYYMMDD] [ALL=1] [OUT=FILE] | Write an HTML page about a batch or, without BATCH, about all
 	@$(PIPELINE) report $(BATCH) $(if $(ALL),--all) $${OUT:+--out "$$OUT"}
 
-dead-letters: $(READY) ## | Show the messages in the dead-letter queues and why they failed
-	@$(PIPELINE) dead-letters
-
-redrive: $(READY) ## | Move the messages in the dead-letter queues back, to be tried again
-	@$(PIPELINE) redrive
+redrive: $(READY) ## [LIST=1] [BATCH=YYYYMMDD] [YES=1] | Move the dead letters back, to be tried again; LIST only shows them and why they failed; BATCH sends a day's messages again (asks first)
+	@$(PIPELINE) redrive $(BATCH) $(if $(LIST),--list)
 
 release: $(READY) ## BATCH=YYYYMMDD [YES=1] | Deliver a held batch as it is (asks first, except on local)
 	@$(PIPELINE) release $(BATCH)
 
 replay: $(READY) ## BATCH=YYYYMMDD | Run a batch again
 	@$(PIPELINE) replay $(BATCH)
-
-republish: $(READY) ## BATCH=YYYYMMDD [YES=1] | Send a batch's messages again, with their old ids (asks first)
-	@$(PIPELINE) republish $(BATCH)
 
 logs: $(READY) ## [BATCH=YYYYMMDD] [SINCE=2h] | Show the functions' logs in order
 	@$(PIPELINE) logs $(BATCH) $(if $(SINCE),--since $(SINCE))

@@ -171,7 +171,7 @@ locals {
         threshold   = 900000 # milliseconds
       })
       publish-dead-letters-lost = merge(local.once, {
-        description = "A change could neither be sent to the output queue nor to ${var.dead_letter_queues.publish}. Once the cause is gone: make republish ${local.env} BATCH=..."
+        description = "A change could neither be sent to the output queue nor to ${var.dead_letter_queues.publish}. Once the cause is gone: make redrive ${local.env} BATCH=..."
         namespace   = "AWS/Lambda"
         metric      = "DestinationDeliveryFailures"
         dimensions  = { FunctionName = var.functions.publish.name }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -20,7 +19,6 @@ from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.model.messages import number_text
 from pipeline_cli.deployment.queues import waiting
-from pipeline_cli.verbs import consume
 
 pytestmark = pytest.mark.e2e
 
@@ -168,26 +166,3 @@ def test_its_policy_lets_it_do_nothing_else(stack: Stack, consumer: Consumer) ->
             aws_access_key_id=consumer.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=consumer.environment["AWS_SECRET_ACCESS_KEY"],
         ).purge_queue(QueueUrl=stack.target.output("output_queue_url"))
-
-
-def test_make_consume_runs_it_on_the_local_aws_and_shows_what_it_did(
-    stack: Stack, day: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    state = tmp_path / "state" / "consumer.sqlite"
-    stack.upload(files_of(day))
-    entry = stack.ended(day)
-    url = stack.target.output("output_queue_url")
-    sent = int(entry.summary["customers"]) + int(entry.summary["errors"])
-    eventually(lambda: waiting(stack.sqs, url) >= sent, "the day's messages")
-
-    consume.consume(stack.target, state)
-    consume.show(state, since=0)
-
-    assert not waiting(stack.sqs, url)
-    shown = capsys.readouterr().out
-    assert "3 changes in this run." in shown
-    assert re.search(rf"{day} +customer +c-1 +2 orders +87.5", shown)
-
-    consume.consume(stack.target, state)
-    consume.show(state, since=consume.last_change(state))
-    assert "0 changes in this run." in capsys.readouterr().out

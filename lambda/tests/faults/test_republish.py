@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.handlers import publish
 from pipeline.model.items import notice_item
-from pipeline_cli.deployment.republisher import Republished, Republisher
-from pipeline_cli.verbs.republish import removed
+from pipeline_cli.deployment.republisher import Republished, Republisher, removed
 from support import REGION, TABLE, Cloud, Context, result_item
 
 

@@ -129,7 +129,7 @@ def not_noticed(env: str) -> str:
     """Say that a batch is complete but has no ledger entry, and what to do about it."""
     return (
         f"all {len(MODEL.kinds)} files are there, not noticed yet. Events take seconds; after some minutes look for a "
-        f"failed one in the dead-letter queue ({hints.command('dead-letters', env=env)}), or send one of them again."
+        f"failed one ({hints.command('redrive', '--list', env=env)}), or send one of them again."
     )
 
 

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.data_model import MODEL
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PICK_UP_SECONDS = 60.0
 """A complete set without a ledger entry after this time means that something is wrong; the display then says so."""
+
+PROGRESS = "Progress or result"
 
 FOLLOW_SECONDS = 3600.0
 """How long a command follows what it has started."""
@@ -67,11 +70,10 @@ def follow(
     CommandError
         It takes longer than `timeout` seconds. This does not stop the batches.
     """
-    known = Runs(target)
     with Live(console=console or terminal.err(), auto_refresh=False, transient=console is None) as live:
 
         def show(statuses: Sequence[BatchStatus], waited: float) -> None:
-            live.update(table(target, statuses, known, datetime.now(UTC), waited), refresh=True)
+            live.update(table(target, statuses, waited), refresh=True)
 
         statuses = wait(look, show, over, timeout)
     if late := [status.batch for status in statuses if not over(status)]:
@@ -109,9 +111,13 @@ def raise_unless_completed(states: Mapping[str, BatchState], env: str) -> None:
             raise CommandError(f"Batch {' and '.join(batches)} {state}.", f"See: {see}")
 
 
-def table(target: Target, statuses: Sequence[BatchStatus], known: Runs, now: datetime, waited: float = 0.0) -> Table:
-    """Build a table with a line per batch: state, progress or result, errors and duration."""
-    shown = terminal.table("Batch", "State", "Progress", "Errors", "Took", numbers=("Errors", "Took"))
+def table(target: Target, statuses: Sequence[BatchStatus], waited: float = 0.0) -> Table:
+    """Build a table with a line per batch: state, progress or result, errors and times.
+
+    `waited` is for how many seconds a command has followed them.
+    """
+    known, now, numbers = Runs(target), datetime.now(UTC), ("Errors", "Took", "Finished (UTC)")
+    shown = terminal.table("Batch", "State", PROGRESS, *numbers, numbers=numbers, wraps=PROGRESS)
     for status in statuses:
         entry = status.ledger
         seconds = duration_of(entry, now)
@@ -121,6 +127,7 @@ def table(target: Target, statuses: Sequence[BatchStatus], known: Runs, now: dat
             _progress(target, status, known, now, waited),
             f"{Numbers.of(entry.summary).errors:,}" if entry and entry.summary else "",
             terminal.duration(seconds) if seconds is not None else "",
+            terminal.minute(entry.finished_at)[5:] if entry else "",
         )
     return shown
 
@@ -131,8 +138,9 @@ def _progress(target: Target, status: BatchStatus, known: Runs, now: datetime, w
     if status.missing:
         return f"waits for {terminal.listed(status.missing)}"
     if entry is None or status.corrected:
+        files = f"all {len(MODEL.kinds)} files" if status.unnoticed else "newer files"
         late = f"; this takes unusually long: {hints.command('logs', env=target.name)}"
-        return f"files are there, about to be noticed{late if waited > PICK_UP_SECONDS else ''}"
+        return f"{files} are there, not noticed yet{late if waited > PICK_UP_SECONDS else ''}"
     if waiting := waiting_text(entry):
         return waiting
     if entry.state is BatchState.RUNNING:

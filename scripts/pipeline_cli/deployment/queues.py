@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError, ParamValidationError
+
+from pipeline_cli.output.errors import CommandError
+
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -63,6 +67,29 @@ def receive(
 def receive_each(sqs: SQSClient, url: str, hidden_seconds: int = HIDDEN_SECONDS) -> Iterator[MessageTypeDef]:
     """Yield each message of a queue once, as `receive` does."""
     return chain.from_iterable(receive(sqs, url, hidden_seconds=hidden_seconds))
+
+
+def settle(
+    sqs: SQSClient, url: str, send: Callable[[MessageTypeDef], None], hidden_seconds: int = HIDDEN_SECONDS
+) -> tuple[int, dict[str, Exception]]:
+    """Pass each message of a dead-letter queue to `send`, then delete it; return how many, and the failures by id.
+
+    A message for which `send` fails stays, visible again in the end, and does not stop the others.
+    """
+    done, stays, failed = 0, list["MessageTypeDef"](), dict[str, Exception]()
+    try:
+        for message in receive_each(sqs, url, hidden_seconds):
+            try:
+                send(message)
+            except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
+                stays.append(message)
+                failed[message["MessageId"]] = error
+                continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            done += 1
+    finally:
+        put_back(sqs, url, stays)
+    return done, failed
 
 
 def in_tens(receipts: Sequence[str], call: Callable[[list[Any]], Any]) -> int:

@@ -9,15 +9,20 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, ParamValidationError
+from botocore.exceptions import ClientError
 from pipeline.aws.clients import error_code
+from pipeline.aws.s3 import Bucket
+from pipeline.ledger import Ledger
+from pipeline.model.batch_files import DELIVERED_PREFIX
 from pipeline.model.items import REMOVED, batch_key, put_line, removed_item, result_key, result_sort_key
 
-from pipeline_cli.deployment.queues import put_back, receive_each
+from pipeline_cli.deployment.queues import settle
 from pipeline_cli.output import hints
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.files import temporary_folder
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from pipeline_cli.terraform.target import Target
 
 BATCH_RECORDS = 100
+FETCH = 10_000
+MEMORY_MB = 1000
 HIDDEN_SECONDS = 300
 """Visibility timeout of a dead-letter message while it is processed; one that fails is made visible at the end."""
 READ_SECONDS = 240.0
@@ -74,30 +81,22 @@ class Republisher:
     def republish(self, queue_url: str) -> Republished:
         """Process all messages of a dead-letter queue; each is deleted once all its items are sent. Safe to repeat.
 
-        A message that can't be processed stays in the queue, visible, and does not stop the others.
+        A message that can't be processed stays and does not stop the others.
         """
-        done, records, expired, stays, failed = 0, 0, 0, list["MessageTypeDef"](), list[str]()
-        sent = set[str]()
-        try:
-            for message in receive_each(self.sqs, queue_url, HIDDEN_SECONDS):
-                try:
-                    body = json.loads(message["Body"])
-                    _refuse_what_was_refused_just_now(body, sent)
-                    present = self._present(self._records(body))
-                    sent |= {_key(record["dynamodb"]) for record in present}
-                    records += self.send(present)
-                except (ClientError, ParamValidationError, CommandError, KeyError, TypeError, ValueError) as error:
-                    stays.append(message)
-                    if isinstance(error, ClientError) and error_code(error) in GONE:
-                        expired += 1
-                    else:
-                        failed.append(f"{message['MessageId']}: {_sentence(error)}")
-                    continue
-                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-                done += 1
-        finally:
-            put_back(self.sqs, queue_url, stays)
-        return Republished(done, records, expired, tuple(failed))
+        records, sent = 0, set[str]()
+
+        def send(message: MessageTypeDef) -> None:
+            nonlocal records
+            body = json.loads(message["Body"])
+            _refuse_what_was_refused_just_now(body, sent)
+            present = self._present(self._records(body))
+            sent.update(_key(record["dynamodb"]) for record in present)
+            records += self.send(present)
+
+        done, failed = settle(self.sqs, queue_url, send, HIDDEN_SECONDS)
+        expired = [one for one, error in failed.items() if isinstance(error, ClientError) and error_code(error) in GONE]
+        reasons = (f"{one}: {_sentence(error)}" for one, error in failed.items() if one not in expired)
+        return Republished(done, records, len(expired), tuple(reasons))
 
     def republish_batch(self, batch: str, removed: Iterable[str] = ()) -> int:
         """Send every result and error of a batch in the table, and removals of results; return the number of all.
@@ -239,3 +238,25 @@ def republisher(target: Target) -> Republisher:
 
     clients = (target.client("sqs"), target.client("dynamodbstreams"), target.client("dynamodb"))
     return Republisher(*clients, target.output("table_name"), invoke)
+
+
+def removed(bucket: Bucket, entry: Ledger) -> Iterator[str]:
+    """Yield the references in the results of earlier versions that those of the versions in the table no longer have.
+
+    A version that was superseded before it delivered has a list, too. So a reference may be one that consumers were
+    never sent.
+    """
+    from pipeline.joining.results import dropped  # importing DuckDB takes long
+    from pipeline.reading.sql import open_database
+
+    with temporary_folder("removed-") as directory:
+        present, earlier = list[Path](), list[Path]()
+        for key in bucket.keys(f"{DELIVERED_PREFIX}{entry.batch}/"):
+            file = bucket.fetch(key, directory / Path(key).name)
+            (present if file.stem in entry.delivered else earlier).append(file)
+        if not (present and earlier):
+            return
+        with open_database(directory, MEMORY_MB, threads=2) as connection:
+            rows = connection.execute(dropped(earlier, present))
+            while found := rows.fetchmany(FETCH):
+                yield from (row[0] for row in found)

@@ -83,7 +83,7 @@ class Runs:
         """Count the delivered chunks of a run; None if its Distributed Map has not begun or is not known."""
         found = None
         with _unless_not_known():
-            runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution))["mapRuns"]
+            runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution)).get("mapRuns")
             if runs:
                 newest = max(runs, key=lambda run: run["startDate"])
                 counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]

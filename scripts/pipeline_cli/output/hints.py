@@ -12,8 +12,8 @@ CALLED_BY = "CALLED_BY"
 
 MAKE_TARGETS = {
     "backfill": None, "check": "DIR", "feedback": "BATCH", "rehearse": None,
-    "dead-letters": None, "demo": None, "doctor": None, "errors": "BATCH", "logs": "BATCH", "messages": None,
-    "purge": None, "redrive": None, "release": "BATCH", "replay": "BATCH", "report": "BATCH", "republish": "BATCH",
+    "demo": None, "doctor": None, "errors": "BATCH", "logs": "BATCH", "messages": None,
+    "purge": None, "redrive": "BATCH", "release": "BATCH", "replay": "BATCH", "report": "BATCH",
     "status": "BATCH", "upload": "FILE",
 }  # fmt: skip
 """The commands that are targets of the Makefile, with the make variable for their argument."""

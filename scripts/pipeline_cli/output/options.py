@@ -29,7 +29,8 @@ def check_day(text: str, name: str = "BATCH") -> str:
     return text
 
 
-def _day(text: str | None) -> str | None:
+def day(text: str | None) -> str | None:
+    """Check an argument that may be left out."""
     return text and check_day(text)
 
 
@@ -42,7 +43,7 @@ def _chosen_env(ctx: typer.Context, value: str | None) -> str:
     return value or ctx.find_root().params.get("env") or "local"
 
 
-Batch = Annotated[str, typer.Argument(metavar="BATCH", callback=_day, help="The day, YYYYMMDD.")]
+Batch = Annotated[str, typer.Argument(metavar="BATCH", callback=day, help="The day, YYYYMMDD.")]
 BatchOrUnknown = Annotated[
     str,
     typer.Argument(
@@ -50,7 +51,7 @@ BatchOrUnknown = Annotated[
     ),
 ]
 BatchOrAll = Annotated[
-    str | None, typer.Argument(metavar="BATCH", callback=_day, help="The day, YYYYMMDD; without: all days.")
+    str | None, typer.Argument(metavar="BATCH", callback=day, help="The day, YYYYMMDD; without: all days.")
 ]
 Env = Annotated[
     str,

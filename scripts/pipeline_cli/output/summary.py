@@ -46,16 +46,14 @@ class Numbers:
         """How many results the run has: one for each accepted record of the first kind."""
         return self.records.get(MODEL.root, 0)
 
-    def sentence(self) -> str:
+    def in_short(self) -> str:
         """Return the counts as a sentence."""
         counts = ", ".join(terminal.counted(self.records.get(kind, 0), kind.singular, kind) for kind in MODEL.kinds)
-        incomplete = f"; {incomplete_totals(self.incomplete)}" if self.incomplete else ""
-        return f"{counts}; {self.refused:,} of {self.read:,} records refused{incomplete}"
+        return f"{counts}; {self.refused:,} of {self.read:,} records refused"
 
-    def in_short(self) -> str:
-        """Return the number of results and of refused records."""
-        results = terminal.counted(self.results, MODEL.root.singular, MODEL.root)
-        return f"{results}; {self.refused:,} of {self.read:,} records refused"
+    def sentence(self) -> str:
+        """Return the counts as a sentence, with the number of incomplete totals."""
+        return self.in_short() + (f"; {incomplete_totals(self.incomplete)}" if self.incomplete else "")
 
 
 def incomplete_totals(count: int) -> str:

@@ -315,7 +315,7 @@ def dead_letters(target: Target) -> Iterator[Any]:
     """Check that the dead-letter queues are empty."""
     sqs, urls = target.client("sqs"), map(target.output, queues.DEAD_LETTERS)
     if found := [f"{count:,} in {queues.name(url)}" for url in urls if (count := queues.waiting(sqs, url))]:
-        look, again = (hints.command(name, env=target.name) for name in ("dead-letters", "redrive"))
+        look, again = (hints.command("redrive", *listed, env=target.name) for listed in (["--list"], []))
         yield PROBLEM, ", ".join(found), f"See {look}, then {again}."
     else:
         yield OK, "empty"
@@ -336,7 +336,7 @@ def _batch(target: Target, status: BatchStatus) -> Any:
     if status.unnoticed:
         newest = max(source.last_modified for source in status.files.values())
         if datetime.now(UTC) - datetime.fromisoformat(newest) > NOTICED_WITHIN:
-            look = hints.command("dead-letters", env=target.name)
+            look = hints.command("redrive", "--list", env=target.name)
             return PROBLEM, f"{batch}: all its files are there, not noticed", f"See {look}, or send one of them again."
     if entry is None:
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline_cli.deployment.feedback import download, find, group, rejects, show
+from pipeline_cli.deployment.feedback import find, group, rejects, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.options import UNKNOWN
@@ -17,15 +16,12 @@ from pipeline_cli.terraform import target as targets
 def command(
     batch: options.BatchOrUnknown,
     examples: Annotated[int, typer.Option(min=0, metavar="N", help="How many examples per code to show.")] = 3,
-    folder: Annotated[
-        Path | None, typer.Option("--download", metavar="DIR", help="Copy the files with all refused records there.")
-    ] = None,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
     """Show the errors of a batch by code with examples, and where the refused records are.
 
-    Example: pipeline errors 20220131 --download rejects
+    Example: pipeline errors 20220131 --examples 10
 
     Exit codes: 0 shown (also if there are none), 1 no such batch, 2 BATCH is not a date.
     """
@@ -37,7 +33,6 @@ def command(
         raise CommandError(f"There is no batch {batch}.")
     keys = rejects(bucket, entry)
     summary = entry.summary if entry else {}
-    copies = download(bucket, keys, folder) if folder else []
     if as_json:
         terminal.print_json(
             {
@@ -46,7 +41,6 @@ def command(
                 "errors": rows,
                 "by_code": [{"code": g.code, "file": g.file, "count": g.count} for g in group(rows, 0, summary)],
                 "rejects": [f"s3://{bucket.name}/{key}" for key in keys],
-                "downloaded": [str(path) for path in copies],
             }
         )
         return
@@ -58,5 +52,3 @@ def command(
         out.print(f"Batch {batch} has no errors." if entry else "No file without a day was reported.")
     for key in keys:
         out.print(f"All refused records, as they were read: s3://{bucket.name}/{key}", soft_wrap=True)
-    for path in copies:
-        out.print(f"Copied to {path}", soft_wrap=True)

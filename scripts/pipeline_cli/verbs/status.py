@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,16 +12,8 @@ from pipeline.model.batch_files import INCOMING_PREFIX
 from pipeline.model.data_model import MODEL
 
 from pipeline_cli.deployment import runs
-from pipeline_cli.deployment.batches import (
-    BatchStatus,
-    duration_of,
-    find_batches,
-    headline,
-    not_noticed,
-    read,
-    waiting_text,
-)
-from pipeline_cli.deployment.following import follow
+from pipeline_cli.deployment.batches import BatchStatus, find_batches, headline, not_noticed, read, waiting_text
+from pipeline_cli.deployment.following import follow, table
 from pipeline_cli.deployment.publishing import behind
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import CommandError
@@ -74,49 +66,19 @@ def command(
         return
     note = terminal.err()
     if statuses:
-        show_all(statuses)
+        terminal.print_table(table(target, statuses))
     else:
         note.print(f"No batch has arrived yet. Send one: {hints.command('upload', 'DIR', env=env)}", soft_wrap=True)
     if len(batches) > last:
-        note.print(f"[dim]… and {len(batches) - last:,} older ones: --last {len(batches)} shows all.[/]")
+        note.print(
+            f"[dim]… and {terminal.counted(len(batches) - last, 'older one')}: --last {len(batches)} shows all.[/]"
+        )
     if foreign:
         note.print(
             f"[yellow]{terminal.counted(len(foreign), 'file')} without a batch file's name:[/] "
             + hints.command("errors", "unknown", env=env),
             soft_wrap=True,
         )
-
-
-def show_all(statuses: Iterable[BatchStatus]) -> None:
-    """Print one line per batch."""
-    kinds = [str(kind).capitalize() for kind in MODEL.kinds]
-    numbers = ("Refused", "Errors", *kinds, "Took", "Finished (UTC)")
-    shown = terminal.table("Batch", "State", "Files", *numbers, numbers=numbers)
-    for status in statuses:
-        entry, counts = status.ledger, [""] * (2 + len(kinds))
-        if entry and entry.summary:
-            found = Numbers.of(entry.summary)
-            read = [f"{found.refused:,} of {found.read:,}"] if found.read else [""]
-            records = [f"{count:,}" if found.read else "" for count in found.records.values()]
-            counts = [*read, f"{found.errors:,}", *records]
-        seconds = duration_of(entry)
-        shown.add_row(
-            status.batch,
-            terminal.state(status.state),
-            _files(status),
-            *counts,
-            terminal.duration(seconds) if seconds is not None else "",
-            terminal.minute(entry.finished_at)[5:] if entry else "",
-        )
-    terminal.print_table(shown)
-
-
-def _files(status: BatchStatus) -> str:
-    if status.missing:
-        return f"no {', no '.join(map(str, status.missing))}"
-    if status.unnoticed:
-        return f"all {len(MODEL.kinds)}, not noticed yet"
-    return "newer set" if status.corrected else f"all {len(MODEL.kinds)}"
 
 
 def show_one(target: Target, status: BatchStatus) -> None:

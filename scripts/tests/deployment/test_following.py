@@ -15,11 +15,9 @@ from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline_cli.deployment import following
-from pipeline_cli.deployment.batches import read
 from pipeline_cli.deployment.runs import Chunks, Runs, Stage, stages_of
 from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs.sample import generate
-from rich.console import Console
 
 from scripts.tests.support import REGION, Run, Stack
 from scripts.tests.verbs.test_upload import DAY, SUMMARY
@@ -69,52 +67,54 @@ def finish(stack: Stack, state: BatchState = BatchState.COMPLETED, cause: str | 
     change(stack, lambda entry: ledger.finish(entry, str(entry.execution), state, end, summary=SUMMARY, cause=cause))
 
 
-def seen(stack: Stack, runs: OneRun | None = None, waited: float = 0) -> str:
-    statuses, console, now = read(stack.target, [DAY]), Console(width=200), NOW + timedelta(seconds=5)
-    with console.capture() as captured:
-        console.print(following.table(stack.target, statuses, runs or OneRun(), now, waited))  # type: ignore[arg-type]
-    return " ".join(captured.get().split())
+@pytest.fixture
+def seen(day: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Returns what `status` shows of the day, with these runs in Step Functions."""
+
+    def look(runs: OneRun | None = None) -> str:
+        monkeypatch.setattr(following, "Runs", lambda _: runs or OneRun())
+        return " ".join(run("status").stdout.split())
+
+    return look
 
 
-def test_each_step_of_a_batch_is_shown(day: Stack) -> None:
-    assert "WAITING files are there, about to be noticed" in seen(day)
-    assert "unusually long" not in seen(day)
-    assert "this takes unusually long: .venv/bin/pipeline logs" in seen(day, waited=61)
+def test_each_step_of_a_batch_is_shown(day: Stack, seen: Callable[..., str]) -> None:
+    assert "WAITING all 3 files are there, not noticed yet" in seen()
     claim(day)
-    assert "QUEUED 5.0 s" in seen(day)
+    assert "QUEUED" in seen()
     begin(day)
-    assert "RUNNING read, validate, join 5.0 s" in seen(day, OneRun("Transform"))
+    assert "RUNNING read, validate, join" in seen(OneRun("Transform"))
     deliver(day)
-    assert "write into the table, 0 of 3 chunks" in seen(day)
-    assert "write into the table, 3 chunks" in seen(day, OneRun(total=0))
+    assert "write into the table, 0 of 3 chunks" in seen()
+    assert "write into the table, 3 chunks" in seen(OneRun(total=0))
     finish(day)
-    assert "COMPLETED 2 customers; 1 of 5 records refused 1 1 min 15 s" in seen(day)
+    assert "COMPLETED 2 customers, 3 orders, 4 items; 1 of 5 records refused 1 1 min 15 s 02-01 06:01" in seen()
+    day.put(f"incoming/items_{DAY}.csv", b"corrected")
+    assert "newer files are there, not noticed yet" in seen()
 
 
-def test_a_failure_shows_its_cause_as_text(day: Stack) -> None:
+def test_a_failure_shows_its_cause_as_text(day: Stack, seen: Callable[..., str]) -> None:
     claim(day)
     begin(day)
     finish(day, BatchState.FAILED, "[disk] full")
-    assert "FAILED [disk] full" in seen(day)
+    assert "FAILED [disk] full" in seen()
 
 
-def test_the_step_of_a_spark_job_is_shown(day: Stack, run: Run) -> None:
+def test_the_step_of_a_spark_job_is_shown(day: Stack, run: Run, seen: Callable[..., str]) -> None:
     claim(day)
     begin(day)
     change(day, lambda entry: ledger.submit_job(entry, str(entry.execution)))
     entry = day.table.get_ledger(DAY)
     assert entry is not None
-    runs, key = OneRun("TransformLargeDay"), f"work/{DAY}/{entry.version}/large_day/progress.json"
     progress = {"execution": entry.execution, "step": "join", "number": 8, "of": 14}
-
     for content, step in [
         (None, "not begun yet"),
-        (progress, "step 8 of 14: join"),
         ({**progress, "execution": "an earlier run"}, "not begun yet"),
+        (progress, "step 8 of 14: join"),
     ]:
         if content:
-            day.bucket.put_json(key, content)
-        assert f"RUNNING read, validate, join in the Spark job, {step}" in seen(day, runs)
+            day.bucket.put_json(f"work/{DAY}/{entry.version}/large_day/progress.json", content)
+        assert f"RUNNING read, validate, join in the Spark job, {step}" in seen(OneRun("TransformLargeDay"))
         assert f"The Spark job for large days: {step}." in run("status", DAY).stdout
 
 
@@ -126,7 +126,7 @@ def test_watching_ends_when_no_run_is_in_progress(day: Stack, monkeypatch: pytes
     result = run("status", "--watch")
 
     assert result.exit_code == 0
-    assert "COMPLETED  2 customers; 1 of 5 records refused" in result.stdout
+    assert "COMPLETED  2 customers, 3 orders, 4 items; 1 of 5 records refused" in result.stdout
     with pytest.raises(StopIteration):
         next(steps)
 

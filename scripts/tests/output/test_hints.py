@@ -17,7 +17,7 @@ from scripts.tests.support import Run, Stack
         (("errors", "20220131"), "local", "make errors BATCH=20220131"),
         (("errors", "20220131"), "prod", "make errors BATCH=20220131 ENV=prod"),
         (("redrive",), "local", "make redrive"),
-        (("dead-letters", "--delete", "x"), "local", ".venv/bin/pipeline dead-letters --delete x"),
+        (("redrive", "--delete", "x"), "local", ".venv/bin/pipeline redrive --delete x"),
         (("check", "day"), "local", "make check DIR=day"),
         (("sample", "day"), "local", ".venv/bin/pipeline sample day"),
     ],

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pipeline_cli.terraform.target import ROOT
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
-LOOKS = {"status", "errors", "logs", "feedback", "report", "messages", "check", "dead-letters", "plan"}
+LOOKS = {"status", "errors", "logs", "feedback", "report", "messages", "check", "plan"}
 """Commands of the program that change nothing."""
 
 
@@ -99,6 +99,6 @@ def only_looks(command: str) -> bool:
     words = shlex.split(command)
     if words[0] == "aws":
         return words[2].startswith("list-")
-    if "--delete" in words:
-        return False
+    if words[1] == "redrive":
+        return "LIST=1" in words
     return words[1].removeprefix("tf-") in LOOKS

@@ -174,7 +174,7 @@ def completed_without_a_dead_letter(world: World) -> None:
 def a_dead_letter_that_fails(world: World) -> None:
     sends(FILES)(world)
     world.stack.send({"not": "a change"}, queue="publish_dead_letter")
-    (message,) = json.loads(world.command_line("dead-letters", "--json").stdout)
+    (message,) = json.loads(world.command_line("redrive", "--list", "--json").stdout)
     world.values["ID"] = message["id"]
 
 

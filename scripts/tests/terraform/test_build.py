@@ -17,9 +17,8 @@ from setuptools import find_packages
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "requirements-large.lock", "lambda/requirements.lock"]
 MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
-messages consume check DIR=... feedback BATCH=YYYYMMDD errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] dead-letters
-redrive release BATCH=YYYYMMDD replay BATCH=YYYYMMDD republish BATCH=YYYYMMDD logs backfill rehearse doctor purge
-bench clean"""
+messages check DIR=... feedback BATCH=YYYYMMDD errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] redrive
+release BATCH=YYYYMMDD replay BATCH=YYYYMMDD logs backfill rehearse doctor purge bench clean"""
 
 
 def project() -> dict[str, Any]:

@@ -14,7 +14,10 @@ import botocore.exceptions as aws
 import pytest
 import typer
 from pipeline.errors import ThrottledError
+from pipeline.ledger import BatchState
+from pipeline.model.data_model import MODEL
 from pipeline_cli.app import app
+from pipeline_cli.deployment.republisher import Republisher
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.explain import explain
 from pipeline_cli.terraform import target as targets
@@ -22,6 +25,7 @@ from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs.sample import generate
 
 from scripts.tests.support import Run, Stack
+from scripts.tests.verbs.test_upload import DAY, run_batch
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
@@ -102,6 +106,31 @@ def test_the_target_comes_from_the_command_else_from_before_it_else_from_the_env
     assert result.exit_code == 0
     words = "the local AWS" if expected == "local" else f"{expected} (AWS, eu-west-1)"
     assert f"Target: {words}" in result.stderr
+
+
+def hold(stack: Stack) -> None:
+    for kind in MODEL.kinds:
+        stack.put(f"incoming/{kind}_{DAY}.csv")
+    run_batch(stack, BatchState.HELD)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("purge",), ("messages", "--drain"), ("release", DAY, "--no-wait"), ("redrive", DAY)], ids=" ".join
+)
+def test_on_another_target_what_cannot_be_undone_needs_the_environments_name(
+    stack: Stack, run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(stack)
+    monkeypatch.setattr(Republisher, "republish_batch", lambda *_: 0)
+    before = stack.cloud.items()
+    for answer in ("yes\n", "\n", ""):
+        refused = run(*arguments, "--env", "staging", answers=answer)
+        assert (refused.exit_code, "That is not the environment's name" in refused.stderr) == (1, True)
+        assert stack.cloud.items() == before
+    assert "Target: staging (AWS, eu-west-1)" in refused.stderr
+    assert run(*arguments, "--env", "staging", answers="staging\n").exit_code == 0
+    if arguments[0] in ("purge", "messages"):
+        assert run("--env", "staging", *arguments, "--yes").exit_code == 0
 
 
 def reply(code: str, message: str = "no") -> aws.ClientError:

@@ -97,18 +97,6 @@ def test_a_queue_that_was_purged_a_moment_ago_is_waited_for(stack: Stack, monkey
     assert len(naps) == 2
 
 
-@pytest.mark.parametrize(("answers", "code"), [("staging\n", 0), ("yes\n", 1), ("\n", 1), ("", 1)])
-def test_on_another_target_the_environments_name_must_be_typed(stack: Stack, run: Run, answers: str, code: int) -> None:
-    stack.table.put({"pk": "customer#1", "sk": "batch#20220131"})
-    result = run("purge", "--env", "staging", answers=answers)
-    assert result.exit_code == code
-    assert (items(stack) == 0) is (code == 0)
-    assert "Target: staging (AWS, eu-west-1)" in result.stderr
-    assert "Traceback" not in result.output
-    assert run("--env", "staging", "purge", "--yes").exit_code == 0
-    assert items(stack) == 0
-
-
 def test_a_key_that_xml_cannot_represent_is_deleted_alone_and_the_others_together(stack: Stack) -> None:
     """S3 lists such keys URL-encoded, but a DeleteObjects request can't name them. Played back, as moto lists none."""
     s3 = stack.client("s3")

@@ -1,4 +1,4 @@
-"""Replay, republish and release: what runs, or sends, a batch once more, and when they refuse to."""
+"""Replay and release: what runs a batch once more, and when they refuse to."""
 
 from __future__ import annotations
 
@@ -98,17 +98,6 @@ def test_a_batch_that_never_was_complete_cannot_run(stack: Stack, run: Run, kind
     assert runs(stack) == []
 
 
-def test_a_batch_whose_run_is_under_way_or_that_never_was_is_not_sent_again(
-    stack: Stack, workflow: Workflow, run: Run
-) -> None:
-    assert "no set of files of it was complete" in run("republish", DAY).stderr
-    run_batch(stack)
-    stack.table.update_ledger(DAY, lambda entry: ledger.replay(entry, datetime.now(UTC)))
-    result = run("republish", DAY)
-    assert result.exit_code == 1
-    assert "under way" in result.stderr
-
-
 # --- release -------------------------------------------------------------------------------------------------------
 
 
@@ -133,14 +122,6 @@ def test_a_release_says_what_it_delivers_and_removes_and_starts_the_same_set_wit
     assert (entry.state, entry.version, entry.released) == (BatchState.QUEUED, held.version, held.version)
     assert entry.execution == f"{held.execution}-2"
     assert runs(stack) == [entry.execution]
-
-
-@pytest.mark.parametrize(("answer", "code"), [("staging\n", 0), ("yes\n", 1), ("", 1)])
-def test_on_another_target_it_asks_for_the_environments_name(held: Ledger, run: Run, answer: str, code: int) -> None:
-    result = run("release", DAY, "--no-wait", "--env", "staging", answers=answer)
-
-    assert result.exit_code == code
-    assert f"This delivers batch {DAY}" in result.stderr
 
 
 def state(value: BatchState) -> Callable[[Stack], object]:
