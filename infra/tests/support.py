@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pipeline_cli.terraform.target import ROOT
@@ -23,6 +21,7 @@ BUCKET = f"arn:aws:s3:::{PREFIX}-{ACCOUNT}"
 LAMBDA = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{PREFIX}"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}-batch"
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:{PREFIX}-batch"
+STREAM = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{PREFIX}/stream/2026-01-01T00:00:00"
 SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{PREFIX}"
 
 
@@ -82,17 +81,6 @@ def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from module.get("resources", [])
     for child in module.get("child_modules", []):
         yield from _resources(child)
-
-
-def one_line(said: object) -> str:
-    """Terraform's message without its frame and line breaks."""
-    return " ".join(re.sub(r"[│╷╵]", " ", str(said)).split())
-
-
-def render(template: Path) -> dict[str, Any]:
-    """A JSON template whose placeholders become their own names."""
-    document: dict[str, Any] = json.loads(re.sub(r"\$\{(\w+)\}", r"\1", template.read_text()))
-    return document
 
 
 def as_list(value: str | list[str]) -> list[str]:

@@ -66,8 +66,7 @@ def test_role_may_use_the_key_as_far_as_it_reads_or_writes(full: Plan) -> None:
 def test_the_created_key_rotates_and_can_be_recovered_for_a_month(full: Plan) -> None:
     key = full["module.key[0].aws_kms_key.this"]
 
-    assert key["enable_key_rotation"] in (True, "true")
-    assert int(key["deletion_window_in_days"]) == 30
+    assert (key["enable_key_rotation"], int(key["deletion_window_in_days"])) == (True, 30)
 
 
 def test_the_account_manages_the_key_but_decrypts_through_services_only(full: Plan) -> None:

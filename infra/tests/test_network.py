@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.tests.current_provider.schema_provider import REGION
 from infra.tests.support import FUNCTIONS, Plan, grants
 
 pytestmark = pytest.mark.terraform
@@ -27,12 +26,6 @@ def test_functions_are_in_it_without_a_route_to_the_internet(plan: Plan, full: P
     }
     assert not [rule for rule in rules if rule.get("cidr_blocks")]
     assert not full["module.network[0].aws_default_security_group.this"].get("ingress")
-
-
-def test_each_zone_has_a_subnet_of_its_own(full: Plan) -> None:
-    places = {(made["availability_zone"], made["cidr_block"]) for made in full.of_type("aws_subnet").values()}
-
-    assert places == {(f"{REGION}a", "10.20.0.0/24"), (f"{REGION}b", "10.20.1.0/24")}
 
 
 def test_an_endpoint_for_each_service_lets_through_exactly_what_some_function_may_do(full: Plan) -> None:

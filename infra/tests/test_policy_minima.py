@@ -1,5 +1,4 @@
-"""The minimum that AWS's documentation requires of a policy. Each check names its page; the emulator checks none of
-this."""
+"""The minimum that AWS's documentation requires of a policy, with its page. The emulator checks none of this."""
 
 from __future__ import annotations
 
@@ -12,58 +11,37 @@ import pytest
 
 from infra.tests.current_provider.schema_provider import ACCOUNT, REGION
 from infra.tests.current_provider.terraform_check import CurrentProvider
-from infra.tests.support import EXECUTION, FUNCTIONS, MACHINE, SQS, Plan, as_list, grants
+from infra.tests.support import EXECUTION, FUNCTIONS, LAMBDA, MACHINE, PREFIX, SQS, STREAM, Plan, as_list, grants
 
 pytestmark = pytest.mark.terraform
 
 Statement = Mapping[str, Any]
+SEND, ENCRYPT = "GenerateDataKey Decrypt", "Encrypt Decrypt ReEncryptFrom ReEncryptTo GenerateDataKey DescribeKey"
 
-# What a principal of the account must be allowed on a customer managed key, by the service through which it calls.
 KEY_THROUGH_SERVICE = {
     # Amazon DynamoDB Developer Guide, "DynamoDB encryption at rest usage notes" and AWS KMS Developer Guide, "How
-    # Amazon DynamoDB uses AWS KMS", section "Authorizing use of your customer managed key": the minimum for whoever
-    # selects it.
-    f"dynamodb.{REGION}.amazonaws.com": {
-        "kms:Encrypt",
-        "kms:Decrypt",
-        "kms:ReEncryptFrom",
-        "kms:ReEncryptTo",
-        "kms:GenerateDataKey",
-        "kms:GenerateDataKeyWithoutPlaintext",
-        "kms:DescribeKey",
-        "kms:CreateGrant",
-    },
-    # AWS Lambda Developer Guide, "Securing Lambda environment variables": CreateGrant and Encrypt to configure a key
-    # on a function, Decrypt to see the variables and for the function's role.
-    f"lambda.{REGION}.amazonaws.com": {"kms:CreateGrant", "kms:Encrypt", "kms:Decrypt"},
-    # Amazon S3 User Guide, "Using server-side encryption with AWS KMS keys": GenerateDataKey to store, Decrypt to read.
-    f"s3.{REGION}.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
-    # Amazon SQS Developer Guide, "Key management": GenerateDataKey and Decrypt to send, Decrypt to receive.
-    f"sqs.{REGION}.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    # Amazon DynamoDB uses AWS KMS", section "Authorizing use of your customer managed key".
+    "dynamodb": f"{ENCRYPT} GenerateDataKeyWithoutPlaintext CreateGrant",
+    # AWS Lambda Developer Guide, "Securing Lambda environment variables".
+    "lambda": "CreateGrant Encrypt Decrypt",
+    # Amazon S3 User Guide, "Using server-side encryption with AWS KMS keys".
+    "s3": SEND,
+    # Amazon SQS Developer Guide, "Key management".
+    "sqs": SEND,
 }
+"""What a principal of the account must be allowed on a customer managed key, by the service through which it calls."""
 
-# What a service must be allowed that uses the key by itself.
-KEY_FOR_SERVICE = {
+KEY_FOR_SERVICE: Mapping[str, tuple[str, set[str]]] = {
     # Amazon S3 User Guide, "Walkthrough: Configuring a bucket for notifications": for an encrypted queue.
-    "s3.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    "s3.amazonaws.com": (SEND, set()),
     # Amazon SNS Developer Guide, "Securing Amazon SNS data with server-side encryption", "Enable compatibility between
     # event sources from AWS services and encrypted topics".
-    "cloudwatch.amazonaws.com": {"kms:GenerateDataKey", "kms:Decrypt"},
+    "cloudwatch.amazonaws.com": (SEND, set()),
     # Amazon CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using AWS Key Management Service".
-    f"logs.{REGION}.amazonaws.com": {
-        "kms:Encrypt",
-        "kms:Decrypt",
-        "kms:ReEncryptFrom",
-        "kms:ReEncryptTo",
-        "kms:GenerateDataKey",
-        "kms:DescribeKey",
-    },
+    f"logs.{REGION}.amazonaws.com": (ENCRYPT, {"kms:EncryptionContext:aws:logs:arn"}),
 }
-
-
-# The condition keys that a statement may demand: those in the sample policy of the service's page. The samples for S3
-# and CloudWatch have no condition, so theirs must hold as well where the service sends no such key.
-SENT_BY_SERVICE = {f"logs.{REGION}.amazonaws.com": {"kms:EncryptionContext:aws:logs:arn"}}
+"""What a service must be allowed that uses the key by itself, and the condition keys that its page's sample policy has:
+a key that the service does not send would refuse every call."""
 
 
 @pytest.fixture(scope="module")
@@ -72,52 +50,94 @@ def key_policy(full: Plan) -> list[Statement]:
     return statements
 
 
-def allowed_through(policy: list[Statement], service: str) -> set[str]:
-    """What the account's principals may do with a key through a service, or directly."""
-    allowed = set[str]()
-    for statement in policy:
-        via = statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService")
-        if "AWS" in statement["Principal"] and (via is None or service in as_list(via)):
-            assert set(statement.get("Condition", {})) <= {"StringEquals"}, "a further condition no page speaks of"
-            allowed |= set(as_list(statement["Action"]))
-    return allowed
+def of_kms(names: str) -> set[str]:
+    return {f"kms:{name}" for name in names.split()}
 
 
 @pytest.mark.parametrize("service", KEY_THROUGH_SERVICE)
 def test_the_key_lets_the_accounts_principals_do_what_the_service_asks_for(
     key_policy: list[Statement], service: str
 ) -> None:
-    assert KEY_THROUGH_SERVICE[service] - allowed_through(key_policy, service) == set()
+    allowed = set[str]()
+    for statement in key_policy:
+        via = statement.get("Condition", {}).get("StringEquals", {}).get("kms:ViaService")
+        if "AWS" in statement["Principal"] and (via is None or f"{service}.{REGION}.amazonaws.com" in as_list(via)):
+            assert set(statement.get("Condition", {})) <= {"StringEquals"}, "a further condition no page speaks of"
+            allowed |= set(as_list(statement["Action"]))
+
+    assert of_kms(KEY_THROUGH_SERVICE[service]) - allowed == set()
 
 
 @pytest.mark.parametrize("service", KEY_FOR_SERVICE)
 def test_the_key_lets_a_service_do_what_it_does_by_itself(key_policy: list[Statement], service: str) -> None:
+    actions, sent = KEY_FOR_SERVICE[service]
     of_service = [statement for statement in key_policy if statement["Principal"].get("Service") == service]
-    allowed = {action for statement in of_service for action in as_list(statement["Action"])}
 
-    assert KEY_FOR_SERVICE[service] - allowed == set()
+    assert of_kms(actions) - {action for statement in of_service for action in as_list(statement["Action"])} == set()
     for statement in of_service:
-        demanded = {
-            key
-            for operator, keys in statement["Condition"].items()
-            if not operator.endswith("IfExists")
-            for key in keys
-        }
-        assert demanded <= SENT_BY_SERVICE.get(service, set()), (
-            "a key that the service does not send refuses every call"
+        tests = statement["Condition"].items()
+        assert {key for operator, keys in tests if not operator.endswith("IfExists") for key in keys} <= sent
+
+
+ASKED: list[tuple[str, str, list[str]]] = [
+    # AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states". Redrive, the page's third
+    # action, is left out on purpose: `make replay` takes its place.
+    ("module.workflow.aws_iam_role_policy.this", "states:StartExecution", [MACHINE]),
+    ("module.workflow.aws_iam_role_policy.this", "states:DescribeExecution StopExecution", [f"{EXECUTION}:*"]),
+    # AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", section on execution role permissions (the
+    # managed policy AWSLambdaDynamoDBExecutionRole), and "Retain discarded records for a DynamoDB event source in
+    # Lambda".
+    ("publish", "dynamodb:DescribeStream GetRecords GetShardIterator", [STREAM]),
+    ("publish", "dynamodb:ListStreams", ["*"]),
+    ("publish", "sqs:SendMessage", [f"{SQS}-publish-dead-letter"]),
+    # AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping", "Execution role
+    # permissions".
+    ("intake", "sqs:ReceiveMessage DeleteMessage GetQueueAttributes", [f"{SQS}-ingest"]),
+    # AWS Step Functions Developer Guide, "Start an AWS Glue job with Step Functions", "IAM policies for calling AWS
+    # Glue", Run a Job (.sync). BatchStopJobRun is what stops the job when the run is stopped.
+    (
+        "module.workflow.aws_iam_role_policy.large_days[0]",
+        "glue:BatchStopJobRun GetJobRun GetJobRuns StartJobRun",
+        [f"{SQS.replace(':sqs:', ':glue:').replace(':csv', ':job/csv')}-large-day"],
+    ),
+    # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM
+    # permissions".
+    *(
+        (
+            f'module.function["{part}"].aws_iam_role_policy.further["network"]',
+            "ec2:CreateNetworkInterface DescribeNetworkInterfaces DescribeSubnets DeleteNetworkInterface "
+            "AssignPrivateIpAddresses UnassignPrivateIpAddresses",
+            ["*"],
         )
+        for part in FUNCTIONS
+    ),
+]
+"""A function or the address of a policy, the actions of a service that the page asks for, and their resources."""
 
 
-def test_event_bridge_is_allowed_by_the_rules_arn_alone(plan: Plan) -> None:
+@pytest.mark.parametrize(("address", "actions", "resources"), ASKED)
+def test_role_has_what_the_service_asks_for(full: Plan, address: str, actions: str, resources: list[str]) -> None:
+    service, _, names = actions.partition(":")
+    if address in FUNCTIONS:
+        address = f'module.function["{address}"].aws_iam_role_policy.work'
+    asked = {(f"{service}:{name}", resource) for name in names.split() for resource in resources}
+
+    assert asked - grants(full.policy(address)) == set()
+
+
+def test_rule_calls_its_function_and_is_allowed_by_its_arn_alone(plan: Plan) -> None:
     # Amazon EventBridge User Guide, "Troubleshooting Amazon EventBridge", section "My rule ran but my Lambda function
     # wasn't invoked": the policy that works has AWS:SourceArn alone. terraform-provider-aws pull request 4116 ("Fix
     # cloudwatch example") took source_account out of the example for this reason.
-    permissions = plan.of_type("aws_lambda_permission").values()
+    called = {"due-check": "intake", "run-ended": "finalize", "ended-runs-check": "finalize"}
 
-    assert permissions
-    for permission in permissions:
+    assert len(plan.of_type("aws_lambda_permission")) == len(called)
+    for rule, function in called.items():
+        target = plan[f'module.trigger["{rule}"].aws_cloudwatch_event_target.this']
+        permission = plan[f'module.trigger["{rule}"].aws_lambda_permission.this']
+        assert target["arn"] == permission["function_name"] == f"{LAMBDA}-{function}"
         assert permission["principal"] == "events.amazonaws.com"
-        assert permission["source_arn"].startswith(f"arn:aws:events:{REGION}:{ACCOUNT}:rule/")
+        assert permission["source_arn"] == f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{PREFIX}-{rule}"
         assert not permission.get("source_account")
 
 
@@ -128,58 +148,8 @@ def test_children_of_the_map_may_take_the_workflows_role_too(plan: Plan) -> None
     (statement,) = json.loads(plan["module.workflow.aws_iam_role.this"]["assume_role_policy"])["Statement"]
     patterns = as_list(statement["Condition"]["ArnLike"]["aws:SourceArn"])
 
-    for caller in (MACHINE, f"{MACHINE}/deliver"):
-        assert any(fnmatchcase(caller, pattern) for pattern in patterns), caller
-    assert not any(fnmatchcase(f"{MACHINE}-of-another", pattern) for pattern in patterns)
-
-
-def test_the_workflow_may_start_watch_and_stop_the_runs_of_its_map(plan: Plan) -> None:
-    # AWS Step Functions Developer Guide, "IAM policies for using Distributed Map states". Redrive, the page's third
-    # action, is left out on purpose: `make replay` takes its place.
-    allowed = grants(plan.policy("module.workflow.aws_iam_role_policy.this"))
-
-    assert {
-        ("states:StartExecution", MACHINE),
-        ("states:DescribeExecution", f"{EXECUTION}:*"),
-        ("states:StopExecution", f"{EXECUTION}:*"),
-    } <= allowed
-    assert not {action for action, _ in allowed if "Redrive" in action}
-
-
-def test_lambda_may_read_the_stream_for_publish_and_set_records_aside(plan: Plan) -> None:
-    # AWS Lambda Developer Guide, "Process DynamoDB records with Lambda", section on execution role permissions (the
-    # managed policy AWSLambdaDynamoDBExecutionRole), and "Retain discarded records for a DynamoDB event source in
-    # Lambda".
-    stream = plan["module.table.aws_dynamodb_table.this"]["stream_arn"]
-
-    assert {
-        ("dynamodb:DescribeStream", stream),
-        ("dynamodb:GetRecords", stream),
-        ("dynamodb:GetShardIterator", stream),
-        ("dynamodb:ListStreams", "*"),
-        ("sqs:SendMessage", f"{SQS}-publish-dead-letter"),
-    } <= grants(plan.policy('module.function["publish"].aws_iam_role_policy.work'))
-
-
-def test_lambda_may_poll_the_ingest_queue_for_intake(plan: Plan) -> None:
-    # AWS Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping", "Execution role
-    # permissions".
-    actions = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-
-    assert {(action, f"{SQS}-ingest") for action in actions} <= grants(
-        plan.policy('module.function["intake"].aws_iam_role_policy.work')
-    )
-
-
-def test_the_workflow_may_do_what_the_integration_asks_for_on_this_job_alone(full: Plan) -> None:
-    # AWS Step Functions Developer Guide, "Start an AWS Glue job with Step Functions", "IAM policies for calling AWS
-    # Glue", Run a Job (.sync). BatchStopJobRun is what stops the job when the run is stopped.
-    actions = ("BatchStopJobRun", "GetJobRun", "GetJobRuns", "StartJobRun")
-    job = f"{SQS.replace(':sqs:', ':glue:').replace(':csv', ':job/csv')}-large-day"
-
-    assert grants(full.policy("module.workflow.aws_iam_role_policy.large_days[0]")) == {
-        (f"glue:{action}", job) for action in actions
-    }
+    for caller, taken in {MACHINE: True, f"{MACHINE}/deliver": True, f"{MACHINE}-of-another": False}.items():
+        assert any(fnmatchcase(caller, pattern) for pattern in patterns) is taken, caller
 
 
 def test_the_job_logs_where_its_log_groups_are(terraform: CurrentProvider) -> None:
@@ -201,22 +171,6 @@ def test_the_job_logs_where_its_log_groups_are(terraform: CurrentProvider) -> No
         }
 
 
-def test_functions_in_a_network_may_be_placed_in_it(full: Plan) -> None:
-    # AWS Lambda Developer Guide, "Giving Lambda functions access to resources in an Amazon VPC", "Required IAM
-    # permissions".
-    expected = {
-        "ec2:CreateNetworkInterface",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSubnets",
-        "ec2:DeleteNetworkInterface",
-        "ec2:AssignPrivateIpAddresses",
-        "ec2:UnassignPrivateIpAddresses",
-    }
-    for function in FUNCTIONS:
-        policy = full.policy(f'module.function["{function}"].aws_iam_role_policy.further["network"]')
-        assert {action for action, resource in grants(policy) if resource == "*"} == expected
-
-
 def test_the_age_of_an_event_raises_an_alarm_before_its_third_receive(plan: Plan) -> None:
     # Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS", ApproximateAgeOfOldestMessage: a
     # message that was received three times and not deleted no longer counts.
@@ -231,5 +185,4 @@ def test_publish_is_retried_until_its_records_are_twelve_hours_old(plan: Plan) -
     # by age or by attempts, whichever comes first; -1 attempts means that the age alone counts.
     mapping = plan['module.function["publish"].aws_lambda_event_source_mapping.this[0]']
 
-    assert mapping["maximum_retry_attempts"] == -1
-    assert mapping["maximum_record_age_in_seconds"] == 12 * 3600
+    assert (mapping["maximum_retry_attempts"], mapping["maximum_record_age_in_seconds"]) == (-1, 12 * 3600)

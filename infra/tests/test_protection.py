@@ -58,16 +58,3 @@ def test_every_resource_carries_the_tags(plan: Plan) -> None:
 
     assert provider["default_tags"] == [{"tags": {"references": ["local.tags"]}}]
     assert not [a for a, values in plan.resources.items() if values.get("tags")], "they would hide the provider's"
-
-
-def test_clean_checkout_plans_but_deploys_nothing_without_a_package(terraform: CurrentProvider) -> None:
-    plan = terraform.plan({"package_file": "nowhere/pipeline.zip", "large_days": {}})
-    checks = {check["address"]["to_display"]: check["status"] for check in plan.document["checks"]}
-
-    # Both wait for the role's id, which is known when Terraform applies.
-    assert checks["module.function.aws_lambda_function.this"] == "unknown"
-    assert checks["module.large_days.aws_s3_object.code"] == "unknown"
-
-
-def test_access_is_logged_where_a_bucket_for_it_is_named(full: Plan) -> None:
-    assert full[f"{BUCKET}_logging.this[0]"]["target_bucket"] == "access-logs"

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 
 from infra.tests.current_provider.terraform_check import CurrentProvider
-from infra.tests.support import PREFIX, Plan
+from infra.tests.support import Plan
 from scripts.tests.runbook import rows
 from scripts.tests.runbook.test_in_memory import SCENARIOS
 
 pytestmark = pytest.mark.terraform
 
 
-def test_every_alarm_has_its_row_and_every_row_its_alarm(plan: Plan) -> None:
-    alarms = {
-        values["alarm_name"].removeprefix(f"{PREFIX}-")
-        for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
-    }
-    patterns = list(rows.alarms())
-
-    for alarm in alarms:
-        assert [pattern for pattern in patterns if fnmatchcase(alarm, pattern)], f"the runbook does not know {alarm}"
-    for pattern in patterns:
-        assert [alarm for alarm in alarms if fnmatchcase(alarm, pattern)], f"there is no alarm {pattern}"
+def alarms(plan: Plan) -> dict[str, Mapping[str, Any]]:
+    """The alarms of the production environment by the part of their names behind the prefix."""
+    found = plan.of_type("aws_cloudwatch_metric_alarm").values()
+    return {values["alarm_name"].removeprefix("csv-pipeline-prod-"): values for values in found}
 
 
-def test_an_alarm_names_the_environment_in_every_command_and_its_row(terraform: CurrentProvider) -> None:
-    plan = terraform.plan(environment="prod")
-    for values in plan.of_type("aws_cloudwatch_metric_alarm").values():
-        alarm, text = values["alarm_name"].removeprefix("csv-pipeline-prod-"), values["alarm_description"]
+@pytest.fixture
+def prod(terraform: CurrentProvider) -> Plan:
+    return terraform.plan(environment="prod")
+
+
+def test_every_row_has_its_alarm_and_every_alarm_names_its_row_and_the_environment(prod: Plan) -> None:
+    for alarm, values in alarms(prod).items():
+        text = values["alarm_description"]
         (row,) = re.findall(r" \(docs/runbook\.md, Alarms, (.+)\)$", text)
         assert row in rows.alarms()
         assert fnmatchcase(alarm, row)
         assert re.findall(r"make (?!\S+ ENV=prod)\S+", text) == [], (
             f"{alarm}: a paste would act on the reader's machine"
         )
+    for row in rows.alarms():
+        assert [alarm for alarm in alarms(prod) if fnmatchcase(alarm, row)], f"there is no alarm {row}"
 
 
-def test_an_alarm_advises_no_command_that_the_runbook_does_not(plan: Plan) -> None:
-    for values in plan.of_type("aws_cloudwatch_metric_alarm").values():
-        alarm = values["alarm_name"].removeprefix(f"{PREFIX}-")
+def test_an_alarm_advises_no_command_that_the_runbook_does_not(prod: Plan) -> None:
+    for alarm, values in alarms(prod).items():
         advised = set(re.findall(r"make ([a-z-]+)", values["alarm_description"]))
         for row in rows.alarms():
             if fnmatchcase(alarm, row):
@@ -51,11 +51,8 @@ def test_an_alarm_advises_no_command_that_the_runbook_does_not(plan: Plan) -> No
                 assert advised <= set(re.findall(r"make ([a-z-]+)", written)) | {"status", "logs"}, alarm
 
 
-def test_a_scenario_waits_for_the_metric_of_its_alarm(plan: Plan) -> None:
-    metrics = {
-        values["alarm_name"].removeprefix(f"{PREFIX}-"): values.get("metric_name")
-        for values in plan.of_type("aws_cloudwatch_metric_alarm").values()
-    }
+def test_a_scenario_waits_for_the_metric_of_its_alarm(prod: Plan) -> None:
     for scenario in SCENARIOS:
         if scenario.metric:
-            assert {metrics[alarm] for alarm in metrics if fnmatchcase(alarm, scenario.row)} == {scenario.metric}
+            named = [values for alarm, values in alarms(prod).items() if fnmatchcase(alarm, scenario.row)]
+            assert {values["metric_name"] for values in named} == {scenario.metric}

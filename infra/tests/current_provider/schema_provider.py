@@ -18,15 +18,11 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import grpc
 import msgpack
-from tf.gen import grpc_controller_pb2 as controller_messages
-from tf.gen import grpc_controller_pb2_grpc as controller_service
-from tf.gen import grpc_stdio_pb2_grpc as stdio_service
 from tf.gen import tfplugin_pb2 as messages
 from tf.gen import tfplugin_pb2_grpc as service
 
@@ -35,42 +31,17 @@ VERSION = "6.62"
 PROVIDER = "registry.terraform.io/hashicorp/aws"
 UNKNOWN = msgpack.ExtType(0, b"")
 
-_TEXTS = (
-    "region profile access_key secret_key token custom_ca_bundle sts_region max_retries retry_mode "
-    "ec2_metadata_service_endpoint http_proxy https_proxy no_proxy s3_us_east_1_regional_endpoint"
-)
-_SWITCHES = (
-    "insecure s3_use_path_style skip_credentials_validation skip_metadata_api_check skip_region_validation "
-    "skip_requesting_account_id use_dualstack_endpoint use_fips_endpoint"
-)
-_LISTS = "allowed_account_ids forbidden_account_ids shared_config_files shared_credentials_files"
-_ASSUME_ROLE = "role_arn session_name external_id duration policy"
-
-
-def _optional(names: str, kind: Any) -> dict[str, Any]:
-    return {name: {"type": kind, "optional": True} for name in names.split()}
-
-
 PROVIDER_BLOCK = {
-    "attributes": {
-        **_optional(_TEXTS, "string"),
-        **_optional(_SWITCHES, "bool"),
-        **_optional(_LISTS, ["list", "string"]),
-    },
+    "attributes": {"region": {"type": "string", "optional": True}},
     "block_types": {
         "default_tags": {
             "nesting_mode": "list",
             "max_items": 1,
-            "block": {"attributes": _optional("tags", ["map", "string"])},
-        },
-        "ignore_tags": {
-            "nesting_mode": "list",
-            "max_items": 1,
-            "block": {"attributes": _optional("keys key_prefixes", ["set", "string"])},
-        },
-        "assume_role": {"nesting_mode": "list", "block": {"attributes": _optional(_ASSUME_ROLE, "string")}},
+            "block": {"attributes": {"tags": {"type": ["map", "string"], "optional": True}}},
+        }
     },
 }
+"""What our configurations set of the provider itself, whose schema is not in the file."""
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -115,13 +86,6 @@ MADE_UP: Mapping[str, Mapping[str, str]] = {
 _MODES = {"single": 1, "list": 2, "set": 3, "map": 4}
 
 
-@cache
-def load_schema() -> dict[str, Any]:
-    """Read `resource_schemas` and `data_source_schemas`, as `terraform providers schema -json` prints them."""
-    schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_text())
-    return schema
-
-
 def _to_block(block: Mapping[str, Any], *, top: bool) -> messages.Schema.Block:
     attributes = []
     for name, given in sorted(block.get("attributes", {}).items()):
@@ -153,6 +117,10 @@ def _to_block(block: Mapping[str, Any], *, top: bool) -> messages.Schema.Block:
     return messages.Schema.Block(attributes=attributes, block_types=nested)
 
 
+def _schemas(found: Mapping[str, Any]) -> dict[str, messages.Schema]:
+    return {name: messages.Schema(version=0, block=_to_block(one["block"], top=True)) for name, one in found.items()}
+
+
 def _unpack(value: messages.DynamicValue) -> Any:
     if not value.msgpack:
         return None
@@ -164,48 +132,19 @@ def _pack(value: Any) -> messages.DynamicValue:
 
 
 class SchemaProvider(service.ProviderServicer):  # type: ignore[misc]  # generated code without types
-    """Answers Terraform's calls; those that would change something are refused."""
+    """Answers what Terraform asks for a plan; it does not have the calls that change something."""
 
     def __init__(self) -> None:
-        schema = load_schema()
+        schema = json.loads(SCHEMA_FILE.read_text())
         self._resources = schema["resource_schemas"]
         self._data = schema["data_source_schemas"]
 
-    def GetMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 (the protocol's names, to the end)
-        return messages.GetMetadata.Response(
-            resources=[messages.GetMetadata.ResourceMetadata(type_name=name) for name in self._resources],
-            data_sources=[messages.GetMetadata.DataSourceMetadata(type_name=name) for name in self._data],
-        )
-
-    def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802
-        def schemas(found: Mapping[str, Any]) -> dict[str, messages.Schema]:
-            return {
-                name: messages.Schema(version=0, block=_to_block(one["block"], top=True)) for name, one in found.items()
-            }
-
+    def GetProviderSchema(self, request: Any, context: Any) -> Any:  # noqa: N802 (the protocol's names, to the end)
         return messages.GetProviderSchema.Response(
             provider=messages.Schema(version=0, block=_to_block(PROVIDER_BLOCK, top=False)),
-            resource_schemas=schemas(self._resources),
-            data_source_schemas=schemas(self._data),
+            resource_schemas=_schemas(self._resources),
+            data_source_schemas=_schemas(self._data),
         )
-
-    def ValidateProviderConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.ValidateProviderConfig.Response()
-
-    def ValidateResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.ValidateResourceConfig.Response()
-
-    def ValidateDataResourceConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.ValidateDataResourceConfig.Response()
-
-    def ConfigureProvider(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.ConfigureProvider.Response()
-
-    def UpgradeResourceState(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.UpgradeResourceState.Response(upgraded_state=_pack(json.loads(request.raw_state.json)))
-
-    def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.ReadResource.Response(new_state=request.current_state)
 
     def PlanResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
         proposed, prior = _unpack(request.proposed_new_state), _unpack(request.prior_state)
@@ -217,14 +156,6 @@ class SchemaProvider(service.ProviderServicer):  # type: ignore[misc]  # generat
                     proposed[name] = UNKNOWN
         return messages.PlanResourceChange.Response(planned_state=_pack(proposed), legacy_type_system=True)
 
-    def ApplyResourceChange(self, request: Any, context: Any) -> Any:  # noqa: N802
-        refusal = messages.Diagnostic(
-            severity=messages.Diagnostic.ERROR,
-            summary="schema-only provider",
-            detail="This stand-in checks configurations; it cannot apply them.",
-        )
-        return messages.ApplyResourceChange.Response(diagnostics=[refusal])
-
     def ReadDataSource(self, request: Any, context: Any) -> Any:  # noqa: N802
         state, known = _unpack(request.config), DATA[request.type_name]
         for name in self._data[request.type_name]["block"]["attributes"]:
@@ -232,21 +163,14 @@ class SchemaProvider(service.ProviderServicer):  # type: ignore[misc]  # generat
                 state[name] = known.get(name)
         return messages.ReadDataSource.Response(state=_pack(state))
 
-    def GetFunctions(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.GetFunctions.Response()
 
-    def StopProvider(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return messages.StopProvider.Response()
+def _agree(call: str) -> Any:
+    return lambda _provider, _request, _context: getattr(messages, call).Response()
 
 
-class _Controller(controller_service.GRPCControllerServicer):  # type: ignore[misc]
-    def Shutdown(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return controller_messages.Empty()
-
-
-class _Stdio(stdio_service.GRPCStdioServicer):  # type: ignore[misc]
-    def StreamStdio(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return iter([])
+for _call in ("Provider", "Resource", "DataResource"):
+    setattr(SchemaProvider, f"Validate{_call}Config", _agree(f"Validate{_call}Config"))
+SchemaProvider.ConfigureProvider = _agree("ConfigureProvider")
 
 
 @contextmanager
@@ -254,8 +178,6 @@ def serve() -> Iterator[dict[str, str]]:
     """Serve on a free port of the loopback; gives the environment variables with which Terraform uses it."""
     server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.max_send_message_length", 64 << 20)])
     service.add_ProviderServicer_to_server(SchemaProvider(), server)
-    controller_service.add_GRPCControllerServicer_to_server(_Controller(), server)
-    stdio_service.add_GRPCStdioServicer_to_server(_Stdio(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     address = {"Network": "tcp", "String": f"127.0.0.1:{port}"}
