@@ -2,7 +2,7 @@
 # ENV=local (the default) means the local AWS, an emulator on this machine; ENV=<name> uses infra/env/<name>.tfvars.
 
 ENV ?= local
-export ENV MINISTACK_PORT VERBOSE YES FILE DIR OUT
+export ENV MINISTACK_PORT YES FILE DIR OUT
 # Settings for other Python projects must not affect this project's virtual environment.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET
 
@@ -26,7 +26,7 @@ ASL_READY := $(if $(shell command -v npm),build/asl-validator/.ready)
 AWS_CLI_READY := build/aws-cli/.ready
 
 # A variable that none of the targets reads would be ignored: it is refused, as a typo might act on something else.
-COMMON := ENV MINISTACK_PORT VERBOSE YES ARGS PIPELINE
+COMMON := ENV MINISTACK_PORT YES ARGS PIPELINE
 GIVEN  := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 ifneq ($(filter-out $(COMMON),$(GIVEN)),)
 READ := $(shell sed -nE 's/^($(subst $() $(),|,$(or $(strip $(MAKECMDGOALS)),help))):.* \#\# (.*) \| .*/\2/p' Makefile | grep -oE '[A-Z_]+=' | tr -d =)

@@ -8,7 +8,6 @@ in that folder while it runs. The lock tells whether it runs; its process id mig
 from __future__ import annotations
 
 import fcntl
-import http.client
 import json
 import os
 import secrets
@@ -18,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,10 +82,7 @@ class Emulator:
     def start(self, port: int | None = None) -> Record:
         """Return the record of the running emulator; start one if there is none.
 
-        Parameters
-        ----------
-        port
-            The port that it must listen on; None means the port of the running emulator, or the default.
+        `port` is the one that it must listen on; None means that of the running emulator, or the default.
 
         Raises
         ------
@@ -97,20 +94,20 @@ class Emulator:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the second of two concurrent starts finds the emulator of the first
             return self._start(port)
 
-    def _start(self, port: int | None) -> Record:
-        requested, port = port, port or DEFAULT_PORT
-        if self._locked():
-            record = self._wait_until_healthy(None)
-            if record and record.secret_key and requested in (None, record.port) and record.runtime == runtime():
-                return record
-            if record is None or record.port == port or not _answers(port):
-                self.stop()  # not if the new port is taken: its data would be lost and nothing gained
+    def _start(self, requested: int | None) -> Record:
+        port = requested or DEFAULT_PORT
+        record = self._healthy(lambda: not self._locked())
+        if record and requested in (None, record.port) and record.runtime == runtime():
+            return record
+        if self._locked() and (record is None or record.port == port or not _answers(port)):
+            self.stop()  # not if the new port is taken: its data would be lost and nothing gained
         if _answers(port):
             raise CommandError(
                 f"Port {port} is in use by another program, so the local AWS cannot start.",
                 f"Choose another by adding to the command, for example: MINISTACK_PORT={free_port()}",
             )
-        record = self._wait_until_healthy(self._spawn(port))
+        process = self._spawn(port)
+        record = self._healthy(lambda: process.poll() is not None)
         if record is None:
             raise CommandError(f"The local AWS did not start: {self._last_words()}", f"Its log is {self.log_file}.")
         return record
@@ -147,18 +144,11 @@ class Emulator:
                 umask=0o077,
             )
 
-    def _wait_until_healthy(self, process: subprocess.Popen[bytes] | None) -> Record | None:
-        """Wait until a starting emulator answers; return None if its process ends or the timeout is reached."""
-
-        def healthy() -> bool:
-            record = self._record()
-            return record is not None and _healthy(record.port)
-
-        def ended() -> bool:
-            return process.poll() is not None if process else not self._locked()
-
-        _poll(lambda: healthy() or ended(), START_SECONDS)
-        return self._record() if healthy() and not ended() else None
+    def _healthy(self, ended: Callable[[], bool]) -> Record | None:
+        """Wait until the emulator answers and return its record; None if it has ended or takes too long."""
+        _poll(lambda: _answers_health(self._record()) or ended(), START_SECONDS)
+        record = self._record()
+        return record if _answers_health(record) and not ended() else None
 
     def _record(self) -> Record | None:
         with suppress(OSError, ValueError, TypeError):
@@ -251,16 +241,13 @@ def runtime() -> str:
     return f"{sys.executable} {sys.version.split()[0]} ministack {version('ministack')}"
 
 
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(HOST, port, timeout=2)
-    try:
-        connection.request("GET", "/_ministack/health")
-        response = connection.getresponse()
-        return response.status == 200 and json.loads(response.read()).get("auth") == "enabled"
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+def _answers_health(record: Record | None) -> bool:
+    with suppress(OSError, ValueError):
+        if record:
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(f"{endpoint(record.port)}/_ministack/health", timeout=2) as response:
+                return bool(json.load(response).get("auth") == "enabled")
+    return False
 
 
 def _answers(port: int) -> bool:

@@ -178,7 +178,7 @@ def _leading_name(expression: str) -> str:
 
 
 def _lines(body: Body) -> Iterator[str]:
-    """Write the content of a block."""
+    """Write the content of a block; python-hcl2's own writer fails at a sum inside an object of a `for` (8.1.4)."""
     for name, value in body.items():
         blocks = [*_blocks(name, value)]
         for header, content in blocks:

@@ -7,15 +7,17 @@ it lists (AWS Glue Developer Guide, "Using Python libraries with AWS Glue"). The
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import dependencies
 from pipeline_cli.terraform.dependencies import Platform
 from pipeline_cli.terraform.package import SOURCES
@@ -27,7 +29,18 @@ GLUE = Platform("3.11", "x86_64", glibc=34)
 LIBRARIES = ("aws-lambda-powertools", "duckdb", "jmespath", "typing-extensions")
 """What the job imports and Glue does not have, or has in other versions; the versions are those of the functions."""
 
-PROJECT = "csv-pipeline"
+OWN_PROJECT = """[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[project]
+name = "csv-pipeline"
+version = "%s"
+
+[tool.setuptools.package-data]
+pipeline = ["**/*.sql"]
+"""
+"""The project of the job: the pipeline alone, which asks for no other package, as Glue or the zip has them."""
 
 
 def is_on(env: str) -> bool:
@@ -46,7 +59,7 @@ def build(env: str, target: Path | None = None, sources: Path = SOURCES, *, quie
     Raises
     ------
     CommandError
-        A library has no wheel for the platform.
+        A library has no wheel for the platform, or the pipeline's own can't be built.
     """
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +67,8 @@ def build(env: str, target: Path | None = None, sources: Path = SOURCES, *, quie
         wheels = _libraries(dependencies.platform_of(env) if env == LOCAL else GLUE, quiet=quiet)
         own = _own_wheel(sources, Path(folder))
         listed = Path(folder, "requirements.txt")
-        listed.write_text("".join(f"{name}=={number}\n" for name, number in sorted(_versions([*wheels, own]).items())))
+        named = (wheel.name.split("-") for wheel in (*wheels, own))
+        listed.write_text("".join(sorted(f"{name.replace('_', '-')}=={number}\n" for name, number, *_ in named)))
         unfinished = Path(folder, target.name)
         with zipfile.ZipFile(unfinished, "w") as archive:
             dependencies.add_files(archive, [(f"wheels/{file.name}", file) for file in (*wheels, own, listed)])
@@ -88,37 +102,16 @@ def _locked(lock: str) -> str:
 
 
 def _own_wheel(sources: Path, folder: Path) -> Path:
-    """Write the pipeline's wheel (Binary distribution format, PyPA specifications), without the functions' handlers."""
-    number, name = version(PROJECT), PROJECT.replace("-", "_")
-    files: dict[str, bytes] = {
-        f"pipeline/{file.relative_to(sources).as_posix()}": file.read_bytes()
-        for file in sources.rglob("*")
-        if file.is_file() and not {"__pycache__", "handlers"} & set(file.relative_to(sources).parts)
-    }
-    info = f"{name}-{number}.dist-info"
-    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {PROJECT}\nVersion: {number}\n".encode()
-    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: csv-pipeline\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files[f"{info}/RECORD"] = _record(files, f"{info}/RECORD")
-    wheel = folder / f"{name}-{number}-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for path, content in sorted(files.items()):
-            entry = zipfile.ZipInfo(path, dependencies.EARLIEST)
-            entry.external_attr = 0o100644 << 16
-            entry.create_system = 3
-            archive.writestr(entry, content)
+    """Build the pipeline's wheel, without the functions' handlers; its time stamps are the earliest of the format."""
+    project = folder / "project"
+    ignored = shutil.ignore_patterns("__pycache__", "handlers")
+    shutil.copytree(sources, project / "pipeline", ignore=ignored, copy_function=shutil.copyfile)
+    (project / "pyproject.toml").write_text(OWN_PROJECT % version("csv-pipeline"))
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", str(folder), str(project)]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", *options]
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise CommandError("The package of the job could not be built:", f"\n{done.stderr.strip()}")
+    (wheel,) = folder.glob("*.whl")
     return wheel
-
-
-def _record(files: Mapping[str, bytes], record: str) -> bytes:
-    """Return the list of a wheel's files, each with its digest and its size."""
-    lines = []
-    for path, content in sorted(files.items()):
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        lines.append(f"{path},sha256={digest},{len(content)}\n")
-    return ("".join(lines) + f"{record},,\n").encode()
-
-
-def _versions(wheels: Iterable[Path]) -> dict[str, str]:
-    """Return the versions of wheels by the names of their projects, from their file names."""
-    parts = (wheel.name.split("-") for wheel in wheels)
-    return {name.replace("_", "-"): number for name, number, *_ in parts}

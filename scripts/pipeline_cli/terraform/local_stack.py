@@ -142,9 +142,6 @@ class LocalStack:
 
     def _run(self, doing: str, *arguments: str) -> str:
         """Run a Terraform command; return its last sentence, which counts the resources."""
-        if os.environ.get("VERBOSE") and not self.quiet:
-            self.terraform.show(*arguments)
-            return f"{doing} is done."
         with nullcontext() if self.quiet else terminal.err().status(f"{doing}…"):
             said = self.terraform.run(*arguments, "-no-color")
         return next(line for line in reversed(said.splitlines()) if " complete! " in line)

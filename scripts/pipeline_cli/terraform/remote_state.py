@@ -7,7 +7,6 @@ locks the state with an object beside it.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from string import Template
@@ -25,76 +24,39 @@ region       = "{region}"
 encrypt      = true
 use_lockfile = true
 """
-TLS_POLICY = Template(
-    json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Sid": "DenyInsecureTransport",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "s3:*",
-                    "Resource": ["arn:$partition:s3:::$bucket", "arn:$partition:s3:::$bucket/*"],
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ],
-        }
-    )
-)
+TLS_ONLY = """{"Version": "2012-10-17", "Statement": [{
+  "Sid": "DenyInsecureTransport", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+  "Resource": ["arn:$partition:s3:::$bucket", "arn:$partition:s3:::$bucket/*"],
+  "Condition": {"Bool": {"aws:SecureTransport": "false"}}
+}]}"""
+OLD_STATES = {
+    "ID": "old-states",
+    "Status": "Enabled",
+    "Filter": {},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_STATE_DAYS},
+}
 
 
 def bootstrap(target: Target, name: str) -> str:
     """Create the bucket for the state, or finish an interrupted creation; return its name.
 
     The bucket is private, versioned (a damaged state can be restored), encrypted and reachable over TLS only. One
-    bucket serves all environments of an account.
-
-    Parameters
-    ----------
-    target
-        The environment.
-    name
-        The value of the Terraform variable `name`.
+    bucket serves all environments of an account. `name` is the value of the Terraform variable.
     """
     caller = target.client("sts").get_caller_identity()
     bucket = f"{name}-state-{caller['Account']}"
     s3 = target.client("s3")
     _create(s3, bucket, target.region)
-    s3.put_public_access_block(
-        Bucket=bucket,
-        PublicAccessBlockConfiguration={
-            "BlockPublicAcls": True,
-            "BlockPublicPolicy": True,
-            "IgnorePublicAcls": True,
-            "RestrictPublicBuckets": True,
-        },
-    )
-    s3.put_bucket_ownership_controls(
-        Bucket=bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
-    )
+    blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(blocks, True))
+    owner = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=owner)
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    s3.put_bucket_encryption(
-        Bucket=bucket,
-        ServerSideEncryptionConfiguration={
-            "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-        },
-    )
-    s3.put_bucket_lifecycle_configuration(
-        Bucket=bucket,
-        LifecycleConfiguration={
-            "Rules": [
-                {
-                    "ID": "old-states",
-                    "Status": "Enabled",
-                    "Filter": {},
-                    "NoncurrentVersionExpiration": {"NoncurrentDays": OLD_STATE_DAYS},
-                }
-            ]
-        },
-    )
+    encrypted = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=encrypted)
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [OLD_STATES]})
     partition = caller["Arn"].split(":")[1]
-    s3.put_bucket_policy(Bucket=bucket, Policy=TLS_POLICY.substitute(partition=partition, bucket=bucket))
+    s3.put_bucket_policy(Bucket=bucket, Policy=Template(TLS_ONLY).substitute(partition=partition, bucket=bucket))
     return bucket
 
 

@@ -28,12 +28,3 @@ from pipeline_cli.local import glue
 )
 def test_the_error_of_a_job_is_the_last_line_of_its_traceback(lines: list[str], error: str) -> None:
     assert glue.error_of(lines) == error
-
-
-def test_without_spark_or_java_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert "pyspark is not installed" in str(glue.missing())
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    assert "there is no Java on the PATH" in str(glue.missing())

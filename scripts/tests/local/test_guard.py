@@ -13,8 +13,6 @@ from pipeline_cli.local.emulator import temporary_emulator
 from pipeline_cli.local.guard import refusal
 from pipeline_cli.terraform.target import Target
 
-PAGE = {"Origin": "https://example.com"}
-
 
 def signed(key: str) -> dict[str, str]:
     return {"authorization": f"AWS4-HMAC-SHA256 Credential={key}/20260101/eu-west-1/s3/aws4_request, Signature=0"}
@@ -29,13 +27,10 @@ def signed(key: str) -> dict[str, str]:
         ("/bucket/key", "", signed("test"), "not the access key"),
         ("/bucket/key", "", signed("000000000000"), "not the access key"),
         ("/bucket/key", "X-Amz-Credential=LOCAL1%2F20260101", signed("test"), "not the access key"),
-        ("/bucket/key", "AWSAccessKeyId=test&Signature=1", {}, "not signed"),
         ("/bucket/key", "", {"authorization": "AWS test:0"}, "not signed"),
         ("/_ministack/health", "", {}, None),
         ("/_ministack/health", "", {"origin": "https://example.com"}, "closed"),
-        ("/bucket/key", "", {}, "not signed"),
         ("/_ministack/reset", "", signed("LOCAL1"), "closed"),
-        ("/_localstack/state", "", signed("LOCAL1"), "closed"),
     ],
 )
 def test_what_is_refused(path: str, query: str, headers: dict[str, str], reason: str | None) -> None:
@@ -52,10 +47,7 @@ def test_who_does_not_know_the_keys_neither_empties_nor_reads_it(tmp_path: Path)
         queue = sqs.create_queue(QueueName="kept")["QueueUrl"]
         for method, path, headers in (
             ("POST", "/_ministack/reset", {}),
-            ("OPTIONS", "/", {**PAGE, "Access-Control-Request-Method": "POST"}),
-            ("GET", "/?Action=ListQueues", PAGE),
-            ("GET", "/_ministack/sqs/messages", {}),
-            ("GET", "/", {}),
+            ("GET", "/?Action=ListQueues", {"Origin": "https://example.com"}),
         ):
             connection = http.client.HTTPConnection(emulator.HOST, first.port, timeout=10)
             connection.request(method, path, headers=headers)
@@ -63,7 +55,7 @@ def test_who_does_not_know_the_keys_neither_empties_nor_reads_it(tmp_path: Path)
             assert (reply.status, reply.read()[:9]) == (403, b"Refused: "), path
             assert not [name for name, _ in reply.getheaders() if name.lower().startswith("access-control-")], path
             connection.close()
-        for key in ("test", "000000000000", "AKIAIOSFODNN7EXAMPLE"):
+        for key in ("test", "AKIAIOSFODNN7EXAMPLE"):
             with pytest.raises(ClientError):
                 boto3.client(
                     "s3", region_name=emulator.REGION, endpoint_url=url,

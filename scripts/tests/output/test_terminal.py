@@ -8,19 +8,16 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pipeline import ledger
 from pipeline.events import ObjectCreated, foreign_file_error
-from pipeline.ledger import Ledger, SourceObject
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
-from pipeline.model.text import ESCAPES, escape_controls
-from pipeline_cli.deployment.batches import duration_of
+from pipeline.model.text import ESCAPES
 from pipeline_cli.output import terminal
 from pipeline_cli.output.files import open_whole, write_whole
 from rich.progress import Progress
@@ -43,12 +40,6 @@ def assert_harmless(text: str) -> None:
 
 def test_messages_show_what_a_reference_holds_and_machines_get_the_bodies_as_they_are(stack: Stack, run: Run) -> None:
     bodies: list[dict[str, Any]] = [
-        {
-            "type": "customer_message",
-            "customer_reference": HOSTILE,
-            "number_of_orders": 1,
-            "total_amount_spent": 2,
-        },
         {"type": "customer_removed", "customer_reference": HOSTILE},
         {"type": "error_message", "message": HOSTILE},
         {"type": HOSTILE},
@@ -59,7 +50,7 @@ def test_messages_show_what_a_reference_holds_and_machines_get_the_bodies_as_the
     result = run("messages")
 
     assert_harmless(result.output)
-    assert result.stdout.count(r"\x1b[31m\x1b]0;owned\x07\x9b2J\x00\x7f\u202egpj.\u2066x\ry[/]\nforged line") == 3
+    assert result.stdout.count(r"\x1b[31m\x1b]0;owned\x07\x9b2J\x00\x7f\u202egpj.\u2066x\ry[/]\nforged line") == 2
     assert [json.loads(line) for line in run("messages", "--json").stdout.splitlines()] == bodies
 
 
@@ -165,10 +156,6 @@ def test_text_is_shown_in_one_place_only() -> None:
     assert elsewhere == ["output/terminal.py"]
 
 
-def test_what_is_escaped_is_what_is_escaped_in_sentences() -> None:
-    assert terminal.shown("a\nb") == escape_controls("a\nb")
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0 ms"), (0.0304, "30 ms"), (0.34, "340 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (4.24, "4.2 s"),
@@ -176,14 +163,3 @@ def test_what_is_escaped_is_what_is_escaped_in_sentences() -> None:
 )  # fmt: skip
 def test_a_duration_below_a_second_is_shown_in_milliseconds(seconds: float, text: str) -> None:
     assert terminal.duration(seconds) == text
-
-
-def test_the_ledger_keeps_the_milliseconds_of_a_run() -> None:
-    start = datetime(2022, 2, 1, 6, tzinfo=UTC)
-    files = {kind: SourceObject(f"{kind}.csv", "e", 1, "2022-02-01T05:59:00+00:00") for kind in MODEL.kinds}
-    claimed = ledger.claim(Ledger(DAY), files, start)
-    begun = ledger.begin(claimed, str(claimed.execution), start + timedelta(milliseconds=120))
-    ended = start + timedelta(milliseconds=347)
-    entry = ledger.finish(begun, str(begun.execution), ledger.BatchState.COMPLETED, ended)
-
-    assert terminal.duration(duration_of(Ledger.from_item(entry.as_item())) or 0) == "347 ms"

@@ -129,7 +129,7 @@ def close(
     def change(entry: Ledger) -> Ledger:
         claimed = ledger.claim(entry, files, now)
         begun = ledger.begin(claimed, str(claimed.execution), now)
-        end = now + timedelta(seconds=4)
+        end = now + timedelta(milliseconds=4347)
         return ledger.finish(begun, str(begun.execution), state, end, summary=summary, cause=cause or None)
 
     return stack.table.update_ledger(day, change)

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,6 @@ from pipeline_cli.terraform.target import ROOT
 from setuptools import find_packages
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "requirements-large.lock", "lambda/requirements.lock"]
-MAIN_TARGETS = """demo test lint package tf-init tf-plan tf-apply tf-destroy upload FILE=... status [BATCH=YYYYMMDD]
-messages check DIR=... feedback BATCH=YYYYMMDD errors BATCH=YYYYMMDD report [BATCH=YYYYMMDD] redrive
-release BATCH=YYYYMMDD replay BATCH=YYYYMMDD logs backfill rehearse doctor purge bench clean"""
 
 
 def project() -> dict[str, Any]:
@@ -51,20 +47,10 @@ def test_every_dependency_is_pinned_and_in_its_lock() -> None:
     assert pins(project()["build-system"]["requires"]) <= locked("requirements-local.lock")
 
 
-def test_the_zip_gets_the_three_packages_that_the_functions_import_as_pyproject_pins_them() -> None:
-    settings = project()["project"]
-    pinned = pins(settings["dependencies"]) | pins(settings["optional-dependencies"]["operator"])
-    lines = (ROOT / "lambda" / "requirements.in").read_text().splitlines()
-    wanted = {line for line in lines if not line.startswith("#")}
-
-    assert wanted == {"aws-lambda-powertools", "boto3", "duckdb"}
-    assert {pin for pin in pinned if pin.partition("==")[0] in wanted} <= locked("lambda/requirements.lock")
-    assert not {"typer", "rich", "jinja2"} & {pin.partition("==")[0] for pin in locked("lambda/requirements.lock")}
-
-
 def test_the_smaller_locks_are_parts_of_the_whole() -> None:
     assert locked("lambda/requirements.lock") < locked("requirements-local.lock") < locked("requirements.lock")
     assert ";" not in (ROOT / "lambda/requirements.lock").read_text(), "pip evaluates markers for the wrong Python"
+    assert not {"typer", "rich", "jinja2"} & {pin.partition("==")[0] for pin in locked("lambda/requirements.lock")}
     parts = [pin.partition("==") for pin in locked("requirements.lock")]
     versions = {number for name, _, number in parts if name in ("boto3", "botocore")}
     assert len(versions) == 1, "the emulator pins botocore, and boto3 must be of that version"
@@ -104,18 +90,6 @@ def make(*arguments: str, **environment: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=clean | environment, capture_output=True, text=True, check=True).stdout
 
 
-def test_make_alone_lists_the_targets_in_their_order() -> None:
-    printed = make()
-    main = printed.split("For developers")[0]
-    listed = [line.strip().split("  ")[0] for line in main.splitlines() if line.startswith("  ")]
-    names = [text.split()[0] for text in listed]
-
-    assert printed == make("help")
-    assert names == [word for word in MAIN_TARGETS.split() if not re.search("[=]", word)]
-    for word in re.findall(r"\S+ \[?[A-Z]+=\S+", MAIN_TARGETS):
-        assert [line for line in listed if line.startswith(word)], word
-
-
 def test_every_target_is_documented_and_well_formed() -> None:
     text = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY:((?:.*\\\n)*.*)", text, re.M)
@@ -123,21 +97,15 @@ def test_every_target_is_documented_and_well_formed() -> None:
     documented = set(re.findall(r"^([a-z][a-z0-9-]*):.* ## ", text, re.M))
 
     assert documented == set(phony[1].replace("\\", "").split()) - {"FORCE"}
-    for name in sorted(documented):
-        make("--dry-run", name)
+    assert {line.split()[0] for line in make().splitlines() if line.startswith("  ")} >= documented - {"help"}
+    make("--dry-run", *sorted(documented))
 
 
-@pytest.mark.parametrize(
-    "arguments", [("purge", "BATCH=20220131"), ("status", "BATHC=20220131"), ("messages", "FILE=x"), ("NONSENSE=1",)]
-)
+@pytest.mark.parametrize("arguments", [("purge", "BATCH=20220131"), ("status", "BATHC=20220131"), ("NONSENSE=1",)])
 def test_a_variable_that_a_target_does_not_read_is_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         make("--dry-run", *arguments)
     assert "reads no " in refused.value.stderr
-
-
-def test_variables_that_any_of_the_targets_reads_are_taken() -> None:
-    assert "--since 2h" in make("--dry-run", "logs", "BATCH=20220131", "SINCE=2h", "ENV=prod")
     make("--dry-run", "package", "tf-apply", "ENV=dev", "YES=1")
 
 
@@ -146,13 +114,6 @@ def test_a_file_keeps_its_name_on_the_way_through_make(name: str) -> None:
     shown = ["PIPELINE=printf '<%s>'", "--old-file=.venv/.ready"]
     assert make("upload", "FILE=" + name.replace("$", "$$"), *shown) == f"<upload><--><{name}>"
     assert make("report", "BATCH=20220131", "OUT=" + name.replace("$", "$$"), *shown).endswith(f"<--out><{name}>")
-
-
-def test_tests_that_are_chosen_are_not_measured_against_the_whole_codes_coverage() -> None:
-    assert "--cov" in make("--dry-run", "test")
-    chosen = make("--dry-run", "test", "ARGS=-k name")
-    assert "-k name" in chosen
-    assert "--cov" not in chosen
 
 
 def test_clean_deletes_everything_that_make_created_and_that_git_ignores(tmp_path: Path) -> None:
@@ -170,17 +131,6 @@ def test_clean_deletes_everything_that_make_created_and_that_git_ignores(tmp_pat
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["Makefile", "README.md", "lambda"]
 
 
-def fake_python(folder: Path, answer: str) -> dict[str, str]:
-    """A PATH on which every Python is too old."""
-    folder.mkdir()
-    for name in ("bash", "env", "cat", "rm", "grep", "touch"):
-        (folder / name).symlink_to(str(shutil.which(name)))
-    for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.14"):
-        (folder / name).write_text(f"#!/bin/sh\n{answer}\n")
-        (folder / name).chmod(0o755)
-    return {"PATH": str(folder)}
-
-
 def venv(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     (folder / "some.lock").write_text("six==1.17.0 \\\n    --hash=sha256:0\n")
     return subprocess.run(
@@ -190,28 +140,19 @@ def venv(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProce
 
 
 def test_a_python_that_is_too_old_is_named_with_what_to_install(tmp_path: Path) -> None:
-    environment = fake_python(tmp_path / "bin", 'case "$1" in --version) echo Python 3.9.2;; *) exit 1;; esac')
+    path = tmp_path / "bin"
+    path.mkdir()
+    for name in ("bash", "env", "cat", "rm", "grep", "touch"):
+        (path / name).symlink_to(str(shutil.which(name)))
+    for name in ("python3", "python3.13", "python3.12", "python3.11", "python3.14"):
+        (path / name).write_text('#!/bin/sh\ncase "$1" in --version) echo Python 3.9.2;; *) exit 1;; esac\n')
+        (path / name).chmod(0o755)
 
-    done = venv(tmp_path, environment)
+    done = venv(tmp_path, {"PATH": str(path)})
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "needs Python 3.11 or newer and this machine has Python 3.9.2. Install it" in done.stderr
-
-
-def test_a_later_python_beside_an_old_one_is_found(tmp_path: Path) -> None:
-    environment = fake_python(tmp_path / "bin", "exit 1")
-    newer = tmp_path / "bin" / "python3.12"
-    newer.unlink()
-    newer.write_text(f'#!/bin/sh\nif [ "$1" = -m ]; then echo "no venv here"; exit 1; fi\nexec {sys.executable} "$@"\n')
-    newer.chmod(0o755)
-
-    done = venv(tmp_path, environment)
-
-    assert done.stderr == (
-        "python3.12 could not make a virtual environment (Debian, Ubuntu: apt install python3-venv): no venv here\n"
-    )
-    assert not (tmp_path / ".venv").exists()
 
 
 @pytest.mark.slow
@@ -224,7 +165,6 @@ def test_an_index_out_of_reach_is_one_sentence_and_leaves_no_stamp(tmp_path: Pat
     done = venv(tmp_path, dict(os.environ) | nowhere)
 
     assert done.returncode == 1
-    assert "Making the virtual environment" in done.stdout, "it starts over"
     assert done.stderr == (
         "The Python package index is out of reach: check the network, or name a mirror of it (PIP_INDEX_URL).\n"
     )

