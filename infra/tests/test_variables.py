@@ -80,7 +80,7 @@ def test_bad_value_is_refused(terraform: CurrentProvider, values: Mapping[str, A
     assert refused(terraform, values) == set(values)
 
 
-@pytest.mark.parametrize(("end", "key"), enumerate(["01234567-89ab-cdef-0123-456789abcdef", f"mrk-{'0' * 32}"]))
+@pytest.mark.parametrize(("end", "key"), list(enumerate(["01234567-89ab-cdef-0123-456789abcdef", f"mrk-{'0' * 32}"])))
 def test_value_at_the_limit_is_accepted(terraform: CurrentProvider, end: int, key: str) -> None:
     limits = {name: limits[end] for name, limits in RANGES.items()}
 

@@ -50,15 +50,13 @@ class Package:
     zipped: int
     unzipped: int
     largest: tuple[tuple[str, int], ...]
-    has_bytecode: bool
 
     @property
     def report(self) -> str:
         """The package's size, compared with Lambda's limits."""
         return (
             f"{shown(self.file)}: {_size(self.zipped)} zipped ({self.zipped / ZIPPED_LIMIT:.0%} of Lambda's limit), "
-            f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%}), "
-            f"{'with' if self.has_bytecode else 'without'} bytecode"
+            f"{_size(self.unzipped)} unzipped ({self.unzipped / UNZIPPED_LIMIT:.0%})"
         )
 
 
@@ -112,11 +110,9 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
 def _measured(file: Path) -> Package:
     sizes: Counter[str] = Counter()
     with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-    for entry in entries:
-        sizes[entry.filename.split("/", 1)[0]] += entry.file_size
-    has_bytecode = any(entry.filename.endswith(".pyc") for entry in entries)
-    return Package(file, file.stat().st_size, sum(sizes.values()), tuple(sizes.most_common(5)), has_bytecode)
+        for entry in archive.infolist():
+            sizes[entry.filename.split("/", 1)[0]] += entry.file_size
+    return Package(file, file.stat().st_size, sum(sizes.values()), tuple(sizes.most_common(5)))
 
 
 def _check_size(package: Package) -> None:
