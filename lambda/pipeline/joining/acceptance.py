@@ -83,9 +83,9 @@ def candidate_columns(kind: RecordKind) -> dict[str, str]:
 def judged_columns(kind: RecordKind) -> dict[str, str]:
     """Return the columns of `<kind>_judged` with their types.
 
-    `own_code` is the error of the record by itself. `first_line` is the line of the record that it repeats, or of its
-    refused parent. `other_value` is the parent that another record with the same reference names, or a reference that
-    is similar to an unknown one.
+    `own_code` is the error of the record by itself. `first_line` is the line of the record that it repeats, of its
+    refused parent, or of the one that is similar to its unknown parent. `other_value` is the parent that another record
+    with the same reference names, or the reference of the similar one.
     """
     return candidate_columns(kind) | {"own_code": "STRING", "first_line": "BIGINT", "other_value": "STRING"}
 
@@ -132,6 +132,17 @@ def similar_parents(kind: RecordKind) -> str:
             SELECT DISTINCT parent AS asked FROM {kind}_candidates
             ANTI JOIN {kind}_known AS known ON parent = known.known_reference WHERE code IS NULL
         ) AS names ON {_folded("reference")} = {_folded("asked")} GROUP BY asked"""
+
+
+def accepted_similar(kind: RecordKind) -> str:
+    """Select the references of `<kind>_similar` whose records are accepted."""
+    return f"SELECT similar_reference FROM {kind}_similar WHERE refused_line IS NULL"
+
+
+def _similar_lines(kind: RecordKind) -> str:
+    """Select (found_reference, found_line) of the parent's candidates, which are the records of `accepted_similar`."""
+    return f"""SELECT reference AS found_reference, min(line_number) AS found_line
+        FROM {kind}_candidates WHERE code IS NULL GROUP BY reference"""
 
 
 def _folded(reference: str) -> str:
@@ -200,12 +211,13 @@ def _judged_by(kind: RecordKind, column: str, value: str, first_line: str, other
 def _judged_by_parent(kind: RecordKind, parent: Parent, records: str) -> str:
     """Refuse the records whose parent is not among the accepted records of its kind."""
     with_parent = f"""SELECT records.*, likely.similar_reference,
-            coalesce(known.refused_line, likely.refused_line) AS refused_line,
+            coalesce(known.refused_line, likely.refused_line, found_line) AS parent_line,
             CASE WHEN known.is_accepted = 1 THEN CAST(NULL AS STRING)
                 WHEN known.is_accepted = 0 THEN '{refused(parent.kind)}' ELSE '{unknown(parent.kind)}' END AS found
         FROM ({records}) AS records LEFT JOIN {kind}_known AS known ON records.parent = known.known_reference
-            LEFT JOIN {kind}_similar AS likely ON records.parent = likely.asked"""
-    return _judged_by(kind, parent.column, "parent", "refused_line", "similar_reference", with_parent)
+            LEFT JOIN {kind}_similar AS likely ON records.parent = likely.asked
+            LEFT JOIN ({_similar_lines(parent.kind)}) AS lines ON likely.similar_reference = lines.found_reference"""
+    return _judged_by(kind, parent.column, "parent", "parent_line", "similar_reference", with_parent)
 
 
 def _judged_by_id(kind: RecordKind, unique: str, records: str, has_blocked: bool) -> str:

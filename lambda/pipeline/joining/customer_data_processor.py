@@ -56,7 +56,7 @@ class Options:
     max_unpacked: int | None = None
     """Bytes that a gzip file may unpack to; a larger one is refused."""
     keep_files: bool = True
-    """Whether to keep the source files. If not, each is deleted after it was judged, to free disk space."""
+    """Whether to keep the source files. If not, each is deleted once it and its children are judged, to free disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from pipeline.joining.engine import Engine
 from pipeline.joining.first_pass import first_pass, parent_sql
 from pipeline.joining.resource_limits import resource_limits
 from pipeline.joining.summary import FileSummary
+from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
 from pipeline.reading.csv_parser import read_file, verify_records_are_lines
@@ -35,7 +36,7 @@ class DuckDBEngine(Engine):
     previous
         Parquet files with the references whose results earlier versions delivered.
     keep_files
-        Whether to keep the source files. If not, each is deleted after it was judged, to free disk space.
+        Whether to keep the source files. If not, each is deleted once it and its children are judged, to free disk.
     """
 
     def __init__(
@@ -70,13 +71,14 @@ class DuckDBEngine(Engine):
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
-        """Read the file once, and a second time if there may be errors; then delete what is no longer needed of it."""
+        """Read the file once, and a second time if there may be errors; then delete what is no longer needed."""
         with resource_limits(self._connection, self._workdir, file.name):
             file, summary = super().judge(file)
-        source = self._sources[file.kind].path
-        for path in {*file.lines.paths, source}:
-            if not (path == source and self._keep_files):
-                path.unlink()
+        for kind in [kind for kind in self._sources if self._files.keys() >= {kind, *MODEL.children(kind)}]:
+            source = self._sources.pop(kind).path
+            for path in {*self._files[kind].lines.paths, source}:
+                if not (path == source and self._keep_files):
+                    path.unlink()
         return file, summary
 
     def prove(self, file: CsvFile) -> None:
@@ -131,6 +133,11 @@ class DuckDBEngine(Engine):
         if "orphans" in anomalies and kind.parent:
             conditions.append(f"{parent_sql(kind)} NOT IN (SELECT reference FROM {kind.parent.kind}_accepted)")
         second_pass.collect_candidates(self._connection, file, conditions)
+
+    def find_references(self, file: CsvFile, references: str) -> None:
+        """Read the file in order."""
+        condition = f"{quoted(str(file.kind.identity))} IN ({references})"
+        second_pass.collect_candidates(self._connection, file, [condition])
 
     def table(self, name: str, sql: str) -> None:
         """Create a table."""

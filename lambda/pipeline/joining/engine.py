@@ -54,6 +54,7 @@ class Engine(ABC):
     def __init__(self, batch: str) -> None:
         self._batch = batch
         self._amounts: dict[tuple[RecordKind, str], Reconciliation] = {}
+        self._files: dict[RecordKind, CsvFile] = {}
         self._has_refused = False
 
     # What every engine does in its own way.
@@ -81,6 +82,10 @@ class Engine(ABC):
     @abstractmethod
     def find_candidates(self, file: CsvFile, anomalies: Collection[str]) -> None:
         """Read the file again: create `<kind>_candidates` from what `acceptance.anomalies` found."""
+
+    @abstractmethod
+    def find_references(self, file: CsvFile, references: str) -> None:
+        """Read a judged file again: create `<kind>_candidates`, with all records of the references that SQL selects."""
 
     @abstractmethod
     def table(self, name: str, sql: str) -> None:
@@ -134,6 +139,7 @@ class Engine(ABC):
         """
         file = self.first_pass(file)
         kind = file.kind
+        self._files[kind] = file
         totals = self.rows(sums.file_totals(kind))
         anomalies = self._anomalies(file)
         if anomalies or any(code is not None for _, code, *_ in totals):
@@ -174,6 +180,11 @@ class Engine(ABC):
         if kind.parent:
             self.table(f"{kind}_known", acceptance.known_parents(kind))
             self.table(f"{kind}_similar", acceptance.similar_parents(kind))
+            similar, parent = acceptance.accepted_similar(kind), kind.parent.kind
+            if self.rows(f"{similar} LIMIT 1"):
+                self.find_references(self._files[parent], similar)
+            else:
+                self.table(f"{parent}_candidates", acceptance.nothing_judged(parent))
         self.table(f"{kind}_judged", acceptance.judged(kind, unique))
         for _ in range(_MAX_ROUNDS if unique and kind.identity else 0):
             ((is_blocked_in_vain,),) = self.rows(acceptance.is_blocked_in_vain(kind))
@@ -183,7 +194,8 @@ class Engine(ABC):
             self.drop(f"{kind}_judged")
             self.table(f"{kind}_judged", acceptance.judged(kind, unique, has_blocked=True))
             self.drop(f"{kind}_blocked")
-        self.drop(f"{kind}_candidates")
+        for judged in (kind, *([kind.parent.kind] if kind.parent else [])):
+            self.drop(f"{judged}_candidates")
 
     def _anomalies(self, file: CsvFile) -> list[str]:
         questions = acceptance.anomalies(file.kind, file.unique)

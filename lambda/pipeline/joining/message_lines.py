@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from pipeline.joining.chunks import Chunk
 from pipeline.model.data_model import MODEL
@@ -55,6 +56,13 @@ def message_lines(chunks: Iterable[Chunk]) -> Iterator[bytes]:
         else:
             for line in content.split(b"\n")[:-1]:
                 yield _result_messages(line + b"\n", 1) or _message(line)
+
+
+def incomplete_results(chunks: Iterable[Chunk], limit: int) -> dict[str, int]:
+    """Return by reference how many records were refused that the first results lack: at most `limit` of them."""
+    lines = (line for chunk in chunks for line in chunk.path.read_bytes().split(b"\n") if _REFUSED_RECORDS.search(line))
+    items = (item for line in lines if (item := put_item(line)) and REFUSED_RECORDS in item)
+    return {item[IDENTITY]: int(item[REFUSED_RECORDS]) for item in islice(items, limit)}
 
 
 def _result_messages(requests: bytes, records: int) -> bytes | None:

@@ -32,7 +32,7 @@ def with_reasons(file: CsvFile, refused: str) -> str:
     # As columns of their own, the macros are planned once and not for each sentence, which would take 15 ms.
     quote = "''''"
     similar = f"""CASE WHEN other_value IS NOT NULL
-        THEN concat('; ', {quote}, shown(other_value), {quote}, ' is there', ' (refused in line ' || first_line || ')',
+        THEN concat('; its line ', first_line, ' has ', {quote}, shown(other_value), {quote},
             ', which differs only in capitals, in composition or in invisible characters') END"""
     shown = f"""SELECT *, shown(value) AS shown_value, shown(parent) AS shown_parent, shown(other_value) AS shown_other,
         {_hint(file)} AS hint, {similar} AS similar_sentence FROM {refused}"""

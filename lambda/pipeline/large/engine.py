@@ -182,7 +182,7 @@ class SparkEngine(Engine):
 
     def find_candidates(self, file: CsvFile, anomalies: Collection[str]) -> None:
         """Read again the splits that have records which break a rule by themselves or meet a condition."""
-        kind, plan = file.kind, self._plans[file.kind]
+        kind = file.kind
         keys = [
             f"SELECT DISTINCT split, '' AS part, CAST(NULL AS STRING) AS key FROM {kind}_totals WHERE code IS NOT NULL"
         ]
@@ -203,7 +203,18 @@ class SparkEngine(Engine):
                 f"""SELECT DISTINCT split, 'parent', parent FROM {kind}_records
                 ANTI JOIN (SELECT reference AS accepted FROM {kind.parent.kind}_accepted) ON parent = accepted"""
             )
-        by_split = self._spark.sql(" UNION ALL ".join(keys)).repartition(len(plan.splits), "split")
+        self._collect(file, " UNION ALL ".join(keys))
+
+    def find_references(self, file: CsvFile, references: str) -> None:
+        """Read all splits again, as it is no longer known which has a reference."""
+        splits = f"SELECT explode(sequence(0, {len(self._plans[file.kind].splits) - 1})) AS split"
+        keys = f"SELECT split, 'reference' AS part, asked.* FROM ({splits}) CROSS JOIN ({references}) AS asked"
+        self._collect(file, f"SELECT * FROM ({keys}) AS keys (split, part, key)")
+
+    def _collect(self, file: CsvFile, keys: str) -> None:
+        """Create `<kind>_candidates` from the splits that keys (KEYS) name."""
+        kind, plan = file.kind, self._plans[file.kind]
+        by_split = self._spark.sql(keys).repartition(len(plan.splits), "split")
         task = reading.candidates(plan, self._limits)
         columns = acceptance.candidate_columns(kind)
         self._keep(f"{kind}_candidates", by_split.sortWithinPartitions("split").mapInArrow(task, _schema(columns)))

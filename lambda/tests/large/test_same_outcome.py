@@ -93,7 +93,9 @@ DAYS = {
     "an empty file": day(orders=b""),
     "odd references": day(
         "customer_reference,first_name,last_name,status\né,a,b,c\n日本,a,b,c\n~,a,b,c\n\U0001f600,a,b,c\n\uffff,a,b,c\n"
-        'a\\b,a,b,c\n"a""b",a,b,c\nA,a,b,c\na,a,b,c\n007,a,b,c\n7,a,b,c\n'.encode()
+        'a\\b,a,b,c\n"a""b",a,b,c\nA,a,b,c\na,a,b,c\n007,a,b,c\n7,a,b,c\n'.encode(),
+        ORDERS + "É,a,o1,1\ne\u0301,a,o2,1\nA\u200b,a,O3,soon\n日本\u00ad,a,o4,1\n".encode(),
+        ITEMS + b"o3,x,1,1\n",
     ),
 }
 

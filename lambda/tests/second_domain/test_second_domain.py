@@ -40,5 +40,6 @@ def test_a_package_is_not_built_from_a_data_model_that_contradicts_itself(tmp_pa
 def test_the_second_domain_passes_the_deployed_stack(second_domain: Clone) -> None:
     # The packages' archive is a cache, which a clone would have to fill first.
     (second_domain.root / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "packages").mkdir(parents=True, exist_ok=True)
     (second_domain.root / "build" / "packages").symlink_to(ROOT / "build" / "packages")
     second_domain.run_tests(f"{CHECKS}/check_stack.py")

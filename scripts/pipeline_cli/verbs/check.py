@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir, mkstemp
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -27,7 +28,7 @@ from pipeline.errors import PipelineError, ResourceLimitError, SettingsError
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.gate import Gate, why_held
-from pipeline.joining.message_lines import RESULT_MESSAGE, message_lines
+from pipeline.joining.message_lines import RESULT_MESSAGE, incomplete_results, message_lines
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
 from pipeline.model.data_model import MODEL
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 MEMORY_MB = 1024
 STANDARD_OUTPUT = Path("-")
+MAX_INCOMPLETE = 1000
+"""Results with incomplete totals that --json names."""
 Write = Callable[[bytes], object]
 _LINES_AROUND = 5
 """Of the terminal's lines: for the prompt and the command before, the sentence with the file and the prompt after."""
@@ -133,6 +136,9 @@ def command(
             outcome = run(found.batch, found.files, directory, memory, engine, settings)
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
+        incomplete = (
+            incomplete_results(outcome.chunks, MAX_INCOMPLETE) if outcome and outcome.summary.incomplete else {}
+        )
         if rejects and outcome:
             rejects.mkdir(parents=True, exist_ok=True)
             for path in outcome.rejects.values():
@@ -141,7 +147,8 @@ def command(
         path = folder / f"{CONTROL}_{found.batch}.csv"
         path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
         terminal.err().print(f"Control file written: {terminal.shown(path)}", soft_wrap=True)
-    _show(found, outcome, errors, out, as_json=as_json)
+    summary = outcome.summary.as_dict() | {"incomplete": incomplete} if outcome else {"state": "WAITING"}
+    _show(found, summary, errors, out, as_json=as_json)
     if report and outcome:
         _write_report(found, outcome, errors)
     raise typer.Exit(exit_code(found, outcome))
@@ -451,6 +458,7 @@ def show_summary(
         style = "yellow" if summary["errors"] else "green"
         out.print(f"Batch {batch}: [{style}]{Numbers.of(summary).sentence()}[/]")
         out.print(f"In all: {totals_sentence(summary)}.")
+        show_incomplete(summary.get("incomplete", {}))
     terminal.print_table(files_table(summary))
     if line := reconciliation(summary):
         out.print(line, soft_wrap=True)
@@ -459,11 +467,18 @@ def show_summary(
     show_remarks(summary)
 
 
+def show_incomplete(refused: Mapping[str, int], examples: int = 5) -> None:
+    """Print the first results with incomplete totals; `refused` is how many records each lacks."""
+    named = [f"{terminal.shown(name)} ({number} refused)" for name, number in islice(refused.items(), examples)]
+    if named:
+        more = ", …" if len(refused) > examples else ""
+        terminal.out().print(f"Incomplete: {', '.join(named)}{more}", soft_wrap=True)
+
+
 def _show(
-    found: DayFolder, outcome: Outcome | None, errors: list[dict[str, Any]], out: Path | None, *, as_json: bool
+    found: DayFolder, summary: Mapping[str, Any], errors: list[dict[str, Any]], out: Path | None, *, as_json: bool
 ) -> None:
     """Print the summary; it goes to standard error if the messages go to standard output."""
-    summary = outcome.summary.as_dict() if outcome else {"state": "WAITING"}
     if as_json:
         about_files = {
             "missing": found.missing,
@@ -477,7 +492,7 @@ def _show(
         note.print(f"[dim]{terminal.shown(path.name)} is what this command wrote: left out.[/]", soft_wrap=True)
     for sentence in found.sentences():
         note.print(f"[yellow]{terminal.shown(sentence)}[/]", soft_wrap=True)
-    if outcome is None:
+    if summary["state"] == "WAITING":
         waits = f"Batch {found.batch} would wait" if found.batch else "There would be no batch"
         note.print(f"{waits}: only the errors about files would be sent.")
     elif out == STANDARD_OUTPUT:

@@ -62,7 +62,7 @@ UNREADABLE = b"<html>"
             {"items": ["o1,Lamp,1,80,00", "none,Lamp,1,80"], "orders": ["x,Placed,o3,1"]},
             None,
             1,
-            ["3 of 9 records refused"],
+            ["3 of 9 records refused", "Incomplete: a-1 (1 refused)\n"],
             [(ITEMS, 4), (ITEMS, 5), (f"orders_{DAY}.csv", 4)],
         ),
         ({}, UNREADABLE, 2, ["would be refused", "can't be used"], [(ITEMS, None)]),
@@ -112,6 +112,11 @@ def test_without_a_terminal_the_messages_are_the_output(tmp_path: Path, run: Run
     assert "2 customers" in result.stderr
     summary: dict[str, Any] = json.loads(run("check", str(folder), "--json").stdout)
     assert (summary["batch"], summary["customers"], summary["total_amount"]) == (DAY, 2, "87.5")
+
+
+def test_the_incomplete_results_are_named_with_the_number_of_their_refused_records(tmp_path: Path, run: Run) -> None:
+    folder = write(tmp_path / "day", items=["o1,Lamp,two,80", "o1,Lamp"])
+    assert json.loads(run("check", str(folder), "--json").stdout)["incomplete"] == {"a-1": 2}
 
 
 def test_the_refused_records_are_written_as_they_were_read(tmp_path: Path, run: Run) -> None:

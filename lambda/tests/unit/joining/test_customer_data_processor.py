@@ -129,10 +129,10 @@ def test_dependents_of_a_refused_record_are_refused_too() -> None:
 @pytest.mark.parametrize(
     ("given", "named", "shown"),
     [
-        ("x9,7", "X9", "'x9' is there, which differs only in capitals"),
-        ("caf\u00e9,7", "cafe\u0301", "'caf\u00e9' is there, which"),
-        ("o\u200b7,7", "o7", r"'o\u200b7' is there, which"),
-        ("x9,soon", "X9", "'x9' is there (refused in line 4), which"),
+        ("x9,7", "X9", "its line 4 has 'x9', which differs only in capitals"),
+        ("caf\u00e9,7", "cafe\u0301", "its line 4 has 'caf\u00e9', which"),
+        ("o\u200b7,7", "o7", r"its line 4 has 'o\u200b7', which"),
+        ("x9,soon", "X9", "its line 4 has 'x9', which"),
     ],
 )
 def test_a_reference_that_is_unknown_but_similar_to_a_known_one_is_pointed_out(
@@ -364,8 +364,9 @@ def test_a_run_fails_where_the_control_totals_differ(
 
 @pytest.mark.parametrize("keep_files", [True, False])
 def test_files_are_deleted_after_reading_unless_they_are_kept(tmp_path: Path, keep_files: bool) -> None:
-    quoted_line_end = ITEMS + b'o1,"pen\nred",1,1.00\n'
-    outcome = run(day(items=gzip.compress(quoted_line_end)), tmp_path, keep_files=keep_files)
+    items = gzip.compress(ITEMS + b'o1,"pen\nred",1,1.00\nO1,similar,1,1\n')
+    outcome = run(day(items=items), tmp_path, keep_files=keep_files)
     assert outcome.state == "READY"
-    left = {path.name for path in tmp_path.rglob("*.csv")}
+    assert "its line 2 has 'o1'" in outcome.examples[0]["examples"][0]["message"]
+    left = {path.name for path in tmp_path.rglob("*.csv")} - {"items_rejects.csv"}
     assert left == ({f"{kind}_{BATCH}.csv" for kind in MODEL.kinds} if keep_files else set())
