@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.ledger import BatchState, Ledger
+from pipeline.model.batch_files import FEEDBACK_PREFIX
+from pipeline.model.data_model import MODEL
+from pipeline.stages.feedback import VERDICT, verdict_on
 
 from pipeline_cli.deployment import feedback, runs
 from pipeline_cli.deployment.batches import duration_of, read, waiting_text
@@ -14,11 +18,15 @@ from pipeline_cli.deployment.publishing import behind
 from pipeline_cli.deployment.runs import STAGES, Runs, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
+from pipeline_cli.output.summary import amount, control_totals
 from pipeline_cli.report.page import Bar, Row, advice, code, render, state
 from pipeline_cli.report.sections import sections
 
 if TYPE_CHECKING:
     from pipeline_cli.terraform.target import Target
+
+CHANGE = ("Delivered before", "This version", "Difference")
+"""Columns of the table of what a correction changes."""
 
 
 def page(target: Target, batch: str, overview: str = "", neighbours: Sequence[tuple[str, str, str]] = ()) -> str:
@@ -50,8 +58,41 @@ def page(target: Target, batch: str, overview: str = "", neighbours: Sequence[tu
         rejects=[f"s3://{target.bucket.name}/{key}" for key in feedback.rejects(target.bucket, entry)],
         stages=_stages(Runs(target).stages(entry.execution, datetime.now(UTC)) if entry.execution else []),
         job=runs.effort(entry),
+        changes=_changes(target, entry),
         history=_history(entry),
     )
+
+
+def _changes(target: Target, entry: Ledger) -> list[Row]:
+    """Compare a correction with the version that was delivered before it, by the verdicts on both."""
+    version = _delivered_before(entry)
+    key = f"{FEEDBACK_PREFIX}{entry.batch}/{version}/{VERDICT}"
+    after = verdict_on(entry, ())
+    if version is None or after["reconciliation"] is None or target.bucket.head(key) is None:
+        return []
+    rows = []
+    for (what, old), new in zip(_figures(target.bucket.get_json(key)).items(), _figures(after).values(), strict=True):
+        numbers = dict(zip(CHANGE, map(amount, map(str, (old, new, new - old))), strict=True))
+        rows.append({"What": what, **numbers})
+    return rows
+
+
+def _delivered_before(entry: Ledger) -> str | None:
+    """Return the newest version of the day that was delivered and is not the present one."""
+    completed = [run for run in entry.history if run["state"] == BatchState.COMPLETED.value]
+    versions = [str(run["execution"]).split("-")[1] for run in completed]
+    return next((version for version in reversed(versions) if version != entry.version), None)
+
+
+def _figures(verdict: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return the figures of a verdict that a correction may change, by their names in words."""
+    sums = {measure.name.replace("_", " "): found for measure, found in control_totals(verdict).items()}
+    return {
+        **{f"{kind} counted": Decimal(verdict["files"][kind]["counted"]) for kind in MODEL.kinds},
+        **{name: Decimal(found["delivered_amount"]) for name, found in sums.items()},
+        "records refused": Decimal(sum(verdict["files"][kind]["refused"] for kind in MODEL.kinds)),
+        f"{MODEL.root} with incomplete totals": Decimal(verdict[f"incomplete_{MODEL.root}"]),
+    }
 
 
 def _stages(stages: Sequence[Stage]) -> list[Bar]:

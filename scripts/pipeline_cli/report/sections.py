@@ -48,6 +48,7 @@ def page_of_check(entry: Ledger, rows: Sequence[feedback.ErrorRow]) -> str:
         rejects=(),
         stages=(),
         job=None,
+        changes=(),
         history=(),
     )
 

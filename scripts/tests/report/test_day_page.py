@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.ledger import BatchState
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
+from pipeline.stages.feedback import publish_verdict
 from pipeline_cli.deployment.runs import Stage
 from pipeline_cli.report import day
 
-from scripts.tests.report.support import DAY, HOSTILE, Page, complete, hold, refuse
+from scripts.tests.report.support import DAY, HOSTILE, Page, close, complete, hold, refuse
 from scripts.tests.support import Run, Stack
 
 ITEMS = f"items_{DAY}.csv"
@@ -167,6 +172,26 @@ def test_each_error_code_leads_to_its_errors_and_records_of_nobody_are_counted(s
     assert [link["href"] for link in page.all("a")] == ["#unknown_customer"]
     assert [section.get("id") for section in page.all("section")] == ["unknown_customer"]
     assert "refused records of unknown customers: any total may lack them 3" in page.text
+
+
+@pytest.mark.parametrize("state", [BatchState.COMPLETED, BatchState.HELD])
+def test_a_correction_is_compared_with_the_version_delivered_before(stack: Stack, state: BatchState) -> None:
+    before = complete(stack).summary
+    publish_verdict(stack.bucket, stack.table, DAY)
+    stack.put(f"incoming/items_{DAY}.csv", b"corrected")
+    after = copy.deepcopy(before)
+    after["files"]["items"]["counted"] += 3
+    after["files"]["items"]["held_by"] = ["cut_short"] if state is BatchState.HELD else []
+    after["reconciliation"]["delivered_amount"] = str(Decimal(before["reconciliation"]["delivered_amount"]) - 10)
+    close(stack, after, state)
+
+    text = Page(day.page(stack.target, DAY)).text
+
+    items = before["files"]["items"]["counted"]
+    assert f"items counted {items} {items + 3} 3" in text, text
+    assert re.search(r"total amount spent \S+ \S+ -10 ", text), text
+    complete(stack, "20220201")
+    assert "What this version changes" not in Page(day.page(stack.target, "20220201")).text
 
 
 def test_without_the_batch_there_is_no_page(stack: Stack, run: Run) -> None:
