@@ -24,6 +24,7 @@ from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
+from pipeline.ledger import Ledger
 
 EVENTS = Path(__file__).parent / "events"
 BUCKET = "pipeline-test"
@@ -104,6 +105,16 @@ class Cloud:
         """Let a partner's file have been stored so many seconds ago."""
         stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys[f"incoming/{name}"]
         stored.last_modified = datetime.now() - timedelta(seconds=seconds)
+
+    def entry(self, batch: str = "20220131") -> Ledger:
+        """The ledger entry of a batch."""
+        entry = self.table.get_ledger(batch)
+        assert entry is not None, f"the ledger has no entry of {batch}"
+        return entry
+
+    def stop(self, execution: str, **why: str) -> None:
+        """Stop a run, as an operator does."""
+        self.stepfunctions.stop_execution(executionArn=self.workflow.execution_arn(execution), **why)
 
     def executions(self) -> dict[str, dict[str, Any]]:
         """Inputs of all runs that were started, by name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from pipeline.large.tasks import TaskLimits
 from pipeline.model.batch_files import CONTROL
 from pipeline.observability import logger
 from pipeline.reading.csv_file import SourceFile
-from pipeline.stages.large_day import OUTCOME, PROGRESS, LargeDayOutcome, LargeDayRequest
+from pipeline.stages.large_day import OUTCOME, PROGRESS, LargeDayRequest
 from pipeline.stages.run import Run
 from pipeline.stages.store import store
 
@@ -86,7 +85,6 @@ def process_day(
     spark: SparkSession, bucket: Bucket, table: Table, request: LargeDayRequest, split_bytes: int, task_memory_mb: int
 ) -> None:
     """Process a day and store its results, the manifest and then the outcome last."""
-    started = time.monotonic()
     run, begin = request.run, _progress(bucket, table, request.run)
     begin(START)
     with TemporaryDirectory(prefix="large-day-") as directory, failures_of_tasks(f"batch {run.batch}"):
@@ -121,13 +119,8 @@ def process_day(
             engine.close()
         begin(STORE)
         reply = store(run, bucket, outcome, engine.stored)
-    done = LargeDayOutcome(
-        execution=run.execution,
-        outcome=reply,
-        seconds=round(time.monotonic() - started, 1),
-    )
-    bucket.put_json(run.work_key(OUTCOME), done.as_dict())
-    logger().info("day stored", state=outcome.state, chunks=len(outcome.chunks), seconds=done.seconds)
+    bucket.put_json(run.work_key(OUTCOME), {"execution": run.execution, "outcome": reply})
+    logger().info("day stored", state=outcome.state, chunks=len(outcome.chunks))
 
 
 def _progress(bucket: Bucket, table: Table, run: Run) -> Callable[[str], None]:

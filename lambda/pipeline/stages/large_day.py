@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline import ledger
@@ -23,7 +23,7 @@ REQUEST = "large_day/request.json"
 """Name of the work file that tells the job what to do."""
 
 OUTCOME = "large_day/outcome.json"
-"""Name of the work file with the job's result; written after the manifest."""
+"""Name of the work file with the run (`execution`) and what `store` returned (`outcome`); written last."""
 
 PROGRESS = "large_day/progress.json"
 """Name of the work file in which the job says how far it is, for people."""
@@ -74,32 +74,6 @@ class LargeDayRequest:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LargeDayOutcome:
-    """The job's result.
-
-    `execution` is the run that it belongs to, `outcome` what `stages.store.store` returned, `seconds` how long the job
-    took.
-    """
-
-    execution: str
-    outcome: Mapping[str, Any]
-    seconds: float
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LargeDayOutcome:
-        """Create the result from the values that `as_dict` returns."""
-        return cls(
-            execution=values["execution"],
-            outcome=values["outcome"],
-            seconds=float(values["seconds"]),
-        )
-
-
 def submit_job(request: LargeDayRequest, bucket: Bucket, table: Table, reason: str) -> None:
     """Store the request for the job, and record in the ledger that the job processes the files.
 
@@ -129,20 +103,18 @@ def load_result(run: Run, job_run: Mapping[str, Any], bucket: Bucket, table: Tab
     SupersededError
         A newer set of files has taken over.
     """
-    stored = bucket.find_json(run.work_key(OUTCOME))
-    if stored is None:
+    found = bucket.find_json(run.work_key(OUTCOME))
+    if found is None:
         raise LargeDayOutcomeError(f"the job for large days has ended, but {run.work_key(OUTCOME)} is not there")
-    found = LargeDayOutcome.from_dict(stored)
-    if found.execution != run.execution:
+    if found["execution"] != run.execution:
         raise LargeDayOutcomeError(
-            f"{run.work_key(OUTCOME)} is the result of run {found.execution}, not of {run.execution}"
+            f"{run.work_key(OUTCOME)} is the result of run {found['execution']}, not of {run.execution}"
         )
-    reply = dict(found.outcome)
-    manifest = bucket.find_json(reply["manifest"])
-    if manifest is None or len(manifest) != reply["chunks"]:
-        listed = "is not there" if manifest is None else f"names {len(manifest)}"
+    reply: dict[str, Any] = found["outcome"]
+    listed = len(bucket.find_json(reply["manifest"]) or ())
+    if listed != reply["chunks"]:
         raise LargeDayOutcomeError(
-            f"the job has written {reply['chunks']} chunk files, but {reply['manifest']} {listed}"
+            f"the job has written {reply['chunks']} chunk files, but {reply['manifest']} names {listed}"
         )
     record_delivery(run, bucket, table, reply, large_day=job_facts(job_run))
     return reply

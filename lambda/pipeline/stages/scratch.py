@@ -19,48 +19,16 @@ _PREFIX = "transform-"
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Remove the folders of calls that are over, and provide an empty one.
+    """Provide an empty folder, after removing those that killed calls left, unless another call is at work.
 
-    A call holds a lock on its folder, which ends with its process, so that calls at the same time on one machine (the
-    local AWS) do not remove each other's.
+    Each call shares a lock, which ends with its process, as calls run at the same time on one machine (the local AWS).
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # a call is at work there, or it is somebody else's
-            _remove(folder, _lock(folder))
-    folder, lock = _create()
-    try:
-        yield folder
-    finally:
-        _remove(folder, lock)
-
-
-def _create() -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        with suppress(BlockingIOError, FileNotFoundError):  # another call removes what is not locked yet
-            lock = _lock(folder)
-            if folder.exists():
-                return folder, lock
-            os.close(lock)
-
-
-def _lock(folder: Path) -> int:
-    """Lock a folder; return the file descriptor that holds the lock.
-
-    Raises
-    ------
-    OSError
-        Another call holds the lock, or this is no folder of ours.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _remove(folder: Path, lock: int) -> None:
-    shutil.rmtree(folder)
-    os.close(lock)
+    temporary = Path(tempfile.gettempdir())
+    with (temporary / f"transform.{os.getuid()}.lock").open("w") as lock:
+        with suppress(BlockingIOError):  # another call is at work
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in temporary.glob(f"{_PREFIX}*"):
+                shutil.rmtree(left, ignore_errors=True)  # it may be somebody else's
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+            yield Path(folder)

@@ -118,26 +118,15 @@ class Privileges:
         self._iam.update_assume_role_policy(RoleName=self.role(part), PolicyDocument=json.dumps(wider))
         try:
             given = self._sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
-            yield self.clients(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+            session = boto3.Session(
+                given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], self.stack.target.region
+            )
+            settings = Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 1})
+            endpoint = self.stack.target.endpoint_url
+            yield lambda service: session.client(service, endpoint_url=endpoint, config=settings)  # type: ignore[call-overload]
         finally:
             trust = json.dumps(role["AssumeRolePolicyDocument"])
             self._iam.update_assume_role_policy(RoleName=self.role(part), PolicyDocument=trust)
-
-    @contextmanager
-    def as_partner(self) -> Iterator[Callable[[str], Any]]:
-        """Act as the partner's user, with a key that is created for it and deleted at the end."""
-        user = self.stack.target.output("partner_user_name")
-        key = self._iam.create_access_key(UserName=user)["AccessKey"]
-        try:
-            yield self.clients(key["AccessKeyId"], key["SecretAccessKey"])
-        finally:
-            self._iam.delete_access_key(UserName=user, AccessKeyId=key["AccessKeyId"])
-
-    def clients(self, key: str, secret: str, token: str | None = None) -> Callable[[str], Any]:
-        """Make clients with somebody's credentials."""
-        session = boto3.Session(key, secret, token, self.stack.target.region)
-        settings = Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 1})
-        return lambda service: session.client(service, endpoint_url=self.stack.target.endpoint_url, config=settings)  # type: ignore[call-overload]
 
     @contextmanager
     def by_hand(self) -> Iterator[None]:

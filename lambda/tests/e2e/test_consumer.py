@@ -12,9 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 from e2e.stack import Stack, eventually
 from e2e.test_day import CUSTOMERS, ITEMS, files_of
 from pipeline.model.messages import number_text
@@ -155,14 +153,3 @@ def test_killed_between_effect_and_deletion_it_ends_with_the_content_of_the_tabl
     assert [customer for customer, _ in changes] == ["c-1", "c-2", "c-2", "c-3", "c-3"]
     codes = {code for _, _, code in consumer.errors(day)}
     assert codes >= {sk.split("#")[-1] for _, sk in stack.items(day) if sk.startswith("error#")}
-
-
-def test_its_policy_lets_it_do_nothing_else(stack: Stack, consumer: Consumer) -> None:
-    with pytest.raises(ClientError, match=r"AccessDenied|not authorized"):
-        boto3.client(
-            "sqs",
-            region_name=stack.target.region,
-            endpoint_url=stack.target.endpoint_url,
-            aws_access_key_id=consumer.environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=consumer.environment["AWS_SECRET_ACCESS_KEY"],
-        ).purge_queue(QueueUrl=stack.target.output("output_queue_url"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,38 +132,6 @@ def test_a_refused_file_refuses_the_day_until_it_is_corrected(stack: Stack, day:
     assert not any("html" in sk for _, sk in stack.items(day))
 
 
-def test_a_control_file_that_agrees_is_a_version_and_one_that_differs_refuses_its_file(stack: Stack, day: str) -> None:
-    files = files_of(day)
-    control = f"control_{day}.csv"
-    records = {name: len(content.splitlines()) - 1 for name, content in files.items()}
-    agreeing = "file,records\n" + "".join(f"{name},{number}\n" for name, number in records.items())
-    stack.upload(files)
-    without = stack.ended(day)
-
-    stack.upload({control: agreeing.encode()})
-    agreed = stack.ended(day)
-    sent = stack.counted(day)
-
-    assert (agreed.state, agreed.version != without.version) == (BatchState.COMPLETED, True)
-    assert all(file["matches_control"] for kind, file in agreed.summary["files"].items() if kind in MODEL.kinds)
-
-    stack.upload({control: agreeing.replace(f"items_{day}.csv,6", f"items_{day}.csv,7").encode()})
-    eventually(lambda: stack.ended(day).state is BatchState.FAILED, "the refusal of the file that differs")
-
-    assert stack.ended(day).cause == f"items_{day}.csv: control_total_differs"
-    (message,) = [json.loads(text) for text in (stack.counted(day) - sent).elements()]
-    assert message["code"] == "control_total_differs"
-    assert {"6", "7"} <= set(re.findall(r"\d+", message["message"]))
-
-
-def test_a_foreign_file_is_reported_by_its_name(stack: Stack) -> None:
-    stack.upload({"Report of May (final) +1.pdf": b"%PDF"})
-    eventually(
-        lambda: any("Report of May (final) +1.pdf" in body["message"] for body in stack.messages("unknown")),
-        "the message about the foreign file",
-    )
-
-
 def test_twenty_days_at_once_are_each_processed_once(stack: Stack, days: Iterator[str], tmp_path: Path) -> None:
     batches = [next(days) for _ in range(20)]
     files = {batch: files_of(batch, ITEMS.replace("75.00", f"{batch}.01")) for batch in batches}
@@ -192,20 +159,3 @@ def test_a_replay_runs_again_and_sends_nothing(stack: Stack, day: str) -> None:
     assert again.execution == f"{first.execution}-2"
     eventually(lambda: stack.executions(day).get(str(again.execution)) == "SUCCEEDED", "the replay")
     assert stack.counted(day) == sent
-
-
-def test_missing_files_are_reported_when_they_are_due_and_forgotten_when_they_come(stack: Stack) -> None:
-    due = {"detail-type": "Scheduled Event", "source": "aws.events", "time": "2022-02-02T12:00:00Z", "detail": {}}
-    files = files_of("20220201")
-    stack.upload({"items_20220201.csv": files["items_20220201.csv"]})
-    eventually(lambda: stack.table.get_ledger("20220201"), "the note of the first file")
-    for _ in range(2):
-        stack.invoke("intake", due)
-    missing = [body["file"] for body in stack.messages("20220201")]
-    assert sorted(missing) == ["customers_20220201.csv", "orders_20220201.csv"]
-
-    stack.upload(files)
-
-    assert stack.ended("20220201").state is BatchState.COMPLETED
-    stack.messages("20220201")
-    assert not any("missing_file" in sk for _, sk in stack.items("20220201"))

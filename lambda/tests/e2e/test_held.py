@@ -59,21 +59,3 @@ def test_a_held_day_is_released_as_it_is(stack: Stack, day: str) -> None:
     assert set(stack.executions(day)) == {held.execution, f"{held.execution}-2"}
     with pytest.raises(CommandError, match="not HELD"):
         find_held(stack.table, stack.bucket, day)
-
-
-def test_a_correction_of_a_held_day_changes_only_what_differs_from_what_was_delivered(stack: Stack, day: str) -> None:
-    stack.upload(files_of(day))
-    first = stack.ended(day)
-    before = stack.items(day)
-    sent = len([one for one in stack.messages(day) if one["type"] == "customer_message"])
-    stack.upload({f"items_{day}.csv": UNREADABLE.encode()})
-    held = stack.ended(day)
-
-    assert (held.state, held.delivered) == (BatchState.HELD, (first.version,))
-    assert results(stack, day) == {"c-1": "1", "c-2": "1", "c-3": None}
-    stack.upload({f"items_{day}.csv": ITEMS.replace("75.00", "80.00").encode()})
-    assert stack.ended(day).state is BatchState.COMPLETED
-
-    changed = {key for key, item in stack.items(day).items() if before.get(key) != item}
-    assert changed == {("customer#c-1", f"batch#{day}")}
-    assert len([one for one in stack.messages(day) if one["type"] == "customer_message"]) == sent + 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from e2e.stack import Stack
@@ -18,26 +21,56 @@ from pipeline_cli.verbs.sample import generate
 pytestmark = pytest.mark.e2e
 
 AWS = ROOT / "build" / "aws-cli" / "bin" / "aws"
+GUIDE = (ROOT / "docs" / "partner.md").read_text()
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def block(language: str, containing: str) -> str:
+    """The block of code of the guide that contains a text."""
+    (found,) = (text for text in re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL) if containing in text)
+    return dedent(found)
+
+
 @pytest.fixture
-def aws(stack: Stack, tmp_path: Path) -> Cli:
-    """Run the AWS CLI with the partner's key and nothing else of this machine's."""
+def environment(stack: Stack, tmp_path: Path) -> dict[str, str]:
+    """What the partner's processes see: the guide's profile for the local AWS, and nothing of this machine's."""
+    key = partner_environment(stack.target, stack.target.output("partner_user_name"))
+    local = block("ini", "addressing_style").replace("http://127.0.0.1:4566", str(stack.target.endpoint_url))
+    config, credentials = tmp_path / "config", tmp_path / "credentials"
+    config.write_text(f"[profile csv-partner]\nregion = {stack.target.region}\n{local}")
+    credentials.write_text(
+        f"[csv-partner]\naws_access_key_id = {key['AWS_ACCESS_KEY_ID']}\n"
+        f"aws_secret_access_key = {key['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**own, "AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": str(credentials)}
+
+
+@pytest.fixture
+def aws(environment: dict[str, str]) -> Cli:
+    """Run the AWS CLI as the partner."""
     if not AWS.exists():
         pytest.skip("the AWS CLI is not installed: make test, or make build/aws-cli/.ready")
-    config = tmp_path / "config"
-    # Hosts such as BUCKET.127.0.0.1 don't exist.
-    config.write_text("[default]\ns3 =\n  addressing_style = path\n")
-    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    key = partner_environment(stack.target, stack.target.output("partner_user_name"))
-    environment = {**own, **key, "AWS_CONFIG_FILE": str(config), "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [AWS, *map(str, arguments)]
+        command = [AWS, *map(str, arguments), "--profile", "csv-partner"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     return run
+
+
+def test_the_python_of_the_guide_sends_a_file(
+    stack: Stack, day: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    generate(tmp_path, day, records=20)
+    code = block("python", "boto3").replace("BUCKET", stack.bucket.name).replace("20220131", day)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [key for key in stack.bucket.keys("incoming/") if day in key] == [f"incoming/customers_{day}.csv"]
 
 
 def test_a_partner_sends_a_day_corrects_it_and_reads_the_feedback(

@@ -95,13 +95,3 @@ def test_a_set_that_is_corrected_back_and_forth_ends_with_the_result_of_its_last
         assert in_the_table(platform) == undisturbed[0]
         assert {c: value for c, value in seen_by_a_consumer(platform).items() if value} == undisturbed[0]
         assert len(platform.runs) == 4
-
-
-def test_a_poisoned_event_ends_in_the_dead_letter_queue_and_blocks_no_other(environment: pytest.MonkeyPatch) -> None:
-    with fresh_platform(environment) as platform:
-        poison = {"Records": [{"messageId": "1", "eventSource": "aws:sqs", "body": "no event"}]}
-        platform.ingest.append((poison, 1))
-        platform.upload(FILES)
-        platform.settle()
-        assert platform.dead_letters == [poison]
-        assert platform.states() == {f"batch#{DAY}": "COMPLETED"}

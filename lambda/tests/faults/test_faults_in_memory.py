@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -13,6 +14,8 @@ import pytest
 from faults.aws_platform import Platform
 from faults.injection import Fault, Injector
 from faults.processed import PROCESS, Processed
+from pipeline import ledger
+from pipeline.stages.intake import start_run
 from support import REGION, in_memory_aws
 
 DAY = "20220131"
@@ -28,6 +31,8 @@ CORRECTED = {
     f"customers_{DAY}.csv": CUSTOMERS.replace(b"c-3,A,B,ok\n", b""),
     f"items_{DAY}.csv": ITEMS.replace(b"o-1,Pen,1,1.25", b"o-1,Pen,1,2.50").replace(b"o-8,", b"o-2,"),
 }
+HELD = {f"items_{DAY}.csv": ITEMS.replace(b".25", b".2.5")}
+"""A correction of which every item is refused."""
 LAST_EVENT = [f"items_{DAY}.csv"]
 """One event is enough for a set: fewer calls that can fail, and the same effects."""
 
@@ -37,7 +42,7 @@ BATCHES = {"BatchWriteItem", "SendMessageBatch"}
 
 processed = Processed()
 
-Outcome = tuple[dict[Any, Any], Counter[str], dict[str, str]]
+Seen = list[tuple[dict[Any, Any], Counter[str], list[tuple[str, str]]]]
 
 
 @contextmanager
@@ -51,32 +56,53 @@ def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
         yield Platform(cloud, boto3.client("dynamodbstreams", region_name=REGION))
 
 
-def day_and_correction(environment: pytest.MonkeyPatch, fault: Fault | None = None) -> tuple[Outcome, Injector]:
-    """Run a day, then a correction of it in which a fault may occur."""
+def correct(platform: Platform) -> Iterator[None]:
+    """A day is corrected."""
+    platform.upload(CORRECTED, LAST_EVENT)
+    yield
+
+
+def hold_and_release(platform: Platform) -> Iterator[None]:
+    """A correction is held, and then released."""
+    platform.upload(HELD, LAST_EVENT)
+    yield
+    cloud, now = platform.cloud, datetime.now(UTC)
+    change = functools.partial(ledger.release, version=str(cloud.entry().version), now=now)
+    start_run(cloud.table, cloud.workflow, cloud.table.update_ledger(DAY, change))
+    yield
+
+
+Then = Callable[[Platform], Iterator[None]]
+
+
+def day_and_then(environment: pytest.MonkeyPatch, then: Then, fault: Fault | None = None) -> tuple[Seen, Injector]:
+    """Run a day and then more, in which a fault may occur; return what must not depend on faults, after each step."""
     with fresh_platform(environment) as platform:
         platform.upload(FILES, LAST_EVENT)
         platform.settle()
-        injector = Injector(lambda: platform.stage, fault)
-        platform.upload(CORRECTED, LAST_EVENT)
-        platform.settle()
+        injector, seen = Injector(lambda: platform.stage, fault), []
+        for _ in then(platform):
+            platform.settle()
+            runs = [(run["execution"], run["state"]) for run in platform.cloud.entry().history]
+            seen.append((*platform.outcome(), runs))
         assert platform.dead_letters == []
-        return (*platform.outcome(), platform.states()), injector
+        return seen, injector
 
 
 @functools.cache
-def survey() -> tuple[Outcome, Mapping[str, list[str]]]:
+def survey(then: Then) -> tuple[Seen, dict[str, list[str]]]:
     """Determine, once per process, the outcome without faults and the calls of each stage."""
     with pytest.MonkeyPatch.context() as environment:
-        outcome, injector = day_and_correction(environment)
+        outcome, injector = day_and_then(environment, then)
     return outcome, injector.calls
 
 
-def faults(stage: str, calls: list[str], effects: Set[str] = EFFECTS) -> Iterator[Fault]:
+def faults(stage: str, calls: list[str]) -> Iterator[Fault]:
     """List the faults of a stage that differ: what stands in the services changes only with an effect.
 
     A death before a read, or after an effect, is one before the next effect, as the next attempt knows nothing of it.
     """
-    places = [number for number, name in enumerate(calls, 1) if name in effects]
+    places = [number for number, name in enumerate(calls, 1) if name in EFFECTS]
     yield from (Fault(stage, number, "before") for number in places)
     yield from (Fault(stage, number, "after") for number in places[-1:])
     for number in [number for number in places if calls[number - 1] in BATCHES]:
@@ -87,20 +113,41 @@ def faults(stage: str, calls: list[str], effects: Set[str] = EFFECTS) -> Iterato
     yield from (Fault(stage, number, "changed") for number in reads[:1])
 
 
+def faults_of_a_held_run(stage: str, calls: list[str]) -> Iterator[Fault]:
+    """List those that differ from the faults of any run: what the ledger and the verdict say of it."""
+    names = {"PutItem"} if stage == "transform" else EFFECTS
+    yield from (Fault(stage, number, "before") for number, name in enumerate(calls, 1) if name in names)
+
+
+CORRECTED_RUNS, HELD_RUNS = ["COMPLETED", "COMPLETED"], ["COMPLETED", "HELD", "COMPLETED"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("then", "states", "chosen", "stage"),
+    [
+        *((correct, CORRECTED_RUNS, faults, stage) for stage in STAGES),
+        *((hold_and_release, HELD_RUNS, faults_of_a_held_run, stage) for stage in ("transform", "finalize")),
+    ],
+)
 @pytest.mark.usefixtures("moto_active")
 def test_no_single_fault_loses_or_doubles_anything(
-    environment: pytest.MonkeyPatch, stage: str, record_property: Callable[[str, object], None]
+    environment: pytest.MonkeyPatch,
+    then: Then,
+    states: list[str],
+    chosen: Callable[[str, list[str]], Iterator[Fault]],
+    stage: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    expected, calls = survey()
-    assert expected[2] == {f"batch#{DAY}": "COMPLETED"}
+    expected, calls = survey(then)
+    _, messages, runs = expected[-1]
+    assert [state for _, state in runs] == states
     injected, lost, doubled, wrong = 0, 0, 0, []
-    for fault in faults(stage, calls[stage]):
-        outcome, injector = day_and_correction(environment, fault)
+    for fault in chosen(stage, calls[stage]):
+        outcome, injector = day_and_then(environment, then, fault)
         injected += injector.injected
-        lost += (expected[1] - outcome[1]).total()
-        doubled += (outcome[1] - expected[1]).total()
+        lost += (messages - outcome[-1][1]).total()
+        doubled += (outcome[-1][1] - messages).total()
         if outcome != expected:
             wrong.append(str(fault))
     record_property("faults", (injected, injected - len(wrong), lost, doubled))

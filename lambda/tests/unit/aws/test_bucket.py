@@ -1,3 +1,5 @@
+"""The bucket: exact versions, ranges, and bodies that something on the way has changed."""
+
 from __future__ import annotations
 
 import io
@@ -90,27 +92,24 @@ def put(cloud: Cloud, content: bytes) -> SourceObject:
     return found
 
 
+class WithoutRanges:
+    """An S3 that ignores the range of a request, as HTTP allows."""
+
+    def get_object(self, **_: Any) -> dict[str, Any]:
+        return {"Body": StreamingBody(io.BytesIO(b"0123456789"), 10)}
+
+
 @pytest.mark.parametrize(
-    ("start", "end", "expected"), [(0, 10, b"0123456789"), (2, 7, b"23456"), (8, 99, b"89"), (10, 20, b""), (5, 5, b"")]
+    ("start", "end", "expected"), [(0, 10, b"0123456789"), (2, 7, b"23456"), (8, 99, b"89"), (5, 5, b"")]
 )
-@pytest.mark.parametrize("block_bytes", [1, 3, 100])
+@pytest.mark.parametrize("ignores_ranges", [False, True])
 def test_a_range_of_an_object_is_read_in_blocks(
-    cloud: Cloud, start: int, end: int, expected: bytes, block_bytes: int
+    cloud: Cloud, start: int, end: int, expected: bytes, *, ignores_ranges: bool
 ) -> None:
-    blocks = list(cloud.bucket.read_range(put(cloud, b"0123456789"), start, end, block_bytes))
+    client: Any = WithoutRanges() if ignores_ranges else cloud.s3
+    blocks = list(Bucket(cloud.bucket.name, client).read_range(put(cloud, b"0123456789"), start, end, 3))
     assert b"".join(blocks) == expected
-    assert all(len(block) <= block_bytes for block in blocks)
-
-
-@pytest.mark.parametrize("block_bytes", [1, 3, 100])
-def test_a_range_is_cut_from_the_whole_object_if_the_server_ignores_it(block_bytes: int) -> None:
-    class WithoutRanges:
-        def get_object(self, **_: Any) -> dict[str, Any]:
-            return {"Body": StreamingBody(io.BytesIO(b"0123456789"), 10)}
-
-    whole: Any = WithoutRanges()
-    object_of_ten = SourceObject(key=KEY, etag="e", size=10, last_modified="")
-    assert b"".join(Bucket("bucket", whole).read_range(object_of_ten, 2, 7, block_bytes)) == b"23456"
+    assert all(len(block) <= 3 for block in blocks)
 
 
 class OnTheWay:
@@ -185,45 +184,3 @@ def test_an_archived_object_is_known_before_it_is_read(head: dict[str, str], arc
     found = Bucket("bucket", Client()).head(KEY)  # type: ignore[arg-type]
     assert found is not None
     assert bool(found.unreadable) == archived
-
-
-def test_an_object_is_fetched_whole(cloud: Cloud, tmp_path: Path) -> None:
-    content = b"a" * (5 * MEGABYTE) + b"b"
-    put(cloud, content)
-    assert cloud.bucket.fetch(KEY, tmp_path / "part").read_bytes() == content
-
-
-def test_the_lines_of_an_object_are_read_without_empty_ones(cloud: Cloud) -> None:
-    put(cloud, b'{"a": 1}\n\n[2]\n')
-    assert cloud.bucket.json_lines(KEY) == [{"a": 1}, [2]]
-
-
-def test_the_keys_under_a_prefix_are_listed(cloud: Cloud) -> None:
-    put(cloud, b"")
-    cloud.upload("other.csv")
-    assert list(cloud.bucket.keys("work/")) == [KEY]
-    assert list(cloud.bucket.keys("feedback/")) == []
-
-
-def test_an_object_that_is_not_there_has_no_metadata_and_no_content(cloud: Cloud) -> None:
-    assert cloud.bucket.head(KEY) is None
-    assert cloud.bucket.find_json(KEY) is None
-    cloud.bucket.put_json(KEY, [1])
-    assert cloud.bucket.find_json(KEY) == [1]
-
-
-def test_what_may_not_be_read_is_not_taken_for_what_is_not_there() -> None:
-    class Forbidding:
-        def get_object(self, **_: Any) -> dict[str, Any]:
-            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
-
-    with pytest.raises(ClientError, match="AccessDenied"):
-        Bucket("bucket", Forbidding()).find_json(KEY)  # type: ignore[arg-type]
-
-
-def test_other_errors_of_s3_are_raised(cloud: Cloud) -> None:
-    elsewhere = Bucket("no-such-bucket-at-all", cloud.s3)
-    with pytest.raises(ClientError, match="NoSuchBucket"):
-        elsewhere.find_json(KEY)
-    with pytest.raises(ClientError, match="NoSuchBucket"):
-        elsewhere.create_json(KEY, 1)

@@ -1,194 +1,201 @@
-"""Delivery to DynamoDB and SQS: the number of requests and connections, and the behaviour under faults."""
+"""Delivery to DynamoDB and SQS: the limits of a call, order within a group, and the behaviour under faults."""
 
 from __future__ import annotations
 
+import random
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
-from types import SimpleNamespace
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
-from pipeline.aws import clients, parallel
+from botocore.exceptions import ClientError, ConnectionClosedError
+from pipeline.aws import parallel, sqs
 from pipeline.aws.backoff import Deadline
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.sqs import Delivery, Outgoing, Queue
 from pipeline.errors import ThrottledError
-from pipeline.model.messages import message_for
-from sink import FAULTS, Sink
-from support import set_credentials
+from pipeline.model.messages import Message
 
-QUEUE = "http://sqs.test/000000000000/output.fifo"
+FAULTS = ("throttled", "partial", "lost before", "lost after")
+"""A call is refused, takes only some entries, or breaks off before or after its effect."""
 
 
-@pytest.fixture(autouse=True)
-def _credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    set_credentials(monkeypatch)
-    yield
-    clients.client.cache_clear()
+class Services:
+    """DynamoDB and SQS as both clients see them, with a latency, and faults at a given rate."""
+
+    def __init__(
+        self,
+        *,
+        fault_rate: float = 0,
+        faults: Sequence[str] = FAULTS,
+        seed: int = 0,
+        refused: str = "",
+        sender_fault: bool = True,
+    ) -> None:
+        self.items: set[str] = set()
+        self.sent: list[tuple[str, str]] = []
+        """Group and deduplication id in the order of acceptance; a repeated id is dropped, as in FIFO queues."""
+        self.calls: list[int] = []
+        self.busiest = self.overlaps = 0
+        self.faults: Counter[str] = Counter()
+        self._random, self._fault_rate, self._faults = random.Random(seed), fault_rate, faults
+        self._refused, self._sender_fault = refused, sender_fault
+        self._lock, self._now, self._groups = threading.Lock(), 0, Counter[str]()
+
+    def batch_write_item(self, RequestItems: dict[str, list[Any]]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
+        ((table, requests),) = RequestItems.items()
+        taken, fault = self._call(requests, 25)
+        for request in requests[:taken]:
+            ((operation, content),) = request.items()
+            key = (content.get("Item") or content["Key"])["pk"]["S"]
+            (self.items.add if operation == "PutRequest" else self.items.discard)(key)
+        _break_off(fault)
+        return {"UnprocessedItems": {table: requests[taken:]} if requests[taken:] else {}}
+
+    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        groups = [entry["MessageGroupId"] for entry in Entries]
+        taken, fault = self._call(Entries, 10, groups)
+        refused = [entry for entry in Entries[:taken] if entry["MessageGroupId"] == self._refused]
+        for entry in Entries[:taken]:
+            sent = entry["MessageGroupId"], entry["MessageDeduplicationId"]
+            if entry not in refused and sent not in self.sent:
+                self.sent.append(sent)
+        _break_off(fault)
+        left = [{"Id": entry["Id"], "SenderFault": False, "Code": "InternalError"} for entry in Entries[taken:]]
+        return {
+            "Failed": [
+                *left,
+                *({"Id": entry["Id"], "SenderFault": self._sender_fault, "Code": "Refused"} for entry in refused),
+            ]
+        }
+
+    def _call(self, entries: Sequence[object], most: int, groups: Sequence[str] = ()) -> tuple[int, str]:
+        """Return how many entries are taken, and the fault."""
+        assert 0 < len(entries) <= most
+        with self._lock:
+            self.calls.append(len(entries))
+            self._now += 1
+            self.busiest = max(self.busiest, self._now)
+            self.overlaps += any(self._groups[group] for group in groups)
+            self._groups.update(groups)
+        time.sleep(0.002)  # the latency
+        with self._lock:
+            self._now -= 1
+            self._groups.subtract(groups)
+            fault = self._random.choice(self._faults) if self._random.random() < self._fault_rate else ""
+            self.faults[fault] += 1
+        if fault == "throttled":
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, "Operation")
+        if fault == "lost before":
+            _break_off("lost after")
+        return (len(entries) // 2 if fault == "partial" else len(entries)), fault
+
+
+def _break_off(fault: str) -> None:
+    if fault == "lost after":
+        raise ConnectionClosedError(endpoint_url="http://test")
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither we nor the SDK pause between tries."""
+    """There are no pauses between attempts."""
     monkeypatch.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 
-def use(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the functions' own clients call the sink."""
-    clients.client.cache_clear()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", sink.url)
+def table(services: Any) -> Table:
+    return Table("results", services)
 
 
-def key(number: int) -> dict[str, Any]:
-    return {"pk": {"S": f"customer#{number:08x}-11ed-cust"}, "sk": {"S": "batch#20220131"}}
+def queue(services: Any) -> Queue:
+    return Queue("http://sqs.test/output.fifo", services)
 
 
 def puts(count: int) -> list[dict[str, Any]]:
-    return [{"PutRequest": {"Item": {**key(number), "total": {"N": str(number)}}}} for number in range(count)]
+    return [{"PutRequest": {"Item": {"pk": {"S": str(number)}}}} for number in range(count)]
 
 
-def outgoing(count: int, groups: int | None = None) -> list[Outgoing]:
+def outgoing(count: int, groups: int | None = None, body: str = "body") -> list[Outgoing]:
     """Messages in `groups` groups, one after the other; by default each has a group of its own."""
-    made = []
-    for number in range(count):
-        reference = f"{number % (groups or count):08x}-11ed-cust"
-        item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
-        message = message_for({**item, "number_of_orders": 4, "total_amount_spent": number})
-        assert message is not None
-        made.append(Outgoing(message, f"{number:032x}", "0123456789abcdef"))
-    return made
+    return [
+        Outgoing(Message(body, str(number % (groups or count)), f"id {number}", None), str(number), None)
+        for number in range(count)
+    ]
 
 
-def test_a_chunk_takes_one_request_for_25_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sink(latency_ms=1) as sink:
-        use(sink, monkeypatch)
-        assert Table("results").write(puts(1_000), Deadline.after(60)) == 1_000
-        assert len(sink.items) == 1_000
-        assert sink.requests == {"BatchWriteItem": 40}
+def test_a_call_takes_as_much_as_it_may_and_several_run_at_once() -> None:
+    services = Services()
+    assert table(services).write(puts(1_010), Deadline.after(60)) == 1_010
+    assert Counter(services.calls) == {25: 40, 10: 1}
+    assert 1 < services.busiest <= parallel.THREADS
+
+    services = Services()
+    assert queue(services).send(outgoing(205), Deadline.after(60)) == Delivery(205)
+    assert Counter(services.calls) == {10: 20, 5: 1}
+    assert 1 < services.busiest <= parallel.THREADS
 
 
-def test_messages_take_one_request_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sink(latency_ms=1) as sink:
-        use(sink, monkeypatch)
-        assert Queue(QUEUE).send(outgoing(400), Deadline.after(60)) == Delivery(400)
-        assert len(sink.sent) == 400
-        assert sink.requests == {"SendMessageBatch": 40}
+def test_a_call_has_no_more_bytes_than_sqs_takes() -> None:
+    services = Services()
+    queue(services).send(outgoing(7, body="x" * 300_000), Deadline.after(60))
+    assert sorted(services.calls) == [1, 3, 3]
+    assert sqs.BATCH_BYTES == 1 << 20
 
 
-def test_connections_are_reused_for_the_next_chunk_and_the_next_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sink(latency_ms=1) as sink:
-        use(sink, monkeypatch)
-        for _ in range(4):
-            Table("results").write(puts(250), Deadline.after(60))
-            Queue(QUEUE).send(outgoing(100), Deadline.after(60))
-        assert sink.connections <= 2 * parallel.THREADS
+def test_a_request_has_no_two_messages_of_a_group_as_one_of_them_may_fail() -> None:
+    services = Services()
+    assert queue(services).send(outgoing(6, groups=2), Deadline.after(60)) == Delivery(6)
+    assert services.calls == [2, 2, 2]
 
 
-def test_calls_run_at_once_but_no_more_than_there_are_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sink(latency_ms=20) as sink:
-        use(sink, monkeypatch)
-        Table("results").write(puts(1_000), Deadline.after(60))
-        assert 1 < sink.busiest <= parallel.THREADS
-    with Sink(latency_ms=20) as sink:
-        use(sink, monkeypatch)
-        Queue(QUEUE).send(outgoing(200), Deadline.after(60))
-        assert 1 < sink.busiest <= parallel.THREADS
+def test_nothing_more_of_a_group_is_sent_after_a_failed_call() -> None:
+    services = Services(refused="5", sender_fault=False)
+    assert queue(services).send(outgoing(60, groups=30), Deadline.after(0)) == Delivery(5)
+    numbers = {int(number) for _, number in services.sent}
+    assert set(range(5)) <= numbers <= set(range(30)) - {5}
 
 
-def test_two_messages_of_a_group_are_never_in_flight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = outgoing(300, groups=37)
-    with Sink(latency_ms=5) as sink:
-        use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, Deadline.after(60)) == Delivery(300)
-        assert sink.overlaps == 0
-        assert in_order(sink) == in_order_of(messages)
+def test_permanently_refused_messages_are_reported_and_do_not_block_others() -> None:
+    services = Services(refused="5")
+    delivery = queue(services).send(outgoing(60, groups=30), Deadline.after(60))
+    assert (delivery.accepted_prefix, [refusal.index for refusal in delivery.refused]) == (60, [5, 35])
+    assert {int(number) for _, number in services.sent} == set(range(60)) - {5, 35}
 
 
-def test_a_request_has_no_two_messages_of_a_group_as_one_of_them_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sink() as sink:
-        use(sink, monkeypatch)
-        assert Queue(QUEUE).send(outgoing(6, groups=2), Deadline.after(60)) == Delivery(6)
-        assert sink.requests == {"SendMessageBatch": 3}
-
-
-def test_nothing_more_of_a_group_is_sent_after_a_failed_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = outgoing(60, groups=30)
-    with Sink(refused_group=messages[5].message.group, sender_fault=False) as sink:
-        use(sink, monkeypatch)
-        assert Queue(QUEUE).send(messages, Deadline.after(0)) == Delivery(5)
-        assert {one.deduplication_id for one in messages[:5]} <= {one for _, one, _ in sink.sent}
-        assert not {one.deduplication_id for one in messages[30:]} & {one for _, one, _ in sink.sent}
-
-
-def test_permanently_refused_messages_are_reported_and_do_not_block_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    messages = outgoing(60, groups=30)
-    with Sink(refused_group=messages[5].message.group) as sink:
-        use(sink, monkeypatch)
-        delivery = Queue(QUEUE).send(messages, Deadline.after(60))
-        assert (delivery.accepted_prefix, [refusal.index for refusal in delivery.refused]) == (60, [5, 35])
-        others = {one.deduplication_id for place, one in enumerate(messages) if place not in (5, 35)}
-        assert {one for _, one, _ in sink.sent} == others
+def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped() -> None:
+    with pytest.raises(ThrottledError, match="3 of 5 writes were not accepted"):
+        table(Services(fault_rate=1, faults=("partial",))).write(puts(5), Deadline.after(-1))
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("seed", range(4))
-def test_a_chunk_is_written_completely_despite_faults(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    gone = [{"DeleteRequest": {"Key": key(number)}} for number in range(0, 600, 3)]
-    with Sink(fault_rate=0.4, seed=seed) as sink:
-        use(sink, monkeypatch)
-        deliver(puts(600) + gone)
-        assert set(sink.faults) == set(FAULTS)
-        assert sink.items.keys() == {
-            (f"customer#{number:08x}-11ed-cust", "batch#20220131") for number in range(600) if number % 3
-        }
+@pytest.mark.parametrize("seed", range(3))
+def test_a_chunk_is_written_completely_and_deleted_last_despite_faults(seed: int) -> None:
+    services = Services(fault_rate=0.4, seed=seed)
+    requests = [{"DeleteRequest": {"Key": {"pk": {"S": str(number)}}}} for number in range(0, 600, 3)] + puts(600)
+    while True:  # as the state machine does
+        try:
+            table(services).write(requests, Deadline.after(60))
+        except (ClientError, ConnectionClosedError):
+            continue
+        break
+    assert services.items == {str(number) for number in range(600) if number % 3}
+    assert services.faults.keys() >= set(FAULTS)
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("seed", range(4))
-def test_each_message_is_sent_once_and_in_order_despite_faults(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    messages = outgoing(600, groups=150)
-    with Sink(latency_ms=1, fault_rate=0.4, seed=seed) as sink:
-        use(sink, monkeypatch)
-        publish(messages)
-        assert set(sink.faults) == set(FAULTS)
-        assert sink.repeated > 0
-        assert sink.overlaps == 0
-        assert in_order(sink) == in_order_of(messages)
-
-
-def deliver(requests: list[dict[str, Any]]) -> None:
-    """Write a chunk as the state machine does: retry until it succeeds."""
-    while True:
+@pytest.mark.parametrize("seed", range(3))
+def test_each_message_is_sent_once_and_in_order_despite_faults(seed: int) -> None:
+    services, messages, sent = Services(fault_rate=0.4, seed=seed), outgoing(600, groups=150), 0
+    while sent < len(messages):  # as Lambda does for a stream
         try:
-            Table("results").write(requests, Deadline.after(60))
-        except (ClientError, BotoCoreError, ThrottledError):
+            sent += queue(services).send(messages[sent:], Deadline.after(60)).accepted_prefix
+        except (ClientError, ConnectionClosedError):
             continue
-        return
-
-
-def publish(messages: list[Outgoing]) -> None:
-    """Send as Lambda does for a stream: retry from the first message that may not have been sent."""
-    sent = 0
-    while sent < len(messages):
-        try:
-            sent += Queue(QUEUE).send(messages[sent:], Deadline.after(60)).accepted_prefix
-        except (ClientError, BotoCoreError):
-            continue
-
-
-def in_order(sink: Sink) -> dict[str, list[str]]:
-    """Ids of the messages that the queue accepted, by group."""
-    assert Counter(one for _, one, _ in sink.sent).most_common(1)[0][1] == 1
-    groups: dict[str, list[str]] = {}
-    for group, one, _ in sink.sent:
-        groups.setdefault(group, []).append(one)
-    return groups
-
-
-def in_order_of(messages: list[Outgoing]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for outgoing in messages:
-        groups.setdefault(outgoing.message.group, []).append(outgoing.deduplication_id)
-    return groups
+    assert len(services.sent) == len(messages)
+    for group in range(150):
+        assert [number for where, number in services.sent if where == str(group)] == [
+            message.deduplication_id for message in messages[group::150]
+        ]
+    assert services.overlaps == 0
+    assert services.faults.keys() >= set(FAULTS)

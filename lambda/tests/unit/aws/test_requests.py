@@ -100,17 +100,3 @@ def test_requests_have_no_more_bytes_than_needed(after_a_day: CountedPlatform, o
     each = after_a_day.wire.bytes(operation) / number
 
     assert each <= most, f"{operation} takes {each:.0f} bytes for each {name}, and {most} were enough"
-
-
-@pytest.mark.slow
-def test_uploads_have_no_more_bytes_than_needed(after_a_day: CountedPlatform) -> None:
-    each = after_a_day.wire.bytes("PutObject") / WRITES
-
-    assert each <= 260, f"transform stores {each:.0f} bytes for each item, and 260 were enough"
-
-
-@pytest.mark.slow
-def test_nothing_else_is_called(after_a_day: CountedPlatform) -> None:
-    calls = {request.operation for request in after_a_day.wire.requests if request.stage}
-
-    assert calls == {*MOST_BYTES, "BatchGetItem", "ListObjectsV2", "HeadObject", "GetObject", "PutObject", "Query"}

@@ -115,6 +115,11 @@ def test_entries_that_one_answer_leaves_out_are_read_by_the_next(cloud: Cloud, m
     [
         pytest.param(lambda table: table.ledger_items([DAY]), ThrottledError, id="entries that are never read"),
         pytest.param(
+            lambda table: table.update_ledger(DAY, lambda entry: entry, Deadline.after(0)),
+            LedgerConflictError,
+            id="an entry that others keep changing",
+        ),
+        pytest.param(
             lambda table: table.put_limited({"pk": "p", "sk": "s", "expires_at": 1}, "counter", 9),
             LedgerConflictError,
             id="a counter that others keep changing",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from pipeline.aws.backoff import Deadline
-from pipeline.errors import ForeignKeyError, ThrottledError, TransferError
+from pipeline.errors import ForeignKeyError, TransferError
 from pipeline.handlers import deliver
 from pipeline.ledger import Ledger
 from pipeline.model.items import delete_line, put_line
@@ -41,14 +39,6 @@ def test_every_record_of_a_chunk_is_in_the_table_afterwards(cloud: Cloud, contex
     assert results(cloud).keys() == {f"customer#{number}" for number in range(60)}
 
 
-def test_writing_a_chunk_again_changes_nothing(cloud: Cloud, context: Context) -> None:
-    chunk = event(cloud, *(put(number) for number in range(30)))
-    deliver.handler(chunk, context)
-    before = cloud.items()
-    deliver.handler(chunk, context)
-    assert cloud.items() == before
-
-
 def test_deletes_come_after_all_puts(cloud: Cloud, context: Context) -> None:
     deliver.handler(event(cloud, put(1), put(2), delete(1)), context)
     assert results(cloud).keys() == {"customer#2"}
@@ -58,10 +48,6 @@ def test_an_item_is_stored_character_by_character(cloud: Cloud, context: Context
     text = 'a "quoted" \\ back\\slash, ä€😀\u2028\x01\n\t end'
     deliver.handler(event(cloud, put(1, text)), context)
     assert results(cloud)["customer#1"]["message"] == {"S": text}
-
-
-def test_an_empty_chunk_writes_nothing(cloud: Cloud, context: Context) -> None:
-    assert deliver.handler(event(cloud), context) == {"written": 0}
 
 
 @pytest.mark.parametrize(
@@ -97,36 +83,3 @@ def test_a_superseded_run_writes_nothing(cloud: Cloud, context: Context) -> None
     chunk = event(cloud, put(1), execution="20220131-v0")
     assert deliver.handler(chunk, context) == {"written": 0}
     assert results(cloud) == {}
-
-
-def test_a_run_of_a_purged_batch_writes_nothing(cloud: Cloud, context: Context) -> None:
-    chunk = event(cloud, put(1))
-    cloud.dynamodb.delete_item(TableName=cloud.table.name, Key={"pk": {"S": "batch#20220131"}, "sk": {"S": "ledger"}})
-    assert deliver.handler(chunk, context) == {"written": 0}
-
-
-class Reluctant:
-    """A DynamoDB client that accepts one request a call."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def batch_write_item(self, RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
-        ((table, requests),) = RequestItems.items()
-        self._real.batch_write_item(RequestItems={table: requests[:1]})
-        return {"UnprocessedItems": {table: requests[1:]}}
-
-
-def requests(count: int) -> list[Any]:
-    return [json.loads(put(number)) for number in range(count)]
-
-
-def test_when_the_time_is_up_the_rest_is_reported_and_not_dropped(cloud: Cloud) -> None:
-    table = deliver.Table(cloud.table.name, Reluctant(cloud.dynamodb))  # type: ignore[arg-type]
-    with pytest.raises(ThrottledError, match="4 of 5 writes were not accepted"):
-        table.write(requests(5), Deadline.after(-1))
-
-
-def test_an_invalid_request_is_not_retried_like_a_throttled_one(cloud: Cloud) -> None:
-    with pytest.raises(cloud.dynamodb.exceptions.ClientError, match="ValidationException"):
-        cloud.table.write([{"PutRequest": {"Item": {"pk": {"S": "no sort key"}}}}], Deadline.after(60))

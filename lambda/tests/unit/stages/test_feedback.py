@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from pipeline import ledger
 from pipeline.handlers import finalize, intake, transform
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import publish_missing, publish_verdict, verdict_on, what_to_do
 from support import BUCKET, Cloud, Context, load_event
 from unit.stages.test_transform import DAY, ITEMS, start
@@ -31,13 +28,7 @@ def run(cloud: Cloud, context: Context, files: dict[str, bytes], error: dict[str
     event = start(cloud, context, files)
     end = {"error": error} if error else {"outcome": transform.handler(event, context)}
     finalize.handler({**event, **end}, context)
-    return entry_of(cloud)
-
-
-def entry_of(cloud: Cloud) -> Ledger:
-    entry = cloud.table.get_ledger(BATCH)
-    assert entry is not None
-    return entry
+    return cloud.entry()
 
 
 def test_a_completed_day_says_what_counts_what_was_wrong_and_where_the_refused_records_are(
@@ -132,14 +123,6 @@ def test_a_late_report_of_missing_files_does_not_replace_a_verdict(cloud: Cloud,
     assert verdict(cloud)["state"] == "COMPLETED"
 
 
-def test_writing_a_verdict_again_gives_the_same_bytes(cloud: Cloud, context: Context) -> None:
-    run(cloud, context, DAY)
-    before = cloud.s3.get_object(Bucket=BUCKET, Key=f"feedback/{BATCH}/verdict.json")["Body"].read()
-    publish_verdict(cloud.bucket, cloud.table, BATCH)
-
-    assert cloud.s3.get_object(Bucket=BUCKET, Key=f"feedback/{BATCH}/verdict.json")["Body"].read() == before
-
-
 def test_a_run_that_writes_late_leaves_the_verdict_of_the_newer_run(
     cloud: Cloud, context: Context, environment: pytest.MonkeyPatch
 ) -> None:
@@ -168,38 +151,10 @@ def test_while_a_newer_run_is_in_progress_nothing_is_written(cloud: Cloud, conte
     assert verdict(cloud) == before
 
 
-@pytest.mark.slow
-def test_a_released_day_is_delivered_and_a_correction_is_compared_with_what_was_delivered_before_it_was_held(
-    cloud: Cloud, context: Context
-) -> None:
-    first = run(cloud, context, DAY)
-    held = run(cloud, context, {"items_20220131.csv": UNREADABLE})
-    assert held.delivered == first.delivered == (first.version,)
-
-    now = datetime.now(UTC)
-    cloud.table.update_ledger(BATCH, lambda entry: ledger.release(entry, str(held.version), now))
-    queued = entry_of(cloud)
-    files = {kind: source.as_dict() for kind, source in queued.files.items()}
-    event = {"batch": BATCH, "version": queued.version, "execution": queued.execution, "files": files}
-    outcome = transform.handler(event, context)
-    finalize.handler({**event, "outcome": outcome}, context)
-
-    assert outcome["state"] == "READY"
-    assert (entry_of(cloud).state, entry_of(cloud).delivered) == (BatchState.COMPLETED, (held.version,))
-    assert verdict(cloud, held.version)["state"] == "COMPLETED"
-
-
 def test_a_verdict_is_written_from_the_entry_of_an_older_release(cloud: Cloud) -> None:
     entry = Ledger(BATCH, state=BatchState.COMPLETED, version="v1", summary={"state": "READY", "files": {}})
 
     assert verdict_on(replace(entry, finished_at="x"), ())["incomplete_customers"] == 0
-
-
-def test_the_files_in_the_sentence_are_listed_as_a_person_lists_them() -> None:
-    files = {kind: {"file": f"{kind}.csv", "too_many_refused": True} for kind in MODEL.kinds}
-    entry = Ledger("20220131", state=BatchState.HELD, summary={"files": files})
-
-    assert "records of customers.csv, orders.csv and items.csv were refused" in what_to_do(entry)
 
 
 @pytest.mark.parametrize("cause", ["States.Timeout: ", "Sandbox.Timedout: Task timed out", "States.TIMED_OUT: x"])

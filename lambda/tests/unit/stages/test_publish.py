@@ -8,13 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pipeline.aws import sqs
-from pipeline.aws.backoff import Deadline
-from pipeline.aws.sqs import Delivery, Outgoing, Queue
+from pipeline.aws.sqs import Queue
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
-from pipeline.ledger import BatchState, Ledger
-from pipeline.model.messages import Message, message_for
+from pipeline.ledger import Ledger
+from pipeline.model.messages import message_for
 from support import Cloud, Context, load_event, result_item
 
 CUSTOMER_BODY = (
@@ -50,43 +48,6 @@ def test_a_new_result_becomes_exactly_the_agreed_message(cloud: Cloud, context: 
     assert message["Attributes"]["MessageDeduplicationId"] == f"{1:032x}"
 
 
-def test_while_a_correction_is_on_its_way_a_message_of_the_set_before_names_the_newer_one(
-    cloud: Cloud, context: Context
-) -> None:
-    queued = Ledger("20220131", state=BatchState.QUEUED, version="v2", delivered=("v1",))
-    cloud.table.update_ledger("20220131", lambda _: queued)
-    send(context, record())
-    (message,) = cloud.received()
-    assert message["MessageAttributes"]["version"]["StringValue"] == "v2"
-
-
-def test_an_error_becomes_an_error_message_with_all_agreed_fields(cloud: Cloud, context: Context) -> None:
-    item = {
-        "pk": {"S": "batch#20220131"},
-        "sk": {"S": "error#items#0000000017#bad_amount"},
-        "kind": {"S": "items"},
-        "customer_reference": {"NULL": True},
-        "order_reference": {"S": "o-1"},
-        "message": {"S": "items_20220131.csv line 17: total_price 'x' is not a plain decimal number"},
-        "batch": {"S": "20220131"},
-        "file": {"S": "items_20220131.csv"},
-        "line": {"N": "17"},
-        "code": {"S": "bad_amount"},
-    }
-    send(context, record(new=item))
-    (message,) = cloud.received()
-    assert json.loads(message["Body"]) == {
-        "type": "error_message",
-        "customer_reference": None,
-        "order_reference": "o-1",
-        "message": "items_20220131.csv line 17: total_price 'x' is not a plain decimal number",
-        "batch": "20220131",
-        "file": "items_20220131.csv",
-        "line": 17,
-        "code": "bad_amount",
-    }
-
-
 def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) -> None:
     marker = {**result_item("c1"), "removed": {"BOOL": True}}
     send(
@@ -112,19 +73,6 @@ def test_a_repeated_delivery_is_dropped_by_the_queue(cloud: Cloud, context: Cont
     for _ in range(3):
         send(context, record(1), record(2, new=result_item("c2")))
     assert len(cloud.received()) == 2
-
-
-def test_two_changes_of_a_customer_keep_their_order(cloud: Cloud, context: Context) -> None:
-    changes = [record(number, "MODIFY", new=result_item("c1", str(number))) for number in range(1, 6)]
-    send(context, *changes)
-    bodies = [json.loads(message["Body"])["total_amount_spent"] for message in cloud.received()]
-    assert bodies == [1, 2, 3, 4, 5]
-
-
-def test_a_reference_of_any_characters_gives_a_valid_message(cloud: Cloud, context: Context) -> None:
-    references = ["a b", "ä€😀", 'q"uote', "tab\there", "x" * 1024, "\x01"]
-    send(context, *(record(number, new=result_item(text)) for number, text in enumerate(references)))
-    assert [json.loads(message["Body"])["customer_reference"] for message in cloud.received()] == references
 
 
 @pytest.mark.parametrize(
@@ -153,12 +101,6 @@ class Unwilling:
             self._real.send_message_batch(QueueUrl=QueueUrl, Entries=good)
         refusal = {"SenderFault": self._sender_fault, "Code": "InternalError", "Message": "no"}
         return {"Failed": [{"Id": entry["Id"], **refusal} for entry in bad]}
-
-
-def outgoing(count: int) -> list[Outgoing]:
-    return [
-        Outgoing(Message(f"body {n}", f"group {n}", f"id {n}", "20220131"), f"dedup {n}", None) for n in range(count)
-    ]
 
 
 Refuse = Callable[..., Cloud]
@@ -230,19 +172,6 @@ def test_without_partial_batch_responses_the_function_fails_instead(
         send(context, *RECORDS)
 
 
-def test_calls_respect_the_quotas_of_sqs() -> None:
-    large = [Outgoing(Message("x" * 300_000, f"g{n}", "id", None), f"d{n}", None) for n in range(7)]
-    sizes = [len(batch) for batch in sqs._batches([*large, *outgoing(25)])]
-    assert sum(sizes) == 32
-    assert max(sizes) <= sqs.BATCH_ENTRIES
-    assert sizes[:2] == [3, 3]
-
-
-def test_a_standard_queue_gets_no_fifo_fields(cloud: Cloud) -> None:
-    url = cloud.sqs.create_queue(QueueName="plain")["QueueUrl"]
-    assert Queue(url, cloud.sqs).send(outgoing(1), Deadline.after(60)) == Delivery(1)
-
-
 def test_the_same_fact_has_the_same_id_and_a_different_fact_a_different_id() -> None:
     def message_id(reference: str, amount: int) -> str:
         item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
@@ -261,27 +190,3 @@ def test_the_log_names_the_batches_whose_messages_were_sent(
     send(context, record(1, new=result_item("a")), record(2, new=other), record(3, new=result_item("c")))
     (logged,) = [entry for entry in caplog.records if entry.message == "messages sent"]
     assert logged.__dict__["batches"] == ["20220131", "20220201"]
-
-
-def test_errors_of_a_batch_are_sent_ten_per_call(
-    cloud: Cloud, context: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
-
-    class Counting:
-        meta = cloud.sqs.meta
-
-        def send_message_batch(self, **call: Any) -> Any:
-            sizes.append(len(call["Entries"]))
-            return cloud.sqs.send_message_batch(**call)
-
-    counting: Any = Counting()
-    monkeypatch.setattr(publish, "Queue", lambda url: Queue(url, counting))
-    error = {"pk": {"S": "batch#20220131"}, "message": {"S": "x"}, "batch": {"S": "20220131"}}
-    records = [
-        record(number, new={**error, "sk": {"S": f"error#items#{number:010}#x"}, "line": {"N": str(number)}})
-        for number in range(1, 31)
-    ]
-    send(context, *records)
-    assert sizes == [10, 10, 10]
-    assert len(cloud.received()) == 30
