@@ -114,13 +114,7 @@ def due_batch(event: Mapping[str, Any], due_days: int) -> str | None:
 
 def is_from_queue(event: Mapping[str, Any]) -> bool:
     """Return whether an event contains messages of an SQS queue."""
-    records = event.get("Records")
-    return bool(
-        isinstance(records, list)
-        and records
-        and isinstance(records[0], dict)
-        and records[0].get("eventSource") == "aws:sqs"
-    )
+    return any(record.get("eventSource") == "aws:sqs" for record in event.get("Records", ()))
 
 
 def parse_body(body: str) -> Mapping[str, Any]:

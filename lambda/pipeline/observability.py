@@ -53,10 +53,11 @@ def count(metric: Metric, value: float = 1, unit: MetricUnit = MetricUnit.Count)
     metrics().add_metric(name=metric.value, unit=unit, value=value)
 
 
-def _logged(handler: Handler[Reply]) -> Handler[Reply]:
-    """Add the event's batch to each log line, and log the exception if the function fails.
+def instrument(handler: Handler[Reply]) -> Handler[Reply]:
+    """Add the request id and the event's batch to each log line of a handler, emit its metrics, and count cold starts.
 
-    Lambda logs the exception too, but without the batch, so that a search for the batch would not find it.
+    The exception of a function that fails is logged here. Lambda logs it too, but without the batch, so that a search
+    for the batch would not find it.
     """
 
     @functools.wraps(handler)
@@ -72,17 +73,11 @@ def _logged(handler: Handler[Reply]) -> Handler[Reply]:
             logger().exception("failed")
             raise
 
-    return logged
-
-
-def instrument(handler: Handler[Reply]) -> Handler[Reply]:
-    """Add the request id to each log line of a handler, emit its metrics, and count cold starts."""
-
     @functools.cache
     def instrumented() -> Handler[Reply]:
         # An invocation without metrics is normal.
         warnings.filterwarnings("ignore", message="No application metrics to publish")
-        with_metrics = metrics().log_metrics(_logged(handler), capture_cold_start_metric=True)
+        with_metrics = metrics().log_metrics(logged, capture_cold_start_metric=True)
         return logger().inject_lambda_context(with_metrics, clear_state=True)
 
     @functools.wraps(handler)

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from pipeline.errors import SettingsError
 
 CONTROL_FILE = ("accepted", "required", "off")
-_TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +131,8 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] | None =
 def _convert(text: str, type_name: str, limits: Mapping[Any, Any]) -> str | int | bool:
     minimum, allowed = limits.get("minimum", 1), limits.get("allowed", (text,))
     if type_name == "bool":
-        if text.lower() in _TRUE + _FALSE:
-            return text.lower() in _TRUE
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
         raise ValueError("true or false")
     if type_name == "int":
         if text.isascii() and text.isdigit() and int(text) >= minimum:

@@ -51,10 +51,6 @@ class Wire:
         """Requests by function and operation."""
         return Counter((request.stage, request.operation) for request in self.requests)
 
-    def bytes(self, operation: str) -> int:
-        """Bytes of all bodies of an operation."""
-        return sum(request.size for request in self.requests if request.operation == operation)
-
 
 @dataclass
 class CountedPlatform(Platform):

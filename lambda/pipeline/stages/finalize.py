@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -46,18 +47,25 @@ def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: dateti
     EventError
         The event about a run's end lacks its name, status or input.
     """
-    ended = ended_run(event)
-    run = _RunEnd(ended or event, now, writer_grace)
-    if ended and _is_closed(table.get_ledger(run.batch), run):
-        logger().info("run is closed already", execution=run.execution)
-        publish_verdict(bucket, table, run.batch)  # the call that closed it may have failed before this
+    notice = ended_run(event)
+    end = notice or event
+    batch, execution = end["batch"], end["execution"]
+    cause = _cause(end["error"]) if "error" in end else None
+    if notice and _is_closed(table.get_ledger(batch), execution, cause):
+        logger().info("run is closed already", execution=execution)
+        publish_verdict(bucket, table, batch)  # the call that closed it may have failed before this
         return "CLOSED"
-    entry = table.update_ledger(run.batch, run.finish)
-    state = entry.state if entry.execution == run.execution else BatchState.SUPERSEDED
-    if run.cause and state is BatchState.FAILED:
-        table.put(_error_item(run.batch, run.execution, run.cause))
-    publish_verdict(bucket, table, run.batch)
-    _report(entry, state, run)
+    close = functools.partial(_close, end=end, cause=cause, now=now, writer_grace=writer_grace)
+    entry = table.update_ledger(batch, close)
+    state = entry.state if entry.execution == execution else BatchState.SUPERSEDED
+    if cause and state is BatchState.FAILED:
+        table.put(_error_item(batch, execution, cause))
+    publish_verdict(bucket, table, batch)
+    count(Metric[f"BATCHES_{state}"])
+    if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
+        duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)
+        count(Metric.BATCH_DURATION, duration.total_seconds(), MetricUnit.Seconds)
+    logger().info("run closed", execution=execution, state=state.value, cause=cause)
     return state.value
 
 
@@ -82,41 +90,29 @@ def broken_run(batch: str, execution: str, status: str, error: str | None, cause
     return {"batch": batch, "execution": execution, "error": reason}
 
 
-def _is_closed(entry: Ledger | None, run: _RunEnd) -> bool:
+def _is_closed(entry: Ledger | None, execution: str, cause: str | None) -> bool:
     """Return whether the run was closed before, other than by an earlier delivery of this same event."""
     if entry is None:
         return True  # purged: there is nothing left to close
-    return entry.cause != run.cause and any(ended["execution"] == run.execution for ended in entry.history)
+    return entry.cause != cause and any(ended["execution"] == execution for ended in entry.history)
 
 
-class _RunEnd:
-    """The end of a run, from the state machine's input: an outcome, or an error if it failed."""
-
-    def __init__(self, event: Mapping[str, Any], now: datetime, writer_grace: timedelta) -> None:
-        self.batch: str = event["batch"]
-        self.execution: str = event["execution"]
-        self.cause = _cause(event["error"]) if "error" in event else None
-        self.summary: Mapping[str, Any] = event.get("outcome", {}).get("summary", {})
-        outcome = event.get("outcome", {}).get("state")
-        self._state = BatchState.FAILED if self.cause else _STATES.get(outcome, BatchState.FAILED)
-        self._now = now
+def _close(entry: Ledger, end: Mapping[str, Any], cause: str | None, now: datetime, writer_grace: timedelta) -> Ledger:
+    """Apply the end of a run to the entry; COMPLETED and HELD are kept even if a later step failed."""
+    execution, outcome = end["execution"], end.get("outcome", {})
+    if entry.execution == execution and entry.state in _STATES.values():
+        return entry
+    summary = outcome.get("summary", {})
+    return ledger.finish(
+        entry,
+        execution,
+        BatchState.FAILED if cause else _STATES.get(outcome.get("state"), BatchState.FAILED),
+        now,
+        summary=summary,
+        cause=cause or _fault_of_files(summary),
         # Only a failed run can leave a writer behind; any other run ends after its last chunk.
-        self._writer_grace = writer_grace if self.cause else timedelta(0)
-
-    def finish(self, entry: Ledger) -> Ledger:
-        """Apply the end of the run to the entry; COMPLETED and HELD are kept even if a later step failed."""
-        if entry.execution == self.execution and entry.state in _STATES.values():
-            return entry
-        cause = self.cause or _fault_of_files(self.summary)
-        return ledger.finish(
-            entry,
-            self.execution,
-            self._state,
-            self._now,
-            summary=self.summary,
-            cause=cause,
-            writer_grace=self._writer_grace,
-        )
+        writer_grace=writer_grace if cause else timedelta(0),
+    )
 
 
 def _fault_of_files(summary: Mapping[str, Any]) -> str | None:
@@ -152,19 +148,3 @@ def _error_item(batch: str, execution: str, cause: str) -> dict[str, Any]:
         f"batch {batch} was not processed: run {execution} failed ({cause}). The operator has been alarmed; "
         "the files need not be sent again unless they ask for it",
     )
-
-
-_STATE_METRICS = {
-    BatchState.COMPLETED: Metric.BATCHES_COMPLETED,
-    BatchState.HELD: Metric.BATCHES_HELD,
-    BatchState.FAILED: Metric.BATCHES_FAILED,
-    BatchState.SUPERSEDED: Metric.BATCHES_SUPERSEDED,
-}
-
-
-def _report(entry: Ledger, state: BatchState, run: _RunEnd) -> None:
-    count(_STATE_METRICS[state])
-    if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
-        duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)
-        count(Metric.BATCH_DURATION, duration.total_seconds(), MetricUnit.Seconds)
-    logger().info("run closed", execution=run.execution, state=state.value, cause=run.cause)

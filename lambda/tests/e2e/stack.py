@@ -33,8 +33,8 @@ PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.05
 MAX_POLL_SECONDS = 0.5
 """The pause between two looks grows up to this: what is awaited for long needs the processors itself."""
-ROOM_BYTES = 8 << 30
-"""Twenty days at once have some 40 processes, which take 4 GB."""
+ROOM_BYTES = 4 << 30
+"""Ten days at once have some 20 processes, which take 2 GB."""
 MARKER = "marker"
 
 

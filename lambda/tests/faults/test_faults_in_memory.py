@@ -49,7 +49,7 @@ Seen = list[tuple[dict[Any, Any], Counter[str], list[tuple[str, str]]]]
 def fresh_platform(environment: pytest.MonkeyPatch) -> Iterator[Platform]:
     """A separate AWS, with small chunks and no pauses between tries."""
     with in_memory_aws(environment) as cloud:
-        for name, value in {"CHUNK_RECORDS": "4", "WRITER_GRACE_SECONDS": "1"}.items():
+        for name, value in {"CHUNK_RECORDS": "6", "WRITER_GRACE_SECONDS": "1"}.items():
             environment.setenv(name, value)
         environment.setattr("pipeline.aws.backoff.BASE_SECONDS", 0.0)
         environment.setattr(PROCESS, processed)
