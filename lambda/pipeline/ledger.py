@@ -127,18 +127,15 @@ class Ledger:
         names = {_STORED_NAMES.get(field.name, field.name): field.name for field in fields(cls)}
         del names["unknown"]
         try:
+            known = {name: item[name] for name in names.keys() & item.keys()}
             values = {
-                names[stored]: _READERS.get(stored, _as_it_is)(item[stored]) for stored in names.keys() & item.keys()
+                names[name]: _READERS[name](value) if name in _READERS else value for name, value in known.items()
             }
         except ValueError as error:
             raise RetryableError(
                 f"the ledger entry of batch {item['batch']} was written by a newer release: {error}"
             ) from error
         return cls(**values, unknown={name: item[name] for name in item.keys() - names.keys() - _TABLE_KEYS})
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _read_files(files: Mapping[str, Any]) -> FileSet:

@@ -47,14 +47,12 @@ class Table:
 
     def get_ledger(self, batch: str) -> Ledger | None:
         """Read a batch's ledger entry with strong consistency; None if there is none."""
-        reply = self._dynamodb.get_item(TableName=self.name, Key=_ledger_key(batch), ConsistentRead=True)
-        item = reply.get("Item")
-        return Ledger.from_item(plain_item(item)) if item else None
+        item = self._get(_ledger_key(batch))
+        return Ledger.from_item(item) if item else None
 
     def ledger_items(self, batches: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Read the ledger entries of at most `MAX_READ` batches in one call, by batch; see `items`."""
-        keys = [{"pk": batch_key(batch), "sk": LEDGER_SORT_KEY} for batch in batches]
-        return {item["batch"]: item for item in self.items(keys)}
+        return {item["batch"]: item for item in self.items([_ledger_key(batch) for batch in batches])}
 
     def items(self, keys: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
         """Read at most `MAX_READ` items in one call, as plain values in any order, without those that do not exist.
@@ -100,7 +98,7 @@ class Table:
         # Tests the attribute and not the key, because an entry of an older release may lack the attribute. If the
         # response to a write is lost, the SDK retries, and the condition fails because of its own first write. The next
         # attempt reads the entry again and, as every change is idempotent, changes nothing.
-        item = {"pk": batch_key(ledger.batch), "sk": LEDGER_SORT_KEY, **ledger.as_item()}
+        item = {**_ledger_key(ledger.batch), **ledger.as_item()}
         return self._put_if(item, "attribute_not_exists(revision) OR revision = :before", revision)
 
     def _put_if(self, item: Mapping[str, Any], condition: str, before: int) -> bool:
@@ -196,8 +194,8 @@ class Table:
         return len(todo)
 
 
-def _ledger_key(batch: str) -> dict[str, Any]:
-    return {"pk": {"S": batch_key(batch)}, "sk": {"S": LEDGER_SORT_KEY}}
+def _ledger_key(batch: str) -> dict[str, str]:
+    return {"pk": batch_key(batch), "sk": LEDGER_SORT_KEY}
 
 
 def _typed(item: Mapping[str, Any]) -> dict[str, Any]:

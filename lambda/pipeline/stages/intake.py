@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,34 +29,23 @@ from pipeline.observability import Metric, count, logger
 from pipeline.settings import IntakeSettings
 from pipeline.stages.feedback import publish_foreign, publish_missing, publish_verdict
 
-_PATIENCE_SECONDS = 20.0
 _FOREIGN_KEPT = timedelta(days=30)
 """How long the table keeps an error about an object that belongs to no batch, so that no later run deletes it."""
 
 
+@dataclass(frozen=True, slots=True)
 class Intake:
     """Handles events about new objects.
 
-    Parameters
-    ----------
-    deadline
-        Until when to retry while the same batch is changed concurrently, by default 20 s. Retrying here is cheaper
-        than failing: a failed event is hidden for the queue's visibility timeout of some minutes.
+    Until `deadline` it retries while the same batch is changed concurrently. Retrying here is cheaper than failing: a
+    failed event is hidden for the queue's visibility timeout of some minutes.
     """
 
-    def __init__(
-        self,
-        bucket: Bucket,
-        table: Table,
-        workflow: Workflow,
-        settings: IntakeSettings,
-        deadline: Deadline | None = None,
-    ) -> None:
-        self._bucket = bucket
-        self._table = table
-        self._workflow = workflow
-        self._deadline = deadline or Deadline.after(_PATIENCE_SECONDS)
-        self._settings = settings
+    bucket: Bucket
+    table: Table
+    workflow: Workflow
+    settings: IntakeSettings
+    deadline: Deadline
 
     def receive(self, event: dict[str, Any]) -> None:
         """Handle every object that an S3 or EventBridge event names."""
@@ -68,12 +57,12 @@ class Intake:
         self.receive(dict(parse_body(record.body)))
 
     def _receive_object(self, found: ObjectCreated) -> None:
-        if found.bucket != self._bucket.name:
-            raise EventError(f"an event of bucket {found.bucket}, not of {self._bucket.name}")
+        if found.bucket != self.bucket.name:
+            raise EventError(f"an event of bucket {found.bucket}, not of {self.bucket.name}")
         if found.is_folder or not found.key.startswith(INCOMING_PREFIX):
             logger().info("object ignored: a folder, or not under incoming/", key=found.key)
             return
-        settings = self._settings
+        settings = self.settings
         file = parse_key(found.key, settings.days_ahead, settings.days_back)
         if file is None or (file.kind == CONTROL and settings.control_file == "off"):
             self._report_foreign(found)
@@ -85,15 +74,15 @@ class Intake:
 
     def _report_foreign(self, found: ObjectCreated) -> None:
         """Report an object that is no batch file, unless it does not exist or so many were reported today."""
-        if self._bucket.find(found.key) is None:
+        if self.bucket.find(found.key) is None:
             logger().info("event ignored: there is no such object", key=found.key)
             return
         count(Metric.FOREIGN_FILES)
         now = datetime.now(UTC)
         item = {**foreign_file_error(found), EXPIRES_AT: int((now + _FOREIGN_KEPT).timestamp())}
-        reported = self._table.put_limited(item, f"foreign#{now:%Y%m%d}", self._settings.max_error_messages)
+        reported = self.table.put_limited(item, f"foreign#{now:%Y%m%d}", self.settings.max_error_messages)
         if reported:
-            publish_foreign(self._bucket, item)
+            publish_foreign(self.bucket, item)
         logger().warning("object whose name is no batch file's", key=found.key, reported=reported)
 
     def check_due(self, batch: str) -> None:
@@ -109,27 +98,27 @@ class Intake:
         Before the set is due, only what can't be a file that is still to come: what a correction lacks is gone, and of
         two files that were stored in the same second nobody knows which counts.
         """
-        ties = self._bucket.find_ties(entry.batch)
+        ties = self.bucket.find_ties(entry.batch)
         missing = [kind for kind in entry.missing if due or entry.correction or kind in ties]
         if not missing:
             return
         for kind in missing:
             names = [source.key for source in ties.get(kind, ())]
             is_correction = bool(entry.correction)
-            self._table.put(missing_file_error(entry.batch, kind, is_correction=is_correction, tie=names))
+            self.table.put(missing_file_error(entry.batch, kind, is_correction=is_correction, tie=names))
         if entry.correction:
-            publish_verdict(self._bucket, self._table, entry.batch)
+            publish_verdict(self.bucket, self.table, entry.batch)
         else:
-            publish_missing(self._bucket, entry)
+            publish_missing(self.bucket, entry)
         logger().warning("files missing", batch=entry.batch, missing=missing)
 
     def _receive_file(self, batch: str, *, due: bool = False) -> ledger.Ledger:
         logger().append_keys(batch=batch)
-        checked_today = (datetime.now(UTC) - timedelta(days=self._settings.due_days)).strftime("%Y%m%d")
+        checked_today = (datetime.now(UTC) - timedelta(days=self.settings.due_days)).strftime("%Y%m%d")
         entry = self._claim_newest_set(batch, due=due or batch < checked_today)
         if entry.missing:
             logger().info("set incomplete", batch=batch, missing=entry.missing)
-        elif entry.state is ledger.BatchState.QUEUED and start_run(self._table, self._workflow, entry):
+        elif entry.state is ledger.BatchState.QUEUED and start_run(self.table, self.workflow, entry):
             logger().info("run started", batch=batch, execution=entry.execution)
         else:
             logger().info("set known already", batch=batch, execution=entry.execution, state=entry.state)
@@ -147,11 +136,11 @@ class Intake:
         LedgerConflictError
             The files or the entry still changed when the time was up.
         """
-        seen = self._bucket.find_set(batch)
-        for _ in attempts(self._deadline):
-            record = functools.partial(record_set, files=seen, due=due, control_file=self._settings.control_file)
-            entry = self._table.update_ledger(batch, record, self._deadline)
-            before, seen = seen, self._bucket.find_set(batch)
+        seen = self.bucket.find_set(batch)
+        for _ in attempts(self.deadline):
+            record = functools.partial(record_set, files=seen, due=due, control_file=self.settings.control_file)
+            entry = self.table.update_ledger(batch, record, self.deadline)
+            before, seen = seen, self.bucket.find_set(batch)
             if has_same_content(seen, before):
                 return entry
         raise LedgerConflictError(f"the files of batch {batch} kept changing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pipeline import ledger
@@ -51,27 +51,21 @@ class LargeDayRequest:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
+            **{field.name: getattr(self, field.name) for field in fields(self)},
             "run": self.run.as_dict(),
-            "delivered": dict(self.delivered),
             "previous_errors": sorted(self.previous_errors),
             "gate": self.gate.as_dict() if self.gate else None,
-            "max_error_messages": self.max_error_messages,
-            "chunk_records": self.chunk_records,
-            "decimal_mark": self.decimal_mark,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LargeDayRequest:
         """Create the request from the values that `as_dict` returns."""
-        return cls(
-            run=Run.from_event(values["run"]),
-            delivered=values["delivered"],
-            previous_errors=frozenset(values["previous_errors"]),
-            gate=Gate.from_dict(values["gate"]) if values["gate"] else None,
-            max_error_messages=values["max_error_messages"],
-            chunk_records=values["chunk_records"],
-            decimal_mark=values["decimal_mark"],
-        )
+        read = {
+            "run": Run.from_event(values["run"]),
+            "previous_errors": frozenset(values["previous_errors"]),
+            "gate": Gate.from_dict(values["gate"]) if values["gate"] else None,
+        }
+        return cls(**{**values, **read})
 
 
 def submit_job(request: LargeDayRequest, bucket: Bucket, table: Table, reason: str) -> None:
