@@ -1,4 +1,4 @@
-"""The state machine fails at once, retries or waits, depending on the name of the error."""
+"""A run that waits, one that is stopped, and one whose chunk fails."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ import pytest
 from e2e.privileges import Privileges
 from e2e.stack import Stack, eventually
 from e2e.test_day import files_of
-from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import MODEL
-from pipeline.model.file_set import SourceObject
-from pipeline.stages.intake import start_run
 from pipeline_cli.deployment.runs import Runs
 
 pytestmark = pytest.mark.e2e
@@ -48,26 +44,8 @@ def block(stack: Stack, day: str, seconds: int) -> None:
     stack.table.update_ledger(day, lambda _: Ledger(day, blocked_until=until.isoformat(timespec="milliseconds")))
 
 
-def test_permanent_error_ends_the_run_at_its_first_try(stack: Stack, day: str) -> None:
-    now = datetime.now(UTC)
-    gone = {
-        kind: SourceObject(f"incoming/{kind}_{day}.csv", "0" * 32, 1, now.isoformat(), "no-such-version")
-        for kind in MODEL.kinds
-    }
-    entry = stack.table.update_ledger(day, lambda entry: ledger.claim(entry, gone, now))
-
-    start_run(stack.table, stack.workflow, entry)
-
-    ended = stack.ended(day)
-    assert ended.state is BatchState.FAILED
-    assert str(ended.cause).startswith("SourceChangedError: ")
-    assert failures(stack, str(entry.execution)) == ["SourceChangedError"]
-    (message,) = stack.messages(day)
-    assert message["code"] == "run_failed"
-
-
 def test_a_run_waits_for_the_writers_of_a_failed_one_and_nothing_fails(stack: Stack, day: str) -> None:
-    block(stack, day, seconds=15)
+    block(stack, day, seconds=5)
     stack.upload(files_of(day))
 
     ended = stack.ended(day)
