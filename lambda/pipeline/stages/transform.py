@@ -6,6 +6,7 @@ import functools
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -153,23 +154,7 @@ def _process(
     from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process, refuse
     from pipeline.reading.dialect import RefusedFileError
 
-    unreadable = {
-        kind: RefusedFileError(ErrorCode.UNREADABLE_FILE, reason=source.unreadable)
-        for kind, source in run.files.items()
-        if source.unreadable
-    }
-    if unreadable:
-        files = {kind: SourceFile(Path(source.key).name, directory) for kind, source in run.files.items()}
-        options = Options(memory_mb=0, threads=0, chunk_records=settings.chunk_records)
-        return refuse(run.batch, files, unreadable, directory, options, table.error_sort_keys(run.batch))
-    room = shutil.disk_usage(directory).free
-    needed = _needed_bytes(run, room, settings) + sum(bucket.size(key) or 0 for key in delivered.values())
-    paths = bucket.download_all(dict(run.files.items()), directory)
-    files = {kind: SourceFile(Path(source.key).name, paths[kind]) for kind, source in run.files.items()}
-    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
     memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
-    # If one file took more than half of the free space in /tmp, the others and the join would not fit.
-    max_unpacked = (room - needed) // 2
     options = Options(
         memory_mb=memory_mb,
         threads=threads,
@@ -178,10 +163,26 @@ def _process(
         gate=gate,
         rejects_location=run.rejects_prefix,
         decimal_mark=cast("DecimalMark", settings.decimal_mark),
-        max_unpacked=max_unpacked,
         keep_files=False,
     )
-    outcome = process(run.batch, files, directory, options, Previous(table.error_sort_keys(run.batch), lists))
+    errors = table.error_sort_keys(run.batch)
+    unreadable = {
+        kind: RefusedFileError(ErrorCode.UNREADABLE_FILE, reason=source.unreadable)
+        for kind, source in run.files.items()
+        if source.unreadable
+    }
+    if unreadable:
+        files = {kind: SourceFile(Path(source.key).name, directory) for kind, source in run.files.items()}
+        return refuse(run.batch, files, unreadable, directory, options, errors)
+    room = shutil.disk_usage(directory).free
+    needed = _needed_bytes(run, room, settings) + sum(bucket.size(key) or 0 for key in delivered.values())
+    paths = bucket.download_all(dict(run.files.items()), directory)
+    files = {kind: SourceFile(Path(source.key).name, paths[kind]) for kind, source in run.files.items()}
+    lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
+    # If one file took more than half of the free space in /tmp, the others and the join would not fit.
+    max_unpacked = (room - needed) // 2
+    options = replace(options, max_unpacked=max_unpacked)
+    outcome = process(run.batch, files, directory, options, Previous(errors, lists))
     for file in outcome.summary.files.values():
         if file.file_error == ErrorCode.FILE_TOO_LARGE:
             raise DayTooLargeError(
