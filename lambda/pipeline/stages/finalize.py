@@ -24,6 +24,12 @@ from pipeline.stages.feedback import publish_verdict
 _STATES = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}
 """The final state of a run without error, by the outcome of transform; any other outcome means FAILED."""
 
+_METRICS = {
+    BatchState.COMPLETED: Metric.BATCHES_COMPLETED,
+    BatchState.HELD: Metric.BATCHES_HELD,
+    BatchState.FAILED: Metric.BATCHES_FAILED,
+    BatchState.SUPERSEDED: Metric.BATCHES_SUPERSEDED,
+}
 _CAUSE_LENGTH = 500
 _CAUSES = {"TIMED_OUT": "it took longer than a run may", "ABORTED": "it was stopped"}
 
@@ -61,7 +67,7 @@ def finalize(table: Table, bucket: Bucket, event: Mapping[str, Any], now: dateti
     if cause and state is BatchState.FAILED:
         table.put(_error_item(batch, execution, cause))
     publish_verdict(bucket, table, batch)
-    count(Metric[f"BATCHES_{state}"])
+    count(_METRICS[state])
     if state is not BatchState.SUPERSEDED and entry.started_at and entry.finished_at:
         duration = datetime.fromisoformat(entry.finished_at) - datetime.fromisoformat(entry.started_at)
         count(Metric.BATCH_DURATION, duration.total_seconds(), MetricUnit.Seconds)
