@@ -1,9 +1,10 @@
-"""Run a command in a process of its own, and measure its time, CPU, memory and the size of its folder."""
+"""Run a command in a process of its own, and measure its time, CPU and memory."""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,6 @@ from pipeline.model.data_model import MODEL
 
 from benchmarks.contenders import CONTENDERS, VALIDATORS, Files, Limits
 from benchmarks.results import ROOT
-from benchmarks.start_probe import peak_kilobytes
 
 POLL_SECONDS = 0.1
 ROLES = {"java": "java", "pyspark.daemon": "workers"}
@@ -27,12 +27,11 @@ ROLES = {"java": "java", "pyspark.daemon": "workers"}
 
 @dataclass(slots=True)
 class Usage:
-    """What a run took: wall and CPU seconds, peak memory by role and peak size of its folder in MB, and its answer."""
+    """What a run took: wall and CPU seconds, and peak memory by role in MB; and its answer."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_mb: dict[str, float] = field(default_factory=dict)
-    disk_mb: float = 0.0
     answer: list[Any] = field(default_factory=list)
 
 
@@ -64,7 +63,6 @@ def run_apart(module: str, *arguments: object, folder: Path) -> Usage:
                 memory[role] = memory.get(role, 0.0) + megabytes
             for role, megabytes in memory.items():
                 usage.peak_mb[role] = max(usage.peak_mb.get(role, 0.0), megabytes)
-            usage.disk_mb = max(usage.disk_mb, _megabytes(workdir))
             time.sleep(POLL_SECONDS)
         shutil.rmtree(workdir, ignore_errors=True)  # Java deletes its own files there a moment longer
         errors.seek(0)
@@ -93,20 +91,21 @@ def _processes(session: int) -> Iterator[tuple[int, str, float, float]]:
             continue
 
 
-def _megabytes(folder: Path) -> float:
-    found = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                found += Path(parent, name).stat().st_blocks * 512
-            except FileNotFoundError:  # it was deleted meanwhile
-                continue
-    return found / 1e6
+def peak_megabytes() -> float:
+    """Return the peak memory of this process.
+
+    On Linux, `ru_maxrss` begins with the memory of the parent process, so the kernel's own figure is preferred.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    # In kilobytes, but in bytes on macOS.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 
 def report(start: float, *answer: object) -> None:
     """Print what `run_apart` reads: the seconds since `start`, and this process's CPU and memory."""
-    print(json.dumps([time.perf_counter() - start, time.process_time(), peak_kilobytes() / 1024, *answer]))
+    print(json.dumps([time.perf_counter() - start, time.process_time(), peak_megabytes(), *answer]))
 
 
 def contender(name: str, files: Files, limits: Limits) -> Usage:
@@ -120,5 +119,5 @@ if __name__ == "__main__":
     files = dict(zip(MODEL.kinds, map(Path, paths), strict=True))
     begun, cpu = time.perf_counter(), time.process_time()
     found, total = (CONTENDERS | VALIDATORS)[name](files, Limits(int(memory_mb), int(threads)), Path(workdir))
-    taken = [time.perf_counter() - begun, time.process_time() - cpu, peak_kilobytes() / 1024]
+    taken = [time.perf_counter() - begun, time.process_time() - cpu, peak_megabytes()]
     print(json.dumps([*taken, found, total if isinstance(total, str) else total()]))

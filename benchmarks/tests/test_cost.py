@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import re
 
 import pytest
 
 from benchmarks import cost
-from benchmarks.cost import MILLION, RUN_STATES, basis, bill, dollars, prices
+from benchmarks.cost import MILLION, basis, bill, dollars, prices
 from benchmarks.results import ROOT, Result, load
 
 CHUNK = 60
@@ -31,18 +29,6 @@ def test_a_price_says_where_it_was_found(name: str) -> None:
     assert ("EU-" in price.source or "Ireland" in price.source) == (price.region == "eu-west-1")
 
 
-def test_a_run_passes_the_states_that_are_charged() -> None:
-    text = (ROOT / "infra/modules/workflow/state_machine.json.tftpl").read_text()
-    states = json.loads(re.sub(r"\$\{\w+\}", "1", text))["States"]
-    for state, following in itertools.pairwise(RUN_STATES):
-        ways = [states[state].get("Next"), states[state].get("Default")]
-        assert following in [*ways, *(choice["Next"] for choice in states[state].get("Choices", ()))]
-    assert states[RUN_STATES[-1]]["Type"] == "Succeed"
-    child = states["Deliver"]["ItemProcessor"]
-    assert child["ProcessorConfig"]["ExecutionType"] == "STANDARD"
-    assert child["States"][child["StartAt"]]["End"]
-
-
 @pytest.mark.slow
 def test_a_customer_more_is_a_write_unit_and_a_message_more(counted: dict[int, dict[str, float]]) -> None:
     small, large = counted[CHUNK], counted[2 * CHUNK]
@@ -59,12 +45,6 @@ def test_a_bill_grows_with_the_day(counted: dict[int, dict[str, float]]) -> None
 
     assert amounts == sorted(amounts)
     assert amounts[3] == pytest.approx(2 * amounts[2], rel=0.02)
-
-
-def test_the_size_of_an_item_counts_names_texts_and_numbers() -> None:
-    item = {"pk": {"S": "é"}, "n": {"N": "1234"}, "none": {"NULL": True}, "map": {"M": {"k": {"L": [{"S": "ab"}]}}}}
-
-    assert cost.item_bytes(item) == (2 + 2) + (1 + 4) + (4 + 1) + (3 + 3 + 1 + 1 + 3 + 1 + 2)
 
 
 def test_the_readme_says_what_a_million_customers_cost() -> None:

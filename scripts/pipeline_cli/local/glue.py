@@ -12,21 +12,19 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pipeline_cli.local.emulator import ACCOUNT, REGION, endpoint
 
 POLL_SECONDS = 0.2
-ENDED = frozenset({"SUCCEEDED", "FAILED", "TIMEOUT", "STOPPED", "ERROR"})
+ENDED = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 CORES = 2
 
 _execution: contextvars.ContextVar[Mapping[str, Any]] = contextvars.ContextVar("execution")
@@ -60,7 +58,7 @@ class _Docker:
 
 
 TRACEBACK = "Traceback (most recent call last):"
-_processes: dict[str, subprocess.Popen[bytes]] = {}
+_processes: dict[str, subprocess.Popen[str]] = {}
 """The running jobs, by the id of their job run."""
 
 
@@ -75,23 +73,16 @@ def _run(
     with tempfile.TemporaryDirectory(prefix="glue-", ignore_cleanup_errors=True) as folder:
         _unpack(arguments.get("--additional-python-modules", ""), Path(folder, "modules"))
         command = [sys.executable, script, *(word for pair in arguments.items() for word in pair)]
-        with Path(folder, "log").open("w+b") as log:
-            process = subprocess.Popen(
-                command, cwd=folder, env=_environment(job, name, Path(folder)), stdout=log, stderr=subprocess.STDOUT
-            )
-            _processes[run["Id"]] = process
-            try:
-                code = process.wait(60 * int(run["Timeout"]))
-            except subprocess.TimeoutExpired:
-                process.terminate()
-                code = None
-            del _processes[run["Id"]]
-            log.seek(0)
-            lines = log.read().decode(errors="replace").splitlines()
-    _log(arguments.get("--custom-logGroup-prefix", "/aws-glue/jobs"), run["Id"], lines)
+        environment = _environment(job, name, Path(folder))
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        _processes[run["Id"]] = process
+        printed, _ = process.communicate()
+        del _processes[run["Id"]]
     if run["JobRunState"] != "STOPPED":
-        run["JobRunState"] = {0: "SUCCEEDED", None: "TIMEOUT"}.get(code, "FAILED")
-        run["ErrorMessage"] = "" if code == 0 else error_of(lines)
+        run["JobRunState"] = "FAILED" if process.returncode else "SUCCEEDED"
+        run["ErrorMessage"] = error_of(printed.splitlines()) if process.returncode else ""
 
 
 def missing() -> str | None:
@@ -165,24 +156,10 @@ def error_of(lines: list[str]) -> str:
     return f"{kind.rpartition('.')[2]}{colon}{message}"
 
 
-def _log(prefix: str, stream: str, lines: list[str]) -> None:
-    """Write what a job printed into its log group."""
-    from ministack.services import cloudwatch_logs
-
-    place = {"logGroupName": f"{prefix}/output", "logStreamName": stream}
-    now = int(time.time() * 1000)
-    cloudwatch_logs._create_log_stream(place)
-    events = [{"timestamp": now, "message": line} for line in lines if line]
-    cloudwatch_logs._put_log_events({**place, "logEvents": events})
-
-
 def _stopped(data: Mapping[str, Any], reply: Any) -> Any:
     """End the processes of job runs that were stopped."""
-    for run_id in data.get("JobRunIds", []):
-        process = _processes.get(run_id)
-        if process is not None:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+    for process in filter(None, map(_processes.get, data.get("JobRunIds", []))):
+        process.terminate()
     return reply
 
 
@@ -193,9 +170,6 @@ def _start_and_wait(resource: str, data: Mapping[str, Any]) -> dict[str, Any]:
     name, execution = data["JobName"], _execution.get({"status": "RUNNING"})
     if execution["status"] != "RUNNING":  # MiniStack tries a task again also after its execution was stopped
         raise stepfunctions._ExecutionError("States.TaskFailed", "the execution was stopped")
-    running = [run for run in glue._job_runs.get(name, []) if run["JobRunState"] not in ENDED]
-    if len(running) >= glue._jobs.get(name, {}).get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1):
-        raise stepfunctions._ExecutionError("Glue.ConcurrentRunsExceededException", f"{name} runs already")
     status, _, body = glue._start_job_run(data)
     reply: dict[str, Any] = json.loads(body)
     if status >= 400:

@@ -67,18 +67,8 @@ BLOCK = {"__is_block__": True}
 def adapt(source: Path, target: Path, schema: Body, endpoint: str, state_file: Path) -> list[str]:
     """Write the adapted copy of a root module, replacing an earlier one; return the names of what it leaves out.
 
-    Parameters
-    ----------
-    source
-        The root module, `infra/`.
-    target
-        The folder of the copy.
-    schema
-        The provider's schema, as `schema_from` returns it.
-    endpoint
-        The default address of the local AWS; the variable `local_endpoint` overrides it.
-    state_file
-        The file in which Terraform keeps the state.
+    `schema` is the provider's, as `schema_from` returns it. The variable `local_endpoint` overrides the default
+    `endpoint` of the local AWS.
     """
     fresh = target.with_name(target.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)

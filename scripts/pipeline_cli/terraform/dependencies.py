@@ -42,16 +42,10 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that the zip format 
 
 @dataclass(frozen=True)
 class Platform:
-    """The platform of a package: a Python version and a processor.
+    """The platform of a package: a Python version, and a processor as wheels name it.
 
-    Attributes
-    ----------
-    python
-        The version, such as 3.13.
-    machine
-        The processor as wheels name it, or None for the interpreter that runs this.
-    glibc
-        The minor version of glibc 2 for which wheels may be built; None for the one of Lambda.
+    Without a processor it is the interpreter that runs this. `glibc` is the minor version of glibc 2 for which wheels
+    may be built, by default the one of Lambda.
     """
 
     python: str

@@ -27,18 +27,9 @@ RARE_GC = {"GOGC": "400"}
 
 @dataclass(frozen=True)
 class LocalStack:
-    """The stack on a local AWS: emulator, adapted configuration, state and outputs, all in one folder.
+    """The stack on a local AWS: emulator, adapted configuration, state and outputs, all in `folder`.
 
-    Attributes
-    ----------
-    folder
-        `build/local`, or a test's own folder.
-    shared
-        The folder of the unpacked provider and its schema, which several stacks share.
-    source
-        The configuration, `infra/`.
-    quiet
-        Whether to print nothing.
+    `shared` has the unpacked provider and its schema, which several stacks share. `quiet` prints nothing.
     """
 
     folder: Path = ROOT / "build" / LOCAL

@@ -27,20 +27,10 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Target:
-    """One environment: its region, its endpoint and Terraform's outputs.
+    """One environment: `local`, or the name of a file in `infra/env/`, with its region and Terraform's outputs.
 
-    Attributes
-    ----------
-    name
-        The environment's name: `local`, or the name of a file in `infra/env/`.
-    region
-        The AWS region.
-    endpoint_url
-        The endpoint of all services; None for AWS's own endpoints.
-    known_outputs
-        Terraform's outputs, if the caller has them; else they are read from `folder`.
-    folder
-        The folder of the environment's build products.
+    `endpoint_url` is None for AWS's own endpoints. Outputs that the caller does not have are read from `folder`, where
+    the environment's build products are.
     """
 
     name: str

