@@ -17,21 +17,23 @@ from tracing import is_measured, paused, untraced
 def pytest_configure() -> None:
     """Spend less on service models, garbage and the tracing of coverage.
 
-    Each model is parsed once a process instead of once a session: it is most of what a client costs. Garbage is looked
-    for less often: the modules and tests, which all stay, are gone through each time.
+    Measured in processor seconds of 83 tests of stages and verbs (6.1; of 304 unit tests with coverage 28.3). Each
+    model is parsed once a process and not once a session (without: 6.9). Garbage is looked for less often, as modules
+    and tests all stay (6.8).
     """
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     gc.set_threshold(100_000, 50, 50)
     # How long an example takes says nothing on a machine that does other things, too.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
-    # Here the SDK has a request and gives it to moto: the package's own handlers at the SDK's events run outside it.
+    # Here the SDK has a request and gives it to moto: the package's own handlers at the SDK's events run outside it
+    # (without: 39.8 instead of 28.3).
     Endpoint.make_request = untraced(Endpoint.make_request)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure coverage only in the tests that it is for, fixtures included."""
+    """Measure coverage only in the tests that it is for, fixtures included (without: 6.6 instead of 6.1)."""
     if is_measured(item):
         return (yield)
     with paused():

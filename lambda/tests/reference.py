@@ -16,7 +16,6 @@ from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import Column, ColumnType, Count, Parent, RecordKind
 from reference_records import FileError, Record
 from reference_rules import read_records
-from tracing import untraced
 
 Owners = dict[str, str]
 """By the reference of a record, that of the record of the root kind that it belongs to."""
@@ -50,7 +49,6 @@ class Result:
     refused_files: list[Refused] = field(default_factory=list)
 
 
-@untraced
 def reference(files: Mapping[RecordKind, bytes]) -> Result:
     """Apply all rules to a batch."""
     result = Result()

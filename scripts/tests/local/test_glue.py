@@ -13,7 +13,6 @@ from pipeline_cli.local import glue
             ["Traceback (most recent call last):", "  x", "pipeline.errors.SupersededError: run 2 is superseded", ""],
             "SupersededError: run 2 is superseded",
         ),
-        (["ValueError: https://example.com: no"], "ValueError: https://example.com: no"),
         (
             [
                 *("Traceback (most recent call last):", "  x", "KeyError: 1"),

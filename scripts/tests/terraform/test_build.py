@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from pipeline_cli.terraform.target import ROOT
-from setuptools import find_packages
 
 LOCKS = ["requirements.lock", "requirements-local.lock", "requirements-large.lock", "lambda/requirements.lock"]
 
@@ -63,24 +62,6 @@ def test_a_lock_names_hashes_and_no_index(name: str) -> None:
 
     assert all("--hash=sha256:" in lines[number + 1] for number in entries)
     assert not [line for line in lines if "://" in line or re.match(r"\s*(-i|-f|--(?!hash))", line)]
-
-
-def test_all_packages_of_the_source_are_installed() -> None:
-    declared = project()["tool"]["setuptools"]["packages"]["find"]
-    expected = {
-        ".".join([name, *file.parent.relative_to(folder).parts])
-        for name, folder in {
-            "pipeline": ROOT / "lambda" / "pipeline",
-            "pipeline_cli": ROOT / "scripts" / "pipeline_cli",
-        }.items()
-        for file in folder.rglob("*.py")
-    }
-
-    found = {
-        name for where in declared["where"] for name in find_packages(str(ROOT / where), include=declared["include"])
-    }
-
-    assert found == expected
 
 
 def make(*arguments: str, **environment: str) -> str:

@@ -39,11 +39,6 @@ def test_the_machines_own_aws_settings_do_not_reach_the_local_client(monkeypatch
     assert client._request_signer._credentials.token is None
 
 
-def test_nothing_deployed_locally_is_one_sentence_with_the_command(root: Path) -> None:
-    with pytest.raises(CommandError, match=r"^Nothing is deployed .* Deploy first: make tf-apply"):
-        _ = load(root=root).outputs
-
-
 def test_outputs_of_a_local_aws_that_has_ended_since_are_not_used(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(root, "local", table_name="t")
     running: list[Record] = [Record("first", 1, 4566, "")]

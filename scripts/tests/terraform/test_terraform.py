@@ -101,13 +101,6 @@ def test_a_recent_terraform_on_path_is_used(tmp_path: Path) -> None:
     assert find_terraform.__wrapped__(tmp_path / "bin", search=search) == tmp_path / "path" / "terraform"
 
 
-def test_without_any_terraform_it_says_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terraform_command, "version_of", lambda _: None)
-
-    with pytest.raises(CommandError, match=r"Install Terraform 1.10 or newer"):
-        find_terraform.__wrapped__(tmp_path / "bin", search="")
-
-
 @pytest.mark.terraform
 def test_a_stack_stays_as_it_is_and_is_created_again_once_the_local_aws_was_killed(
     stack: LocalStack, source: Path, package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -151,16 +144,6 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         return Terraform(tmp_path, tmp_path, {})
 
     return make
-
-
-def test_in_a_pipe_terraform_uses_no_colours(
-    stand_in: Callable[[str], Terraform], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terraform = stand_in(f'echo "$@" >> {tmp_path}/called')
-    terraform.show("plan", "-input=false")
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    terraform.show("plan", "-input=false")
-    assert (tmp_path / "called").read_text().splitlines() == ["plan -no-color -input=false", "plan -input=false"]
 
 
 SAVES = """
