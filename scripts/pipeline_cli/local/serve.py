@@ -5,7 +5,6 @@ Correction         Without it                                         Test that 
 =================  =================================================  ==========================================
 names of errors    no Retry or Catch rule for an error of ours holds  lambda/tests/e2e/test_faults.py
 `glue` (Spark)     a job is reported as done and was never run        lambda/tests/large/test_day_on_the_stack.py
-`unpacked`         each process of a function unpacks 84 MB           the time of all of lambda/tests/e2e
 =================  =================================================  ==========================================
 """
 
@@ -21,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pipeline_cli.local import glue, unpacked
+from pipeline_cli.local import glue
 from pipeline_cli.local.emulator import Record, runtime
 from pipeline_cli.local.guard import guarded
 from pipeline_cli.output.errors import CommandError
@@ -40,7 +39,6 @@ def serve(folder: Path) -> None:
     ministack.app = guarded(ministack.app)
     _correct_error_names()
     glue.install()
-    unpacked.install()
     with (folder / "emulator.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         keys = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]

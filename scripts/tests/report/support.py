@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -63,42 +61,22 @@ class Page(HTMLParser):
         return [given for given in self.attributes if given[""] == tag]
 
 
-@dataclass(frozen=True)
-class Transformed:
-    """The result of the pipeline's own transform for a sample day."""
-
-    files: Mapping[str, bytes]
-    chunks: Mapping[str, bytes]
-    manifest: Sequence[Mapping[str, Any]]
-    summary: Mapping[str, Any]
-
-
 @functools.cache
-def transformed(day: str, records: int) -> Transformed:
-    """Generate and transform a day; once, as each test needs the same."""
+def transformed(day: str, records: int) -> tuple[Mapping[str, bytes], Mapping[str, Any]]:
+    """Generate and transform a day; return its files and its summary. Once, as each test needs the same."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = generate(folder / "day", day, records=records, defects=0.05).files
-        outcome = check.run(day, files, folder / "work")
-        return Transformed(
-            {path.name: path.read_bytes() for path in files.values()},
-            {chunk.path.name: chunk.path.read_bytes() for chunk in outcome.chunks},
-            [{"name": chunk.path.name, "records": chunk.records} for chunk in outcome.chunks],
-            outcome.summary.as_dict(),
-        )
+        content = {path.name: path.read_bytes() for path in files.values()}
+        return content, check.run(day, files, folder / "work").summary.as_dict()
 
 
 def complete(stack: Stack, day: str = DAY, records: int = 40) -> Ledger:
-    """Run a day through the pipeline's own transform, and store its chunk files and its history."""
-    made = transformed(day, records)
-    for name, content in made.files.items():
+    """Run a day through the pipeline's own transform, and store its history and its errors."""
+    files, summary = transformed(day, records)
+    for name, content in files.items():
         stack.put(f"incoming/{name}", content)
-    entry = close(stack, dict(made.summary), day=day)
-    prefix = f"work/{day}/{entry.version}"
-    for name, content in made.chunks.items():
-        stack.put(f"{prefix}/chunks/{name}", content)
-    manifest = [{"key": f"{prefix}/chunks/{found['name']}", "records": found["records"]} for found in made.manifest]
-    stack.put(f"{prefix}/manifest.json", json.dumps(manifest).encode())
+    entry = close(stack, dict(summary), day=day)
     stack.put(f"feedback/{day}/{entry.version}/items_rejects.csv")
     for line, reference in ((7, HOSTILE), (9, "c-9")):
         reason = f"customer_reference '{reference}' is not in the customers file"
@@ -147,10 +125,10 @@ def refuse(stack: Stack, day: str = DAY) -> Ledger:
 
 def hold(stack: Stack, day: str = DAY) -> Ledger:
     """A day that is held, as too many records of its items file were refused."""
-    made = transformed(day, records=40)
-    for name, content in made.files.items():
+    files, made = transformed(day, records=40)
+    for name, content in files.items():
         stack.put(f"incoming/{name}", content)
-    summary: dict[str, Any] = copy.deepcopy(dict(made.summary)) | {"state": "HELD", "incomplete_customers": 17}
+    summary: dict[str, Any] = copy.deepcopy(dict(made)) | {"state": "HELD", "incomplete_customers": 17}
     summary["files"]["items"]["too_many_refused"] = True
     reason = "25 of 99 records were refused (it is held where more than 20 % of a file's records are refused)"
     stack.table.put(error_item(day, data_model.ITEMS, f"items_{day}.csv", None, "too_many_refused", reason))
