@@ -10,11 +10,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 from pipeline import errors
-from pipeline.errors import DiskFullError, MemoryLimitError, PipelineError
+from pipeline.errors import DiskFullError, MemoryLimitError
 
 # The last line of a traceback. Of chained exceptions the last one is what the task raised.
 _RAISED = re.compile(r"^pipeline\.errors\.(\w+): (.*)$", re.MULTILINE)
-_NO_DISK = "No space left on device"
 _NO_MEMORY = ("java.lang.OutOfMemoryError", "exit code 137", "exited with code 137")
 
 
@@ -30,23 +29,16 @@ def failures_of_tasks(what: str) -> Iterator[None]:
     try:
         yield
     except (Py4JJavaError, PySparkException, OSError) as error:
-        found = _named(str(error), what)
-        if found is None:
-            raise
-        raise found from error
-
-
-def _named(text: str, what: str) -> PipelineError | None:
-    for name, message in reversed(_RAISED.findall(text)):
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, PipelineError):
-            return kind(message)
-    if _NO_DISK in text:
-        return DiskFullError(
-            f"{what} needs more disk than Spark's machines have; the files are not at fault: give it more workers"
-        )
-    if any(sign in text for sign in _NO_MEMORY):
-        return MemoryLimitError(
-            f"{what} needs more memory than Spark's machines have; the files are not at fault: give larger workers"
-        )
-    return None
+        text = str(error)
+        if raised := _RAISED.findall(text):
+            name, message = raised[-1]
+            raise getattr(errors, name)(message) from error
+        if "No space left on device" in text:
+            raise DiskFullError(
+                f"{what} needs more disk than Spark's machines have; the files are not at fault: give it more workers"
+            ) from error
+        if any(sign in text for sign in _NO_MEMORY):
+            raise MemoryLimitError(
+                f"{what} needs more memory than Spark's machines have; the files are not at fault: give larger workers"
+            ) from error
+        raise

@@ -9,16 +9,19 @@ import argparse
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pyspark.sql import SparkSession
 
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.joining.customer_data_processor import Options, process_with
-from pipeline.large.engine import SPLIT_BYTES, START, STEPS, STORE, SparkEngine
+from pipeline.large.engine import START, STEPS, STORE, SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.storage import ObjectSource, ObjectStore, copy
 from pipeline.large.tasks import TaskLimits
@@ -28,9 +31,6 @@ from pipeline.reading.csv_file import SourceFile
 from pipeline.stages.large_day import OUTCOME, PROGRESS, LargeDayRequest
 from pipeline.stages.run import Run
 from pipeline.stages.store import store
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -45,44 +45,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     ResourceLimitError
         The workers have too little memory or disk.
     """
-    arguments = _arguments(argv)
-    if arguments.region:
-        os.environ.setdefault("AWS_DEFAULT_REGION", arguments.region)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bucket", required=True, help="the bucket's name")
+    parser.add_argument("--table", required=True, help="the table's name")
+    parser.add_argument("--request", required=True, help="the key of the request")
+    parser.add_argument("--region", required=True, help="the AWS Region")
+    arguments, _ = parser.parse_known_args(argv)  # Glue adds arguments of its own
+    os.environ.setdefault("AWS_DEFAULT_REGION", arguments.region)
     bucket, table = Bucket(arguments.bucket), Table(arguments.table)
     request = LargeDayRequest.from_dict(bucket.get_json(arguments.request))
     logger().append_keys(batch=request.run.batch, execution=request.run.execution)
+    # Glue has started a session, which this returns.
+    builder = SparkSession.builder.appName("pipeline").config("spark.executorEnv.AWS_DEFAULT_REGION", arguments.region)
     try:
-        with _session(arguments.region) as spark:
-            process_day(spark, bucket, table, request, arguments.split_bytes, arguments.task_memory_mb)
+        with builder.getOrCreate() as spark:
+            process_day(spark, bucket, table, request, TaskLimits())
     except Exception:
         logger().exception("failed")
         raise
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bucket", required=True, help="the bucket's name")
-    parser.add_argument("--table", required=True, help="the table's name")
-    parser.add_argument("--request", required=True, help="the key of the request")
-    parser.add_argument("--region", default="", help="the AWS Region, if the environment does not name it")
-    parser.add_argument("--split_bytes", type=int, default=SPLIT_BYTES, help="bytes of a file per task")
-    parser.add_argument("--task_memory_mb", type=int, default=512, help="DuckDB's memory limit in a task")
-    known, _ = parser.parse_known_args(argv)  # Glue adds arguments of its own
-    return known
-
-
-def _session(region: str) -> SparkSession:
-    """Start Spark, or return the session that Glue has started."""
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.appName("pipeline")
-    if region:
-        builder = builder.config("spark.executorEnv.AWS_DEFAULT_REGION", region)
-    return builder.getOrCreate()
-
-
 def process_day(
-    spark: SparkSession, bucket: Bucket, table: Table, request: LargeDayRequest, split_bytes: int, task_memory_mb: int
+    spark: SparkSession, bucket: Bucket, table: Table, request: LargeDayRequest, limits: TaskLimits
 ) -> None:
     """Process a day and store its results, the manifest and then the outcome last."""
     run, begin = request.run, _progress(bucket, table, request.run)
@@ -96,27 +80,22 @@ def process_day(
             ObjectStore(bucket.name, run.work_key("")),
             [ObjectStore(bucket.name, "").source(key) for _, key in sorted(request.delivered.items())],
             # All workers have the driver's disk. If a file took more than half of it, others would not fit.
-            max_unpacked=shutil.disk_usage(folder).free // 2,
-            split_bytes=split_bytes,
-            limits=TaskLimits(task_memory_mb),
-            decimal_mark=request.decimal_mark,
-            begin=begin,
+            replace(limits, max_unpacked=shutil.disk_usage(folder).free // 2),
+            request.decimal_mark,
+            begin,
         )
         files = {kind: SourceFile(Path(source.key).name, folder / kind) for kind, source in run.files.items()}
         if CONTROL in files:  # the driver reads it; all others are read in tasks
             copy(ObjectSource(bucket.name, run.files[CONTROL]), files[CONTROL].path)
         options = Options(
-            memory_mb=task_memory_mb,
-            threads=1,
+            memory_mb=0,
+            threads=0,
             chunk_records=request.chunk_records,
             max_error_messages=request.max_error_messages,
             gate=request.gate,
             rejects_location=run.rejects_prefix,
         )
-        try:
-            outcome = process_with(engine, run.batch, files, folder, options, request.previous_errors)
-        finally:
-            engine.close()
+        outcome = process_with(engine, run.batch, files, folder, options, request.previous_errors)
         begin(STORE)
         reply = store(run, bucket, outcome, engine.stored)
     bucket.put_json(run.work_key(OUTCOME), {"execution": run.execution, "outcome": reply})

@@ -6,13 +6,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pipeline.aws.s3 import Bucket
-    from pipeline.model.file_set import SourceObject
+from pipeline.aws.s3 import Bucket
+from pipeline.model.file_set import SourceObject
 
-READ_BYTES = 256 << 10
+_READ_BYTES = 256 << 10
 """Bytes that are read at a time."""
 
 
@@ -28,10 +26,10 @@ class LocalSource:
         return self.path.stat().st_size
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes from `start` up to but excluding `end`, in blocks of at most `READ_BYTES`."""
+        """Yield the bytes from `start` up to but excluding `end`, in blocks of at most `_READ_BYTES`."""
         with self.path.open("rb", buffering=0) as file:
             file.seek(start)
-            while start < end and (block := file.read(min(READ_BYTES, end - start))):
+            while start < end and (block := file.read(min(_READ_BYTES, end - start))):
                 start += len(block)
                 yield block
 
@@ -46,9 +44,7 @@ class LocalStore:
         """Store a file under a name; idempotent."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f"{target.name}.{path.parent.name}")
-        shutil.copyfile(path, unfinished)
-        unfinished.replace(target)
+        shutil.copyfile(path, target)
 
     def source(self, name: str) -> LocalSource:
         """Return a file that was stored here."""
@@ -57,7 +53,7 @@ class LocalStore:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSource:
-    """One exact version of an object in the bucket."""
+    """One exact version of an object in the bucket. A client can't be sent to tasks, so each creates its own."""
 
     bucket_name: str
     object: SourceObject
@@ -68,14 +64,8 @@ class ObjectSource:
         return self.object.size
 
     def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Yield a range of it with one request, as `LocalSource.read` does.
-
-        Raises
-        ------
-        SourceChangedError
-            The version is gone.
-        """
-        return _bucket(self.bucket_name).read_range(self.object, start, end, READ_BYTES)
+        """Yield a range of it with one request, as `LocalSource.read` does; raise SourceChangedError if it is gone."""
+        return Bucket(self.bucket_name).read_range(self.object, start, end, _READ_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +77,11 @@ class ObjectStore:
 
     def put(self, path: Path, name: str) -> None:
         """Upload a file under a name; idempotent."""
-        _bucket(self.bucket_name).upload_all([(path, self.prefix + name)])
+        Bucket(self.bucket_name).upload_all([(path, self.prefix + name)])
 
     def source(self, name: str) -> ObjectSource:
-        """Return an object that was stored here.
-
-        Raises
-        ------
-        FileNotFoundError
-            It does not exist.
-        """
-        found = _bucket(self.bucket_name).head(self.prefix + name)
+        """Return an object that was stored here; raise FileNotFoundError if it does not exist."""
+        found = Bucket(self.bucket_name).head(self.prefix + name)
         if found is None:
             raise FileNotFoundError(f"s3://{self.bucket_name}/{self.prefix}{name}")
         return ObjectSource(self.bucket_name, found)
@@ -107,15 +91,9 @@ Source = LocalSource | ObjectSource
 Store = LocalStore | ObjectStore
 
 
-def copy(source: Source, target: Path) -> Path:
-    """Copy all bytes of a source into a local file."""
+def copy(source: Source, target: Path, start: int = 0, end: int | None = None, header: bytes = b"") -> Path:
+    """Copy a source, or a range of it under a header, into a local file."""
     with target.open("wb") as file:
-        file.writelines(source.read(0, source.size))
+        file.write(header)
+        file.writelines(source.read(start, source.size if end is None else end))
     return target
-
-
-def _bucket(name: str) -> Bucket:
-    # It is created where it is used, as a client can't be sent to the tasks.
-    from pipeline.aws.s3 import Bucket
-
-    return Bucket(name)

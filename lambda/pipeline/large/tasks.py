@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+SPLIT_BYTES = 64 << 20
+"""Bytes of a file that one task reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskLimits:
     """The limits of one task."""
@@ -26,16 +30,13 @@ class TaskLimits:
     """DuckDB's memory limit in a task; beyond it, DuckDB spills to disk."""
     folder: Path | None = None
     """Folder for temporary files; None for the system's default."""
+    split_bytes: int = SPLIT_BYTES
+    max_unpacked: int | None = None
+    """Bytes that a gzip file may unpack to; None for no limit."""
 
     @contextmanager
     def database(self, what: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-        """Provide a database and a temporary folder for a task that processes `what`, a file or a day.
-
-        Raises
-        ------
-        ResourceLimitError
-            Memory or disk space is not sufficient.
-        """
+        """Provide a database and a temporary folder for a task that processes `what`; see `resource_limits`."""
         _prepare_worker()
         with (
             TemporaryDirectory(prefix="task-", dir=self.folder, ignore_cleanup_errors=True) as folder,
@@ -46,11 +47,10 @@ class TaskLimits:
 
 
 def _prepare_worker() -> None:
-    """Let the next tasks of this process start quickly.
+    """Let the next tasks of this process start 65 ms earlier.
 
-    Before each task, a worker calls `importlib.invalidate_caches` (pyspark/worker.py of Spark 3.5), which reads the
-    directories of all ZIP files from which modules were imported. With Python 3.11, that takes 65 ms. Finders that are
-    removed here are created again when a module is imported.
+    Before each task, Spark 3.5 calls `importlib.invalidate_caches`, with which Python 3.11 reads the directories of all
+    imported ZIP files. Finders that are removed here are created again when a module is imported.
     """
     for path, finder in list(sys.path_importer_cache.items()):
         if isinstance(finder, zipimporter):

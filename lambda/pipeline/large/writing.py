@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipeline.joining import results, second_pass
-from pipeline.joining.chunks import ChunkWriter
-from pipeline.large.reading import ROWS, Task
+from pipeline.joining import results
+from pipeline.joining.chunks import Chunk, ChunkWriter
+from pipeline.large.reading import ROWS, ReadOne, Task
 from pipeline.large.storage import Source, Store, copy
 from pipeline.large.tasks import TaskLimits
-from pipeline.reading.csv_file import CsvFile
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,11 +20,9 @@ if TYPE_CHECKING:
 WRITTEN = "name STRING, records BIGINT"
 """A file that a task has written: its name in the store, and its records. In the order of names the rows are sorted."""
 _WRITTEN = pa.schema({"name": pa.string(), "records": pa.int64()})
-ITEMS = "line_number BIGINT, item STRING"
-_ITEMS = pa.schema({"line_number": pa.int64(), "item": pa.string()})
 
-Writer = Callable[["duckdb.DuckDBPyConnection", Path], list[tuple[Path, int]]]
-"""Writes the rows of a relation into files in a folder; returns the files with their numbers of records."""
+Writer = Callable[["duckdb.DuckDBPyConnection", Path], list[Chunk]]
+"""Writes the rows of a relation into files in a folder, and returns the files."""
 
 
 def files(table: str, schema: pa.Schema, write: Writer, store: Store, prefix: str, limits: TaskLimits) -> Task:
@@ -39,15 +34,14 @@ def files(table: str, schema: pa.Schema, write: Writer, store: Store, prefix: st
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
-        context = TaskContext.get()
-        partition = context.partitionId() if context else 0
+        partition = TaskContext.get().partitionId()
         with limits.database(f"writing {table}") as (connection, workdir):
             connection.register(table, pa.RecordBatchReader.from_batches(schema, batches))
             written = []
-            for number, (path, records) in enumerate(write(connection, workdir)):
-                name = f"{prefix}-{partition:07}-{number:07}{path.suffix}"
-                store.put(path, name)
-                written.append({"name": name, "records": records})
+            for number, file in enumerate(write(connection, workdir)):
+                name = f"{prefix}-{partition:07}-{number:07}{file.path.suffix}"
+                store.put(file.path, name)
+                written.append({"name": name, "records": file.records})
         yield pa.RecordBatch.from_pylist(written, _WRITTEN)
 
     return task
@@ -57,45 +51,21 @@ def chunk_files(table: str, batch: str, chunk_records: int) -> Writer:
     """Write chunk files that put (`results`) or remove (`removed`) results."""
     write_all = {"results": results.write_results, "removed": results.write_removals}[table]
 
-    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[tuple[Path, int]]:
+    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[Chunk]:
         chunks = ChunkWriter(workdir / "chunks", chunk_records)
         write_all(connection, batch, chunks)
         chunks.flush()
-        return [(chunk.path, chunk.records) for chunk in chunks.chunks]
+        return chunks.chunks
 
     return write
 
 
-def one_file(name: str, write_all: Callable[[duckdb.DuckDBPyConnection, Path], None]) -> Writer:
-    """Write one file."""
+def listed_references(lists: list[Source], limits: TaskLimits) -> ReadOne:
+    """Read the references in each list."""
 
-    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[tuple[Path, int]]:
-        write_all(connection, workdir / name)
-        return [(workdir / name, 0)]
+    def read(number: int) -> Iterator[pa.RecordBatch]:
+        with limits.database("the references of an earlier version") as (connection, workdir):
+            path = copy(lists[number], workdir / "references.parquet")
+            yield from connection.sql(results.listed([path])).to_arrow_reader(ROWS)
 
-    return write
-
-
-def error_items(file: CsvFile, schema: pa.Schema, batch: str, limits: TaskLimits) -> Task:
-    """Return the error items of refused records as JSON, with their lines (ITEMS)."""
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with limits.database(file.name) as (connection, _):
-            connection.register("chosen", pa.RecordBatchReader.from_batches(schema, batches))
-            items = second_pass.errors(connection, batch, file, "SELECT * FROM chosen")
-            rows = [{"line_number": item["line"], "item": json.dumps(item)} for item in items]
-        yield pa.RecordBatch.from_pylist(rows, _ITEMS)
-
-    return task
-
-
-def listed_references(lists: list[Source], limits: TaskLimits) -> Task:
-    """Read the lists with the given numbers: the references in them."""
-
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for number in chain.from_iterable(batch.column(0).to_pylist() for batch in batches):
-            with limits.database("the references of an earlier version") as (connection, workdir):
-                path = copy(lists[number], workdir / "references.parquet")
-                yield from connection.sql(results.listed([path])).to_arrow_reader(ROWS)
-
-    return task
+    return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from batches import BATCH, file_name, working_directory
 from pipeline.joining.customer_data_processor import (
@@ -21,8 +21,6 @@ from pipeline.model.record_kinds import RecordKind
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-EARLIER: tuple[str, ...] = ()
 
 
 @dataclass
@@ -40,8 +38,6 @@ class Output:
 
 
 def output_of(outcome: Outcome, chunk_records: int) -> Output:
-    import pyarrow.parquet as pq
-
     requests: list[bytes] = []
     for chunk in outcome.chunks:
         lines = chunk.path.read_bytes().splitlines(keepends=True)
@@ -53,9 +49,15 @@ def output_of(outcome: Outcome, chunk_records: int) -> Output:
         {path.name: path.read_bytes() for path in outcome.rejects.values()},
         outcome.summary.as_dict(),
         list(messages(outcome)),
-        outcome.references and sorted(pq.read_table(outcome.references).column(0).to_pylist()),
+        outcome.references and references(outcome.references),
         list(outcome.examples),
     )
+
+
+def references(parquet: Path | IO[bytes]) -> list[str]:
+    import pyarrow.parquet as pq  # only there with Spark: the tests are collected without it
+
+    return sorted(pq.read_table(parquet).column(0).to_pylist())
 
 
 def puts_and_deletes(requests: list[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -71,9 +73,8 @@ def assert_same(
     spark: SparkSession,
     files: Mapping[RecordKind, bytes],
     split_bytes: int = 1000,
-    partitions: int = 2,
     names: Mapping[RecordKind, str] | None = None,
-    delivered_before: Sequence[str] = EARLIER,
+    delivered_before: Sequence[str] = (),
     errors_before: Sequence[str] = (),
     **options: Any,
 ) -> Output:
@@ -90,16 +91,7 @@ def assert_same(
         previous = Previous(frozenset(errors_before), _list(delivered_before, directory))
         expected = output_of(process(BATCH, sources, directory / "duckdb", chosen, previous), chosen.chunk_records)
         found = output_of(
-            process_on_spark(
-                spark,
-                BATCH,
-                sources,
-                directory / "spark",
-                chosen,
-                previous,
-                split_bytes=split_bytes,
-                partitions=partitions,
-            ),
+            process_on_spark(spark, BATCH, sources, directory / "spark", chosen, previous, split_bytes=split_bytes),
             chosen.chunk_records,
         )
     assert found == expected

@@ -23,16 +23,20 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def spark_is_installed() -> None:
     pytest.importorskip("pyspark", reason="pyspark is not installed: make test-spark does, for Python 3.11 and 3.12")
     if shutil.which("java") is None:
         pytest.skip("there is no Java on the PATH, which Spark needs (Debian: openjdk-17-jre-headless)")
+
+
+@pytest.fixture(scope="session")
+def spark(spark_is_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     from pipeline.large.local import local_session
 
     # To compile code, from queries or in Java, takes longer than to run it over a few lines; and so does to plan a
     # query anew after each stage. Some generated days run as on a cluster.
     os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    session = local_session(2, tmp_path_factory.mktemp("spark"))
+    session = local_session(2, tmp_path_factory.mktemp("spark"), memory_mb=2048)  # Spark keeps plans of earlier days
     for name, value in SMALL.items():
         session.conf.set(name, value)
     yield session

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from batches import BATCH, file_name
-from comparison import puts_and_deletes
+from comparison import puts_and_deletes, references
 from pipeline import observability
 from pipeline.aws import clients
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
 from pipeline.aws.workflow import Workflow
-from pipeline.joining.gate import Gate
+from pipeline.large.tasks import TaskLimits
 from pipeline.ledger import Ledger
 from pipeline.model.batch_files import SETTINGS_KEY
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.record_kinds import RecordKind
 from pipeline.settings import TransformSettings
-from pipeline.stages.large_day import LargeDayRequest
+from pipeline.stages.large_day import REQUEST, LargeDayRequest
 from pipeline.stages.run import Run
 from pipeline.stages.transform import transform
 from pipeline_cli.local.emulator import Record, temporary_emulator
 from support import create_bucket_and_table
 
 if TYPE_CHECKING:
-    from pipeline.reading.decimal_marks import DecimalMark
     from pyspark.sql import SparkSession
 
 NAME = "pipeline-large"
+SETTINGS = TransformSettings(
+    bucket_name=NAME,
+    table_name=NAME,
+    state_machine_arn="none",
+    chunk_records=7,
+    max_error_messages=20,
+    large_days=True,
+)
 Objects = dict[str, Any]
 
 
@@ -45,17 +52,14 @@ class Deployed:
     bucket: Bucket
     table: Table
     s3: Any
-    dynamodb: Any
     spark: SparkSession
-    settings: TransformSettings
     emulator: Record
 
     @contextmanager
     def environment(self) -> Iterator[None]:
         """Let the clients of this process lead to the emulator, and be the same as those of the bucket and table."""
         with environment_of(self.emulator):
-            self.s3, self.dynamodb = clients.client("s3"), clients.client("dynamodb")
-            self.bucket, self.table = Bucket(NAME), Table(NAME)
+            self.s3, self.bucket, self.table = clients.client("s3"), Bucket(NAME), Table(NAME)
             yield
 
     def upload(
@@ -74,57 +78,42 @@ class Deployed:
             found[kind] = source
         version = set_version(found)
         run = Run(BATCH, version, f"{BATCH}-{version}", found)
-
-        def queued(entry: Ledger) -> Ledger:
-            return replace(
-                Ledger(BATCH),
-                files=found,
-                version=version,
-                execution=run.execution,
-                delivered=delivered,
-                revision=entry.revision,
-            )
-
-        self.table.update_ledger(BATCH, queued)
+        queued = Ledger(BATCH, files=found, version=version, execution=run.execution, delivered=delivered)
+        self.table.update_ledger(BATCH, lambda entry: replace(queued, revision=entry.revision))
         return run
 
-    def by_function(self, run: Run) -> tuple[dict[str, Any], Objects]:
-        """Run transform; return its reply and the objects that it left, and undo what it did in the bucket."""
+    def by_function(self, run: Run, **settings: Any) -> tuple[LargeDayRequest, dict[str, Any], Objects]:
+        """Let transform leave a day to the job, and do it by itself; then undo what that did in the bucket.
+
+        Returns the request for the job, and what the function alone replies and leaves.
+        """
+        chosen, workflow = replace(SETTINGS, **settings), Workflow("arn:aws:states:none")
+        transform(run, self.bucket, self.table, workflow, chosen, too_large=True)
+        request = LargeDayRequest.from_dict(self.bucket.get_json(run.work_key(REQUEST)))
         before = self.objects()
         lists = {key: self._content(key) for key in before if key.endswith(".parquet")}
-        reply = transform(run, self.bucket, self.table, Workflow("arn:aws:states:none"), self.settings)
+        reply = transform(run, self.bucket, self.table, workflow, chosen)
         found = {key: content for key, content in self.objects().items() if key not in before}
         self.delete(found)
         for key, content in lists.items():  # it deletes lists that are no longer needed
             self.s3.put_object(Bucket=NAME, Key=key, Body=content)
-        return reply, found
+        return request, reply, found
 
-    def request(self, run: Run, delivered: tuple[str, ...] = ()) -> LargeDayRequest:
-        """The request that transform would write for a run."""
-        return LargeDayRequest(
-            run=run,
-            delivered={version: run.delivered_key(version) for version in delivered},
-            previous_errors=self.table.error_sort_keys(BATCH),
-            gate=Gate(self.settings.max_refused_percent),
-            max_error_messages=self.settings.max_error_messages,
-            chunk_records=self.settings.chunk_records,
-            decimal_mark=cast("DecimalMark", self.settings.decimal_mark),
-        )
-
-    def by_job(self, request: LargeDayRequest, split_bytes: int = 1000, task_memory_mb: int = 128) -> None:
+    def by_job(self, request: LargeDayRequest, split_bytes: int = 300) -> None:
         """Run the job in this process."""
         from pipeline.large.job import process_day
 
-        process_day(self.spark, self.bucket, self.table, request, split_bytes, task_memory_mb)
+        process_day(self.spark, self.bucket, self.table, request, TaskLimits(128, split_bytes=split_bytes))
 
-    def has_manifest(self, run: Run) -> bool:
-        return self.bucket.head(run.work_key("manifest.json")) is not None
+    def has(self, run: Run, name: str) -> bool:
+        """Whether a run has this work file."""
+        return self.bucket.head(run.work_key(name)) is not None
 
     def outcome(self, run: Run) -> dict[str, Any]:
         """What the job tells the function that collects it."""
         found = self.bucket.get_json(run.work_key("large_day/outcome.json"))
         assert found["execution"] == run.execution
-        return dict(found)
+        return dict(found["outcome"])
 
     def objects(self) -> Objects:
         """The objects that a run leaves for others, by key; of lists of references only their content.
@@ -132,14 +121,13 @@ class Deployed:
         Where a chunk file ends, and so its name, may differ: the requests in their order are under the manifest's key.
         """
         found: Objects = {}
-        for prefix in ("work/", "feedback/", "delivered/"):
-            for key in self.bucket.keys(prefix):
-                # Transform has stored the settings before it leaves a day to the job.
-                if key != SETTINGS_KEY and "/large_day/" not in key and "/chunks/" not in key:
-                    content = self._content(key)
-                    found[key] = references(content) if key.endswith(".parquet") else content
-                    if key.endswith("/manifest.json"):
-                        found[key] = self.requests(json.loads(content))
+        for key in self._keys():
+            # Transform has stored the settings before it leaves a day to the job.
+            if key != SETTINGS_KEY and "/large_day/" not in key and "/chunks/" not in key:
+                content = self._content(key)
+                found[key] = references(io.BytesIO(content)) if key.endswith(".parquet") else content
+                if key.endswith("/manifest.json"):
+                    found[key] = self.requests(json.loads(content))
         return found
 
     def requests(self, manifest: list[dict[str, Any]]) -> tuple[list[bytes], list[bytes]]:
@@ -147,7 +135,7 @@ class Deployed:
         found: list[bytes] = []
         for chunk in manifest:
             lines = self._content(chunk["key"]).splitlines(keepends=True)
-            assert len(lines) == chunk["records"] <= self.settings.chunk_records
+            assert len(lines) == chunk["records"] <= SETTINGS.chunk_records
             found += lines
         return puts_and_deletes(found)
 
@@ -155,21 +143,16 @@ class Deployed:
         content: bytes = self.s3.get_object(Bucket=NAME, Key=key)["Body"].read()
         return content
 
-    def delete(self, keys: Mapping[str, Any]) -> None:
+    def _keys(self) -> list[str]:
+        return [key for prefix in ("work/", "feedback/", "delivered/") for key in self.bucket.keys(prefix)]
+
+    def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.s3.delete_object(Bucket=NAME, Key=key)
 
     def clear(self) -> None:
         """Delete what earlier tests left."""
-        for prefix in ("work/", "feedback/", "delivered/"):
-            self.delete(dict.fromkeys(self.bucket.keys(prefix)))
-
-
-def references(parquet: bytes) -> list[str]:
-    import pyarrow.parquet as pq  # only there with Spark: the tests are collected without it
-
-    column: list[str] = pq.read_table(io.BytesIO(parquet)).column(0).to_pylist()
-    return sorted(column)
+        self.delete(self._keys())
 
 
 @contextmanager
@@ -179,20 +162,13 @@ def deployed(spark: SparkSession, folder: Path) -> Iterator[Deployed]:
         spark.sparkContext.environment.update(variables)  # for the workers
         s3, dynamodb = clients.client("s3"), clients.client("dynamodb")
         create_bucket_and_table(s3, dynamodb, NAME, NAME)
-        settings = TransformSettings(
-            bucket_name=NAME, table_name=NAME, state_machine_arn="none", chunk_records=7, max_error_messages=20
-        )
-        yield Deployed(Bucket(NAME), Table(NAME), s3, dynamodb, spark, settings, emulator)
+        yield Deployed(Bucket(NAME), Table(NAME), s3, spark, emulator)
 
 
 @contextmanager
 def environment_of(emulator: Record) -> Iterator[dict[str, str]]:
     """Set the variables that lead to the emulator, for new clients."""
-    variables = {
-        **emulator.environment,
-        "POWERTOOLS_METRICS_NAMESPACE": "test",
-        "POWERTOOLS_SERVICE_NAME": "test",
-    }
+    variables = emulator.environment | dict.fromkeys(("POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"), "x")
     with pytest.MonkeyPatch.context() as environment:
         for name, value in variables.items():
             environment.setenv(name, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ from clone import Clone, clone
 from extending import CHANGES, DAYS, follow
 from second_domain.checks import second_day
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark_is_installed")]
 
 
 def check(project: Clone, day: dict[str, Any]) -> None:
-    pytest.importorskip("pyspark", reason="pyspark is not installed: make test-spark does, for Python 3.11 and 3.12")
-    if shutil.which("java") is None:
-        pytest.skip("there is no Java on the PATH, which Spark needs (Debian: openjdk-17-jre-headless)")
     (project.root / "day.json").write_text(json.dumps(day))
     project.run_tests("lambda/tests/large/check_day_of_a_clone.py")
 

@@ -21,27 +21,23 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.spark
 
-EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "3"))
-"""Days of each property; each takes some seconds."""
+EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "5"))
+"""Days; each takes some seconds."""
 
-searched = settings(
+
+@settings(
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=EXAMPLES <= 100,
     phases=(Phase.generate,),
 )
-
-
-@searched
-@given(batches, st.integers(20, 400), st.integers(1, 3), st.integers(1, 9))
-def test_any_mix_of_defects(
-    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, partitions: int, chunk_records: int
+@given(
+    batches | st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}),
+    st.integers(20, 400),
+    st.integers(1, 9),
+)
+def test_any_mix_of_defects_and_any_damage(
+    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, chunk_records: int
 ) -> None:
-    assert_same(spark, batch, split_bytes, partitions, chunk_records=chunk_records, max_error_messages=5)
-
-
-@searched
-@given(st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}), st.integers(20, 400))
-def test_any_damage(spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int) -> None:
-    assert_same(spark, batch, split_bytes)
+    assert_same(spark, batch, split_bytes, chunk_records=chunk_records, max_error_messages=5)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import tempfile
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline.large.splits import cut, whole_lines
+from pipeline.large.splits import cut
 from pipeline.large.storage import LocalSource
-from pipeline.model.error_codes import ErrorCode
-from pipeline.reading.dialect import RefusedFileError
 
 texts = st.lists(st.sampled_from([b"a", b"\n", b"\r\n", b"long line", b"\n\n", "é".encode()]), max_size=60).map(
     b"".join
@@ -24,20 +21,12 @@ def test_the_splits_of_a_file_are_its_whole_lines_in_order(text: bytes, split_by
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
         path.write_bytes(text)
-        source, first = LocalSource(path), min(skipped, len(text))
-        ranges = [whole_lines(source, *of_range, first) for of_range in cut(first, len(text), split_bytes)]
+        first = min(skipped, len(text))
 
-        assert [start for start, _ in ranges] == [first, *(end for _, end in ranges[:-1])]
-        assert ranges[-1][1] == len(text)
-        assert all(end in (first, len(text)) or text[end - 1 : end] == b"\n" for _, end in ranges)
+        ranges = cut(LocalSource(path), first, split_bytes)
 
-
-def test_the_reason_why_a_file_is_refused_goes_from_a_task_to_the_driver() -> None:
-    error = RefusedFileError(ErrorCode.LINE_TOO_LONG, number=7, limit=1000)
-
-    found = pickle.loads(pickle.dumps(error))
-
-    assert (found.code, str(found)) == (
-        error.code,
-        "line 7 is longer than 1,000 bytes, which no CSV record of this kind is",
-    )
+    assert [start for start, _ in ranges] == [first, *(end for _, end in ranges[:-1])]
+    assert ranges[-1][1] == len(text)
+    assert all(end in (first, len(text)) or text[end - 1 : end] == b"\n" for _, end in ranges)
+    lines = text[first:].splitlines(keepends=True)
+    assert all(end - start < split_bytes + max(map(len, lines)) for start, end in ranges if lines)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -47,12 +48,15 @@ def main() -> int:
         problems = [f"{fault.name} ({fault.file}): {problem}" for fault in chosen if (problem := fault.problem())]
         print("\n".join([*problems, f"{len(chosen)} faults, {len(problems)} can't be planted"]))
         return 2 if problems else 0
+    can_be_tried = [fault for fault in chosen if not fault.needs or find_spec(fault.needs)]
+    for fault in set(chosen) - set(can_be_tried):
+        print(f"Not tried, as {fault.needs} is not installed: {fault.name}")
     begun = time.monotonic()
-    verdicts = plant(chosen, arguments.workers)
+    verdicts = plant(can_be_tried, arguments.workers)
     seconds = time.monotonic() - begun
     counts = Counter(verdicts.values())
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-    print(f"{len(chosen)} faults: {summary}; {seconds:.0f} s")
+    print(f"{len(verdicts)} faults: {summary}; {seconds:.0f} s")
     if counts[Verdict.NOT_APPLICABLE]:
         return 2
     return int(bool(counts[Verdict.MISSED]))

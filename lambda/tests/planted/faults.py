@@ -31,6 +31,8 @@ class Fault:
     planted: str
     tests: str
     """Arguments of pytest: files or tests, and options such as -k."""
+    needs: str = ""
+    """A package without which the tests are skipped, so that the fault can't be tried."""
 
     def problem(self, root: Path = ROOT) -> str | None:
         """Say why the fault can't be planted into a tree, or return None."""
