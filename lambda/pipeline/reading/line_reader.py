@@ -47,7 +47,7 @@ def removed_line_ends(file: CsvFile) -> str:
         FROM {numbered_lines(file)} WHERE contains(line, {newline})"""
     if file.lines.truncated_csv:
         truncated = read_numbers(file.lines.truncated_csv, "record", "removed")
-        removed += f" UNION ALL SELECT record, removed FROM {truncated}"
+        removed += f" UNION ALL SELECT record, removed FROM {truncated} WHERE record > {file.header.skip}"
     so_far = f"{file.lines.removed_before} + sum(removed) OVER (ORDER BY record)"
     return f"SELECT record AS joined, ({so_far})::BIGINT AS removed FROM ({removed})"
 
