@@ -53,26 +53,14 @@ SEND_SECONDS = 1 / 10_715
 """Processor time of publish per message (docs/adr/0008-the-sdk-serialises.md, median of seven runs)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A list price and its source."""
-
-    usd: float
-    unit: str
-    source: str
-    service: str
-    page: str
-    region: str = "eu-west-1"
-
-
 @cache
-def prices() -> Mapping[str, Price]:
-    """Read prices.toml, which has a table for each service."""
+def prices() -> Mapping[str, tuple[str, float]]:
+    """Read prices.toml, which has a table for each service: by a price's name its service and its US dollars."""
     services = tomllib.loads(Path(__file__).with_name("prices.toml").read_text())
-    del services["looked_up"]
     return {
-        name: Price(**price, service=service, page=entries["page"])
+        name: (service, price["usd"])
         for service, entries in services.items()
+        if isinstance(entries, dict)
         for name, price in entries.items()
         if name != "page"
     }
@@ -80,14 +68,15 @@ def prices() -> Mapping[str, Price]:
 
 def dollars(usage: Usage) -> float:
     """Return the cost of `usage`."""
-    return sum(number * prices()[name].usd for name, number in usage.items())
+    return sum(by_service(usage).values())
 
 
 def by_service(usage: Usage) -> dict[str, float]:
     """Return the cost by service, largest first."""
-    services = {prices()[name].service: 0.0 for name in usage}
+    services: dict[str, float] = {}
     for name, number in usage.items():
-        services[prices()[name].service] += number * prices()[name].usd
+        service, usd = prices()[name]
+        services[service] = services.get(service, 0.0) + number * usd
     return dict(sorted(services.items(), key=lambda item: -item[1]))
 
 

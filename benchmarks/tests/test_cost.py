@@ -1,4 +1,4 @@
-"""Each price has a source, the bill follows from the counted usage, and the README shows the computed cost."""
+"""The bill follows from the counted usage, and the README shows the computed cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from benchmarks import cost
-from benchmarks.cost import MILLION, basis, bill, dollars, prices
+from benchmarks.cost import MILLION, basis, bill, dollars
 from benchmarks.results import ROOT, Result, load
 
 CHUNK = 60
@@ -17,16 +17,6 @@ CHUNK = 60
 def counted() -> dict[int, dict[str, float]]:
     """The usage of two days that the functions processed in memory."""
     return {results: cost.count(results, CHUNK) for results in (CHUNK, 2 * CHUNK)}
-
-
-@pytest.mark.parametrize("name", prices())
-def test_a_price_says_where_it_was_found(name: str) -> None:
-    price = prices()[name]
-
-    assert price.usd > 0
-    assert price.page.startswith("https://aws.amazon.com/")
-    assert price.unit
-    assert ("EU-" in price.source or "Ireland" in price.source) == (price.region == "eu-west-1")
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,37 +15,12 @@ from pipeline_cli.terraform.target import ROOT
 WORKFLOWS = ROOT / ".github" / "workflows"
 
 
-def audit(folder: Path) -> tuple[int, str]:
-    zizmor = Path(sys.executable).with_name("zizmor")
-    done = subprocess.run(
-        [zizmor, "--offline", "--quiet", "--no-progress", folder], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_zizmor_finds_nothing() -> None:
-    code, said = audit(WORKFLOWS)
+    zizmor = Path(sys.executable).with_name("zizmor")
+    command = [zizmor, "--offline", "--quiet", "--no-progress", WORKFLOWS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert code == 0, said
-
-
-@pytest.mark.parametrize(
-    ("pattern", "worse", "finding"),
-    [
-        (r"checkout@\w{40}", "checkout@v7", "unpinned-uses"),
-        (r"        with:\n          persist-credentials: false\n", "", "artipacked"),
-        (r"permissions:\n      contents: read\n.*\n", "permissions: write-all\n", "excessive-permissions"),
-    ],
-)
-def test_zizmor_finds_what_it_is_for(tmp_path: Path, pattern: str, worse: str, finding: str) -> None:
-    folder = shutil.copytree(WORKFLOWS, tmp_path / ".github" / "workflows")
-    text = (folder / "deploy.yml").read_text()
-    (folder / "deploy.yml").write_text(re.sub(pattern, worse, text))
-
-    code, said = audit(folder)
-
-    assert code
-    assert finding in said
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_the_job_that_publishes_a_release_may_write_and_it_runs_none_of_our_code() -> None:

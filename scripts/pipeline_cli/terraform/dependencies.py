@@ -44,13 +44,11 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp that the zip format 
 class Platform:
     """The platform of a package: a Python version, and a processor as wheels name it.
 
-    Without a processor it is the interpreter that runs this. `glibc` is the minor version of glibc 2 for which wheels
-    may be built, by default the one of Lambda.
+    Without a processor it is the interpreter that runs this.
     """
 
     python: str
     machine: str | None = None
-    glibc: int | None = None
 
     def __str__(self) -> str:
         """Name the platform."""
@@ -68,9 +66,8 @@ class Platform:
         """The options that make pip choose wheels for this platform."""
         if self.machine is None:
             return []
-        # Amazon Linux 2023, from python3.12 on, has glibc 2.34; Amazon Linux 2 has 2.26.
-        newest = self.glibc or (34 if tuple(map(int, self.python.split("."))) >= (3, 12) else 26)
-        tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(newest, 16, -1))]
+        # Lambda and Glue run on Amazon Linux 2023, which has glibc 2.34.
+        tags = ["manylinux2014", *(f"manylinux_2_{minor}" for minor in range(34, 16, -1))]
         options = ["--implementation", "cp", "--python-version", self.python]
         return options + [word for tag in tags for word in ("--platform", f"{tag}_{self.machine}")]
 

@@ -23,7 +23,7 @@ from pipeline_cli.terraform.dependencies import Platform
 from pipeline_cli.terraform.package import SOURCES
 from pipeline_cli.terraform.target import LOCAL, ROOT, variables
 
-GLUE = Platform("3.11", "x86_64", glibc=34)
+GLUE = Platform("3.11", "x86_64")
 """The platform of AWS Glue 5.1 (Developer Guide, "AWS Glue versions"): Amazon Linux 2023."""
 
 LIBRARIES = ("aws-lambda-powertools", "duckdb", "jmespath", "typing-extensions")

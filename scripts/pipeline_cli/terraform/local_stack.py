@@ -21,9 +21,6 @@ from pipeline_cli.terraform.terraform_command import Terraform
 # Prefixes of variables that a person may have set for an AWS account, and that must not affect the local target.
 NOT_FOR_LOCAL = ("AWS_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_VAR_", "TF_PLUGIN_CACHE_DIR")
 
-RARE_GC = {"GOGC": "400"}
-"""Terraform and its provider spend a third of their time on garbage collection by default; they live for seconds."""
-
 
 @dataclass(frozen=True)
 class LocalStack:
@@ -46,7 +43,7 @@ class LocalStack:
             kept
             | (record.environment if record else {})
             | {
-                **RARE_GC,
+                "GOGC": "400",  # Terraform spends a third of its seconds on garbage collection by default
                 "TF_CLI_CONFIG_FILE": str(self.shared / "terraform.rc"),
                 "AWS_EC2_METADATA_DISABLED": "true",
                 "AWS_CONFIG_FILE": os.devnull,

@@ -25,9 +25,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Package:
     return build(target=tmp_path_factory.mktemp("package") / "a.zip")
 
 
-def test_a_platform_gets_no_wheel_and_no_bytecode_that_it_cannot_load() -> None:
-    assert "manylinux_2_28_aarch64" not in Platform("3.11", "aarch64").pip_options
-    assert "manylinux_2_34_x86_64" in Platform("3.13", "x86_64").pip_options
+def test_a_platform_gets_no_bytecode_that_it_cannot_load() -> None:
     assert (HERE.compiler, Platform("3.99").compiler) == (sys.version, "")
 
 
