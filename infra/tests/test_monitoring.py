@@ -73,14 +73,8 @@ def exists(metric: Named) -> bool:
     return name in names.split() and set(dimensions.values()) <= values
 
 
-def alarms_of(plan: Plan) -> dict[str, Mapping[str, Any]]:
-    """The alarms by the part of their names behind the prefix."""
-    found = plan.of_type("aws_cloudwatch_metric_alarm").values()
-    return {alarm["alarm_name"].removeprefix(f"{PREFIX}-"): alarm for alarm in found}
-
-
 def metrics_of_alarms(plan: Plan) -> Iterator[Named]:
-    for alarm in alarms_of(plan).values():
+    for alarm in plan.alarms.values():
         if "metric_name" in alarm:
             yield alarm["namespace"], alarm["metric_name"], alarm["dimensions"]
         for query in alarm["metric_query"]:
@@ -127,7 +121,7 @@ def test_expressions_use_lines_of_their_own_widget_and_widgets_existing_alarms(p
         for option in options:
             assert set(re.findall(r"[A-Za-z_]\w*", option.get("expression", ""))) <= known, option
         alarms = {arn.rpartition(f":alarm:{PREFIX}-")[2] for arn in widget["properties"].get("alarms", ())}
-        assert alarms <= set(alarms_of(plan))
+        assert alarms <= set(plan.alarms)
 
 
 def test_the_price_of_a_month_counts_every_metric_of_an_alarm(plan: Plan) -> None:
@@ -143,13 +137,13 @@ def test_alarm_notifies_the_topic_and_silence_is_no_success(full: Plan) -> None:
     subscribed = {one["endpoint"] for one in full.of_type("aws_sns_topic_subscription").values()}
 
     assert subscribed == set(EVERYTHING["alarm_emails"])
-    for name, alarm in alarms_of(full).items():
+    for name, alarm in full.alarms.items():
         assert alarm["alarm_actions"] == [topic], name
         assert alarm["treat_missing_data"] == ("breaching" if name == "no-batch-completed" else "notBreaching"), name
 
 
 def test_thresholds_follow_from_timeouts_and_variables(full: Plan) -> None:
-    alarms = alarms_of(full)
+    alarms = full.alarms
     for part in FUNCTIONS:
         duration = alarms[f"{part}-duration"]
         assert (duration["threshold"], duration["statistic"]) == (900 * full.function(part)["timeout"], "Maximum")
@@ -162,5 +156,5 @@ def test_thresholds_follow_from_timeouts_and_variables(full: Plan) -> None:
 def test_the_alarm_on_days_and_the_check_for_files_can_be_switched_off(terraform: CurrentProvider) -> None:
     quiet = terraform.plan({"completed_batch_within_hours": None, "due_check_schedule": None})
 
-    assert "no-batch-completed" not in alarms_of(quiet)
+    assert "no-batch-completed" not in quiet.alarms
     assert not [address for address in quiet.resources if "due-check" in address]

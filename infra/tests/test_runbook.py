@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 import pytest
 
@@ -17,19 +15,13 @@ from scripts.tests.runbook.test_in_memory import SCENARIOS
 pytestmark = pytest.mark.terraform
 
 
-def alarms(plan: Plan) -> dict[str, Mapping[str, Any]]:
-    """The alarms of the production environment by the part of their names behind the prefix."""
-    found = plan.of_type("aws_cloudwatch_metric_alarm").values()
-    return {values["alarm_name"].removeprefix("csv-pipeline-prod-"): values for values in found}
-
-
 @pytest.fixture
 def prod(terraform: CurrentProvider) -> Plan:
     return terraform.plan(environment="prod")
 
 
 def test_every_row_has_its_alarm_and_every_alarm_names_its_row_and_the_environment(prod: Plan) -> None:
-    for alarm, values in alarms(prod).items():
+    for alarm, values in prod.alarms.items():
         text = values["alarm_description"]
         (row,) = re.findall(r" \(docs/runbook\.md, Alarms, (.+)\)$", text)
         assert row in rows.alarms()
@@ -38,11 +30,11 @@ def test_every_row_has_its_alarm_and_every_alarm_names_its_row_and_the_environme
             f"{alarm}: a paste would act on the reader's machine"
         )
     for row in rows.alarms():
-        assert [alarm for alarm in alarms(prod) if fnmatchcase(alarm, row)], f"there is no alarm {row}"
+        assert [alarm for alarm in prod.alarms if fnmatchcase(alarm, row)], f"there is no alarm {row}"
 
 
 def test_an_alarm_advises_no_command_that_the_runbook_does_not(prod: Plan) -> None:
-    for alarm, values in alarms(prod).items():
+    for alarm, values in prod.alarms.items():
         advised = set(re.findall(r"make ([a-z-]+)", values["alarm_description"]))
         for row in rows.alarms():
             if fnmatchcase(alarm, row):
@@ -54,5 +46,5 @@ def test_an_alarm_advises_no_command_that_the_runbook_does_not(prod: Plan) -> No
 def test_a_scenario_waits_for_the_metric_of_its_alarm(prod: Plan) -> None:
     for scenario in SCENARIOS:
         if scenario.metric:
-            named = [values for alarm, values in alarms(prod).items() if fnmatchcase(alarm, scenario.row)]
+            named = [values for alarm, values in prod.alarms.items() if fnmatchcase(alarm, scenario.row)]
             assert {values["metric_name"] for values in named} == {scenario.metric}
