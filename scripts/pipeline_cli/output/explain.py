@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, ResourceLimitError
 
 from pipeline_cli.output.errors import CommandError, UsageError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NO_CREDENTIALS = "ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException"
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
 NOT_THERE = "NoSuchBucket", "ResourceNotFoundException", "QueueDoesNotExist", "StateMachineDoesNotExist"
 
 
@@ -26,13 +27,15 @@ def explain(error: Exception, env: str = "") -> CommandError | None:
     match error:
         case CommandError():
             return error
+        case ResourceLimitError():
+            return CommandError(f"{error}.", MORE_ROOM)
+        case MemoryError():
+            return CommandError("This machine has no memory left.", MORE_ROOM)
         case PipelineError():
             return CommandError(f"{type(error).__name__}: {error}.")
         case OSError() if error.errno in NO_ROOM:
             where = error.filename or "A disk"
-            return CommandError(
-                f"{where} has no room left: {error.strerror}.", "TMPDIR names another temporary folder."
-            )
+            return CommandError(f"{where} has no room left: {error.strerror}.", "TMPDIR names another folder.")
         case FileNotFoundError() | PermissionError() | IsADirectoryError() | NotADirectoryError():
             return UsageError(f"{error.filename}: {error.strerror}.")
     # The SDK takes half a second to import, and csv-check is installed without it.

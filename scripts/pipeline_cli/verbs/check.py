@@ -17,66 +17,43 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from tempfile import gettempdir, mkstemp
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from tempfile import mkstemp
+from typing import Annotated, Any, Literal, cast
 
 import typer
-from pipeline.errors import PipelineError, ResourceLimitError, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
 from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
 from pipeline.joining.gate import Gate, why_held
 from pipeline.joining.message_lines import RESULT_MESSAGE, incomplete_results, message_lines
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, parse_file_name
+from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, BatchFile, parse_file_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
 from pipeline.model.messages import message_for
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, control_file
+from pipeline.reading.decimal_marks import DecimalMark
 from pipeline.settings import VerdictSettings, read_published
 from rich.text import Text
 
 from pipeline_cli.deployment.feedback import group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
-from pipeline_cli.output.explain import NO_ROOM
 from pipeline_cli.output.files import open_whole, temporary_folder, write_whole
 from pipeline_cli.output.program import JudgingCommand as Command  # noqa: F401 (what `app.load` makes of this module)
 from pipeline_cli.output.summary import Numbers, files_table, reconciliation, show_remarks, totals_sentence
-
-if TYPE_CHECKING:
-    from pipeline.reading.decimal_marks import DecimalMark
 
 MEMORY_MB = 1024
 STANDARD_OUTPUT = Path("-")
 MAX_INCOMPLETE = 1000
 """Results with incomplete totals that --json names."""
+Engine = Literal["duckdb", "spark"]
 Write = Callable[[bytes], object]
 _LINES_AROUND = 5
 """Of the terminal's lines: for the prompt and the command before, the sentence with the file and the prompt after."""
-_MORE_ROOM = "--memory gives it more memory (in MB), the variable TMPDIR another disk."
-
-
-class NotCheckedError(CommandError):
-    """The check could not be completed; this says nothing about the files."""
-
-
-class Engine(StrEnum):
-    """The engine that reads and joins the records."""
-
-    DUCKDB = "duckdb"
-    SPARK = "spark"
-
-
-class DecimalMarkOption(StrEnum):
-    """What the decimal mark of amounts is."""
-
-    AUTO = "auto"
-    POINT = "point"
-    COMMA = "comma"
 
 
 def command(
@@ -85,9 +62,6 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write one message per line there; - is stdout.")
     ] = None,
-    rejects: Annotated[
-        Path | None, typer.Option("--rejects", metavar="DIR", help="Write the refused records there, as read.")
-    ] = None,
     memory: Annotated[
         int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join; beyond that it uses the disk.")
     ] = MEMORY_MB,
@@ -95,7 +69,7 @@ def command(
     engine: Annotated[
         Engine,
         typer.Option("--engine", metavar="ENGINE", help="duckdb, or spark as for large days; the result is the same."),
-    ] = Engine.DUCKDB,
+    ] = "duckdb",
     report: Annotated[
         bool, typer.Option("--report", help="Write report_YYYYMMDD.html into this folder, and open it in the browser.")
     ] = False,
@@ -104,7 +78,7 @@ def command(
         typer.Option("--settings", metavar="FILE", help="The pipeline's settings: its feedback/settings.json."),
     ] = None,
     decimal_mark: Annotated[
-        DecimalMarkOption | None,
+        DecimalMark | None,
         typer.Option("--decimal-mark", metavar="MARK", help="point or comma, or auto: as the files' amounts show it."),
     ] = None,
     write_control: Annotated[
@@ -129,9 +103,8 @@ def command(
     found = look(folder, batch, [out] if out and out != STANDARD_OUTPUT else [], settings.control_file)
     if write_control:
         found = replace(found, files={kind: path for kind, path in found.files.items() if kind != CONTROL})
-    what = f"The check of {found.batch or folder}"
     outcome: Outcome | None = None
-    with enough_room(what), temporary_folder("check-") as directory:
+    with temporary_folder("check-") as directory:
         if found.batch and not found.missing:
             outcome = run(found.batch, found.files, directory, memory, engine, settings)
         with _opened(out) as write:
@@ -139,10 +112,6 @@ def command(
         incomplete = (
             incomplete_results(outcome.chunks, MAX_INCOMPLETE) if outcome and outcome.summary.incomplete else {}
         )
-        if rejects and outcome:
-            rejects.mkdir(parents=True, exist_ok=True)
-            for path in outcome.rejects.values():
-                shutil.copy(path, rejects / f"{found.batch}_{path.name}")
     if write_control and outcome and outcome.state != "REFUSED":
         path = folder / f"{CONTROL}_{found.batch}.csv"
         path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
@@ -158,15 +127,11 @@ def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[s
     """Write the page of the day into the working folder, and open it in a browser if there is one."""
     from pipeline_cli.report.sections import page_of_check  # takes a moment to import
 
-    sources = {
-        kind: SourceObject(
-            f"{INCOMING_PREFIX}{path.name}",
-            "",
-            path.stat().st_size,
-            datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(),
-        )
-        for kind, path in found.files.items()
-    }
+    sources = {}
+    for kind, path in found.files.items():
+        facts = path.stat()
+        modified = datetime.fromtimestamp(facts.st_mtime, UTC).isoformat()
+        sources[kind] = SourceObject(f"{INCOMING_PREFIX}{path.name}", "", facts.st_size, modified)
     state = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}.get(outcome.state, BatchState.FAILED)
     summary = outcome.summary.as_dict()
     entry = Ledger(str(found.batch), state, sources, version=set_version(sources), summary=summary)
@@ -176,7 +141,7 @@ def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[s
     webbrowser.open(path.as_uri())
 
 
-def _settings(file: Path | None, decimal_mark: DecimalMarkOption | None) -> VerdictSettings:
+def _settings(file: Path | None, decimal_mark: DecimalMark | None) -> VerdictSettings:
     """Return the settings of a file, or the defaults, with the decimal mark of the command line."""
     settings = VerdictSettings()
     if file:
@@ -184,7 +149,7 @@ def _settings(file: Path | None, decimal_mark: DecimalMarkOption | None) -> Verd
             settings = read_published(dict(json.loads(file.read_text(encoding="utf-8"))))
         except (SettingsError, TypeError, ValueError) as error:
             raise UsageError(f"{file} is no settings.json of the pipeline: {error}.") from error
-    return replace(settings, decimal_mark=decimal_mark.value) if decimal_mark else settings
+    return replace(settings, decimal_mark=decimal_mark) if decimal_mark else settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,32 +219,30 @@ def look(folder: Path, batch: str = "", ignored: Iterable[Path] = (), control_fi
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder.")
     given = {path.resolve() for path in ignored}
-    paths = [path for path in sorted(folder.iterdir()) if path.is_file() and path.resolve() not in given]
-    known = {path: parse_file_name(path.name) for path in paths if not path.name.startswith(".")}
-    if control_file == "off":
-        known = {path: None if file and file.kind == CONTROL else file for path, file in known.items()}
-    batches = sorted({file.batch for file in known.values() if file})
-    own = [path for path, file in known.items() if file is None and _is_own(path)]
-    foreign = [path for path, file in known.items() if file is None and path not in own]
+    paths = [path for path in folder.iterdir() if path.is_file() and path.resolve() not in given]
+    known, own, foreign = dict[Path, BatchFile](), list[Path](), list[Path]()
+    # The newer file wins; of two with the same time, the one with the greater name, as in Bucket.find_set.
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        file = parse_file_name(path.name)
+        if file and not (file.kind == CONTROL and control_file == "off"):
+            known[path] = file
+        elif not path.name.startswith("."):
+            (own if _is_own(path) else foreign).append(path)
+    batches = sorted({file.batch for file in known.values()})
     if not batch and len(batches) > 1:
         raise UsageError(f"{folder} holds several days: {', '.join(batches)}.", "Choose one with --batch.")
     if not batch and not batches and not foreign:
-        first, *names = MODEL.kinds
-        others = " or ".join([", ".join(f"{name}_…" for name in names[:-1]), *(f"{name}_…" for name in names[-1:])])
-        raise UsageError(f"{folder} holds no file named like {first}_YYYYMMDD.csv, {others}.")
+        _, *names = (f"{name}_…" for name in MODEL.kinds)
+        raise UsageError(f"{folder} holds no file named like {MODEL.root}_YYYYMMDD.csv, {' or '.join(names)}.")
     day = batch or next(iter(batches), None)
-    files: dict[RecordKind, Path] = {}
-    replaced = []
-    # The newer file wins; of two with the same time, the one with the greater name, as in Bucket.find_set.
-    for path in sorted(known, key=lambda path: (path.stat().st_mtime_ns, path.name)):
-        file = known[path]
-        if file and file.batch == day:
+    files, replaced = dict[RecordKind, Path](), list[tuple[Path, Path]]()
+    for path, file in known.items():
+        if file.batch == day:
             if file.kind in files:
                 replaced.append((files[file.kind], path))
             files[file.kind] = path
-    kinds = (*MODEL.kinds, CONTROL)
-    found = {kind: files[kind] for kind in kinds if kind in files}
-    return DayFolder(day, found, replaced, foreign, own, control_file)
+    found = {kind: files[kind] for kind in (*MODEL.kinds, CONTROL) if kind in files}
+    return DayFolder(day, found, replaced, sorted(foreign), own, control_file)
 
 
 def _is_own(path: Path) -> bool:
@@ -295,16 +258,10 @@ def run(
     files: Mapping[RecordKind, Path],
     workdir: Path,
     memory_mb: int = MEMORY_MB,
-    engine: Engine = Engine.DUCKDB,
+    engine: Engine = "duckdb",
     settings: VerdictSettings | None = None,
 ) -> Outcome:
-    """Transform the files exactly as the pipeline does.
-
-    Raises
-    ------
-    NotCheckedError
-        There was not enough memory or disk space, or the transform itself failed.
-    """
+    """Transform the files exactly as the pipeline does."""
     settings = settings or VerdictSettings()
     chosen = Options(
         memory_mb=memory_mb,
@@ -315,19 +272,11 @@ def run(
         # The version needs a second pass over every byte, so it is computed only when an error text needs it.
         rejects_location=lambda: f"{FEEDBACK_PREFIX}{batch}/{_version(files)}/",
     )
-    try:
-        sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
-        if engine is Engine.SPARK:
-            return _on_spark(batch, sources, workdir, chosen)
+    sources = {kind: SourceFile(path.name, path) for kind, path in files.items()}
+    if engine == "duckdb":
         return process(batch, sources, workdir, chosen)
-    except PipelineError as error:
-        hint = _MORE_ROOM if isinstance(error, ResourceLimitError) else ""
-        raise NotCheckedError(f"The check of {batch} was not finished: {error}.", hint) from error
-
-
-def _on_spark(batch: str, sources: Mapping[RecordKind, SourceFile], workdir: Path, chosen: Options) -> Outcome:
     if importlib.util.find_spec("pyspark") is None or shutil.which("java") is None:
-        raise NotCheckedError(
+        raise CommandError(
             "Spark or Java is not installed here.",
             "Install Java 17 (Debian: openjdk-17-jre-headless); make test-spark installs Spark.",
         )
@@ -343,16 +292,16 @@ def _on_spark(batch: str, sources: Mapping[RecordKind, SourceFile], workdir: Pat
 
 def _count(files: Mapping[RecordKind, Path], outcome: Outcome) -> dict[str, ControlTotal]:
     """Return the control totals of the files of a day, by file name."""
-    amounts = {
-        (measure.kind, measure.column): outcome.summary.reconciliations[measure.name].scanned_amount
-        for measure in MODEL.sums
-    }
     totals = {}
     for kind, path in files.items():
-        of_kind = [amount for (measured, _), amount in amounts.items() if measured == kind]
+        amounts = {
+            measure.column: outcome.summary.reconciliations[measure.name].scanned_amount
+            for measure in MODEL.sums
+            if measure.kind == kind
+        }
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        amount = sum(of_kind, Decimal(0)) if of_kind else None
+        amount = sum(amounts.values(), Decimal(0)) if amounts else None
         totals[path.name] = ControlTotal(outcome.summary.files[kind].read, amount, digest)
     return totals
 
@@ -365,27 +314,6 @@ def _version(files: Mapping[RecordKind, Path]) -> str:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         sources[kind] = SourceObject(path.name, digest, path.stat().st_size, "")
     return set_version(sources)
-
-
-@contextmanager
-def enough_room(what: str) -> Iterator[None]:
-    """Turn a lack of memory or disk space inside the block into an error that names `what` and the place.
-
-    Raises
-    ------
-    NotCheckedError
-        Memory or disk space ran out.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        raise NotCheckedError(f"{what} was not finished: this machine has no memory left.", _MORE_ROOM) from error
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        where = error.filename or f"{gettempdir()} (or where the results go)"
-        sentence = f"{what} was not finished: {where} has no room left ({error.strerror})."
-        raise NotCheckedError(sentence, _MORE_ROOM) from error
 
 
 def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
