@@ -84,7 +84,7 @@ def follow(
     return statuses
 
 
-def show_run(target: Target, entry: Ledger, *, no_wait: bool, as_json: bool, **facts: bool) -> None:
+def show_run(target: Target, entry: Ledger, *, no_wait: bool) -> None:
     """Follow a run that a command has queued until it is over, unless `no_wait`, and print how it ended.
 
     Raises
@@ -92,15 +92,12 @@ def show_run(target: Target, entry: Ledger, *, no_wait: bool, as_json: bool, **f
     CommandError
         It FAILED, is HELD, or takes longer than `FOLLOW_SECONDS`.
     """
-    state = entry.state
-    if not no_wait:
-        (result,) = follow(target, lambda: read(target, [entry.batch]), timeout=FOLLOW_SECONDS)
-        state = result.state
-        if result.ledger and not as_json:
-            terminal.out().print(headline(result.ledger), soft_wrap=True)
-    if as_json:
-        terminal.print_json({"batch": entry.batch, "execution": entry.execution, **facts, "state": state.value})
-    raise_unless_completed({entry.batch: state}, target.name)
+    if no_wait:
+        return
+    (result,) = follow(target, lambda: read(target, [entry.batch]), timeout=FOLLOW_SECONDS)
+    if result.ledger:
+        terminal.out().print(headline(result.ledger), soft_wrap=True)
+    raise_unless_completed({entry.batch: result.state}, target.name)
 
 
 def raise_unless_completed(states: Mapping[str, BatchState], env: str) -> None:

@@ -6,17 +6,16 @@ Their files lay there before the first deployment, or came while the trigger was
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 from pipeline.ledger import BatchState
 from pipeline.stages.intake import record_set, start_run
 
-from pipeline_cli.deployment.batches import BatchStatus, find_batches, read
-from pipeline_cli.deployment.following import follow
-from pipeline_cli.output import hints, options, terminal
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.deployment.batches import find_batches, read
+from pipeline_cli.deployment.following import follow, raise_unless_completed, table
+from pipeline_cli.output import options, terminal
+from pipeline_cli.output.errors import UsageError
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import Target
 
@@ -46,22 +45,23 @@ def command(
     chosen = [batch for batch in sorted(find_batches(target)[0]) if first <= batch <= (last or batch)]
     statuses = read(target, chosen)
     days = [status for status in statuses if status.corrected and status.state not in _UNDER_WAY]
-    _show(days, [status for status in statuses if status.missing and status.files])
+    waiting = [status for status in statuses if status.missing and status.files]
+    if days or waiting:
+        terminal.print_table(table(target, [*days, *waiting]))
     if not days:
+        terminal.out().print("There is nothing to start: the pipeline knows every complete day.")
         return
     if not (yes or target.is_local):
         terminal.confirm(target.name, f"This starts {terminal.counted(len(days), 'run')}, {at_a_time} at a time.")
-    unwell = []
+    ended: dict[str, BatchState] = {}
     for start in range(0, len(days), at_a_time):
         block = [status.batch for status in days[start : start + at_a_time]]
         for batch in block:
             begin(target, batch)
-        ended = follow(target, functools.partial(read, target, block))
-        unwell += [status.batch for status in ended if status.state is not BatchState.COMPLETED]
-    terminal.out().print(f"{terminal.counted(len(days), 'day')} ran, {len(days) - len(unwell)} of them COMPLETED.")
-    if unwell:
-        see = hints.command("status", env=target.name)
-        raise CommandError(f"{terminal.listed(unwell)} FAILED, are HELD or lack a file.", f"See: {see}")
+        ended |= {status.batch: status.state for status in follow(target, functools.partial(read, target, block))}
+    completed = list(ended.values()).count(BatchState.COMPLETED)
+    terminal.out().print(f"{terminal.counted(len(days), 'day')} ran, {completed} of them COMPLETED.")
+    raise_unless_completed(ended, target.name)
 
 
 _UNDER_WAY = (BatchState.QUEUED, BatchState.RUNNING)
@@ -72,23 +72,3 @@ def begin(target: Target, batch: str) -> None:
     control_file = str(targets.variables(target.name)["control_file"])
     record = functools.partial(record_set, files=target.bucket.find_set(batch), due=False, control_file=control_file)
     start_run(target.table, target.workflow, target.table.update_ledger(batch, record))
-
-
-def _show(days: Sequence[BatchStatus], waiting: Sequence[BatchStatus]) -> None:
-    """Print the days that would run, oldest first, and those that lack a file."""
-    out = terminal.out()
-    table = terminal.table("Day", "Files", "Size", "The newest is of (UTC)", "State", numbers=("Size",))
-    for status in days:
-        table.add_row(
-            status.batch,
-            terminal.listed(status.files),
-            terminal.size(sum(source.size for source in status.files.values())),
-            terminal.minute(max(source.last_modified for source in status.files.values())),
-            "not noticed" if status.unnoticed else f"{status.state.value}, newer files",
-        )
-    if days:
-        terminal.print_table(table)
-    for status in waiting:
-        out.print(f"[dim]{status.batch} waits for {terminal.listed(status.missing)}.[/]", soft_wrap=True)
-    if not days:
-        out.print("There is nothing to start: the pipeline knows every complete day.")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.aws.clients import error_code
-from pipeline.ledger import BatchState, Ledger
+from pipeline.ledger import BatchState
 from pipeline.stages.large_day import DPUS
 
 from pipeline_cli.deployment import queues
@@ -50,38 +50,31 @@ NEWEST = 60
 NOTICED_WITHIN = timedelta(minutes=5)
 
 
-class Level(StrEnum):
-    """How serious a finding is."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-STYLES = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+STYLES = {OK: "green", WARNING: "yellow", PROBLEM: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: its subject, what was found, and in one sentence what to do about it."""
+    """The result of one check: how serious, its subject, what was found, and in one sentence what to do about it."""
 
-    level: Level
+    level: str
     subject: str
     text: str
     advice: str = ""
 
 
-Check = Callable[["Target"], Iterable[tuple[Level, str] | tuple[Level, str, str]]]
-"""Yields the level, the text and the advice of each finding about its subject."""
-OK, WARNING, PROBLEM = Level.OK, Level.WARNING, Level.PROBLEM
+Found = Iterator[tuple[str, str] | tuple[str, str, str]]
+"""The level, the text and the advice of each finding of a check."""
+Check = Callable[["Target"], Found]
 
 
 def command(env: options.Env = "", as_json: options.Json = False) -> None:
     """Check an environment, before a deployment or at any time. It only reads.
 
-    Checks credentials and region, Terraform and its provider, the account's quotas for Lambda, DynamoDB and Glue, the
-    alarms and their subscribers, the partner's role, the table, the deployed packages, whether messages are sent, the
-    dead-letter queues, and batches that somebody must act on. Each line says ok, warning or problem, and what to do.
+    Checks credentials and region, Terraform, the account's quotas for Lambda, DynamoDB and Glue, the alarms and their
+    subscribers, the table, the deployed packages, whether messages are sent, the dead-letter queues, and batches that
+    somebody must act on. Each line says ok, warning or problem, and what to do.
 
     Example: pipeline doctor --env prod
 
@@ -97,7 +90,7 @@ def command(env: options.Env = "", as_json: options.Json = False) -> None:
             terminal.out().print(f"[{STYLES[finding.level]}]{finding.level:<7}[/] {sentence}", soft_wrap=True)
     if as_json:
         terminal.print_json([asdict(finding) for finding in findings])
-    if any(finding.level is PROBLEM for finding in findings):
+    if any(finding.level == PROBLEM for finding in findings):
         raise typer.Exit(1)
 
 
@@ -105,7 +98,7 @@ def examine(target: Target) -> Iterator[Finding]:
     """Run the checks one after the other. A check that fails to run is a finding too."""
     found = list(findings_of("credentials", credentials, target))
     yield from found
-    if any(finding.level is PROBLEM for finding in found):
+    if any(finding.level == PROBLEM for finding in found):
         return
     for subject, check in BEFORE_DEPLOYMENT.items():
         yield from findings_of(subject, check, target)
@@ -135,7 +128,7 @@ def findings_of(subject: str, check: Check, target: Target) -> Iterator[Finding]
         yield Finding(PROBLEM, subject, explained.message, explained.hint)
 
 
-def credentials(target: Target) -> Iterator[Any]:
+def credentials(target: Target) -> Found:
     """Check that there are valid credentials; the finding names their account and region."""
     try:
         caller = target.client("sts").get_caller_identity()
@@ -145,27 +138,17 @@ def credentials(target: Target) -> Iterator[Any]:
         yield OK, f"account {caller['Account']}, region {target.region}"
 
 
-def tools(target: Target) -> Iterator[Any]:
-    """Check that a recent Terraform works, and that its AWS provider has the right version."""
+def tools(_: Target) -> Found:
+    """Check that a recent Terraform works."""
     found = version_of(str(find_terraform())) or (0,)
     text, oldest = ".".join(map(str, found)), ".".join(map(str, OLDEST))
-    good = found >= OLDEST
-    yield OK if good else PROBLEM, f"Terraform {text}", "" if good else f"Install Terraform {oldest} or newer."
-    folder = target.folder / "terraform" / "providers" / "registry.terraform.io" / "hashicorp" / "aws"
-    newest = max((path.name for path in folder.glob("*")), key=_numbers, default="")
-    if not newest:
-        yield WARNING, "Terraform is not initialised here, so its AWS provider is unknown", _make("tf-init", target)
-    elif target.is_local or _numbers(newest) >= (6,):
-        yield OK, f"provider hashicorp/aws {newest}"
+    if found >= OLDEST:
+        yield OK, f"Terraform {text}"
     else:
-        yield PROBLEM, f"provider hashicorp/aws {newest}, but infra/ is written for 6", _make("tf-init", target)
+        yield PROBLEM, f"Terraform {text}", f"Install Terraform {oldest} or newer."
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
-
-
-def lambda_quotas(target: Target) -> Iterator[Any]:
+def lambda_quotas(target: Target) -> Found:
     """Check that the account allows as many concurrent function calls as the environment needs and reserves."""
     concurrency = int(target.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     chosen = variables(target.name)
@@ -183,7 +166,7 @@ def lambda_quotas(target: Target) -> Iterator[Any]:
         yield level, needs, f"{ask} lower deliver_concurrency."
 
 
-def table_quotas(target: Target) -> Iterator[Any]:
+def table_quotas(target: Target) -> Found:
     """Check that the account's quota for writes to a table is at least DynamoDB's default."""
     limits = target.client("dynamodb").describe_limits()
     writes = int(limits["TableMaxWriteCapacityUnits"])
@@ -194,7 +177,7 @@ def table_quotas(target: Target) -> Iterator[Any]:
         yield WARNING, text, f"Ask for DynamoDB's default of {TABLE_WRITES:,} (Service Quotas)."
 
 
-def table(target: Target) -> Iterator[Any]:
+def table(target: Target) -> Found:
     """Check that the table and its stream are there."""
     found = target.client("dynamodb").describe_table(TableName=target.output("table_name"))["Table"]
     if found.get("LatestStreamArn"):
@@ -203,7 +186,7 @@ def table(target: Target) -> Iterator[Any]:
         yield PROBLEM, "it has no stream, so no messages are sent", _apply(target)
 
 
-def alarms(target: Target) -> Iterator[Any]:
+def alarms(target: Target) -> Found:
     """Check that the alarms have a subscriber and reached their topic, and that none is in state ALARM."""
     topic = target.client("sns").get_paginator("list_subscriptions_by_topic")
     arns = list(topic.paginate(TopicArn=target.output("alarm_topic_arn")).search("Subscriptions[].SubscriptionArn"))
@@ -230,48 +213,32 @@ def alarms(target: Target) -> Iterator[Any]:
         yield PROBLEM, text, "CloudWatch needs the right to publish to the topic, and to use its key."
 
 
-def partner(target: Target) -> Iterator[Any]:
-    """Check that the partner's account that the environment names can assume the partner's role."""
-    # Terraform omits outputs that are null.
-    arn, account = target.outputs.get("partner_role_arn"), (variables(target.name)["partner"] or {}).get("account_id")
-    if not arn and not account:
-        yield OK, "no account is named that may take a role"
-        return
-    if not arn or not account:
-        yield PROBLEM, "the environment names an account, or has a role, without the other", _apply(target)
-        return
-    role = target.client("iam").get_role(RoleName=arn.rsplit("/", 1)[-1])["Role"]
-    trusted = [
-        statement
-        for statement in role["AssumeRolePolicyDocument"]["Statement"]
-        if statement["Effect"] == "Allow" and str(account) in str(statement.get("Principal", {}).get("AWS", ""))
-    ]
-    if not trusted:
-        yield PROBLEM, f"the role does not trust account {account}", _apply(target)
-    elif not any("sts:ExternalId" in str(statement.get("Condition", {})) for statement in trusted):
-        yield WARNING, "the role requires no external ID", "Set partner.external_id."
-    else:
-        yield OK, f"account {account} may take the role with the external id"
-
-
-def functions(target: Target) -> Iterator[Any]:
+def functions(target: Target) -> Found:
     """Check that each function is there and runs the package in build/."""
     client, file = target.client("lambda"), package.zip_file(target.name)
-    found = {
+    deployed = {
         part: client.get_function_configuration(FunctionName=name)["CodeSha256"]
         for part, name in target.output("function_names").items()
     }
-    if not file.exists():
-        yield WARNING, "no package is built here to compare with", f"Run {_make('package', target)}."
-        return
-    built = base64.b64encode(hashlib.sha256(file.read_bytes()).digest()).decode()
-    if other := sorted(part for part, digest in found.items() if digest != built):
-        yield WARNING, f"{', '.join(other)} run another package than build/ has", _apply(target)
-    else:
-        yield OK, "every function runs the package that is built here"
+    built = base64.b64encode(_digest(file)).decode() if file.exists() else None
+    other = [part for part, digest in sorted(deployed.items()) if digest != built]
+    yield _compared(target, file.exists(), f"{terminal.listed(other)} run" if other else "", "every function runs")
 
 
-def publishing(target: Target) -> Iterator[Any]:
+def _compared(target: Target, built: bool, other: str, same: str) -> tuple[str, str, str]:
+    """Return the finding of a comparison of what is deployed with what is built here."""
+    if not built:
+        return WARNING, "no package is built here to compare with", f"Run {_make('package', target)}."
+    if other:
+        return WARNING, f"{other} another package than build/ has", _apply(target)
+    return OK, f"{same} the package that is built here", ""
+
+
+def _digest(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
+def publishing(target: Target) -> Found:
     """Check that the changes of the table are sent to the output queue."""
     if not mappings(target):
         yield PROBLEM, "missing: publish does not read the table's stream", _apply(target)
@@ -281,7 +248,7 @@ def publishing(target: Target) -> Iterator[Any]:
         yield OK, "no change of the table waits to be sent"
 
 
-def large_days(target: Target) -> Iterator[Any]:
+def large_days(target: Target) -> Found:
     """Check the Spark job of the environment, if it has one: its package, and what it can run on."""
     # Terraform omits outputs that are null.
     name = target.outputs.get("large_day_job_name")
@@ -291,12 +258,8 @@ def large_days(target: Target) -> Iterator[Any]:
     job, file = target.client("glue").get_job(JobName=name)["Job"], job_package.zip_file(target.name)
     bucket, _, key = job["DefaultArguments"]["--additional-python-modules"].removeprefix("s3://").partition("/")
     deployed = target.client("s3").head_object(Bucket=bucket, Key=key)["Metadata"].get("sha256")
-    if not file.exists():
-        yield WARNING, "no package of the job is built here to compare with", _make("package", target)
-    elif deployed == hashlib.sha256(file.read_bytes()).hexdigest():
-        yield OK, "the job runs the package that is built here"
-    else:
-        yield WARNING, "the job runs another package than build/ has", _make("tf-apply", target)
+    same = file.exists() and deployed == _digest(file).hex()
+    yield _compared(target, file.exists(), "" if same else "the job runs", "the job runs")
     if target.is_local:
         reason = glue.missing()
         yield (PROBLEM, reason, "Install it, or set large_days to null.") if reason else (OK, "Java and Spark are here")
@@ -311,7 +274,7 @@ def large_days(target: Target) -> Iterator[Any]:
         yield PROBLEM, f"{text}: runs wait or fail", advice
 
 
-def dead_letters(target: Target) -> Iterator[Any]:
+def dead_letters(target: Target) -> Found:
     """Check that the dead-letter queues are empty."""
     sqs, urls = target.client("sqs"), map(target.output, queues.DEAD_LETTERS)
     if found := [f"{count:,} in {queues.name(url)}" for url in urls if (count := queues.waiting(sqs, url))]:
@@ -321,7 +284,7 @@ def dead_letters(target: Target) -> Iterator[Any]:
         yield OK, "empty"
 
 
-def batches(target: Target) -> Iterator[Any]:
+def batches(target: Target) -> Found:
     """Find the batches that somebody must act on: held, failed, not noticed, or open although their run has ended."""
     statuses = read(target, find_batches(target)[0][:NEWEST])
     found = [problem for status in statuses if (problem := _batch(target, status))]
@@ -330,32 +293,29 @@ def batches(target: Target) -> Iterator[Any]:
         yield OK, f"of {terminal.counted(len(statuses), 'batch', 'batches')} none needs anybody"
 
 
-def _batch(target: Target, status: BatchStatus) -> Any:
+def _batch(target: Target, status: BatchStatus) -> tuple[str, str, str] | None:
     entry, batch = status.ledger, status.batch
     errors, release, replay = (hints.command(name, batch, env=target.name) for name in ("errors", "release", "replay"))
-    if status.unnoticed:
-        newest = max(source.last_modified for source in status.files.values())
-        if datetime.now(UTC) - datetime.fromisoformat(newest) > NOTICED_WITHIN:
-            look = hints.command("redrive", "--list", env=target.name)
-            return PROBLEM, f"{batch}: all its files are there, not noticed", f"See {look}, or send one of them again."
+    if status.unnoticed and _is_long_ago(max(source.last_modified for source in status.files.values())):
+        look = hints.command("redrive", "--list", env=target.name)
+        return PROBLEM, f"{batch}: all its files are there, not noticed", f"See {look}, or send one of them again."
     if entry is None:
         return None
     if entry.state is BatchState.HELD:
         return PROBLEM, f"{batch} is HELD: {entry.cause}", f"See {errors}; {release} accepts it."
     if entry.state is BatchState.FAILED and not status.corrected:
         return PROBLEM, f"{batch} FAILED: {entry.cause}", f"See {errors}."
-    if _should_have_begun(entry) and not target.workflow.status(str(entry.execution)).running:
+    # Step Functions does not know a run at once.
+    is_open = entry.state in (BatchState.QUEUED, BatchState.RUNNING) and entry.queued_at is not None
+    if is_open and _is_long_ago(str(entry.queued_at)) and not target.workflow.status(str(entry.execution)).running:
         return PROBLEM, f"{batch} is {entry.state}, but its run is over", f"Run it again: {replay}."
     if text := waiting_text(entry):
-        return OK, f"{batch}: the run {text}"
+        return OK, f"{batch}: the run {text}", ""
     return None
 
 
-def _should_have_begun(entry: Ledger) -> bool:
-    """Return whether a run has been open for so long that Step Functions must know it."""
-    if entry.state not in (BatchState.QUEUED, BatchState.RUNNING) or entry.queued_at is None:
-        return False
-    return datetime.now(UTC) - datetime.fromisoformat(entry.queued_at) > NOTICED_WITHIN
+def _is_long_ago(moment: str) -> bool:
+    return datetime.now(UTC) - datetime.fromisoformat(moment) > NOTICED_WITHIN
 
 
 def _make(name: str, target: Target) -> str:
@@ -366,11 +326,14 @@ def _apply(target: Target) -> str:
     return f"{_make('tf-plan', target)} shows the difference, {_make('tf-apply', target)} puts it right."
 
 
-BEFORE_DEPLOYMENT: dict[str, Check] = {"tools": tools, "lambda quotas": lambda_quotas, "table quotas": table_quotas}
+BEFORE_DEPLOYMENT: dict[str, Check] = {
+    "tools": tools,
+    "lambda quotas": lambda_quotas,
+    "table quotas": table_quotas,
+}
 DEPLOYED: dict[str, Check] = {
     "table": table,
     "alarms": alarms,
-    "partner": partner,
     "functions": functions,
     "messages": publishing,
     "large days": large_days,

@@ -10,12 +10,12 @@ import typer
 
 from pipeline_cli.local.emulator import Emulator, endpoint, port_from_environment
 from pipeline_cli.local.serve import serve
-from pipeline_cli.output import hints, options, terminal
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import LOCAL, ROOT, Target
 
-app = typer.Typer(help="The local AWS: start it, stop it, ask whether it runs.", no_args_is_help=True)
+app = typer.Typer(help="The local AWS: start it, stop it, send files to it as the partner.", no_args_is_help=True)
 
 
 def _emulator() -> Emulator:
@@ -46,26 +46,8 @@ def down() -> None:
     terminal.out().print("The local AWS is stopped." if stopped else "The local AWS was not running.")
 
 
-@app.command("status")
-def status(as_json: options.Json = False) -> None:
-    """Tell whether the local AWS runs, and where.
-
-    Example: pipeline local status
-
-    Exit codes: 0 it runs, 1 it does not.
-    """
-    record = _emulator().running()
-    url = endpoint(record.port) if record else None
-    if as_json:
-        terminal.print_json({"running": record is not None, "endpoint_url": url})
-    elif url:
-        terminal.out().print(f"The local AWS runs on {url}.")
-    if record is None:
-        raise CommandError("The local AWS is not running.", f"Start it: make tf-apply (or: {hints.program()} local up)")
-
-
 @app.command("partner-credentials")
-def partner_credentials(as_json: options.Json = False) -> None:
+def partner_credentials() -> None:
     """Create an access key for the partner's user on the local AWS, and print how to send files with it.
 
     Older keys are deleted first, as a user can have at most two: the printed key is the only valid one.
@@ -80,13 +62,9 @@ def partner_credentials(as_json: options.Json = False) -> None:
         raise CommandError(
             "The local deployment has no partner's user.", "Set partner = { user = true } and: make tf-apply"
         )
-    variables = {**partner_environment(target, user), "BUCKET": target.output("bucket_name")}
-    if as_json:
-        terminal.print_json(variables)
-        return
-    for name, value in variables.items():
+    for name, value in {**partner_environment(target, user), "BUCKET": target.bucket.name}.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
-    typer.echo(f"# aws s3 cp FILE s3://{variables['BUCKET']}/incoming/")
+    typer.echo(f"# aws s3 cp FILE s3://{target.bucket.name}/incoming/")
 
 
 @app.command("serve", hidden=True)

@@ -7,10 +7,7 @@ from pipeline_cli.terraform import job_package, package
 from pipeline_cli.terraform.target import check_name
 
 
-def command(
-    env: options.Env = "",
-    as_json: options.Json = False,
-) -> None:
+def command(env: options.Env = "") -> None:
     """Build the Lambda package build/ENV/pipeline.zip, or keep the existing one if nothing has changed.
 
     If the environment has large_days, also build the package of their Spark job, build/ENV/pipeline.gluewheels.zip.
@@ -21,18 +18,6 @@ def command(
     2 there is no such environment.
     """
     check_name(env)
-    built = package.build(env, quiet=as_json)
-    job = job_package.build(env, quiet=as_json) if job_package.is_on(env) else None
-    if as_json:
-        terminal.print_json(
-            {
-                "file": str(built.file),
-                "zipped_bytes": built.zipped,
-                "unzipped_bytes": built.unzipped,
-                "job_file": str(job) if job else None,
-            }
-        )
-    else:
-        terminal.out().print(built.report, soft_wrap=True)
-        if job:
-            terminal.out().print(f"{package.shown(job)}: the Spark job for large days", soft_wrap=True)
+    terminal.out().print(package.build(env).report, soft_wrap=True)
+    if job_package.is_on(env):
+        terminal.out().print(f"{package.shown(job_package.build(env))}: the Spark job for large days", soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
@@ -43,7 +43,7 @@ class Emptied:
     problem: str = ""
 
 
-def command(yes: options.Yes = False, env: options.Env = "", as_json: options.Json = False) -> None:
+def command(yes: options.Yes = False, env: options.Env = "") -> None:
     """Empty the bucket (all versions), all queues (dead-letter queues too) and the table.
 
     Asks for the environment's name first, except on local. The deployment itself stays: make tf-destroy removes it.
@@ -59,10 +59,7 @@ def command(yes: options.Yes = False, env: options.Env = "", as_json: options.Js
     with terminal.spinner() as display:
         task = display.add_task("")
         results = purge(target, lambda part: display.update(task, description=f"{part.name}: {part.removed:,} removed"))
-    if as_json:
-        terminal.print_json([asdict(result) for result in results])
-    else:
-        terminal.out().print(f"{sum(result.removed for result in results):,} things removed.")
+    terminal.out().print(f"{sum(result.removed for result in results):,} things removed.")
     if problems := [f"{result.name}: {result.problem}" for result in results if result.problem]:
         raise CommandError(f"Not empty: {'; '.join(problems)}.", "Run the command again once the cause is gone.")
 

@@ -28,7 +28,6 @@ def command(
     yes: options.Yes = False,
     no_wait: options.NoWait = False,
     env: options.Env = "",
-    as_json: options.Json = False,
 ) -> None:
     """Deliver a HELD batch as it is, although many of its records were refused or it is less than it should be.
 
@@ -52,7 +51,7 @@ def command(
         terminal.confirm(target.name, delivers)
     entry = release(target.table, target.workflow, held)
     terminal.err().print(f"Run {entry.execution} is started.")
-    show_run(target, entry, no_wait=no_wait, as_json=as_json)
+    show_run(target, entry, no_wait=no_wait)
 
 
 def find_held(table: Table, bucket: Bucket, batch: str) -> Ledger:

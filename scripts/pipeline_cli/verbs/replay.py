@@ -28,7 +28,6 @@ def command(
     batch: options.Batch,
     no_wait: options.NoWait = False,
     env: options.Env = "",
-    as_json: options.Json = False,
 ) -> None:
     """Run the present set of files of a batch again, for example after the cause of a failure was fixed.
 
@@ -43,7 +42,7 @@ def command(
     waiting = waiting_text(entry)
     word = ("is started" if started else "is already in progress") + (f"; it {waiting}" if waiting else "")
     terminal.err().print(f"Run {entry.execution} {word}.", soft_wrap=True)
-    show_run(target, entry, no_wait=no_wait, as_json=as_json, started=started)
+    show_run(target, entry, no_wait=no_wait)
 
 
 def replay(target: Target, batch: str) -> tuple[Ledger, bool]:

@@ -10,7 +10,6 @@ from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
 from pipeline_cli.deployment import batches
 from pipeline_cli.verbs import backfill
-from typer.testing import CliRunner
 
 from scripts.tests.report.support import close
 from scripts.tests.support import Run, Stack
@@ -60,7 +59,7 @@ def test_the_oldest_days_run_first_a_few_at_a_time_and_those_that_are_known_or_l
 
     assert result.exit_code == 0, result.output
     assert running == [["20220101", "20220102", "20220104"], ["20220105"]]
-    assert "20220107 waits for orders and items." in result.stdout
+    assert "waits for orders and items" in result.stdout
     assert "4 days ran, 4 of them COMPLETED." in result.stdout
     again = run("backfill")
     assert "There is nothing to start" in again.stdout
@@ -74,7 +73,7 @@ def test_only_the_days_between_are_started_and_one_that_is_held_is_named(
     result = run("backfill", "--from", "20220102", "--to", "20220103")
     assert result.exit_code == 1
     assert running == [["20220102", "20220103"]]
-    assert "20220103 FAILED, are HELD" in result.stderr
+    assert "Batch 20220103 HELD" in result.stderr
     assert run("backfill", "--from", "20220105", "--to", "20220101").exit_code == 2
     assert run("backfill", "--from", "20220231").exit_code == 2
 
@@ -92,13 +91,12 @@ def test_files_that_came_while_the_trigger_was_off_run_as_a_newer_set(
     assert batches.read(stack.target, ["20220101"])[0].corrected is False
 
 
-def test_an_environment_asks_and_starts_nothing_on_another_answer(stack: Stack, running: list[list[str]]) -> None:
-    from pipeline_cli.app import app
-
+def test_an_environment_asks_and_starts_nothing_on_another_answer(
+    stack: Stack, run: Run, running: list[list[str]]
+) -> None:
     lay(stack, "20220101")
-    asked = CliRunner().invoke(app, ["backfill", "--env", "prod"], input="no\n")
-    assert asked.exit_code == 1
-    assert "This starts 1 run, 5 at a time." in asked.stderr
+    asked = run("backfill", "--env", "prod", answers="no\n")
+    assert (asked.exit_code, "This starts 1 run, 5 at a time." in asked.stderr) == (1, True)
     assert stack.table.get_ledger("20220101") is None
-    agreed = CliRunner().invoke(app, ["backfill", "--env", "prod"], input="prod\n")
+    agreed = run("backfill", "--env", "prod", answers="prod\n")
     assert (agreed.exit_code, running) == (0, [["20220101"]]), agreed.output

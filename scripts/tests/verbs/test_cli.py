@@ -186,17 +186,6 @@ def test_a_failure_in_a_command_is_one_line_with_its_text_as_it_is(
     assert result.stderr.splitlines()[-1] == "Error: a [bold]strange[/] name. Do [x]."
 
 
-def test_local_status_shows_whether_the_local_aws_runs(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("pipeline_cli.verbs.local.ROOT", tmp_path)
-    result = run("local", "status", "--json")
-    assert result.exit_code == 1
-    assert json.loads(result.stdout) == {"running": False, "endpoint_url": None}
-    assert "The local AWS is not running." in result.stderr
-    assert "was not running" in run("local", "down").stdout
-
-
 def test_sample_files_are_overwritten_only_with_force(run: Run, tmp_path: Path) -> None:
     arguments = ("sample", str(tmp_path), "--date", "20220131", "--records", "2", "--defects", "0")
     first = run(*arguments, "--json")

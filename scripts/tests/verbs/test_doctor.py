@@ -19,7 +19,7 @@ from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
 from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs import doctor
-from pipeline_cli.verbs.doctor import Check, Finding, Level
+from pipeline_cli.verbs.doctor import Check, Finding
 
 from scripts.tests.support import REGION, Run, Stack
 from scripts.tests.verbs.test_upload import DAY, run_batch
@@ -34,12 +34,13 @@ class StubbedTarget(Target):
         return self.__dict__.setdefault("clients", {})[service]
 
 
-def answer(target: Target, service: str, asked: dict[str, Any] | None = None, /, **answers: dict[str, Any]) -> None:
+def answer(target: Target, service: str, **answers: dict[str, Any]) -> None:
     """Prepare the responses of a service to calls in this order."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
     client = boto3.client(service, region_name=REGION, **keys)  # type: ignore[call-overload]
     stubber = Stubber(client)
     for call, reply in answers.items():
+        asked = {"ServiceCode": "glue", "QuotaCode": "L-08F3B322"} if call == "get_service_quota" else None
         stubber.add_response(call.removesuffix("_again"), reply, asked)
     stubber.activate()
     target.__dict__.setdefault("clients", {})[service] = client
@@ -56,6 +57,7 @@ def prod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StubbedTarget:
         "alarm_topic_arn": "arn:aws:sns:eu-west-1:123456789012:alarms",
         "dashboard_name": "csv-pipeline-prod",
         "function_names": {"publish": "csv-pipeline-prod-publish"},
+        "large_day_job_name": "large-day",
     }
     return StubbedTarget("prod", REGION, None, outputs, tmp_path / "build" / "prod")
 
@@ -64,45 +66,19 @@ def made(check: Check, target: Target) -> list[Finding]:
     return list(doctor.findings_of("subject", check, target))
 
 
-def levels(findings: list[Finding]) -> list[str]:
-    return [str(finding.level) for finding in findings]
+Answers = dict[str, dict[str, Any]]
 
 
-@pytest.mark.parametrize(
-    ("reserved", "limit", "level"),
-    [(0, 20, "ok"), (0, 19, "warning"), (0, 9, "problem"), (10, 110, "ok"), (10, 109, "problem")],
-)
-def test_a_small_quota_of_concurrent_calls_is_found_before_a_deployment(
-    prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch, reserved: int, limit: int, level: str
-) -> None:
-    monkeypatch.setattr(doctor, "variables", lambda _: {"transform": {"concurrency": reserved}})
-    answer(prod, "lambda", get_account_settings={"AccountLimit": {"ConcurrentExecutions": limit}})
-    (found,) = made(doctor.lambda_quotas, prod)
-    assert found.level == level
-    assert f"{limit:,} concurrent calls" in found.text
-    assert bool(found.advice) is (level != "ok")
+def concurrency(calls: int) -> Answers:
+    return {"lambda": {"get_account_settings": {"AccountLimit": {"ConcurrentExecutions": calls}}}}
 
 
-@pytest.mark.parametrize(("writes", "level"), [(40_000, "ok"), (10_000, "warning")])
-def test_a_small_quota_of_table_writes_is_found(prod: StubbedTarget, writes: int, level: str) -> None:
-    limits = {"TableMaxWriteCapacityUnits": writes, "AccountMaxWriteCapacityUnits": 80_000}
-    answer(prod, "dynamodb", describe_limits=limits)
-    assert levels(made(doctor.table_quotas, prod)) == [level]
+def writes(units: int) -> Answers:
+    limits = {"TableMaxWriteCapacityUnits": units, "AccountMaxWriteCapacityUnits": 80_000}
+    return {"dynamodb": {"describe_limits": limits}}
 
 
-@pytest.mark.parametrize(
-    ("arns", "level", "words"),
-    [
-        (["arn:aws:sns:eu-west-1:123456789012:alarms:1"], "ok", "1 confirmed subscriber"),
-        (["PendingConfirmation"], "problem", "1 subscriber not confirmed yet"),
-        ([], "problem", "nobody gets the alarms"),
-    ],
-)
-def test_alarms_that_ring_or_reach_nobody_are_problems(
-    prod: StubbedTarget, arns: list[str], level: str, words: str
-) -> None:
-    subscriptions = [{"SubscriptionArn": arn} for arn in arns]
-    answer(prod, "sns", list_subscriptions_by_topic={"Subscriptions": subscriptions})
+def alarms(*subscribers: str) -> Answers:
     history = [
         ("other-alarm", "Failed to execute action arn:1"),
         ("csv-pipeline-prod-runs-failed", "Failed to execute action arn:2. Received error: not authorized"),
@@ -111,93 +87,90 @@ def test_alarms_that_ring_or_reach_nobody_are_problems(
         ("csv-pipeline-prod-batches-held", "Failed to execute action arn:2"),  # mended since
     ]
     items = [{"AlarmName": name, "HistorySummary": summary} for name, summary in history]
-    answer(
-        prod,
-        "cloudwatch",
-        describe_alarms={"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]},
-        describe_alarm_history={"AlarmHistoryItems": items},
-    )
-    subscribers, in_alarm, unsent = made(doctor.alarms, prod)
-    assert (subscribers.level, words in subscribers.text) == (level, True)
-    assert (in_alarm.level, in_alarm.text) == ("problem", "in alarm: runs-failed")
-    assert (unsent.level, unsent.text) == (
-        "problem",
-        "1 alarm could not be sent: Failed to execute action arn:2. Received error: not authorized",
-    )
+    ringing = {"MetricAlarms": [{"AlarmName": "csv-pipeline-prod-runs-failed"}]}
+    return {
+        "sns": {"list_subscriptions_by_topic": {"Subscriptions": [{"SubscriptionArn": arn} for arn in subscribers]}},
+        "cloudwatch": {"describe_alarms": ringing, "describe_alarm_history": {"AlarmHistoryItems": items}},
+    }
 
 
-EXTERNAL = {"Condition": {"StringEquals": {"sts:ExternalId": "secret"}}}
-
-
-@pytest.mark.parametrize(
-    ("account", "condition", "level"),
-    [("111111111111", EXTERNAL, "ok"), ("111111111111", {}, "warning"), ("222222222222", EXTERNAL, "problem"),
-     ("", {}, "problem")],
-)  # fmt: skip
-def test_a_partner_that_cannot_take_its_role_is_a_problem(
-    prod: StubbedTarget, account: str, condition: dict[str, Any], level: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "variables", lambda _: {"partner": {"account_id": "111111111111"}})
-    if account:  # that the role trusts; else there is no role
-        prod.outputs["partner_role_arn"] = "arn:aws:iam::123456789012:role/partner"
-        statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, **condition}
-        role = {
-            "Path": "/", "RoleName": "partner", "RoleId": "AROA1234567890123456", "CreateDate": datetime.now(UTC),
-            "Arn": "arn:aws:iam::123456789012:role/partner",
-            "AssumeRolePolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-        }  # fmt: skip
-        answer(prod, "iam", get_role={"Role": role})
-    assert levels(made(doctor.partner, prod)) == [level]
-
-
-@pytest.mark.parametrize(("deployed", "expected"), [(BUILT, ["ok"]), (b"other", ["warning"])])
-def test_functions_that_run_another_package_are_found(
-    prod: StubbedTarget, deployed: bytes, expected: list[str]
-) -> None:
-    digest = base64.b64encode(hashlib.sha256(deployed).digest()).decode()
-    answer(prod, "lambda", get_function_configuration={"CodeSha256": digest})
-    assert levels(made(doctor.functions, prod)) == expected
-
-
-@pytest.mark.parametrize(
-    ("mapping", "metric", "level", "words"),
-    [
-        ({"LastProcessingResult": "OK"}, [], "ok", "no change of the table waits"),
-        ({"LastProcessingResult": "PROBLEM: Function call failed"}, [], "problem", "publish fails (PROBLEM: Function"),
-        ({"LastProcessingResult": "OK", "State": "Disabled"}, [], "problem", "publish is switched off"),
-        ({"LastProcessingResult": "OK"}, [600_000.0], "problem", "the oldest has waited for 10 min 0 s"),
-        (None, [], "problem", "missing: publish does not read the table's stream"),
-    ],
-)
-def test_messages_that_are_not_sent_are_a_problem(
-    prod: StubbedTarget, mapping: dict[str, Any] | None, metric: list[float], level: str, words: str
-) -> None:
+def publish(age: float | None = None, **mapping: str) -> Answers:
     mappings = {"EventSourceMappings": [mapping] if mapping else []}
-    answer(prod, "lambda", list_event_source_mappings=mappings, list_event_source_mappings_again=mappings)
-    points = [{"Timestamp": datetime.now(UTC), "Maximum": value} for value in metric]
-    answer(prod, "cloudwatch", get_metric_statistics={"Datapoints": points})
-    (found,) = made(doctor.publishing, prod)
-    assert (found.level, words in found.text) == (level, True)
+    points = [{"Timestamp": datetime.now(UTC), "Maximum": age}] if age else []
+    return {
+        "lambda": {"list_event_source_mappings": mappings, "list_event_source_mappings_again": mappings},
+        "cloudwatch": {"get_metric_statistics": {"Datapoints": points}},
+    }
+
+
+def code(deployed: bytes) -> Answers:
+    digest = base64.b64encode(hashlib.sha256(deployed).digest()).decode()
+    return {"lambda": {"get_function_configuration": {"CodeSha256": digest}}}
+
+
+def job(deployed: bytes, dpus: float = 0) -> Answers:
+    known: dict[str, Any] = {
+        "NumberOfWorkers": 10,
+        "WorkerType": "G.2X",
+        "ExecutionProperty": {"MaxConcurrentRuns": 2},
+        "DefaultArguments": {"--additional-python-modules": "s3://bucket/code/pipeline.gluewheels.zip"},
+    }
+    quota = {"QuotaName": "Max task DPUs per account", "QuotaCode": "L-08F3B322", "Value": dpus}
+    return {
+        "glue": {"get_job": {"Job": known}},
+        "s3": {"head_object": {"Metadata": {"sha256": hashlib.sha256(deployed).hexdigest()}}},
+        "service-quotas": {"get_service_quota": {"Quota": quota}},
+    }
+
+
+UNSENT = "1 alarm could not be sent: Failed to execute action arn:2. Received error: not authorized"
 
 
 @pytest.mark.parametrize(
-    ("deployed", "dpus", "expected", "said"),
+    ("check", "answers", "levels", "words"),
     [
-        (BUILT, 40, ["ok", "ok"], "up to 40 DPUs needed at once, 40 allowed (Max task DPUs per account)"),
-        (BUILT, 39, ["ok", "problem"], "runs wait or fail"),
-        (b"older", 40, ["warning", "ok"], ""),
+        (doctor.lambda_quotas, concurrency(110), ["ok"], "110 concurrent calls"),
+        (doctor.lambda_quotas, concurrency(109), ["problem"], "transform can't reserve 10"),
+        (doctor.table_quotas, writes(40_000), ["ok"], ""),
+        (doctor.table_quotas, writes(10_000), ["warning"], "10,000 writes a second"),
+        (doctor.alarms, alarms("arn:aws:sns:eu-west-1:123456789012:alarms:1"), ["ok", *2 * ["problem"]], UNSENT),
+        (doctor.alarms, alarms("PendingConfirmation"), 3 * ["problem"], "1 subscriber not confirmed yet"),
+        (doctor.alarms, alarms(), 3 * ["problem"], "nobody gets the alarms; in alarm: runs-failed"),
+        (doctor.functions, code(BUILT), ["ok"], ""),
+        (doctor.functions, code(b"other"), ["warning"], "publish run another package"),
+        (doctor.publishing, publish(LastProcessingResult="OK"), ["ok"], "no change of the table waits"),
+        (
+            doctor.publishing,
+            publish(LastProcessingResult="PROBLEM: it failed"),
+            ["problem"],
+            "publish fails",
+        ),
+        (doctor.publishing, publish(State="Disabled"), ["problem"], "publish is switched off"),
+        (doctor.publishing, publish(600_000.0, LastProcessingResult="OK"), ["problem"], "has waited for 10 min 0 s"),
+        (doctor.publishing, publish(), ["problem"], "missing: publish does not read the table's stream"),
+        (doctor.large_days, job(BUILT, 40), ["ok", "ok"], "up to 40 DPUs needed at once, 40 allowed (Max task DPUs"),
+        (doctor.large_days, job(BUILT, 39), ["ok", "problem"], "runs wait or fail"),
+        (doctor.large_days, job(b"older", 40), ["warning", "ok"], ""),
     ],
 )
-def test_the_job_for_large_days_is_compared_with_what_is_built_and_allowed(
-    prod: StubbedTarget, deployed: bytes, dpus: float, expected: list[str], said: str
+def test_what_is_too_little_or_reaches_nobody_or_differs_is_found_and_says_what_to_do(
+    prod: StubbedTarget, check: Check, answers: Answers, levels: list[str], words: str
 ) -> None:
-    answer_about_the_job(prod, deployed)
-    quota = {"QuotaName": "Max task DPUs per account", "QuotaCode": "L-08F3B322", "Value": dpus}
-    asked = {"ServiceCode": "glue", "QuotaCode": "L-08F3B322"}
-    answer(prod, "service-quotas", asked, get_service_quota={"Quota": quota})
-    found = made(doctor.large_days, prod)
-    assert levels(found) == expected
-    assert said in found[1].text
+    for service, replies in answers.items():
+        answer(prod, service, **replies)
+    found = made(check, prod)
+    assert [finding.level for finding in found] == levels
+    assert words in "; ".join(finding.text for finding in found)
+    assert all(bool(finding.advice) is (finding.level != "ok") for finding in found)
+
+
+@pytest.mark.parametrize(("limit", "level"), [(20, "ok"), (19, "warning"), (9, "problem")])
+def test_without_a_reservation_a_small_quota_only_slows_large_days(
+    prod: StubbedTarget, monkeypatch: pytest.MonkeyPatch, limit: int, level: str
+) -> None:
+    monkeypatch.setattr(doctor, "variables", lambda _: {"transform": {"concurrency": 0}})
+    answer(prod, "lambda", **concurrency(limit)["lambda"])
+    assert [finding.level for finding in made(doctor.lambda_quotas, prod)] == [level]
 
 
 @pytest.mark.parametrize(("reason", "level"), [("there is no Java", "problem"), (None, "ok")])
@@ -206,21 +179,11 @@ def test_a_large_day_on_this_machine_needs_java_and_spark(
 ) -> None:
     monkeypatch.setattr(doctor.glue, "missing", lambda: reason)
     local = StubbedTarget("local", REGION, "http://127.0.0.1:1", {}, prod.folder)
-    assert levels(made(doctor.large_days, local)) == ["ok"], "large days are off"
-    answer_about_the_job(local)
-    assert levels(made(doctor.large_days, local)) == ["ok", level]
-
-
-def answer_about_the_job(target: StubbedTarget, deployed: bytes = BUILT) -> None:
-    target.outputs["large_day_job_name"] = "large-day"
-    job: dict[str, Any] = {
-        "NumberOfWorkers": 10,
-        "WorkerType": "G.2X",
-        "ExecutionProperty": {"MaxConcurrentRuns": 2},
-        "DefaultArguments": {"--additional-python-modules": "s3://bucket/code/pipeline.gluewheels.zip"},
-    }
-    answer(target, "glue", get_job={"Job": job})
-    answer(target, "s3", head_object={"Metadata": {"sha256": hashlib.sha256(deployed).hexdigest()}})
+    assert [finding.level for finding in made(doctor.large_days, local)] == ["ok"], "large days are off"
+    local.outputs["large_day_job_name"] = "large-day"
+    for service, replies in job(BUILT).items():
+        answer(local, service, **replies)
+    assert [finding.level for finding in made(doctor.large_days, local)] == ["ok", level]
 
 
 def test_a_deleted_table_and_a_deleted_function_are_problems(stack: Stack) -> None:
@@ -253,11 +216,11 @@ def test_without_credentials_nothing_else_is_checked(
 
 
 def test_dead_letters_are_a_problem(stack: Stack) -> None:
-    assert levels(made(doctor.dead_letters, stack.target)) == ["ok"]
+    assert made(doctor.dead_letters, stack.target)[0].level == "ok"
     stack.send({}, queue="ingest_dead_letter")
     (found,) = made(doctor.dead_letters, stack.target)
     assert (found.level, found.text) == ("problem", "1 in ingest-dead-letter")
-    assert "dead-letters" in found.advice
+    assert "redrive --list" in found.advice
 
 
 def fail(stack: Stack) -> None:
@@ -291,7 +254,7 @@ def test_a_batch_that_needs_attention_is_a_problem(
         stack.put(f"incoming/{kind}_{DAY}.csv")
     happened(stack)
     (found,) = made(doctor.batches, stack.target)
-    assert found.level == (Level.PROBLEM if words else Level.OK)
+    assert found.level == ("problem" if words else "ok")
     assert words is None or words in found.text
     assert bool(found.advice) is bool(words)
 
@@ -309,12 +272,12 @@ def test_before_the_first_deployment_the_account_is_examined(
 def test_the_command_exits_with_1_if_there_is_a_problem(
     stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    findings = [Finding(Level.OK, "a", "fine"), Finding(Level.WARNING, "b", "soon.", "Do x.")]
+    findings = [Finding("ok", "a", "fine"), Finding("warning", "b", "soon.", "Do x.")]
     monkeypatch.setattr(doctor, "examine", lambda _: findings)
     result = run("doctor")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == ["ok      a: fine", "warning b: soon. Do x."]
-    findings.append(Finding(Level.PROBLEM, "c", "y"))
+    findings.append(Finding("problem", "c", "y"))
     result = run("doctor", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)[1] == {"level": "warning", "subject": "b", "text": "soon.", "advice": "Do x."}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,20 +35,6 @@ def runs(stack: Stack) -> list[str]:
     return sorted(stack.cloud.executions())
 
 
-@pytest.mark.parametrize("state", [BatchState.COMPLETED, BatchState.FAILED])
-def test_a_finished_batch_runs_again_as_another_attempt(
-    stack: Stack, workflow: Workflow, run: Run, state: BatchState
-) -> None:
-    entry = run_batch(stack, state)
-    result = run("replay", DAY, "--no-wait", "--json")
-    assert result.exit_code == 0
-    again = f"{entry.execution}-2"
-    assert json.loads(result.stdout) == {"batch": DAY, "execution": again, "started": True, "state": "QUEUED"}
-    assert runs(stack) == [again]
-    assert set(stack.cloud.executions()[again]["files"]) == set(MODEL.kinds)
-    assert run("replay", "2022").exit_code == 2
-
-
 def test_a_run_in_progress_is_not_restarted_but_an_aborted_one_is(stack: Stack, workflow: Workflow) -> None:
     run_batch(stack)
     first, _ = replay(stack.target, DAY)
@@ -62,29 +47,6 @@ def test_a_run_in_progress_is_not_restarted_but_an_aborted_one_is(stack: Stack, 
     assert started
     assert again.execution != first.execution
     assert again.holder == first.execution, "the new run itself takes the batch over, once writers have stopped"
-
-
-@pytest.mark.parametrize(
-    ("command", "state"), [("replay", BatchState.FAILED), ("replay", BatchState.HELD), ("release", BatchState.FAILED)]
-)
-def test_a_run_that_does_not_end_well_fails_the_command(
-    stack: Stack, workflow: Workflow, run: Run, command: str, state: BatchState, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_batch(stack, BatchState.HELD)
-
-    def end(_: float) -> None:
-        now = datetime.now(UTC)
-
-        def finish(entry: Ledger) -> Ledger:
-            begun = ledger.begin(entry, str(entry.execution), now)
-            return ledger.finish(begun, str(begun.execution), state, now, cause="why")
-
-        stack.table.update_ledger(DAY, finish)
-
-    monkeypatch.setattr("pipeline_cli.deployment.following.sleep", end)
-    result = run(command, DAY)
-    assert result.exit_code == 1
-    assert f"Error: Batch {DAY} {state}. See: .venv/bin/pipeline errors {DAY}" in result.stderr
 
 
 @pytest.mark.parametrize(("kinds", "reason"), [([], "knows no such batch"), (["orders"], "lacks customers and items")])
