@@ -69,8 +69,8 @@ tf-apply: package ## | Deploy (asks first, except on local; YES=1 does not ask)
 tf-destroy: $(READY) ## | Undo tf-apply
 	@$(PIPELINE) deploy destroy
 
-upload: $(READY) ## FILE=... [DATE=YYYYMMDD] [FORCE=1] | Send a file, or those of a folder, to incoming/
-	@$(PIPELINE) upload $(if $(DATE),--date $(DATE)) $(if $(FORCE),--force) $${FILE:+-- "$$FILE"}
+upload: $(READY) ## FILE=... [DATE=YYYYMMDD] | Send a file, or those of a folder, to incoming/
+	@$(PIPELINE) upload $(if $(DATE),--date $(DATE)) $${FILE:+-- "$$FILE"}
 
 status: $(READY) ## [BATCH=YYYYMMDD] [WATCH=1] | Show each batch: files, state, counts, errors
 	@$(PIPELINE) status $(BATCH) $(if $(WATCH),--watch)

@@ -39,7 +39,7 @@ def test_every_command_works_to_the_last_one(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         targets, "load", lambda _: targets.Target("local", emulator.REGION, emulator.endpoint(port), folder=folder)
     )
-    typed = [command for command in commands() if command not in NOT_RUN]
+    typed = ["make demo", *(command for command in commands() if command not in NOT_RUN)]  # the second demo empties
     assert set(NOT_RUN) <= set(commands()), "a reason for a command that is gone"
     arguments = [rows.arguments(command)[0] for command in [*typed, "make tf-destroy"]]
     monkeypatch.chdir(tmp_path)

@@ -67,8 +67,8 @@ def test_a_day_that_was_not_noticed_runs_and_a_rehearsal_that_may_only_read_find
     settings = VerdictSettings()
     with pytest.raises(ClientError, match="AccessDenied"):
         reader.bucket.put_json("feedback/x.json", 1)
-    unchanged = rehearse.rehearse(reader, entry, find_gate(day, reader.table, settings), settings, 512)
-    changed = rehearse.rehearse(reader, entry, None, replace(settings, decimal_mark="comma"), 512)
+    unchanged = rehearse.rehearse(reader, entry, find_gate(day, reader.table, settings), settings)
+    changed = rehearse.rehearse(reader, entry, None, replace(settings, decimal_mark="comma"))
 
     assert (unchanged.reason, unchanged.differs, changed.differs) == ("", False, True)
     assert changed.differences["items: refused as not_an_amount"][1] > 1

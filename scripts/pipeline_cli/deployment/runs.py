@@ -85,8 +85,7 @@ class Runs:
         with _unless_not_known():
             runs = self._stepfunctions.list_map_runs(executionArn=self.arn(execution)).get("mapRuns")
             if runs:
-                newest = max(runs, key=lambda run: run["startDate"])
-                counts = self._stepfunctions.describe_map_run(mapRunArn=newest["mapRunArn"])["itemCounts"]
+                counts = self._stepfunctions.describe_map_run(mapRunArn=runs[0]["mapRunArn"])["itemCounts"]
                 found = Chunks(counts["succeeded"], counts["total"])
         return found
 

@@ -8,24 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.aws.dynamodb import plain_item
 from pipeline.ledger import BatchState, Ledger
-from pipeline.model.data_model import MODEL
-from pipeline.model.items import result_key, result_sort_key
-from pipeline.model.messages import message_for
 
-from pipeline_cli.deployment import feedback, queues
+from pipeline_cli.deployment import queues
 from pipeline_cli.deployment.batches import find_batches, headline, read
+from pipeline_cli.deployment.feedback import find_verdict
 from pipeline_cli.deployment.following import wait
 from pipeline_cli.local import emulator
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
-from pipeline_cli.output.summary import Numbers, files_table, message_line, reconciliation
+from pipeline_cli.output.summary import Numbers, message_line
 from pipeline_cli.terraform import package
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.local_stack import LocalStack
 from pipeline_cli.terraform.target import LOCAL, ROOT, Target
-from pipeline_cli.verbs import messages, purge, sample, upload
+from pipeline_cli.verbs import feedback, messages, purge, sample, upload
 
 DAY = "20220131"
 FOLDER = ROOT / "build" / LOCAL
@@ -122,19 +119,11 @@ def show_results(target: Target, entry: Ledger, *, again: bool) -> None:
         _await(lambda: target.bucket.head(f"feedback/{DAY}/verdict.json"), "The verdict was not written.")
 
     out = terminal.out()
-    out.print(f"\n{headline(entry)}.", soft_wrap=True)
+    out.print(f"\n{headline(entry)}.\n", soft_wrap=True)
     if again:
         out.print("These very files had been processed before: nothing was written and nothing was sent again.")
-    out.print(f"{reconciliation(entry.summary)}.\n", soft_wrap=True)
-    terminal.print_table(files_table(entry.summary))
-    out.print(f"\n[bold]Results in the DynamoDB table[/] (the first {ROWS} of {numbers.results:,})")
-    for item in results_of(target)[:ROWS]:
-        message = message_for(item)
-        out.print(message_line(message.body) if message else "", soft_wrap=True)
-    out.print(f"\n[bold]Errors[/] ({numbers.errors:,}, by cause, one example each)")
-    feedback.show(feedback.group(feedback.find(target, DAY), 1, entry.summary), more=False)
-    out.print(f"\n[bold]What the partner reads[/] (feedback/{DAY}/verdict.json, and the refused records)")
-    out.print(terminal.shown(feedback.find_verdict(target.bucket, DAY)["what_to_do"]), soft_wrap=True)
+    out.print(f"[bold]What the partner reads[/] (feedback/{DAY}/verdict.json)")
+    feedback.show(find_verdict(target.bucket, DAY), target.bucket.name)
     out.print(f"\n[bold]Messages in the SQS output queue[/] ({queues.waiting(sqs, url):,} wait, the first {ROWS})")
     for received in messages.peek(sqs, url, ROWS)[0]:
         out.print(message_line(received["Body"]), soft_wrap=True)
@@ -149,16 +138,3 @@ def _await(found: Callable[[], Any], failure: str) -> None:
         if time.monotonic() > deadline:
             raise CommandError(failure, f"See: make logs BATCH={DAY}")
         time.sleep(0.2)
-
-
-def results_of(target: Target) -> list[dict[str, Any]]:
-    """Read the day's results, the greatest sums first. It scans the whole table, which only a demo may do."""
-    pages = target.client("dynamodb").get_paginator("scan").paginate(
-        TableName=target.output("table_name"),
-        FilterExpression="sk = :sk AND begins_with(pk, :pk)",
-        ExpressionAttributeValues={":sk": {"S": result_sort_key(DAY)}, ":pk": {"S": result_key("")}},
-    )  # fmt: skip
-    items = [plain_item(item) for page in pages for item in page["Items"]]
-    return sorted(
-        items, key=lambda item: (*(-item[measure.name] for measure in MODEL.sums), str(item[str(MODEL.root.identity)]))
-    )

@@ -1,12 +1,9 @@
-"""`pipeline messages`: show the messages that wait in the output queue, or take them out."""
+"""`pipeline messages`: show the messages that wait in the output queue."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from pipeline_cli.deployment import queues
 from pipeline_cli.output import options, terminal
@@ -23,47 +20,28 @@ KEPT_RECEIVES = 2
 """A message that has so few receives left before SQS moves it to the dead-letter queue ends a look."""
 
 
-def command(
-    drain_it: Annotated[bool, typer.Option("--drain", help="Print each message, then delete it; asks first.")] = False,
-    limit: Annotated[
-        int | None,
-        typer.Option("--max", min=1, metavar="N", help="Stop after N messages. \\[default: 100, with --drain all]"),
-    ] = None,
-    yes: options.Yes = False,
-    env: options.Env = "",
-    as_json: options.Json = False,
-) -> None:
-    """Show the messages in the output queue and leave them there. With --json: one body per line.
+def command(env: options.Env = "", as_json: options.Json = False) -> None:
+    """Show up to 100 messages in the output queue and leave them there. With --json: one body per line.
 
     Looking hides the messages from consumers for a moment and counts as a receive; the command warns before further
     looks would move messages to the dead-letter queue. A FIFO queue shows only the first 10 messages of a message
-    group; --drain shows all.
+    group.
 
-    Example: pipeline messages --drain --json > messages.jsonl
+    Example: pipeline messages --json > messages.jsonl
 
-    Exit codes: 0 shown, 1 some messages could not be put back or deleted, or the answer was no.
+    Exit codes: 0 shown, 1 some messages could not be put back.
     """
     target = targets.chosen(env)
     sqs, url = target.client("sqs"), target.output("output_queue_url")
-
-    def show(message: MessageTypeDef) -> None:
+    waiting = queues.waiting(sqs, url)
+    messages, exhausted = peek(sqs, url, SHOWN)
+    for message in messages:
         if as_json:
             terminal.print_line(message["Body"])
         else:
             terminal.out().print(message_line(message["Body"]), soft_wrap=True)
-
-    note = terminal.err()
-    if drain_it:
-        if not (yes or target.is_local):
-            terminal.confirm(target.name, f"This takes messages from the consumers of {target.description}.")
-        note.print(f"{terminal.counted(drain(sqs, url, show, limit), 'message')} taken out of the queue.")
-        return
-    waiting = queues.waiting(sqs, url)
-    messages, exhausted = peek(sqs, url, limit or SHOWN)
-    for message in messages:
-        show(message)
-    more = max(0, waiting - len(messages))
-    rest = f"; {more:,} more wait, --drain shows all" if more else ""
+    note, more = terminal.err(), max(0, waiting - len(messages))
+    rest = f"; {more:,} more wait" if more else ""
     note.print(f"{terminal.counted(len(messages), 'message')} shown and left in the queue{rest}.")
     if exhausted:
         note.print(
@@ -96,18 +74,3 @@ def peek(sqs: SQSClient, url: str, limit: int) -> tuple[list[MessageTypeDef], bo
             f"{terminal.duration(queues.HIDDEN_SECONDS)}."
         )
     return seen, exhausted
-
-
-def drain(sqs: SQSClient, url: str, take: Callable[[MessageTypeDef], None], limit: int | None = None) -> int:
-    """Take messages out of the queue: pass each to `take`, then delete it. Return how many there were."""
-    count = 0
-    for received in queues.receive(sqs, url, limit):
-        for message in received:
-            take(message)
-        receipts = [message["ReceiptHandle"] for message in received]
-        if failed := queues.in_tens(receipts, lambda entries: sqs.delete_message_batch(QueueUrl=url, Entries=entries)):
-            raise CommandError(
-                f"{terminal.counted(failed, 'message')} were shown but could not be deleted; they will come again."
-            )
-        count += len(received)
-    return count

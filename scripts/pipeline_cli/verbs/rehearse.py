@@ -82,7 +82,6 @@ def command(
     days: Annotated[
         int, typer.Option("--days", min=1, metavar="N", help="How many days, counted from the newest.")
     ] = 30,
-    memory: Annotated[int, typer.Option("--memory", min=128, metavar="MB", help="Memory for the join.")] = MEMORY_MB,
     env: options.Env = "",
     as_json: options.Json = False,
 ) -> None:
@@ -102,7 +101,7 @@ def command(
     found = []
     with terminal.bar() as display:
         for entry in display.track(list(_entries(target, days)), description="Days"):
-            found.append(_once(target, entry, settings, memory))
+            found.append(_once(target, entry, settings))
     differing = [day for day in found if day.differs]
     if as_json:
         compared = sum(not day.reason for day in found)
@@ -137,7 +136,7 @@ def _blocks(values: Iterable[_Value]) -> Iterator[list[_Value]]:
         yield block
 
 
-def _once(target: Target, entry: Ledger, settings: VerdictSettings, memory: int) -> Day:
+def _once(target: Target, entry: Ledger, settings: VerdictSettings) -> Day:
     """Rehearse a day, or return what an interrupted rehearsal of the same found."""
     gate = find_gate(entry.batch, target.table, settings)
     digest = hashlib.sha256(repr((entry.revision, settings, gate.as_dict())).encode())
@@ -146,13 +145,13 @@ def _once(target: Target, entry: Ledger, settings: VerdictSettings, memory: int)
     kept = target.folder / "rehearsal" / f"{entry.batch}-{digest.hexdigest()[:16]}.json"
     with suppress(FileNotFoundError):
         return Day(**json.loads(kept.read_text(encoding="utf-8")))
-    day = rehearse(target, entry, None if entry.released == entry.version else gate, settings, memory)
+    day = rehearse(target, entry, None if entry.released == entry.version else gate, settings)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_whole(kept, json.dumps(terminal.plain(asdict(day))))
     return day
 
 
-def rehearse(target: Target, entry: Ledger, gate: Gate | None, settings: VerdictSettings, memory: int) -> Day:
+def rehearse(target: Target, entry: Ledger, gate: Gate | None, settings: VerdictSettings) -> Day:
     """Transform a day again, as a replay with this checkout would, and compare it with the ledger and the table."""
     if entry.state not in CLOSED:
         return Day(entry.batch, f"its newest run is not over: {entry.state.value}")
@@ -174,7 +173,7 @@ def rehearse(target: Target, entry: Ledger, gate: Gate | None, settings: Verdict
         delivered = [target.bucket.fetch(key, folder / f"{name}.parquet") for name, key in lists.items()]
         files = {str(kind): (Path(source.key).name, paths[kind]) for kind, source in entry.files.items()}
         chosen = Options(
-            memory_mb=memory,
+            memory_mb=MEMORY_MB,
             threads=os.cpu_count() or 1,
             max_error_messages=settings.max_error_messages,
             gate=gate,

@@ -6,8 +6,6 @@ The same arguments give the same bytes, so that a demo shows the same numbers ev
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,13 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO
+from typing import Annotated
 
 import typer
-from pipeline.model.batch_files import CONTROL, today
+from pipeline.model.batch_files import today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import ColumnType, RecordKind
-from pipeline.reading.control_file import ControlTotal, control_file
 
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
@@ -57,9 +54,6 @@ def command(
     defects: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records that are bad, from 0 to 1.")
     ] = 0.01,
-    compress: Annotated[bool, typer.Option("--gzip", help="Write .csv.gz files.")] = False,
-    control: Annotated[bool, typer.Option("--control", help="Write a control file too.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Generate the files of a realistic day with some bad records; the same arguments give the same files.
@@ -69,16 +63,9 @@ def command(
     Exit codes: 0 written, 1 the disk is full, 2 a file exists already.
     """
     day = options.check_day(day or today(), "--date")
-    in_the_way = [path for kind in (*MODEL.kinds, CONTROL) for path in folder.glob(f"{kind}_{day}.csv*")]
-    if in_the_way and not force:
-        raise UsageError(f"{in_the_way[0]} is there already.", "Use --force to overwrite it.")
-    for path in in_the_way:
-        path.unlink()
-    sample = generate(folder, day, records, defects, compress=compress)
-    if control:
-        path = folder / f"{CONTROL}_{day}.csv"
-        totals = {path.name: ControlTotal(sample.records[kind]) for kind, path in sample.files.items()}
-        path.write_text(control_file(totals))
+    if there := [path for kind in MODEL.kinds for path in folder.glob(f"{kind}_{day}.csv*")]:
+        raise UsageError(f"{there[0]} is there already.")
+    sample = generate(folder, day, records, defects)
     if as_json:
         files = {kind: str(path) for kind, path in sample.files.items()}
         terminal.print_json({"files": files, "records": sample.records, "defects": sample.defects})
@@ -90,20 +77,18 @@ def command(
     out.print(f"{sample.defects:,} of them are wrong on purpose. Try: {check}", soft_wrap=True)
 
 
-def generate(
-    folder: Path, day: str, records: int = 200, defects: float = 0.01, seed: int = 1, *, compress: bool = False
-) -> Sample:
+def generate(folder: Path, day: str, records: int = 200, defects: float = 0.01, seed: int = 1) -> Sample:
     """Write the files of a day with `records` records of the root kind into a folder, in constant memory.
 
     `defects` is the share of bad records, from 0 to 1; the ways of `defects_of` take turns. The records of the root
     kind depend on `seed` alone, so that the same ones come again on other days.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    suffix = ".csv.gz" if compress else ".csv"
-    files = {kind: folder / f"{kind}_{day}{suffix}" for kind in MODEL.kinds}
+    files = {kind: folder / f"{kind}_{day}.csv" for kind in MODEL.kinds}
     counts, wrong = dict.fromkeys(MODEL.kinds, 0), 0
     with ExitStack() as stack:
-        writers = {kind: csv.writer(_open(path, stack), lineterminator="\n") for kind, path in files.items()}
+        streams = {kind: path.open("w", encoding="utf-8", newline="") for kind, path in files.items()}
+        writers = {kind: csv.writer(stack.enter_context(file), lineterminator="\n") for kind, file in streams.items()}
         for kind, writer in writers.items():
             writer.writerow([column.name for column in kind.required])
         for kind, row, is_defect in _with_defects(_Day(day, seed).rows(records), defects, f"{seed}-{day}"):
@@ -111,14 +96,6 @@ def generate(
             counts[kind] += 1
             wrong += is_defect
     return Sample(files, counts, wrong)
-
-
-def _open(path: Path, stack: ExitStack) -> TextIO:
-    file: BinaryIO = stack.enter_context(path.open("wb"))
-    if path.name.endswith(".gz"):
-        # Without time and name in the gzip header, the same day gives the same bytes.
-        file = stack.enter_context(gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0))  # type: ignore[assignment]
-    return stack.enter_context(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
 
 class _Day:

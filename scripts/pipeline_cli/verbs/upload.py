@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pipeline.model.batch_files import INCOMING_PREFIX, parse_file_name, today
+from pipeline.model.batch_files import INCOMING_PREFIX, BatchFile, parse_file_name, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.header import column_names
@@ -40,11 +40,16 @@ class UnrecognisedError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A local file and its name in `incoming/`; `note` gives the reason if that differs from the file's own name."""
+    """A local file and what it is sent as; `note` gives the reason if that is not the file's own name."""
 
     path: Path
-    name: str
+    file: BatchFile
     note: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in `incoming/`."""
+        return self.file.name
 
     @property
     def key(self) -> str:
@@ -58,10 +63,8 @@ def command(
         str,
         typer.Option("--date", metavar="YYYYMMDD", help="The day of files without a date in their name; else today."),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Send files unchecked, under their own names.")] = False,
     no_wait: options.NoWait = False,
     env: options.Env = "",
-    as_json: options.Json = False,
 ) -> None:
     """Send files to incoming/ and follow their batch until it is done.
 
@@ -73,7 +76,7 @@ def command(
     Exit codes: 0 sent (and COMPLETED, or waiting for missing files), 1 the batch FAILED, is HELD or takes over an hour,
     2 a file was refused.
     """
-    uploads, left_out = plan([path.expanduser() for path in paths], date or today(), force=force)
+    uploads, left_out = plan([path.expanduser() for path in paths], date or today())
     target = targets.chosen(env)
     note = terminal.err()
     for sentence in left_out:
@@ -83,32 +86,28 @@ def command(
             note.print(
                 f"{terminal.shown(upload.path)} is sent as [bold]{upload.name}[/]: {upload.note}.", soft_wrap=True
             )
-    batches = sorted({known.batch for upload in uploads if (known := parse_file_name(upload.name))})
+    batches = sorted({upload.file.batch for upload in uploads})
     before = {batch: entry.execution for batch in batches if (entry := target.table.get_ledger(batch))}
     send_with_display(target, uploads)
     results: Sequence[BatchStatus] = []
-    if not no_wait and batches:
+    if not no_wait:
         results = follow(
             target,
             lambda: read(target, batches),
             over=lambda status: bool(status.lacking) or status.settled,  # it is not known when missing files come
             timeout=FOLLOW_SECONDS,
         )
-    if as_json:
-        terminal.print_json(_plain(uploads, results))
-    else:
-        _show(uploads, results, before, env)
-        if batches and no_wait:
-            follow_it = hints.command("status", batches[0], env=env)
-            terminal.out().print(f"Sent. Follow it with: {follow_it}", soft_wrap=True)
+    _show(results, before, env)
+    if no_wait:
+        follow_it = hints.command("status", batches[0], env=env)
+        terminal.out().print(f"Sent. Follow it with: {follow_it}", soft_wrap=True)
     raise_unless_completed({result.batch: result.state for result in results if not result.lacking}, env)
 
 
-def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list[Upload], list[str]]:
+def plan(paths: Sequence[Path], date: str) -> tuple[list[Upload], list[str]]:
     """Decide what to upload, before anything is sent.
 
-    A folder means all files in it. Return the uploads, and a sentence for each file of a folder that is left out. With
-    `force`, every file is sent under its own name.
+    A folder means all files in it. Return the uploads, and a sentence for each file of a folder that is left out.
 
     Raises
     ------
@@ -125,7 +124,7 @@ def plan(paths: Sequence[Path], date: str, *, force: bool = False) -> tuple[list
             continue
         for file in _files_in(path) if path.is_dir() else [path]:
             try:
-                uploads.append(Upload(file, file.name) if force else recognise(file, date))
+                uploads.append(recognise(file, date))
             except UnrecognisedError as error:
                 (left_out if path.is_dir() else refused).append(str(error))
     refused += _clashes(uploads)
@@ -142,13 +141,12 @@ def _files_in(folder: Path) -> list[Path]:
 
 def _clashes(uploads: Iterable[Upload]) -> list[str]:
     clashes: list[str] = []
-    first: dict[tuple[str, ...], Upload] = {}
+    first: dict[tuple[str, str], Upload] = {}
     for upload in uploads:
-        known = parse_file_name(upload.name)
-        other = first.setdefault((str(known.kind), known.batch) if known else (upload.name,), upload)
+        file = upload.file
+        other = first.setdefault((file.batch, file.kind), upload)
         if other is not upload:
-            what = f"the {known.kind} file of {known.batch}" if known else upload.name
-            clashes.append(f"{other.path} and {upload.path} would both be {what}")
+            clashes.append(f"{other.path} and {upload.path} would both be the {file.kind} file of {file.batch}")
     return clashes
 
 
@@ -160,8 +158,8 @@ def recognise(path: Path, date: str) -> Upload:
     UnrecognisedError
         The header fits no kind, or several; the message says why.
     """
-    if parse_file_name(path.name):
-        return Upload(path, path.name)
+    if file := parse_file_name(path.name):
+        return Upload(path, file)
     start, compressed = _start(path)
     try:
         # The read bytes may end within a character. A bad header is then still reported, as unrecognised.
@@ -178,8 +176,8 @@ def recognise(path: Path, date: str) -> Upload:
         raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({names})")
     if found:
         ((kind, mark),) = found
-        name = f"{kind}_{date}.csv{'.gz' if compressed else ''}"
-        return Upload(path, name, f"its header ({DELIMITERS[mark]}-delimited) is that of {kind}")
+        file = BatchFile(kind, date, f"{kind}_{date}.csv{'.gz' if compressed else ''}")
+        return Upload(path, file, f"its header ({DELIMITERS[mark]}-delimited) is that of {kind}")
     (closest, _), columns = max(missing.items(), key=lambda one: len(one[0][0].required) - len(one[1]))
     if len(columns) < len(closest.required):
         lacks = " or ".join(columns)
@@ -232,33 +230,9 @@ def send_with_display(target: Target, uploads: Sequence[Upload]) -> None:
         send(target, uploads, lambda upload, count: progress.advance(tasks[upload], count))
 
 
-def _plain(uploads: Sequence[Upload], results: Sequence[BatchStatus]) -> dict[str, Any]:
-    """Return the uploads and the state of their batches as plain values for JSON."""
-    return {
-        "uploaded": [{"file": str(upload.path), "key": upload.key} for upload in uploads],
-        "batches": [
-            {
-                "batch": result.batch,
-                "state": "WAITING" if result.lacking else result.state.value,
-                "missing": [str(kind) for kind in result.lacking],
-                "cause": result.ledger.cause if result.ledger and not result.lacking else None,
-            }
-            for result in results
-        ],
-    }
-
-
-def _show(
-    uploads: Sequence[Upload], results: Sequence[BatchStatus], before: Mapping[str, str | None], env: str
-) -> None:
-    """Print the result for each file; `before` has the run of each batch that the ledger contained before."""
+def _show(results: Sequence[BatchStatus], before: Mapping[str, str | None], env: str) -> None:
+    """Print how each batch ended; `before` has the run of each batch that the ledger contained before."""
     out = terminal.out()
-    for upload in uploads:
-        if parse_file_name(upload.name) is None:
-            name = terminal.shown(upload.name)
-            out.print(
-                f"{name} is no batch file's name: the pipeline will answer it with an error message.", soft_wrap=True
-            )
     for result in results:
         if result.lacking or result.ledger is None:
             out.print(f"{result.batch}: waits for {terminal.listed(result.lacking)}", soft_wrap=True)

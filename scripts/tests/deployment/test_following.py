@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from botocore.stub import Stubber
 from pipeline import ledger
 from pipeline.ledger import BatchState, Ledger
 from pipeline_cli.deployment import following
 from pipeline_cli.deployment.runs import Chunks, Runs, Stage, stages_of
-from pipeline_cli.terraform.target import Target
 from pipeline_cli.verbs.sample import generate
 
-from scripts.tests.support import REGION, Run, Stack
+from scripts.tests.support import Run, Stack
 from scripts.tests.verbs.test_upload import DAY, SUMMARY
 
 NOW = datetime(2022, 2, 1, 6, 0, tzinfo=UTC)
@@ -211,52 +209,18 @@ def test_stages_are_read_from_the_history(events: list[dict[str, Any]], expected
     assert stages_of(list(events), NOW + timedelta(seconds=25)) == expected
 
 
-@pytest.fixture
-def stepfunctions() -> Iterator[tuple[Runs, Stubber]]:
-    """Returns the runs of a state machine, and its prepared responses."""
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    client = boto3.client("stepfunctions", region_name=REGION, **keys)  # type: ignore[call-overload]
-
-    class Deployed(Target):
-        def client(self, service: str) -> Any:
-            return client
-
-    arn = f"arn:aws:states:{REGION}:123456789012:stateMachine:batch"
-    with Stubber(client) as service:
-        yield Runs(Deployed("local", REGION, None, {"state_machine_arn": arn})), service
-
-
 @pytest.mark.parametrize("code", ["ExecutionDoesNotExist", "ThrottlingException"])
 def test_a_run_that_has_expired_is_not_known_and_other_errors_are_raised(
-    stepfunctions: tuple[Runs, Stubber], code: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    runs, service = stepfunctions
-    for call, ask, unknown in (
-        ("get_execution_history", lambda: runs.stages("x", NOW), []),
-        ("list_map_runs", lambda: runs.chunks("x"), None),
-    ):
-        service.add_client_error(call, code)
-        if code == "ExecutionDoesNotExist":
-            assert ask() == unknown
-        else:
+    def refuse(_: object, operation: str, given: object) -> None:
+        raise ClientError({"Error": {"Code": code}}, operation)
+
+    runs = Runs(stack.target)
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+    if code == "ExecutionDoesNotExist":
+        assert (runs.stages("x", NOW), runs.chunks("x")) == ([], None)
+    else:
+        for ask in (lambda: runs.stages("x", NOW), lambda: runs.chunks("x")):
             with pytest.raises(ClientError):
                 ask()
-
-
-def test_the_newest_map_run_counts_the_chunks(stepfunctions: tuple[Runs, Stubber]) -> None:
-    runs, service = stepfunctions
-    dates = {"old": NOW, "new": NOW + timedelta(seconds=1)}
-    arns = {"executionArn": "run", "stateMachineArn": "machine"}
-    service.add_response(
-        "list_map_runs", {"mapRuns": [{**arns, "mapRunArn": name, "startDate": date} for name, date in dates.items()]}
-    )
-    counts = dict.fromkeys(("pending", "running", "failed", "timedOut", "aborted", "resultsWritten"), 0)
-    run = {"mapRunArn": "new", "executionArn": "run", "status": "RUNNING", "startDate": NOW, "maxConcurrency": 1}
-    run |= {"toleratedFailurePercentage": 0.0, "toleratedFailureCount": 0}
-    numbers = {**counts, "succeeded": 4, "total": 9}
-    service.add_response(
-        "describe_map_run", {**run, "itemCounts": numbers, "executionCounts": numbers}, {"mapRunArn": "new"}
-    )
-    assert runs.chunks("x") == Chunks(4, 9)
-    service.add_response("list_map_runs", {"mapRuns": []})
-    assert runs.chunks("x") is None

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import test_faults_in_memory as example
@@ -194,10 +195,15 @@ def nothing_is_sent_again(world: World) -> None:
     assert len(world.platform.bodies) == len(EVERYBODY)
 
 
+def row(name: str, case: str = "", *, mended: Act = completed, **facts: Any) -> Scenario[World]:
+    """A scenario after which, if nothing else is said, the day is complete and consumers know each customer."""
+    return Scenario(name, case, mended=mended, **facts)
+
+
 # --- the rows ------------------------------------------------------------------------------------------------------
 
 SCENARIOS: list[Scenario[World]] = [
-    Scenario(
+    row(
         "runs-failed",
         "A file can't be used",
         create=sends({**FILES, ORDERS: b"<html></html>"}),
@@ -205,9 +211,8 @@ SCENARIOS: list[Scenario[World]] = [
         shows=status_says(f"{ORDERS}: html_file"),
         others=sends({ORDERS: FILES[ORDERS]}),
         says="the file is a web page",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "runs-failed",
         "Any other cause",
         create=lacks_a_setting("deliver"),
@@ -215,24 +220,16 @@ SCENARIOS: list[Scenario[World]] = [
         shows=status_says("SettingsError"),
         others=fixes,
         says="TABLE_NAME is not set",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "runs-timed-out",
         "Any other cause",
         create=ends("TIMED_OUT"),
         metric="ExecutionsTimedOut",
         shows=status_says("it took longer than a run may"),
-        mended=completed,
     ),
-    Scenario(
-        "runs-stopped",
-        create=ends("ABORTED"),
-        metric="ExecutionsAborted",
-        shows=status_says("it was stopped"),
-        mended=completed,
-    ),
-    Scenario(
+    row("runs-stopped", create=ends("ABORTED"), metric="ExecutionsAborted", shows=status_says("it was stopped")),
+    row(
         "batches-held",
         "The partner corrects the file",
         create=sends({**FILES, ITEMS: ALL_BAD}),
@@ -240,44 +237,39 @@ SCENARIOS: list[Scenario[World]] = [
         shows=status_says("HELD"),
         others=sends({ITEMS: FILES[ITEMS]}),
         says="too many records",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "batches-held",
         "Records are missing",
         create=sends({**FILES, ITEMS: FILES[ITEMS].splitlines(keepends=True)[0]}),
         metric="BatchesHeld",
         shows=status_says("no_records"),
         others=sends({ITEMS: FILES[ITEMS]}),
-        mended=completed,
     ),
-    Scenario(
+    row(
         "batches-held",
         "The files are right as they are",
         create=sends({**FILES, ITEMS: ALL_BAD}),
         metric="BatchesHeld",
         shows=status_says("HELD"),
         says="This delivers batch 20220131",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "files-missing",
         "Files have not arrived",
         create=two_files_are_due,
         metric="MissingFiles",
         shows=status_says("missing"),
         others=the_verdict_names_them_and_they_arrive,
-        mended=completed,
     ),
-    Scenario(
+    row(
         "A batch waits",
         "A correction lacks a file",
         create=a_correction_lacks_a_file,
         others=sends({ITEMS: FILES[ITEMS]}),
         says="items_20220131.csv",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "no-batch-completed",
         "Files have other names",
         create=a_file_under_another_name,
@@ -286,46 +278,37 @@ SCENARIOS: list[Scenario[World]] = [
         says="items_2022-01-31.csv",
         mended=completed_and_counted,
     ),
-    Scenario(
+    row(
         "A batch waits",
         "A set is complete but not noticed",
         create=sends(FILES, noticed=False),
         shows=status_says("not noticed yet"),
         others=sends({ITEMS: FILES[ITEMS]}),
-        mended=completed,
     ),
-    Scenario(
+    row(
         "refused-share",
         create=many_records_are_bad,
         shows=more_is_refused_than_usual,
         others=sends({ITEMS: FILES[ITEMS]}),
         says="not_an_amount",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "ingest-dead-letters",
         create=lacks_a_setting("intake"),
         metric="ApproximateNumberOfMessagesVisible",
         shows=status_says("not noticed yet"),
         others=fixes,
         says="TABLE_NAME is not set",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "ingest-age",
         create=intake_fails_for_a_while,
         shows=status_says("not noticed yet"),
         others=fixes,
         says="TABLE_NAME is not set",
-        mended=completed,
     ),
-    Scenario(
-        "output-dead-letters",
-        create=consumers_fail,
-        metric="ApproximateNumberOfMessagesVisible",
-        mended=completed,
-    ),
-    Scenario(
+    row("output-dead-letters", create=consumers_fail, metric="ApproximateNumberOfMessagesVisible"),
+    row(
         "output-age",
         create=nobody_consumes,
         shows=messages_wait,
@@ -333,61 +316,47 @@ SCENARIOS: list[Scenario[World]] = [
         says="c-5",
         mended=completed_without_a_dead_letter,
     ),
-    Scenario(
+    row(
         "publish-dead-letters",
         "They are in the dead-letter queue",
         create=lacks_a_setting("publish", lambda world: world.platform.give_up()),
         metric="ApproximateNumberOfMessagesVisible",
         others=fixes,
         says="publish could not send these changes",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "publish-dead-letters-lost",
         "They have expired or were lost",
         create=lacks_a_setting("publish", lambda world: world.platform.lose()),
         metric="DestinationDeliveryFailures",
         others=fixes,
         says="6 messages of batch 20220131 sent again",
-        mended=completed,
     ),
-    Scenario(
+    row(
         "publish-dead-letters",
         "One fails each time",
         create=a_dead_letter_that_fails,
         metric="ApproximateNumberOfMessagesVisible",
         says='{"not": "a change"}',
-        mended=completed,
     ),
-    Scenario(
+    row(
         "publish-iterator-age",
         create=lacks_a_setting("publish"),
         shows=changes_wait,
         others=fixes,
         says="TABLE_NAME is not set",
-        mended=completed,
     ),
-    Scenario(
-        "*-events-dropped",
-        create=ends("ABORTED", notice=False),
-        shows=status_says("RUNNING", "make status"),
-        mended=completed,
-    ),
-    Scenario(
+    row("*-events-dropped", create=ends("ABORTED", notice=False), shows=status_says("RUNNING", "make status")),
+    row(
         "runs-closed-late",
         "Any other cause",
         create=the_check_closes_a_run_late,
         metric="RunsClosedLate",
         shows=status_says("it was stopped"),
         says="the event about its end was lost",
-        mended=completed,
     ),
-    Scenario(
-        "table-throttled-*",
-        create=the_table_throttles_once,
-        mended=completed,
-    ),
-    Scenario(
+    row("table-throttled-*", create=the_table_throttles_once),
+    row(
         "A partner or a consumer asks",
         "Why is this customer's total so low?",
         create=sends({**FILES, ITEMS: SOME_BAD}),
@@ -395,7 +364,7 @@ SCENARIOS: list[Scenario[World]] = [
         says="not_an_amount",
         mended=the_report_is_written,
     ),
-    Scenario(
+    row(
         "A partner or a consumer asks",
         "Run the day again",
         create=sends(FILES),

@@ -66,7 +66,7 @@ def test_without_a_command_the_help_is_shown(run: Run) -> None:
         ("redrive",),
         ("replay", "20220131"),
         ("purge", "--yes"),
-        ("upload", "pyproject.toml", "--force"),
+        ("backfill",),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -114,9 +114,7 @@ def hold(stack: Stack) -> None:
     run_batch(stack, BatchState.HELD)
 
 
-@pytest.mark.parametrize(
-    "arguments", [("purge",), ("messages", "--drain"), ("release", DAY, "--no-wait"), ("redrive", DAY)], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [("purge",), ("release", DAY, "--no-wait"), ("redrive", DAY)], ids=" ".join)
 def test_on_another_target_what_cannot_be_undone_needs_the_environments_name(
     stack: Stack, run: Run, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,8 +127,8 @@ def test_on_another_target_what_cannot_be_undone_needs_the_environments_name(
         assert stack.cloud.items() == before
     assert "Target: staging (AWS, eu-west-1)" in refused.stderr
     assert run(*arguments, "--env", "staging", answers="staging\n").exit_code == 0
-    if arguments[0] in ("purge", "messages"):
-        assert run("--env", "staging", *arguments, "--yes").exit_code == 0
+    if arguments == ("purge",):
+        assert run("--env", "staging", "purge", "--yes").exit_code == 0
 
 
 def reply(code: str, message: str = "no") -> aws.ClientError:
@@ -186,17 +184,17 @@ def test_a_failure_in_a_command_is_one_line_with_its_text_as_it_is(
     assert result.stderr.splitlines()[-1] == "Error: a [bold]strange[/] name. Do [x]."
 
 
-def test_sample_files_are_overwritten_only_with_force(run: Run, tmp_path: Path) -> None:
-    arguments = ("sample", str(tmp_path), "--date", "20220131", "--records", "2", "--defects", "0")
-    first = run(*arguments, "--json")
-    assert first.exit_code == 0
-    assert json.loads(first.stdout)["records"]["customers"] == 2
+def test_sample_files_are_not_overwritten(run: Run, tmp_path: Path) -> None:
+    arguments = ("sample", str(tmp_path), "--date", DAY, "--records", "2", "--defects", "0")
+    assert json.loads(run(*arguments, "--json").stdout)["records"]["customers"] == 2
     again = run(*arguments)
-    assert again.exit_code == 2
-    assert "is there already. Use --force to overwrite it." in again.stderr
-    assert run(*arguments, "--force", "--gzip").exit_code == 0
-    assert {path.suffix for path in tmp_path.iterdir()} == {".gz"}
+    assert (again.exit_code, "is there already" in again.stderr) == (2, True)
     assert run("sample", str(tmp_path), "--date", "20220231").exit_code == 2
+
+
+def test_the_demo_runs_on_the_local_target_only(run: Run) -> None:
+    result = run("demo", "--env", "prod")
+    assert (result.exit_code, "on the local AWS only" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["status", "--help"], ["check", "DAY"]])

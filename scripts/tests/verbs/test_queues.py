@@ -12,7 +12,7 @@ from pipeline import ledger
 from pipeline.model.data_model import MODEL
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import message_line
-from pipeline_cli.verbs.messages import drain
+from pipeline_cli.verbs import messages
 from pipeline_cli.verbs.redrive import redrive
 
 from scripts.tests.support import Run, Stack
@@ -27,23 +27,24 @@ CUSTOMER = {
 ERROR = {"type": "error_message", "message": "items_20220131.csv line 17: [bold]quantity 'x' is wrong", "code": "c"}
 
 
-def send_errors(stack: Stack, count: int) -> None:
-    """Send messages of one group."""
-    for number in range(count):
-        stack.send({**ERROR, "line": number}, group="errors")
-
-
-def test_a_look_leaves_every_message_in_the_queue_and_stops_at_the_number_asked_for(stack: Stack, run: Run) -> None:
+def test_a_look_leaves_every_message_in_the_queue(stack: Stack, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(25):
         stack.send({**CUSTOMER, "number_of_orders": number}, group=f"g{number}")
 
-    first, second, few = run("messages", "--json"), run("messages", "--json"), run("messages", "--max", "12")
-
-    for result in (first, second):
+    for result in (run("messages", "--json"), run("messages", "--json")):
         assert sorted(json.loads(line)["number_of_orders"] for line in result.stdout.splitlines()) == list(range(25))
         assert "25 messages shown and left in the queue." in result.stderr
-    assert "12 messages shown and left in the queue; 13 more wait, --drain shows all." in few.stderr
+    monkeypatch.setattr(messages, "SHOWN", 12)
+    assert "12 messages shown and left in the queue; 13 more wait." in run("messages").stderr
     assert stack.visible("output") == 25
+
+
+def test_messages_that_sqs_did_not_put_back_are_reported(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.send(CUSTOMER)
+    sqs = stack.client("sqs")
+    monkeypatch.setattr(sqs, "change_message_visibility_batch", lambda **_: {"Failed": [{"Id": "0"}]})
+    with pytest.raises(CommandError, match="1 message could not be put back"):
+        messages.peek(sqs, stack.url("output"), 10)
 
 
 def test_a_look_warns_before_a_message_reaches_the_queues_limit_of_receives(stack: Stack, run: Run) -> None:
@@ -55,35 +56,6 @@ def test_a_look_warns_before_a_message_reaches_the_queues_limit_of_receives(stac
     assert ["Do not look again" in " ".join(result.stderr.split()) for result in results] == [False, False, True, True]
     assert all("ade3-11ed" in result.stdout for result in results)
     assert (stack.visible("output"), stack.waiting("output_dead_letter")) == (1, 0)
-
-
-def test_a_drain_takes_everything_out_in_the_order_of_each_group(stack: Stack, run: Run) -> None:
-    send_errors(stack, 30)
-
-    result = run("messages", "--drain", "--json")
-
-    assert [json.loads(line)["line"] for line in result.stdout.splitlines()] == list(range(30))
-    assert "30 messages taken out of the queue." in result.stderr
-    assert stack.waiting("output") == 0
-
-
-def test_a_message_that_was_not_taken_is_not_deleted_and_a_refused_delete_is_reported(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stack.send(CUSTOMER)
-    sqs, url = stack.client("sqs"), stack.url("output")
-
-    def fail(_: Any) -> None:
-        raise BrokenPipeError
-
-    with pytest.raises(BrokenPipeError):
-        drain(sqs, url, fail)
-    assert stack.waiting("output") == 1
-
-    stack.send(CUSTOMER, group="other")
-    monkeypatch.setattr(sqs, "delete_message_batch", lambda **_: {"Failed": [{"Id": "0"}]})
-    with pytest.raises(CommandError, match="could not be deleted"):
-        drain(sqs, url, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -168,13 +140,13 @@ def test_messages_go_back_with_their_attributes_and_one_that_cannot_be_sent_does
 
 
 def test_a_fifo_message_is_not_dropped_as_a_repetition_of_itself(stack: Stack, run: Run) -> None:
+    sqs = stack.client("sqs")
     stack.send(CUSTOMER, group="c")
-    assert run("messages", "--drain").exit_code == 0
+    sqs.purge_queue(QueueUrl=stack.url("output"))
     stack.send(CUSTOMER, group="c", queue="output_dead_letter")
 
     assert run("redrive").exit_code == 0
 
-    sqs = stack.client("sqs")
     (again,) = sqs.receive_message(QueueUrl=stack.url("output"), AttributeNames=["MessageGroupId"])["Messages"]
     assert (json.loads(again["Body"]), again["Attributes"]["MessageGroupId"]) == (CUSTOMER, "c")
 

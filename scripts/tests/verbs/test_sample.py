@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +9,6 @@ import pytest
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline_cli.verbs.sample import defects_of, generate
-
-from scripts.tests.support import Run
 
 DAY = "20220131"
 
@@ -27,13 +23,6 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     assert {k: p.read_bytes() for k, p in first.files.items()} == {k: p.read_bytes() for k, p in second.files.items()}
     other = generate(tmp_path / "c", DAY, seed=8)
     assert other.files[data_model.ORDERS].read_bytes() != first.files[data_model.ORDERS].read_bytes()
-
-
-def test_compressed_files_hold_the_same(tmp_path: Path) -> None:
-    flat, packed = generate(tmp_path, DAY), generate(tmp_path, DAY, compress=True)
-    for kind in MODEL.kinds:
-        assert packed.files[kind].name == f"{kind}_{DAY}.csv.gz"
-        assert gzip.decompress(packed.files[kind].read_bytes()) == flat.files[kind].read_bytes()
 
 
 def test_a_day_without_defects_is_valid(tmp_path: Path) -> None:
@@ -51,12 +40,6 @@ def test_a_day_without_defects_is_valid(tmp_path: Path) -> None:
     assert {record[0] for record in tables[data_model.ORDERS][1:]} < customers
     assert {record[0] for record in tables[data_model.ITEMS][1:]} <= orders
     assert sample.defects == 0
-
-
-def test_a_control_file_agrees_with_its_day(tmp_path: Path, run: Run) -> None:
-    assert run("sample", str(tmp_path), "--date", DAY, "--control").exit_code == 0
-    summary = json.loads(run("check", str(tmp_path), "--json").stdout)
-    assert [file["matches_control"] for file in summary["files"].values()] == [True, True, True]
 
 
 def test_the_customers_come_back_on_other_days_with_other_orders(tmp_path: Path) -> None:
