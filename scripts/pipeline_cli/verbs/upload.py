@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import gzip
 import zlib
@@ -15,13 +14,15 @@ import typer
 from pipeline.model.batch_files import INCOMING_PREFIX, BatchFile, parse_file_name, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
-from pipeline.reading.header import column_names
+from pipeline.reading.dialect import RefusedFileError
+from pipeline.reading.header import Header, read_header
 from rich.progress import DownloadColumn
 
 from pipeline_cli.deployment.batches import BatchStatus, headline, read
 from pipeline_cli.deployment.following import FOLLOW_SECONDS, follow, raise_unless_completed
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
+from pipeline_cli.output.files import temporary_folder
 from pipeline_cli.output.summary import DELIMITERS
 from pipeline_cli.terraform import target as targets
 
@@ -160,49 +161,37 @@ def recognise(path: Path, date: str) -> Upload:
     """
     if file := parse_file_name(path.name):
         return Upload(path, file)
-    start, compressed = _start(path)
-    try:
-        # The read bytes may end within a character. A bad header is then still reported, as unrecognised.
-        text = start.decode("utf-8-sig", errors="strict" if len(start) < HEADER_BYTES else "ignore")
-    except UnicodeDecodeError as error:
-        raise UnrecognisedError(f"{path}: not text in UTF-8") from error
-    header = next((line for line in text.splitlines(keepends=True) if line.strip()), None)
-    if header is None:
-        raise UnrecognisedError(f"{path}: empty")
-    missing = {(kind, mark): _missing(kind, header, mark) for mark in DELIMITERS for kind in MODEL.kinds}
-    found = [chosen for chosen, columns in missing.items() if not columns]
-    if len(found) > 1:
-        names = " and ".join(str(kind) for kind, _ in found)
-        raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({names})")
-    if found:
-        ((kind, mark),) = found
+    with temporary_folder("upload-") as folder:
+        start = folder / "start"
+        compressed = _copy_start(path, start)
+        headers, causes = dict[RecordKind, Header](), dict[RecordKind, str]()
+        for kind in MODEL.kinds:
+            try:
+                headers[kind] = read_header(start, kind)
+            except RefusedFileError as error:
+                causes[kind] = str(error)
+    if len(headers) > 1:
+        raise UnrecognisedError(f"{path}: its header has the columns of more than one kind ({' and '.join(headers)})")
+    for kind, header in headers.items():
         file = BatchFile(kind, date, f"{kind}_{date}.csv{'.gz' if compressed else ''}")
-        return Upload(path, file, f"its header ({DELIMITERS[mark]}-delimited) is that of {kind}")
-    (closest, _), columns = max(missing.items(), key=lambda one: len(one[0][0].required) - len(one[1]))
-    if len(columns) < len(closest.required):
-        lacks = " or ".join(columns)
-        raise UnrecognisedError(f"{path}: its header looks like that of {closest}, but has no column {lacks}")
+        return Upload(path, file, f"its header ({DELIMITERS[header.delimiter]}-delimited) is that of {kind}")
     *others, last = MODEL.kinds
-    raise UnrecognisedError(f"{path}: its first line is not the header of a {', '.join(others)} or {last} file")
+    closest, cause = min(causes.items(), key=lambda one: len(one[1]))
+    raise UnrecognisedError(
+        f"{path}: its first line is not the header of a {', '.join(others)} or {last} file; for {closest}, {cause}"
+    )
 
 
-def _start(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether it is compressed."""
+def _copy_start(path: Path, start: Path) -> bool:
+    """Copy the first bytes of a file, unpacked; return whether it is compressed."""
     with path.open("rb") as file:
         compressed = file.read(2) == GZIP_MAGIC
         file.seek(0)
-        if not compressed:
-            return file.read(HEADER_BYTES), False
         try:
-            return gzip.GzipFile(fileobj=file).read(HEADER_BYTES), True
+            start.write_bytes((gzip.GzipFile(fileobj=file) if compressed else file).read(HEADER_BYTES))
         except (OSError, EOFError, zlib.error) as error:
             raise UnrecognisedError(f"{path}: a broken gzip file") from error
-
-
-def _missing(kind: RecordKind, header: str, delimiter: str) -> list[str]:
-    """Return the columns of a kind that a header does not have."""
-    there = set(column_names(next(csv.reader([header], delimiter=delimiter), [])))
-    return [column.name for column in kind.required if column.name not in there]
+    return compressed
 
 
 def send(target: Target, uploads: Sequence[Upload], report: Callable[[Upload, int], None] = lambda *_: None) -> None:

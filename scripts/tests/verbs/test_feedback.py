@@ -71,13 +71,6 @@ def test_a_batch_without_errors_and_an_unknown_one_differ(stack: Stack, run: Run
     assert run("errors", "20220231").exit_code == 2
 
 
-def test_files_without_a_day_have_their_own_list(stack: Stack, run: Run) -> None:
-    assert "No file without a day was reported." in run("errors", "unknown").stdout
-    item = {"pk": "batch#unknown", "sk": "error#file#0000000000#unknown_file#abc", "code": "unknown_file"}
-    stack.table.put(item | {"file": "notes.txt", "message": "notes.txt was not processed"})
-    assert "notes.txt was not processed" in run("errors", "unknown").stdout
-
-
 # --- the verdict ---------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pipeline import ledger
-from pipeline.ledger import BatchState
 from pipeline_cli.output.terminal import clock
 from pipeline_cli.verbs.sample import generate
 
@@ -68,26 +67,6 @@ def test_a_completed_batch_whose_messages_are_not_sent_says_so(
     monkeypatch.setattr("pipeline_cli.deployment.publishing.mappings", lambda _: [mapping])
     assert "But results are in the table whose messages are not sent yet" in run("status", DAY).stdout
     assert "But results are in the table whose messages are not sent yet" in run("report", DAY, "--out", "-").stdout
-
-
-@pytest.mark.parametrize(
-    ("state", "shown"),
-    [
-        (BatchState.FAILED, "What was wrong: .venv/bin/pipeline errors 20220131"),
-        (BatchState.HELD, "or deliver the batch as it is: .venv/bin/pipeline release 20220131"),
-    ],
-)
-def test_a_batch_that_did_not_complete_shows_its_cause_and_what_to_do(
-    sent: Stack, run: Run, state: BatchState, shown: str
-) -> None:
-    run_batch(sent, state, "[disk] full")
-    result = run("status", DAY)
-    assert result.exit_code == 0
-    assert f"Batch {DAY} {state}" in result.stdout
-    assert "[disk] full" in result.stdout
-    assert shown in result.stdout
-    (found,) = json.loads(run("status", "--json").stdout)["batches"]
-    assert found["state"] == state
 
 
 def test_a_set_that_is_not_noticed_yet_is_shown_as_such(sent: Stack, run: Run) -> None:
