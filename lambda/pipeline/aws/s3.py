@@ -204,16 +204,14 @@ class Bucket:
         """Store a value as a JSON object."""
         self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE)
 
-    def create_json(self, key: str, value: Any) -> bool:
-        """Store a value as a JSON object unless the key exists; return whether it was stored."""
+    def create_json(self, key: str, value: Any) -> None:
+        """Store a value as a JSON object unless the key exists."""
         try:
             self._s3.put_object(Bucket=self.name, Key=key, Body=_json(value), ContentType=_JSON_TYPE, IfNoneMatch="*")
         except ClientError as error:
             # The conflict is a concurrent write to the same key (S3 user guide, conditional writes).
-            if error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict"):
-                return False
-            raise
-        return True
+            if error_code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
 
     def get_json(self, key: str) -> Any:
         """Read an object that holds one JSON value."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import (
@@ -73,7 +73,12 @@ def publish(
 
 def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
     """Pair each record that has a message with it, in the order of the records."""
-    version_of = _versions(table)
+
+    @functools.cache
+    def version_of(batch: str) -> str | None:
+        entry = table.get_ledger(batch)
+        return entry.version if entry else None
+
     changes = []
     for record in records:
         change = record.dynamodb
@@ -81,7 +86,8 @@ def _changes(records: Sequence[DynamoDBRecord], table: Table) -> list[_Change]:
             continue  # a removal is announced by its `removed` item; purge and expiry are not announced
         message = message_for(change.new_image, change.old_image or None)
         if message is not None:
-            outgoing = Outgoing(message, deduplication_id=str(record.event_id), version=version_of(message.batch))
+            version = version_of(message.batch) if message.batch else None
+            outgoing = Outgoing(message, deduplication_id=str(record.event_id), version=version)
             changes.append(_Change(record, outgoing))
     return changes
 
@@ -109,14 +115,3 @@ def _dead_letter(change: _Change, refusal: Refusal) -> Outgoing:
     sent = change.outgoing
     message = Message(json.dumps(body), change.sequence_number, sent.message.id, sent.message.batch)
     return Outgoing(message, sent.deduplication_id, sent.version)
-
-
-def _versions(table: Table) -> Callable[[str | None], str | None]:
-    """Return a function that looks up the current version of a batch, once per batch."""
-
-    @functools.cache
-    def version_of(batch: str | None) -> str | None:
-        entry = table.get_ledger(batch) if batch else None
-        return entry.version if entry else None
-
-    return version_of

@@ -88,19 +88,20 @@ def test_after_a_failed_run_the_next_one_waits_until_no_writer_is_left() -> None
     assert ledger.begin(again, str(again.execution), NOW + GRACE).state is BatchState.RUNNING
 
 
-def test_after_a_run_that_failed_before_it_delivered_the_next_one_need_not_wait() -> None:
-    entry = running(claimed())
-    broken = ledger.finish(entry, str(entry.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
-    again = ledger.replay(broken, NOW)
-    assert ledger.begin(again, str(again.execution), NOW).state is BatchState.RUNNING
-
-
-def test_after_a_superseded_run_failed_the_next_one_waits_as_it_may_have_writers() -> None:
+@pytest.mark.parametrize(
+    ("chunks", "is_superseded", "seconds"),
+    [(0, False, 0), (1, False, GRACE.total_seconds()), (0, True, GRACE.total_seconds())],
+    ids=["it had not delivered", "it had writers", "it may have had writers"],
+)
+def test_after_a_failed_run_the_next_one_waits_only_for_writers(
+    chunks: int, seconds: float, *, is_superseded: bool
+) -> None:
     old = running(claimed("a", 1))
-    old = ledger.deliver(old, str(old.execution), chunks=1)
-    new = claimed("b", 2, onto=old)
-    broken = ledger.finish(new, str(old.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
-    assert ledger.wait_seconds(broken, str(new.execution), NOW) == GRACE.total_seconds()
+    old = ledger.deliver(old, str(old.execution), chunks)
+    entry = claimed("b", 2, onto=old) if is_superseded else old
+    broken = ledger.finish(entry, str(old.execution), BatchState.FAILED, NOW, cause="x", writer_grace=GRACE)
+    new = broken if is_superseded else ledger.replay(broken, NOW)
+    assert ledger.wait_seconds(new, str(new.execution), NOW) == seconds
 
 
 def test_a_replay_is_a_new_attempt_of_the_same_set_and_not_while_one_is_on_its_way() -> None:
