@@ -16,14 +16,10 @@ from pipeline_cli.deployment.runs import Runs
 pytestmark = pytest.mark.e2e
 
 
-def execution_arn(stack: Stack, execution: str) -> str:
-    return stack.workflow.execution_arn(execution)
-
-
 def failures(stack: Stack, execution: str) -> list[str]:
     """The names of the errors of a run's tasks, in order."""
     pages = stack.stepfunctions.get_paginator("get_execution_history").paginate(
-        executionArn=execution_arn(stack, execution)
+        executionArn=stack.workflow.execution_arn(execution)
     )
     events = [event for page in pages for event in page["events"]]
     details = ("taskFailedEventDetails", "lambdaFunctionFailedEventDetails")
@@ -63,7 +59,9 @@ def test_run_that_is_stopped_closes_its_ledger_entry_all_the_same(stack: Stack, 
     eventually(lambda: not waiting_or_in_flight(stack), "the last event's arrival")
     (execution,) = stack.executions(day)
 
-    stack.stepfunctions.stop_execution(executionArn=execution_arn(stack, execution), error="Operator", cause="a test")
+    stack.stepfunctions.stop_execution(
+        executionArn=stack.workflow.execution_arn(execution), error="Operator", cause="a test"
+    )
 
     ended = stack.ended(day)
     assert (ended.state, ended.execution) == (BatchState.FAILED, execution)

@@ -119,15 +119,16 @@ def faults_of_a_held_run(stage: str, calls: list[str]) -> Iterator[Fault]:
     yield from (Fault(stage, number, "before") for number, name in enumerate(calls, 1) if name in names)
 
 
-CORRECTED_RUNS, HELD_RUNS = ["COMPLETED", "COMPLETED"], ["COMPLETED", "HELD", "COMPLETED"]
+CORRECTION = correct, ["COMPLETED", "COMPLETED"], faults
+HELD_CORRECTION = hold_and_release, ["COMPLETED", "HELD", "COMPLETED"], faults_of_a_held_run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("then", "states", "chosen", "stage"),
     [
-        *((correct, CORRECTED_RUNS, faults, stage) for stage in STAGES),
-        *((hold_and_release, HELD_RUNS, faults_of_a_held_run, stage) for stage in ("transform", "finalize")),
+        *(pytest.param(*CORRECTION, stage, id=f"correction-{stage}") for stage in STAGES),
+        *(pytest.param(*HELD_CORRECTION, stage, id=f"held-{stage}") for stage in ("transform", "finalize")),
     ],
 )
 @pytest.mark.usefixtures("moto_active")

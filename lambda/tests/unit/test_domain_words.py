@@ -77,21 +77,3 @@ def test_nothing_but_the_data_model_names_the_domain(room: str) -> None:
         for number, word in found_in(path.read_text(encoding="utf-8"))
     ]
     assert not named, "derive these from MODEL, or say them in other words:\n" + "\n".join(named)
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("SELECT customer_reference FROM x", ["customer_reference"]),
-        ("class CustomerOrders: ...", ["Customer"]),
-        ("NUMBER_OF_ORDERS = 2", ["NUMBER_OF_ORDERS"]),
-        ("for orders_file in (a, b)", ["orders"]),
-        ("items_20220131.csv, the item file", ["items_2", "item file"]),
-        ("for name, value in items.items(): sorted in the order of the table's items", []),
-        ("a customer managed key encrypts it", []),
-        ("from pipeline.joining.customer_data_processor import process", []),
-        ("customers of the customer managed key", ["customers"]),
-    ],
-)
-def test_the_search_finds_words_of_the_domain_and_no_others(text: str, found: list[str]) -> None:
-    assert [word for _, word in found_in(text)] == found
