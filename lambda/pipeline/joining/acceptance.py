@@ -47,16 +47,9 @@ def carried(kind: RecordKind) -> dict[str, str]:
 
 
 def candidate_columns(kind: RecordKind) -> dict[str, str]:
-    """Return the columns of `<kind>_candidates` with their types.
+    """Return the columns of `<kind>_candidates` with their types; `reading.candidates` says what they hold.
 
-    `reference` and `parent` are the references that the record gives itself and names, NULL if it has none. Where its
-    cells can't be assigned to columns, they are the texts at the columns' places counted from the left, and
-    `reference_right` and `parent_right` those counted from the right. `id` is the value of the unique column, `cells` a
-    text of all cells. `code` is NULL if the record breaks no rule by itself; else the error concerns the column
-    `column_name` with the cell `value`. Of the lines of a record of several lines that is refused for its quotes,
-    `quotes` is the part of the error message that says which line it is, and `opening_line` the first line of the
-    record. `extra_records` is how many further records the record may hold, as two on one line. `shows_grouping` is
-    whether an amount of the record shows that the file's decimal mark groups thousands.
+    Besides, `id` is the value of the unique column, and `code` the error of the record by itself, NULL if it has none.
     """
     return {
         "line_number": "BIGINT",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ class Options:
     max_unpacked: int | None = None
     """Bytes that a gzip file may unpack to; a larger one is refused."""
     keep_files: bool = True
-    """Whether to keep the source files. If not, each is deleted once it and its children are judged, to free disk."""
+    """Whether to keep the source files. If not, each is deleted once it and its children are read, to free disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +117,7 @@ def process(
             engine = DuckDBEngine(
                 connection, batch, workdir, profiles, before.references, options.keep_files, options.decimal_mark
             )
-            return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
-
-
-def process_with(
-    engine: Engine,
-    batch: str,
-    files: Mapping[RecordKind, SourceFile],
-    workdir: Path,
-    options: Options,
-    previous_errors: frozenset[str] = frozenset(),
-) -> Outcome:
-    """Process the files with a given engine; `previous_errors` are the sort keys of errors of earlier versions."""
-    return _Run(engine, batch, workdir, options, previous_errors).process(files)
+            return DayProcessor(engine, batch, workdir, options, before.error_sort_keys).process(files)
 
 
 def refuse(
@@ -143,7 +130,7 @@ def refuse(
 ) -> Outcome:
     """Refuse a day some of whose files can't even be fetched; no file is read."""
     no_engine: Any = None
-    return _Run(no_engine, batch, workdir, options, previous_errors).refuse(files, refused)
+    return DayProcessor(no_engine, batch, workdir, options, previous_errors).refuse(files, refused)
 
 
 def messages(outcome: Outcome) -> Iterator[str]:
@@ -154,11 +141,16 @@ def messages(outcome: Outcome) -> Iterator[str]:
             yield message.body
 
 
-class _Run:
-    """One run over the files of a batch, with any engine."""
+class DayProcessor:
+    """Processes the files of a batch with any engine; `previous_errors` are sort keys of errors of earlier versions."""
 
     def __init__(
-        self, engine: Engine, batch: str, workdir: Path, options: Options, previous_errors: frozenset[str]
+        self,
+        engine: Engine,
+        batch: str,
+        workdir: Path,
+        options: Options,
+        previous_errors: frozenset[str] = frozenset(),
     ) -> None:
         self._engine = engine
         self._batch = batch
@@ -233,18 +225,21 @@ class _Run:
     def _read(
         self, sources: Mapping[RecordKind, SourceFile], control: Mapping[RecordKind, ControlTotal]
     ) -> dict[RecordKind, FileSummary]:
-        """Read and judge the files; after a refused one, only find out whether the others have to be refused too."""
+        """Read and validate the files; after a refused one, only find out whether the others are to be refused too."""
         summaries: dict[RecordKind, FileSummary] = {}
         digests: dict[RecordKind, str] = {}
-        for kind, file in self._examined(sources):
-            if kind in control and control[kind].sha256:
-                digests[kind] = self._engine.sha256(kind)
-            with self._refusing(kind):
+        for kind in MODEL.kinds:
+            try:
+                file = self._engine.read(kind, sources[kind])
+                if kind in control and control[kind].sha256:
+                    digests[kind] = self._engine.sha256(kind)
                 if self._refused:
-                    self._engine.prove(file)
+                    self._engine.verify(file)
                     self._files[kind] = file
                 else:
-                    self._files[kind], summaries[kind] = self._engine.judge(file)
+                    self._files[kind], summaries[kind] = self._engine.validate(file)
+            except RefusedFileError as error:
+                self._refused[kind] = error
         if not self._refused:
             for kind, stated in control.items():
                 found = ControlTotal(summaries[kind].read, self._engine.amount_read(kind), digests.get(kind))
@@ -252,26 +247,6 @@ class _Run:
                     self._refused[kind] = difference
                 summaries[kind] = replace(summaries[kind], matches_control=True)
         return summaries
-
-    def _examined(self, sources: Mapping[RecordKind, SourceFile]) -> Iterable[tuple[RecordKind, CsvFile]]:
-        """Return the files that can be used by their bytes and header: one by one, or after all were examined."""
-        files = self._examine_each(sources)
-        return list(files) if self._engine.reads_all_first else files
-
-    def _examine_each(self, sources: Mapping[RecordKind, SourceFile]) -> Iterator[tuple[RecordKind, CsvFile]]:
-        for kind in MODEL.kinds:
-            with self._refusing(kind):
-                file = self._engine.read(kind, sources[kind])
-            if kind not in self._refused:
-                yield kind, file
-
-    @contextmanager
-    def _refusing(self, kind: RecordKind) -> Iterator[None]:
-        """Keep why a file can't be used."""
-        try:
-            yield
-        except RefusedFileError as error:
-            self._refused[kind] = error
 
     def _finish(self, summary: Summary, rejects: dict[RecordKind, Path]) -> Outcome:
         references = removed = None

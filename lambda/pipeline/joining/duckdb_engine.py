@@ -19,7 +19,7 @@ from pipeline.joining.summary import FileSummary
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile, SourceFile
-from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.csv_parser import ensure_records_are_lines, read_file
 from pipeline.reading.decimal_marks import DecimalMark, Votes, count_votes, refuse_grouped_amounts
 from pipeline.reading.dialect import ByteProfile
 from pipeline.reading.line_reader import records_sql
@@ -36,7 +36,7 @@ class DuckDBEngine(Engine):
     previous
         Parquet files with the references whose results earlier versions delivered.
     keep_files
-        Whether to keep the source files. If not, each is deleted once it and its children are judged, to free disk.
+        Whether to keep the source files. If not, each is deleted once it and its children are read, to free disk.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class DuckDBEngine(Engine):
         with self._sources[kind].path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
+    def validate(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and a second time if there may be errors; then delete what is no longer needed."""
         with resource_limits(self._connection, self._workdir, file.name):
-            file, summary = super().judge(file)
+            file, summary = super().validate(file)
         for kind in [kind for kind in self._sources if self._files.keys() >= {kind, *MODEL.children(kind)}]:
             source = self._sources.pop(kind).path
             for path in {*self._files[kind].lines.paths, source}:
@@ -81,10 +81,10 @@ class DuckDBEngine(Engine):
                     path.unlink()
         return file, summary
 
-    def prove(self, file: CsvFile) -> None:
+    def verify(self, file: CsvFile) -> None:
         """Read a file with quotes to find records of several lines."""
         with resource_limits(self._connection, self._workdir, file.name):
-            file = verify_records_are_lines(self._connection, file, self._workdir)
+            file = ensure_records_are_lines(self._connection, file, self._workdir)
             refuse_grouped_amounts(file, self.count_votes(file))
 
     def count_votes(self, file: CsvFile) -> dict[str, Votes]:

@@ -42,14 +42,11 @@ of repeated ids and references is longer, its last records stay refused for thei
 
 
 class Engine(ABC):
-    """Reads, judges and joins the files of a day.
+    """Reads, validates and joins the files of a day.
 
-    The order of calls is: `read` and `judge` each kind, parents before children; `join`; then the others. If a file is
-    refused, `prove` is called for the files after it instead of `judge`, as they may have to be refused too.
+    The order of calls is: `read` and `validate` each kind, parents before children; `join`; then the others. If a file
+    is refused, `verify` is called for the files after it instead of `validate`, as they may have to be refused too.
     """
-
-    reads_all_first = False
-    """Whether to read all files before the first is judged; then no file is judged if one of them is refused."""
 
     def __init__(self, batch: str) -> None:
         self._batch = batch
@@ -64,8 +61,8 @@ class Engine(ABC):
         """Examine a file's bytes and its header; raise RefusedFileError if it can't be used."""
 
     @abstractmethod
-    def prove(self, file: CsvFile) -> None:
-        """Raise RefusedFileError if `judge` would."""
+    def verify(self, file: CsvFile) -> None:
+        """Raise RefusedFileError if `validate` would."""
 
     @abstractmethod
     def count_votes(self, file: CsvFile) -> dict[str, Votes]:
@@ -73,7 +70,7 @@ class Engine(ABC):
 
     @abstractmethod
     def sha256(self, kind: RecordKind) -> str:
-        """Return the SHA-256 of a file as it was sent, before it is judged."""
+        """Return the SHA-256 of a file as it was sent, before it is validated."""
 
     @abstractmethod
     def first_pass(self, file: CsvFile) -> CsvFile:
@@ -129,7 +126,7 @@ class Engine(ABC):
 
     # What all engines do alike.
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
+    def validate(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the records of a file, after those of its parent, and find the refused ones; return the file as read.
 
         Raises

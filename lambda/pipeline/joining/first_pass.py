@@ -6,14 +6,15 @@ that breaks a rule by itself, is the file read a second time, for the candidates
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.joining.acceptance import amounts, carried, with_root
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.csv_parser import read_records
-from pipeline.reading.fast_reader import NEEDS_TRIMMING, fast_records_sql
+from pipeline.reading.csv_parser import for_other_reader
+from pipeline.reading.fast_reader import NEEDS_TRIMMING, NotSuitedError, fast_records_sql
 from pipeline.reading.line_reader import records_sql
 from pipeline.reading.sql import Step, query, quoted
 
@@ -31,21 +32,26 @@ def first_pass(
     known, it has its `parent`. `<kind>_totals` has (is_blank, code, id_block, id_bits, records, amounts).
     """
     kind = file.kind
-
-    def store(file: CsvFile) -> int:
-        _create_tables(connection, file, with_parents)
-        # All rows are fetched: as long as a result is open, DuckDB refuses to run other queries.
-        ((records,),) = connection.execute(f"SELECT coalesce(sum(records), 0)::BIGINT FROM {kind}_totals").fetchall()
-        return int(records)
-
-    def forget() -> None:
+    while not _is_read(connection, file, with_parents):
         for table in ("records", "totals"):
             connection.execute(f"DROP TABLE IF EXISTS {kind}_{table}")
-
-    file = read_records(connection, file, workdir, store, forget)
+        file = for_other_reader(connection, file, workdir)
     if file.is_fast and file.profile.blank_end:
         connection.execute(f"INSERT INTO {kind}_totals (is_blank, records) VALUES (true, {file.profile.blank_end})")
     return file
+
+
+def _is_read(connection: duckdb.DuckDBPyConnection, file: CsvFile, with_parents: bool) -> bool:
+    """Create the tables; return False if the fast reader, which has read, does not suit the file after all."""
+    if not file.is_fast:
+        _create_tables(connection, file, with_parents)
+        return True
+    with suppress(*NotSuitedError):
+        _create_tables(connection, file, with_parents)
+        # All rows are fetched: as long as a result is open, DuckDB refuses to run other queries.
+        found = connection.execute(f"SELECT coalesce(sum(records), 0) FROM {file.kind}_totals").fetchall()
+        return found == [(file.fast_lines,)]
+    return False
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, file: CsvFile, with_parents: bool) -> None:

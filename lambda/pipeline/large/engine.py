@@ -40,7 +40,7 @@ _BYTES_PER_PARTITION = 32 << 20
 """Bytes of the files for each partition of a join; Spark merges partitions that turn out to be small."""
 
 START, WRITE, STORE = "start", "write files", "store the manifest"
-_OF_FILES = (f"{step} {kind}" for step in ("examine", "judge") for kind in MODEL.kinds)
+_OF_FILES = (f"{step} {kind}" for kind in MODEL.kinds for step in ("examine", "validate"))
 STEPS = (START, *_OF_FILES, "join", WRITE, STORE)
 """The steps of a day in order."""
 
@@ -57,8 +57,6 @@ class SparkEngine(Engine):
     begin
         Called with the name of each step (STEPS) before it; if it raises an exception, the day ends.
     """
-
-    reads_all_first = True
 
     def __init__(
         self,
@@ -116,7 +114,7 @@ class SparkEngine(Engine):
             found.update(block)
         return found.hexdigest()
 
-    def prove(self, file: CsvFile) -> None:
+    def verify(self, file: CsvFile) -> None:
         """Raise RefusedFileError if a cell shows that amounts are ambiguous; `read` has found out all else."""
         decimal_marks.refuse_grouped_amounts(file, self.count_votes(file))
 
@@ -135,13 +133,13 @@ class SparkEngine(Engine):
             for mark in decimal_marks.MARKS.values()
         }
 
-    def judge(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
+    def validate(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and the splits with errors a second time."""
-        self._begin(f"judge {file.kind}")
-        judged = super().judge(file)
+        self._begin(f"validate {file.kind}")
+        validated = super().validate(file)
         if file.kind.parent:
             self.drop(f"{file.kind}_first")
-        return judged
+        return validated
 
     def first_pass(self, file: CsvFile) -> CsvFile:
         """Read all splits; `root` is the reference of the record of the root kind."""

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 from pipeline import ledger
 from pipeline.aws.dynamodb import Table
 from pipeline.aws.s3 import Bucket
-from pipeline.joining.customer_data_processor import Options, process_with
+from pipeline.joining.customer_data_processor import DayProcessor, Options
 from pipeline.large.engine import START, STEPS, STORE, SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.storage import ObjectSource, ObjectStore, copy
@@ -95,7 +95,7 @@ def process_day(
             gate=request.gate,
             rejects_location=run.rejects_prefix,
         )
-        outcome = process_with(engine, run.batch, files, folder, options, request.previous_errors)
+        outcome = DayProcessor(engine, run.batch, folder, options, request.previous_errors).process(files)
         begin(STORE)
         reply = store(run, bucket, outcome, engine.stored)
     bucket.put_json(run.work_key(OUTCOME), {"execution": run.execution, "outcome": reply})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from pipeline.joining.customer_data_processor import Options, Outcome, Previous, process_with
+from pipeline.joining.customer_data_processor import DayProcessor, Options, Outcome, Previous
 from pipeline.large.engine import SparkEngine
 from pipeline.large.failures import failures_of_tasks
 from pipeline.large.storage import LocalSource, LocalStore
@@ -64,4 +64,4 @@ def process(
         options.decimal_mark,
     )
     with failures_of_tasks(f"batch {batch}"):
-        return process_with(engine, batch, files, workdir, options, before.error_sort_keys)
+        return DayProcessor(engine, batch, workdir, options, before.error_sort_keys).process(files)

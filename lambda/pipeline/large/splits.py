@@ -18,7 +18,7 @@ from pipeline.large.tasks import TaskLimits
 from pipeline.model.record_kinds import RecordKind
 from pipeline.observability import logger
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.csv_parser import ensure_records_are_lines, read_file
 from pipeline.reading.dialect import BLOCK, ByteProfile, RefusedFileError, read_profile
 from pipeline.reading.header import read_header
 
@@ -59,8 +59,7 @@ class FilePlan:
         path = copy(self.source, workdir / f"{self.file.kind}.csv", split.start, split.end, self.header)
         lists: dict[str, Any] = {name: copy(source, workdir / name) for name, source in self.lists.items()}
         lines = replace(split.file.lines, path=path, **lists)
-        is_as_sent = split.file.lines.path == split.file.profile.path
-        profile = replace(split.file.profile, path=path if is_as_sent else Path())
+        profile = replace(split.file.profile, path=Path() if split.file.is_rewritten else path)
         return replace(self.file, is_fast=split.file.is_fast, lines=lines, profile=profile)
 
 
@@ -208,7 +207,7 @@ def _examined(
 ) -> CsvFile:
     """Examine a file, or a split of one, whose decimal mark is not known yet: only all splits show it."""
     file = read_file(connection, kind, name, profile, workdir, "point")
-    return replace(verify_records_are_lines(connection, file, workdir), is_mark_given=False)
+    return replace(ensure_records_are_lines(connection, file, workdir), is_mark_given=False)
 
 
 def _whole(splits: list[Split]) -> CsvFile:

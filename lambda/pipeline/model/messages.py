@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import add
 from typing import Any
 
 from pipeline.model.data_model import MODEL
@@ -60,15 +61,10 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
             return None
         body = _json({"type": REMOVED_TYPE, IDENTITY: new[IDENTITY]})
     else:
-        body = result_body({name: _number_or_text(new.get(name)) for name in RESULT_ATTRIBUTES})
+        # The object is put together from texts to keep all digits: json.dumps takes no Decimal, a float would round.
+        values = (_number_or_text(new.get(name)) for name in RESULT_ATTRIBUTES)
+        body = "{" + ",".join([_TYPE, *map(add, _NAMES, values)]) + "}"
     return _message(new, body, group=new["pk"], batch=batch)
-
-
-def result_body(values: Mapping[str, str]) -> str:
-    """Return the body of a result's message; `values` are the JSON texts of RESULT_ATTRIBUTES."""
-    # The object is put together from texts to keep all digits: json.dumps takes no Decimal, and a float would round.
-    fields = {"type": _json(RESULT_TYPE), **values}
-    return "{" + ",".join(f"{_json(name)}:{value}" for name, value in fields.items()) + "}"
 
 
 def _number_or_text(value: Any) -> str:
@@ -95,3 +91,7 @@ def _digest(text: str) -> str:
 
 def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, Decimal) else value
+
+
+_TYPE = f'"type":{_json(RESULT_TYPE)}'
+_NAMES = [f"{_json(name)}:" for name in RESULT_ATTRIBUTES]

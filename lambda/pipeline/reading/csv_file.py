@@ -32,8 +32,6 @@ class CsvFile:
     lines: RecordLines
     is_fast: bool = False
     """Whether `fast_reader` reads it, else `line_reader`."""
-    is_verified: bool = True
-    """Whether it is certain that each line is a record; if not, only reading them can show it."""
     decimal_mark: str = "."
     is_mark_given: bool = False
     """Whether the setting says what the decimal mark is, so that amounts are never ambiguous."""
@@ -51,9 +49,19 @@ class CsvFile:
         return self.profile.names > self.header.occurrences
 
     @property
+    def is_rewritten(self) -> bool:
+        """Whether its lines are not those that were sent; then it is certain that each is a record."""
+        return self.lines.path != self.profile.path
+
+    @property
+    def may_span_lines(self) -> bool:
+        """Whether a record may have several lines; only reading them can show it."""
+        return self.profile.has_quotes and not self.is_rewritten
+
+    @property
     def new_line(self) -> str:
         """The line end, in DuckDB's notation."""
-        return r"\r\n" if self.profile.has_crlf and self.lines.path == self.profile.path else r"\n"
+        return r"\r\n" if self.profile.has_crlf and not self.is_rewritten else r"\n"
 
     @property
     def fast_lines(self) -> int:

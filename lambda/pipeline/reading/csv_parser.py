@@ -2,15 +2,14 @@
 
 1. `read_file` reads the header, and prepares the lines so that each is a record, where its bytes show that some is not.
 2. It chooses the fast reader if the bytes don't show that it can't read the file, else the reader by line.
-3. `read_records` reads. What the bytes don't show, the fast reader notices: then the lines are prepared after all, and
-   the file is read again.
+3. What the bytes don't show, the fast reader notices: then `for_other_reader` prepares the lines after all, and
+   `joining.first_pass` reads again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from pipeline.reading.decimal_marks import (
     with_decimal_mark,
 )
 from pipeline.reading.dialect import ByteProfile, read_profile
-from pipeline.reading.fast_reader import NotSuitedError
 from pipeline.reading.header import read_header
 from pipeline.reading.line_reader import has_broken_quotes
 from pipeline.reading.normalize import RecordLines, rewrite
@@ -83,79 +81,38 @@ def read_file(
     file = CsvFile(kind, name, profile, header, RecordLines(profile.path, profile.lines))
     if not profile.is_uniform or header.lines > header.skip:
         file = _rewritten(file, workdir)
-    elif not profile.has_quotes:
-        file = replace(file, is_fast=fast_reader.suits(file))
-    elif fast_reader.suits(file) and not profile.starts_with_open_quotes:
-        return with_decimal_mark(replace(file, is_fast=True, is_verified=False), decimal_mark, None)
+    elif fast_reader.suits(file):
+        file = replace(file, is_fast=True)
     else:
-        file = _with_verified_lines(connection, file, workdir)
+        file = ensure_records_are_lines(connection, file, workdir)
     if file.may_repeat_header:
         refuse_second_header(connection, file)
     votes = count_votes(connection, file) if amounts_decide(file, decimal_mark) else None
     return with_decimal_mark(file, decimal_mark, votes)
 
 
-def read_records(
-    connection: Connection, file: CsvFile, workdir: Path, store: Callable[[CsvFile], int], forget: Callable[[], None]
-) -> CsvFile:
-    """Read all records with the file's reader, and if it turns out not to suit, with the other one.
-
-    Parameters
-    ----------
-    store
-        Stores the records of the file, and returns their number.
-    forget
-        Removes what was stored, as it was read by the wrong reader.
-
-    Returns
-    -------
-    The file as it was read in the end.
+def ensure_records_are_lines(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Rewrite a file if not each of its lines is a record, which only reading a file with quotes can show.
 
     Raises
     ------
     RefusedFileError
         A quote is never closed.
     """
-    while file.is_fast:
-        with suppress(*NotSuitedError):
-            if store(file) == file.fast_lines:
-                return file
-        forget()
-        file = _for_other_reader(connection, file, workdir)
-    store(file)
+    if file.may_span_lines and ask(connection, has_broken_quotes(file)):
+        return _rewritten(file, workdir)
     return file
 
 
-def verify_records_are_lines(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
-    """Find out whether each line is a record, by counting them where it is not certain, and prepare the file otherwise.
-
-    Raises
-    ------
-    RefusedFileError
-        A quote is never closed.
-    """
-    if file.is_verified:
-        return file
-    with suppress(*NotSuitedError):
-        if connection.execute(fast_reader.count_fast_records(file)).fetchone() == (file.fast_lines,):
-            return replace(file, is_verified=True)
-    return _for_other_reader(connection, file, workdir)
-
-
-def _for_other_reader(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
-    return replace(file, is_fast=False) if file.is_verified else _with_verified_lines(connection, file, workdir)
-
-
-def _with_verified_lines(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
-    """Rewrite a file with quotes if a line with quotes is not a record; else it is read by line."""
-    if ask(connection, has_broken_quotes(file)):
-        return _rewritten(file, workdir)
-    return replace(file, is_fast=False, is_verified=True)
+def for_other_reader(connection: Connection, file: CsvFile, workdir: Path) -> CsvFile:
+    """Prepare a file that the fast reader can't read: rewrite it if not each line is a record, else read it by line."""
+    prepared = ensure_records_are_lines(connection, file, workdir)
+    return replace(file, is_fast=False) if prepared is file else prepared
 
 
 def _rewritten(file: CsvFile, workdir: Path) -> CsvFile:
     lines = rewrite(file.kind, file.profile, file.header, workdir / f"{file.kind}.records.csv")
     if file.profile.path.parent == workdir and file.profile.path.name.endswith(".unpacked.csv"):
         file.profile.path.unlink()
-    file = replace(file, lines=lines, is_verified=True)
+    file = replace(file, lines=lines)
     return replace(file, is_fast=fast_reader.suits(file))

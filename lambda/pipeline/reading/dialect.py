@@ -112,8 +112,6 @@ class ByteProfile:
     """How often required columns of any kind are named, at least (more often than in the header, if it may repeat)."""
     has_padded_quotes: bool = False
     """Whether a space or a tab is next to a quote anywhere, except for a tab after it."""
-    starts_with_open_quotes: bool = False
-    """Whether one of the first lines has an odd number of quotes, so that records probably have several lines."""
     has_usual_sentinels: bool = False
     """Whether one of the usual sentinels occurs in the file."""
 
@@ -230,10 +228,6 @@ class _Profiler:
         found = self._profile
         if b"\0" in block:
             raise RefusedFileError(ErrorCode.BINARY_FILE, reason=self._place_of_nul(block))
-        if self.is_new:
-            found.starts_with_open_quotes = b'"' in block and any(
-                line.count(b'"') % 2 for line in block.split(b"\n", 1000)[:1000]
-            )
         found.lines += self._line_ends(block)
         found.has_long_lines |= not has_short_lines(block, BLOCK // 3)
         found.has_quotes |= b'"' in block

@@ -51,11 +51,6 @@ def fast_records_sql(file: CsvFile) -> str:
     return query([_cells_step(file), *_cents_steps(file), _usual_step(file), _columns_step(file), _checked_step(file)])
 
 
-def count_fast_records(file: CsvFile) -> str:
-    """Return the query for the number of records in a file that have one line."""
-    return query([_cells_step(file)], "count(*)")
-
-
 def _cells_step(file: CsvFile) -> Step:
     """Name the cells as they are in the file; an empty cell is an empty string, not NULL.
 
@@ -67,7 +62,7 @@ def _cells_step(file: CsvFile) -> Step:
         for column in file.kind.columns
     )
     several_lines = " OR ".join(f'contains("{position}", chr(10))' for position in range(1, len(file.header.names) + 1))
-    one_line = "" if file.is_verified else f"WHERE NOT ({several_lines})"
+    one_line = f"WHERE NOT ({several_lines})" if file.may_span_lines else ""
     return Step("cells", f"SELECT {cells} FROM {_scan(file)} {one_line}")
 
 

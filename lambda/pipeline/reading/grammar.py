@@ -39,30 +39,9 @@ class Grammar:
         self._whole = re.compile(rb"%s(?:%s%s)*+" % (cell, d_bytes, cell))
         self._open = re.compile(rb"(?:%s%s)*+%s" % (cell, d_bytes, opened))
         self._rest = re.compile(rb'[^"]*+(?:""[^"]*+)*+"(?:%s|$)' % d_bytes)
-        self._delimiter, self._blank = d_bytes, blank.encode()
-        self._beside_quotes = re.compile(rb'"(?:(?<=[^%s\n"]")|(?=[^%s\n"]))' % (d_bytes, d_bytes))
         self._before = re.compile(rb"%s%s" % (cell, d_bytes))
         self._inside = re.compile(rb'[^"]*+(?:""[^"]*+)*+')
         self._cells = re.compile(f"({_possessive(self.quoted)}|{self.unquoted})(?:{d}|$)")
-
-    def has_stray_quotes(self, lines: bytes, outside: bytes, newline: bytes, columns: int) -> bool:
-        """Return whether quotes may be wrong or stray in lines whose line ends between quotes `newline` has replaced.
-
-        True if a line is not a valid record, if a record has a line end outside a quoted cell, or if a line of a record
-        of several lines has as many cells as the header when quotes are read as ordinary characters.
-
-        `outside` is what remains of the lines when each text between quotes is left out, and one quote stands for both.
-        If there is nothing but cells and line ends around these, all texts between quotes are whole cells.
-        """
-        n, d = re.escape(newline), self._delimiter
-        # A pattern that begins with a character is searched several times faster than others.
-        cells = rb"(?:[^%s\n%s]*+%s){%d}" % (d, n, d, columns - 1)
-        if newline in lines and re.search(rb"%s%s|\n%s[^\n%s]*+%s" % (n, cells, cells, n, n), b"\n" + lines):
-            return True
-        unquoted = rb'[%s]*+(?:[^%s"%s\n%s][^%s\n%s]*+)?+' % (self._blank, self._blank, d, n, d, n)
-        cell = rb'(?:"[^"\n]*+(?:""[^"\n]*+)*+"|%s)' % unquoted
-        is_doubtful = self._beside_quotes.search(outside)
-        return bool(is_doubtful and not re.fullmatch(rb"(?:%s(?:%s%s)*+\n)*+" % (cell, d, cell), lines))
 
     def quotes_after(self, line: bytes, was_open: bool) -> Quotes:
         """Return the state of the quotes at the end of this line, which may begin within a quoted cell.

@@ -140,10 +140,8 @@ class _Writer:
         self._typed_cells = typed_cells
         self._sentinels = sentinels
         self._newline = sentinels.newline.encode()
-        self._held = b""
-        """The start of a record that continues in the next block; the lines before it are written already."""
         self._open = bytearray()
-        """The lines of a record that is examined line by line and still open, each with its line feed."""
+        """The lines of a record that is still open, each with its line feed."""
         self._open_lines = 0
         self._is_ambiguous = False
         """Whether one of the open lines could be a record by itself."""
@@ -152,45 +150,17 @@ class _Writer:
         self.has_refused = False
 
     def write(self, block: bytes) -> None:
-        """Add whole lines: as a block if no quote in it can be wrong, else one by one."""
-        if not self._open:
-            block, self._held = self._held + block, b""
-        if self._open or not self._write_block(block):
+        """Add whole lines: as a block if each of them is surely a record, else one by one."""
+        if self._open or b'"' in block or not has_short_lines(block, MAX_RECORD // 2) or not _is_utf8(block):
             self._write_lines(block)
+        else:
+            self._target.write(block)
+            self.records += block.count(b"\n")
 
     def finish(self) -> None:
-        """Write what is left, and refuse the file if its last record is still open."""
-        self._write_lines(self._held)
+        """Refuse the file if its last record is still open."""
         if self._open:
             raise RefusedFileError(ErrorCode.UNCLOSED_QUOTE, number=self.records + self.removed + 1)
-
-    def _write_block(self, block: bytes) -> bool:
-        """Write lines if no quote in them can be wrong; return False if they must be examined one by one.
-
-        When a block is split at its quotes, every second piece is inside a quoted cell, so its line ends end no record.
-        """
-        newline = self._newline
-        texts = block.split(b'"')
-        outside, quoted = b'"'.join(texts[::2]), b'"'.join(texts[1::2])
-        if b"\n" in quoted:
-            texts[1::2] = quoted.replace(b"\n", newline).split(b'"')
-        joined, held = b'"'.join(texts), b""
-        if len(texts) % 2 == 0:
-            # The last record continues in the next block.
-            end = joined.rfind(b"\n") + 1
-            joined, held = joined[:end], joined[end:].replace(newline, b"\n")
-        if (
-            len(held) > MAX_RECORD
-            or not has_short_lines(joined, MAX_RECORD // 2)
-            or not _is_utf8(joined)
-            or self._grammar.has_stray_quotes(joined, outside, newline, self._columns)
-        ):
-            return False
-        self._target.write(joined)
-        self._held = held
-        self.removed += joined.count(newline)
-        self.records += joined.count(b"\n")
-        return True
 
     def _write_lines(self, block: bytes) -> None:
         for line in block.split(b"\n")[:-1]:

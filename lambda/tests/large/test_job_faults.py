@@ -64,7 +64,7 @@ def test_a_driver_killed_at_any_step_stores_the_same_when_run_again(aws: Deploye
     run = aws.upload(DAY)
     request, _, expected = aws.by_function(run)
 
-    for step in (b"examine items", b"judge items", b"write files", b"store the manifest"):
+    for step in (b"examine items", b"validate items", b"write files", b"store the manifest"):
         with pytest.raises(KilledError), when_stored(aws, "progress.json", b'"%s"' % step, die):
             aws.by_job(request, 100_000)
         assert not aws.has(run, "manifest.json"), step
@@ -157,7 +157,7 @@ def test_a_correction_in_mid_run_ends_the_job_before_its_manifest(aws: Deployed)
 
     with (
         pytest.raises(SupersededError, match=f"run {run.execution} is superseded"),
-        when_stored(aws, "progress.json", b'"judge orders"', lambda: aws.upload(day(items=ITEMS + b"o1,cap,1,1\n"))),
+        when_stored(aws, "progress.json", b'"validate orders"', lambda: aws.upload(day(items=ITEMS + b"o1,cap,1,1\n"))),
     ):
         aws.by_job(request, 100_000)
 

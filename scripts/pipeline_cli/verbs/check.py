@@ -25,14 +25,15 @@ from typing import Annotated, Any, Literal, cast
 import typer
 from pipeline.errors import SettingsError
 from pipeline.events import ObjectCreated, foreign_file_error, missing_file_error
-from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, process
+from pipeline.joining.chunks import put_items
+from pipeline.joining.customer_data_processor import Options, Outcome, SourceFile, messages, process
 from pipeline.joining.gate import Gate, why_held
-from pipeline.joining.message_lines import RESULT_MESSAGE, incomplete_results, message_lines
 from pipeline.ledger import BatchState, Ledger
 from pipeline.model.batch_files import CONTROL, FEEDBACK_PREFIX, INCOMING_PREFIX, BatchFile, parse_file_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.file_set import SourceObject, set_version
-from pipeline.model.messages import message_for
+from pipeline.model.items import IDENTITY, REFUSED_RECORDS
+from pipeline.model.messages import RESULT_TYPE, message_for
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, control_file
 from pipeline.reading.decimal_marks import DecimalMark
@@ -54,6 +55,8 @@ Engine = Literal["duckdb", "spark"]
 Write = Callable[[bytes], object]
 _LINES_AROUND = 5
 """Of the terminal's lines: for the prompt and the command before, the sentence with the file and the prompt after."""
+_RESULT = f'{{"type":"{RESULT_TYPE}",'
+"""How the message of a result begins."""
 
 
 def command(
@@ -109,9 +112,7 @@ def command(
             outcome = run(found.batch, found.files, directory, memory, engine, settings)
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
-        incomplete = (
-            incomplete_results(outcome.chunks, MAX_INCOMPLETE) if outcome and outcome.summary.incomplete else {}
-        )
+        incomplete = _incomplete(outcome) if outcome and outcome.summary.incomplete else {}
     if write_control and outcome and outcome.state != "REFUSED":
         path = folder / f"{CONTROL}_{found.batch}.csv"
         path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
@@ -250,7 +251,7 @@ def _is_own(path: Path) -> bool:
     if path.name.startswith("report_") and path.suffix == ".html":
         return True
     with path.open("rb") as file:
-        return file.read(len(RESULT_MESSAGE)).startswith((RESULT_MESSAGE, b'{"type":"error_message",'))
+        return file.read(100).startswith((_RESULT.encode(), b'{"type":"error_message",'))
 
 
 def run(
@@ -316,6 +317,12 @@ def _version(files: Mapping[RecordKind, Path]) -> str:
     return set_version(sources)
 
 
+def _incomplete(outcome: Outcome) -> dict[str, int]:
+    """Return how many refused records the first incomplete results lack, by reference."""
+    found = (item for item in put_items(outcome.chunks) if REFUSED_RECORDS in item)
+    return {item[IDENTITY]: int(item[REFUSED_RECORDS]) for item in islice(found, MAX_INCOMPLETE)}
+
+
 def exit_code(folder: DayFolder, outcome: Outcome | None) -> int:
     """Return the highest code that applies: 0, 1 (records refused), 2 (files to correct) or 3 (the day is held)."""
     of_files = 0 if folder.is_sound else 2
@@ -331,13 +338,13 @@ def write_messages(outcome: Outcome | None, notices: Iterable[str], write: Write
     `notices` are the bodies of further error messages about files, which the outcome does not include.
     """
     errors = [_encoded(body) for body in notices]
-    for block in message_lines(outcome.chunks) if outcome else ():
-        if block.startswith(RESULT_MESSAGE):
-            write(block)
+    for body in messages(outcome) if outcome else ():
+        if body.startswith(_RESULT):
+            write(_encoded(body))
         else:
-            errors.append(block)
+            errors.append(_encoded(body))
     # The errors of each file are already in line order, and the sort is stable.
-    found = sorted(((json.loads(line), line) for line in errors if line), key=lambda error: str(error[0]["file"]))
+    found = sorted(((json.loads(line), line) for line in errors), key=lambda error: str(error[0]["file"]))
     for _, line in found:
         write(line)
     return [fields for fields, _ in found]

@@ -10,7 +10,7 @@ from batches import CUSTOMERS, ITEMS, ORDERS, assert_agrees_with_reference, day
 from pipeline.model import data_model
 from pipeline.reading import csv_parser, fast_reader
 from pipeline.reading.csv_file import CsvFile
-from pipeline.reading.csv_parser import read_file, verify_records_are_lines
+from pipeline.reading.csv_parser import ensure_records_are_lines, read_file
 from pipeline.reading.dialect import BLOCK, read_profile
 from pipeline.reading.sql import open_database
 
@@ -24,7 +24,7 @@ def understand(content: bytes, directory: Path) -> CsvFile:
         file = read_file(
             connection, data_model.ITEMS, path.name, read_profile(path, data_model.ITEMS, directory), directory
         )
-        return verify_records_are_lines(connection, file, directory)
+        return ensure_records_are_lines(connection, file, directory)
 
 
 @pytest.mark.parametrize(
