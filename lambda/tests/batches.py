@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import reference
 from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
@@ -23,6 +24,7 @@ from pipeline.model.data_model import MODEL
 from pipeline.model.items import IDENTITY, REFUSED_RECORDS, RESULT_ATTRIBUTES
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.normalize import MAX_RECORD
+from pipeline.reading.sql import literal
 
 BATCH = "20220131"
 
@@ -149,10 +151,23 @@ def working_directory() -> Any:
         yield Path(directory)
 
 
+def delivered(directory: Path, *references: str) -> Path:
+    """Write the list of references that an earlier version delivered."""
+    path = directory / f"delivered-{len(list(directory.iterdir()))}.parquet"
+    with duckdb.connect() as connection:
+        values = f"SELECT unnest(?::VARCHAR[]) AS {IDENTITY}"
+        connection.execute(f"COPY ({values}) TO {literal(str(path))} (FORMAT parquet)", [list(references)])
+    return path
+
+
 def assert_agrees_with_reference(files: Mapping[RecordKind, bytes], **options: Any) -> Observed:
+    """Run the transform, and compare what comes out with the reference."""
+    return assert_agrees(observe(files, **options), files)
+
+
+def assert_agrees(observed: Observed, files: Mapping[RecordKind, bytes]) -> Observed:
     """Compare results, errors, lines, references and rejected text with the reference's."""
     expected = reference.reference(files)
-    observed = observe(files, **options)
     if expected.refused_files:
         assert observed.codes() == [(refused.kind, None, refused.code) for refused in _by_file(expected.refused_files)]
         assert (observed.state, observed.results, observed.rejects) == ("REFUSED", {}, {})

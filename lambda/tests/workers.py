@@ -11,6 +11,7 @@ TOGETHER = ("lambda/tests/e2e/test_faults.py", "lambda/tests/e2e/", "infra/tests
 ALONE = (
     "lambda/tests/faults/test_faults_in_memory.py",
     "lambda/tests/property/test_transform_properties.py",
+    "lambda/tests/unit/joining/test_days.py",
 )
 """Files whose tests take long and share nothing, so that each may go to another worker."""
 

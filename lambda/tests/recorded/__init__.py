@@ -1,1 +1,1 @@
-"""Days whose outputs are recorded: `python -m lambda.tests.recorded` compares them, and records them anew."""
+"""Days of all shapes, and digests of what comes out of them (`unit/joining/test_days.py` compares)."""

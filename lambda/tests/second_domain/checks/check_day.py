@@ -9,7 +9,6 @@ from typing import Any
 from batches import BATCH, Observed, assert_agrees_with_reference, observe, run
 from pipeline.joining.chunks import put_items
 from pipeline.joining.customer_data_processor import Previous, messages
-from pipeline.joining.message_lines import message_lines
 from pipeline.model.items import REMOVED
 from pipeline.model.messages import message_for
 from second_day import ERRORS, INCOMPLETE, RECONCILED, RESULTS, day
@@ -73,4 +72,3 @@ def test_the_messages_are_the_model_s_fields_in_their_order(tmp_path: Path) -> N
         "line": 5,
         "code": "refused_contract",
     }
-    assert b"".join(message_lines(outcome.chunks)).decode().splitlines() == bodies

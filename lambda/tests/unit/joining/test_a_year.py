@@ -2,21 +2,17 @@
 
 The days are those of a business that is small at weekends and grows, with holidays on which nothing or less is sent.
 Only what the gate looks at is simulated, so that a year takes a second; that a file gives these numbers is tested
-elsewhere (test_gate.py, test_control_totals.py, test_csv_parser.py).
+elsewhere (test_gate.py, test_control_totals.py).
 """
 
 from __future__ import annotations
 
-import gzip
 import random
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 import pytest
-from batches import BATCH, day, observe
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pipeline.joining.gate import FileFacts, Gate, days_before
+from pipeline.joining.gate import FileFacts, Gate
 from pipeline.joining.remarks import find_remarks
 from pipeline.joining.summary import FileSummary
 from pipeline.model.data_model import MODEL
@@ -43,12 +39,9 @@ def clean_days(seed: int, first: date) -> Iterator[tuple[str, Counts]]:
         yield f"{day:%Y%m%d}", {kind: round(records * share) for kind, records in FACTOR.items()}
 
 
-def outcome(gate: Gate, batch: str, counts: Counts, *, has_end: bool = True) -> set[str]:
+def outcome(gate: Gate, batch: str, counts: Counts) -> set[str]:
     """The codes by which a day is held, or else those of its remarks."""
-    files = {
-        kind: FileSummary(f"{kind}.csv", read=read, counted=read, lines=read + 1, has_final_line_end=has_end)
-        for kind, read in counts.items()
-    }
+    files = {kind: FileSummary(f"{kind}.csv", read=read, counted=read, lines=read + 1) for kind, read in counts.items()}
     held = {str(hold.code) for hold in gate.find_holds(batch, files, 0, 0)}
     return held or {remark.code for remark in find_remarks(batch, files, 0, gate)}
 
@@ -57,7 +50,7 @@ def deliver(history: dict[str, dict[str, FileFacts]], batch: str, counts: Counts
     history[batch] = {kind: FileFacts(read, True) for kind, read in counts.items()}
 
 
-@pytest.mark.parametrize("first", [date(2022, 1, 1) + timedelta(days=days) for days in (0, 3, 90, 180)])
+@pytest.mark.parametrize("first", [date(2022, 1, 1) + timedelta(days=days) for days in (0, 90)])
 def test_no_day_of_a_clean_year_is_held_or_remarked(first: date) -> None:
     wrong = []
     for seed in range(5):
@@ -85,22 +78,6 @@ def test_a_day_cut_to_less_than_half_is_held_once_its_weekday_is_known_twice(kin
     assert silent == []
 
 
-def test_an_emptied_file_is_always_held() -> None:
-    history: dict[str, dict[str, FileFacts]] = {}
-    for batch, counts in clean_days(1, date(2022, 1, 3)):
-        for kind in MODEL.kinds:
-            assert "no_records" in outcome(Gate(history=history), batch, {**counts, kind: 0}), batch
-        deliver(history, batch, counts)
-
-
-def test_a_file_cut_inside_a_line_is_remarked_on_the_first_days_and_then_held() -> None:
-    history: dict[str, dict[str, FileFacts]] = {}
-    for number, (batch, counts) in enumerate(clean_days(1, date(2022, 1, 3))):
-        found = outcome(Gate(history=history), batch, counts, has_end=False)
-        assert found == ({"last_line_without_end"} if number < 4 else {"cut_short"}), batch
-        deliver(history, batch, counts)
-
-
 def test_a_released_small_day_does_not_hold_the_days_after_it() -> None:
     history: dict[str, dict[str, FileFacts]] = {}
     held = set()
@@ -112,19 +89,3 @@ def test_a_released_small_day_does_not_hold_the_days_after_it() -> None:
         deliver(history, batch, day)
 
     assert held == {"20220606", "20220607"}
-
-
-@settings(max_examples=25)
-@given(data=st.data(), is_packed=st.booleans())
-def test_no_cut_inside_a_line_is_silent_with_a_history_nor_without(data: st.DataObject, is_packed: bool) -> None:
-    kind = data.draw(st.sampled_from(MODEL.kinds))
-    content = day()[kind]
-    end = data.draw(st.integers(1, len(content) - 1).filter(lambda end: content[end - 1 : end] != b"\n"))
-    cut = gzip.compress(content[:end]) if is_packed else content[:end]  # packed: the first of two members
-    usual = {name: dict.fromkeys(MODEL.kinds, FileFacts(2, True)) for name in days_before(BATCH)}
-
-    with_history = observe({**day(), kind: cut}, history=usual)
-    without = observe({**day(), kind: cut}, history={})
-
-    assert with_history.state in ("HELD", "REFUSED")
-    assert without.state in ("HELD", "REFUSED") or without.summary["remarks"]
