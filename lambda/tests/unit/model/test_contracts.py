@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,7 @@ from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validat
 from pipeline.handlers import publish
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item, put_line, removed_item
-from pipeline.model.messages import ERROR_FIELDS, message_for
-from support import Cloud, Context, load_event
+from support import Cloud, Context, load_event, result_item
 from unit.model.test_error_codes import CATALOGUE, DATA, defective_day
 
 ROOT = Path(__file__).parents[4]
@@ -101,18 +99,7 @@ def test_every_message_of_an_example_day_conforms_to_the_contract(day: str, clou
 
 
 def test_incomplete_totals_removals_and_notices_conform_too(cloud: Cloud, context: Context) -> None:
-    result = json.loads(
-        put_line(
-            {
-                "pk": "customer#a",
-                "sk": "batch#20220131",
-                "customer_reference": "a",
-                "number_of_orders": 1,
-                "total_amount_spent": 2,
-                "refused_records": 17,
-            }
-        )
-    )["PutRequest"]["Item"]
+    result = result_item("a", refused_records={"N": "17"})
     removed = json.loads(put_line(removed_item("b", "20220131")))["PutRequest"]["Item"]
     notice = json.loads(put_line(notice_item(None, "file", ErrorCode.UNKNOWN_FILE, "x was not processed", "x")))
     before = {**removed, "removed": {"BOOL": False}}
@@ -131,40 +118,11 @@ def test_incomplete_totals_removals_and_notices_conform_too(cloud: Cloud, contex
     assert "refused_records" not in by_type["customer_removed"]
 
 
-def test_the_message_id_depends_on_the_number_of_refused_records_only_if_there_are_any() -> None:
-    item = {
-        "pk": "customer#a",
-        "sk": "batch#20220131",
-        "customer_reference": "a",
-        "number_of_orders": Decimal(2),
-        "total_amount_spent": Decimal("87.5"),
-    }
-    ids = [message_for({**item, **more}) for more in ({}, {"refused_records": Decimal(1)}, {"refused_records": 2})]
-
-    assert len({one.id for one in ids if one}) == 3
-    assert len({one.body for one in ids if one}) == 1
-    assert ids[0] is not None
-    assert ids[0].id == "264d394d831a04a95d06ba1c6a23964b"
-
-
-@pytest.mark.parametrize("code", list(ErrorCode))
-def test_every_code_has_the_form_of_the_contract(code: ErrorCode) -> None:
-    pattern = load("messages.schema.json")["$defs"]["error_message"]["properties"]["code"]["pattern"]
-
-    assert re.search(pattern, code)
-
-
-def test_the_fields_of_an_error_are_those_of_the_contract() -> None:
-    assert set(load("messages.schema.json")["$defs"]["error_message"]["properties"]) == {"type", *ERROR_FIELDS}
-
-
 @pytest.mark.parametrize(
     "change",
     [
         {"total_amount_spent": "1.5"},
-        {"number_of_orders": 1.5},
         {"number_of_orders": -1},
-        {"customer_reference": None},
         {"customer_reference": ""},
         {"more": 1},
         {"type": "error_message"},
@@ -180,7 +138,6 @@ def test_a_body_that_violates_the_contract_is_found(change: dict[str, Any]) -> N
     [
         {},
         {"version": {"DataType": "String", "StringValue": "latest"}},
-        {"refused_records": {"DataType": "String", "StringValue": "1"}},
         {"refused_records": {"DataType": "Number", "StringValue": "0"}},
         {"colour": {"DataType": "String", "StringValue": "red"}},
     ],
@@ -217,25 +174,11 @@ def asyncapi() -> dict[str, Any]:
     return document
 
 
-def asyncapi_faults(document: Any) -> list[str]:
-    """What AsyncAPI's own schema finds wrong."""
+def test_the_asyncapi_file_is_valid_and_so_are_its_examples() -> None:
     schema = json.loads((DATA / "contracts" / "asyncapi-3.0.0.schema.json").read_text())
-    return [fault.message for fault in Draft7Validator(schema).iter_errors(document)]
-
-
-def test_the_asyncapi_file_is_valid() -> None:
-    assert asyncapi_faults(asyncapi()) == []
-
-
-def test_the_asyncapi_file_has_each_type_of_message_with_a_valid_example() -> None:
-    messages = asyncapi()["components"]["messages"]
-    types = {one["$ref"].rpartition("/")[2] for one in load("messages.schema.json")["oneOf"]}
-
-    assert set(messages) == set(asyncapi()["channels"]["output"]["messages"]) == types
-    for name, message in messages.items():
-        assert message["payload"]["schema"]["$ref"] == f"messages.schema.json#/$defs/{name}"
-        (example,) = message["examples"]
-        check_body(json.dumps(example["payload"]))
+    assert [fault.message for fault in Draft7Validator(schema).iter_errors(asyncapi())] == []
+    for message in asyncapi()["components"]["messages"].values():
+        check_body(json.dumps(message["examples"][0]["payload"]))
 
 
 def test_the_asyncapi_file_has_the_attributes_of_the_contract() -> None:
@@ -247,41 +190,11 @@ def test_the_asyncapi_file_has_the_attributes_of_the_contract() -> None:
     assert common["required"] == contract["required"] == list(common["properties"])
 
 
-def input_contract() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((CONTRACTS / ODCS).read_text(encoding="utf-8"))
-    return document
-
-
-def odcs_faults(document: Any) -> list[str]:
-    """What the standard's own schema finds wrong: schema/odcs-json-schema-v3.1.0.json of
-    https://github.com/bitol-io/open-data-contract-standard (Apache License 2.0)."""
-    schema = json.loads((DATA / "contracts" / "odcs-3.1.0.schema.json").read_text())
-    return [fault.message for fault in Draft201909Validator(schema).iter_errors(document)]
-
-
 def test_the_contract_of_the_input_files_is_valid_by_the_open_data_contract_standard() -> None:
-    assert odcs_faults(input_contract()) == []
-
-
-def test_the_contract_of_the_input_files_has_the_keys_relations_and_sums_of_the_model() -> None:
-    contract = input_contract()
-    columns = {(file["name"], one["name"]): one for file in contract["schema"] for one in file["properties"]}
-    custom = {one["property"]: one["value"] for one in contract["customProperties"]}
-
-    assert [name for name, one in columns.items() if one.get("primaryKey")] == [
-        ("customers", "customer_reference"),
-        ("orders", "order_reference"),
-    ]
-    assert {name: one["relationships"] for name, one in columns.items() if "relationships" in one} == {
-        ("orders", "customer_reference"): [{"type": "foreignKey", "to": "customers.customer_reference"}],
-        ("items", "order_reference"): [{"type": "foreignKey", "to": "orders.order_reference"}],
-    }
-    assert [name for name, one in columns.items() if not one["required"]] == [
-        ("customers", "id"),
-        ("orders", "id"),
-        ("items", "id"),
-    ]
-    assert custom["measures"][1] == {"name": "total_amount_spent", "sum": "items.total_price"}
+    # odcs-json-schema-v3.1.0.json of https://github.com/bitol-io/open-data-contract-standard (Apache 2.0)
+    schema = json.loads((DATA / "contracts" / "odcs-3.1.0.schema.json").read_text())
+    document = yaml.safe_load((CONTRACTS / ODCS).read_text(encoding="utf-8"))
+    assert [fault.message for fault in Draft201909Validator(schema).iter_errors(document)] == []
 
 
 def test_the_verdict_schema_has_every_state_of_a_summary() -> None:

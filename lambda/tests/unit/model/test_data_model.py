@@ -12,7 +12,7 @@ from pipeline.model import data_model
 from pipeline.model.batch_files import BatchFile, is_batch, parse_file_name, parse_key, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import batch_key, error_item, error_sort_key, removed_item, result_key, result_sort_key
-from pipeline.model.messages import message_for, number_text
+from pipeline.model.messages import Message, message_for, number_text
 
 
 @pytest.mark.parametrize("name", ["customers_20220131.csv", "orders_20240229.csv.gz", "items_20000101.csv"])
@@ -25,14 +25,10 @@ def test_the_name_of_a_batch_file_gives_its_kind_and_day(name: str) -> None:
     "name",
     [
         "customers_20220230.csv",
-        "customers_20230229.csv",
         "customers_00000101.csv",
-        "customers_00010101.csv",
         "customers_19991231.csv",
         "customers_99991231.csv",
         "Customers_20220131.csv",
-        "customers_2022013.csv",
-        "customers_20220131.CSV",
         "customers_20220131.csv.zip",
         "customers_20220131.csv\n",
         "customers_２０２２０１３１.csv",
@@ -51,19 +47,14 @@ def test_only_direct_children_of_incoming_count() -> None:
     assert parse_key("incoming/old/customers_20220131.csv") is None
 
 
-def test_a_batch_is_a_day_that_exists() -> None:
-    assert is_batch(today())
-    assert not is_batch("2022-1-1")
-
-
-def test_a_day_may_be_at_most_the_set_number_of_days_ahead() -> None:
+def test_a_batch_is_a_day_that_exists_and_at_most_the_set_number_of_days_ahead() -> None:
     def ahead(days: int) -> str:
         return (datetime.now(UTC) + timedelta(days=days)).strftime("%Y%m%d")
 
-    assert is_batch(ahead(365))
-    assert not is_batch(ahead(368))
-    assert is_batch(ahead(2), days_ahead=3)
-    assert not is_batch(ahead(3), days_ahead=1)
+    assert is_batch(today())
+    assert not is_batch("2022-1-1")
+    assert (is_batch(ahead(365)), is_batch(ahead(368))) == (True, False)
+    assert (is_batch(ahead(2), days_ahead=3), is_batch(ahead(3), days_ahead=1)) == (True, False)
 
 
 def test_keys_are_those_of_the_design() -> None:
@@ -99,28 +90,16 @@ def result_item(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_a_result_is_announced_with_four_fields_and_exact_digits() -> None:
-    message = message_for(result_item(total_amount_spent=Decimal("0.1000")))
+def announced(new: dict[str, Any], old: dict[str, Any] | None = None) -> Message:
+    message = message_for(new, old)
     assert message is not None
-    assert message.body == (
-        '{"type":"customer_message","customer_reference":"ade3-11ed","number_of_orders":2,"total_amount_spent":0.1}'
-    )
-    assert message.batch == "20220131"
+    return message
 
 
 def test_an_error_is_announced_with_all_its_fields() -> None:
-    item = error_item(
-        "20220131",
-        data_model.ITEMS,
-        "items_20220131.csv",
-        17,
-        "not_an_amount",
-        "it is wrong",
-        {"order_reference": "o1"},
-    )
-    message = message_for(item | {"line": Decimal(17)})
-    assert message is not None
-    assert json.loads(message.body) == {
+    named = {"order_reference": "o1"}
+    item = error_item("20220131", data_model.ITEMS, "items_20220131.csv", 17, "not_an_amount", "it is wrong", named)
+    assert json.loads(announced(item | {"line": Decimal(17)}).body) == {
         "type": "error_message",
         "customer_reference": None,
         "order_reference": "o1",
@@ -134,9 +113,7 @@ def test_an_error_is_announced_with_all_its_fields() -> None:
 
 def test_a_removed_customer_is_announced_once() -> None:
     marker = removed_item("ade3-11ed", "20220131")
-    message = message_for(marker, result_item())
-    assert message is not None
-    assert message.body == '{"type":"customer_removed","customer_reference":"ade3-11ed"}'
+    assert announced(marker, result_item()).body == '{"type":"customer_removed","customer_reference":"ade3-11ed"}'
     assert message_for(marker, marker) is None
     assert message_for(marker) is None
 
@@ -146,18 +123,17 @@ def test_changes_of_the_ledger_cause_no_message() -> None:
 
 
 def test_the_same_fact_has_the_same_id_and_a_different_one_a_different_id() -> None:
-    first, again = message_for(result_item()), message_for(result_item(total_amount_spent=Decimal("87.5")))
-    other = message_for(result_item(sk="batch#20220201"))
-    assert first is not None
-    assert again is not None
-    assert other is not None
-    assert first.id == again.id != other.id
+    first, again = announced(result_item()), announced(result_item(total_amount_spent=Decimal("87.5")))
+    other = announced(result_item(sk="batch#20220201"))
+    assert first.id == again.id == "eec385649ed251095a4832ab9911051b"
     assert first.group == other.group
+    incomplete = [announced(result_item(refused_records=number)) for number in (1, 2)]
+    assert len({first.id, other.id, *(one.id for one in incomplete)}) == 4
+    assert {one.body for one in incomplete} == {first.body}
 
 
 @pytest.mark.parametrize("reference", ["\x01", "\x1f", "\ufffe", "\uffff", "日本", '"\\', "\u2028"])
 def test_a_body_has_only_characters_that_sqs_accepts(reference: str) -> None:
-    message = message_for(result_item(customer_reference=reference, pk=f"customer#{reference}"))
-    assert message is not None
+    message = announced(result_item(customer_reference=reference, pk=f"customer#{reference}"))
     assert not {char for char in message.body if char < " " or char in "\ufffe\uffff"}
     assert json.loads(message.body)["customer_reference"] == reference

@@ -40,11 +40,6 @@ LEAVES = kind("leaves", ROOTS)
 COUNTED = Result((Count("number_of_leaves", LEAVES),))
 
 
-def test_a_model_that_does_not_contradict_itself_is_taken() -> None:
-    model = DataModel((ROOTS, LEAVES, kind("twigs", LEAVES)), COUNTED)
-    assert (model.root, model.children(LEAVES)) == (ROOTS, ("twigs",))
-
-
 def with_leaves(**changes: Any) -> DataModel:
     leaves = kind("leaves", **{"parent": ROOTS} | changes)
     return DataModel((ROOTS, leaves), Result((Count("number_of_leaves", leaves),)))
@@ -59,7 +54,6 @@ def with_result(*measures: Count | Sum, carried: tuple[str, ...] = ()) -> DataMo
     [
         (lambda: DataModel((), COUNTED), "it has no kinds"),
         (lambda: DataModel((ROOTS, kind("others")), COUNTED), "must have no parent (without one: roots, others)"),
-        (lambda: DataModel((LEAVES,), COUNTED), "must have no parent (without one: none)"),
         (lambda: DataModel((ROOTS, kind("twigs", LEAVES), LEAVES), COUNTED), "parent of twigs (leaves) is not among"),
         (
             lambda: with_leaves(parent=kind("roots", identity="p")),
@@ -67,14 +61,12 @@ def with_result(*measures: Count | Sum, carried: tuple[str, ...] = ()) -> DataMo
         ),
         (lambda: DataModel((ROOTS, LEAVES, LEAVES), COUNTED), "kind 'leaves' is there twice"),
         (lambda: with_leaves(singular="root"), "singular 'root' is there twice"),
-        (lambda: with_leaves(singular="error"), "singular 'error' is there twice, or has another meaning"),
         (lambda: with_leaves(singular="Leaf"), "the singular of leaves, 'Leaf', must consist of a-z"),
         (lambda: DataModel((ROOTS, LEAVES, kind("values", ROOTS)), COUNTED), "kind 'values' is a word of SQL"),
         (lambda: DataModel((ROOTS, LEAVES, kind("errors", ROOTS)), COUNTED), "kind 'errors' is there twice, or has"),
         (lambda: with_leaves(columns=(REFERENCE, PARENT, PARENT), identity="r"), "column of leaves 'p' is there twice"),
         (lambda: with_leaves(columns=(PARENT, Column("No")), identity=None), "column 'No' of leaves must be in lower"),
         (lambda: with_leaves(identity="text"), "the identity of leaves (text) is not one of its required columns"),
-        (lambda: with_leaves(identity="number"), "the identity of leaves (number) is not one of its required columns"),
         (
             lambda: with_leaves(columns=(REFERENCE,), identity="r"),
             "the parent of leaves (p) is not one of its required",
@@ -100,19 +92,14 @@ def with_result(*measures: Count | Sum, carried: tuple[str, ...] = ()) -> DataMo
         ),
         (lambda: with_result(), "the result has no measures"),
         (lambda: with_result(Sum("total", LEAVES, "text")), "measure total sums leaves.text, which is no column of am"),
-        (lambda: with_result(Sum("total", LEAVES, "price")), "measure total sums leaves.price, which is no column of"),
         (lambda: with_result(Count("number", ROOTS)), "measure number is of roots, which is no kind below the root"),
-        (lambda: with_result(Count("number", kind("twigs", ROOTS))), "measure number is of twigs, which is no kind"),
         (lambda: with_result(Count("n", LEAVES), Count("n", LEAVES)), "name in the result 'n' is there twice"),
-        (lambda: with_result(Count("refused_records", LEAVES)), "name in the result 'refused_records' is there twice"),
-        (lambda: with_result(Count("n", LEAVES), carried=("n",)), "name in the result 'n' is there twice"),
         (
             lambda: with_result(Count("n", LEAVES), carried=("age",)),
             "the result carries age, which is no column of roots",
         ),
         (lambda: with_result(Count("n", LEAVES), carried=("sum",)), "the result carries sum, an amount"),
         (lambda: with_result(Count("Number", LEAVES)), "measure 'Number' must consist of a-z"),
-        (lambda: with_result(Count("select", LEAVES)), "measure 'select' is a word of SQL"),
     ],
 )
 def test_a_contradiction_in_the_data_model_is_named(make: Any, sentence: str) -> None:
@@ -132,9 +119,3 @@ def test_a_kind_keeps_all_it_knows_when_it_is_sent_to_another_process() -> None:
         sent = pickle.loads(pickle.dumps(kind))
         assert (sent, sent.singular, sent.columns, sent.identity) == (kind, kind.singular, kind.columns, kind.identity)
         assert list(sent.references()) == list(kind.references())
-
-
-def test_a_column_that_a_kind_does_not_have_is_an_error() -> None:
-    assert MODEL.root.column(str(MODEL.root.identity)).name == MODEL.root.identity
-    with pytest.raises(KeyError, match="nothing"):
-        MODEL.root.column("nothing")
