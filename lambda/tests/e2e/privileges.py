@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from e2e.stack import Stack
 from e2e.test_day import files_of
 from pipeline import ledger
@@ -86,16 +84,14 @@ class Privileges:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self._iam = stack.target.client("iam")
-        self._sts = stack.target.client("sts")
         self._lambda = stack.target.client("lambda")
         self._names: dict[str, str] = stack.target.output("function_names")
-        self._machine = stack.workflow.arn.rpartition(":")[2]
 
     def role(self, part: str) -> str:
-        """The name of a part's role: that of the function, of the state machine (`workflow`) or job (`large_day`)."""
+        """The name of a part's role: that of the function or of the job (`large_day`)."""
         if part == "large_day":
             return str(self.stack.target.output("large_day_job_name"))
-        return self._machine if part == "workflow" else self._names[part]
+        return self._names[part]
 
     @contextmanager
     def changed(self, part: str, policy: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
@@ -107,26 +103,6 @@ class Privileges:
             yield
         finally:
             self._iam.put_role_policy(**role, PolicyDocument=json.dumps(document))
-
-    @contextmanager
-    def as_role(self, part: str) -> Iterator[Callable[[str], Any]]:
-        """Act with a role's permissions: makes clients of services. The role's trust policy is extended within the
-        block."""
-        role = self._iam.get_role(RoleName=self.role(part))["Role"]
-        tests = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-        wider = {"Version": "2012-10-17", "Statement": [tests]}
-        self._iam.update_assume_role_policy(RoleName=self.role(part), PolicyDocument=json.dumps(wider))
-        try:
-            given = self._sts.assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
-            session = boto3.Session(
-                given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], self.stack.target.region
-            )
-            settings = Config(s3={"addressing_style": "path"}, proxies={}, retries={"total_max_attempts": 1})
-            endpoint = self.stack.target.endpoint_url
-            yield lambda service: session.client(service, endpoint_url=endpoint, config=settings)  # type: ignore[call-overload]
-        finally:
-            trust = json.dumps(role["AssumeRolePolicyDocument"])
-            self._iam.update_assume_role_policy(RoleName=self.role(part), PolicyDocument=trust)
 
     @contextmanager
     def by_hand(self) -> Iterator[None]:
