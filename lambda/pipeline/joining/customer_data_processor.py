@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ReconciliationError
-from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
+from pipeline.joining.chunks import Chunk, ChunkWriter
 from pipeline.joining.duckdb_engine import DuckDBEngine
 from pipeline.joining.engine import DayTotals, Engine
 from pipeline.joining.gate import Gate
@@ -21,7 +21,7 @@ from pipeline.model.batch_files import CONTROL, rejects_name
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import SENTENCES, ErrorCode
 from pipeline.model.items import batch_key, delete_line, error_item, put_line
-from pipeline.model.messages import message_for
+from pipeline.model.messages import bodies
 from pipeline.model.record_kinds import RecordKind
 from pipeline.reading.control_file import ControlTotal, read_control_file
 from pipeline.reading.csv_file import CsvFile, SourceFile
@@ -135,10 +135,8 @@ def refuse(
 
 def messages(outcome: Outcome) -> Iterator[str]:
     """Yield the bodies of the messages that delivering the outcome sends: results first, then errors."""
-    for item in put_items(outcome.chunks):
-        message = message_for(item)
-        if message is not None:
-            yield message.body
+    for chunk in outcome.chunks:
+        yield from bodies(chunk.path.read_text(encoding="utf-8"))
 
 
 class DayProcessor:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import add
 from typing import Any
 
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import IDENTITY, REFUSED_RECORDS, REMOVED, RESULT_ATTRIBUTES, result_key
+from pipeline.model.items import (
+    IDENTITY,
+    REFUSED_RECORDS,
+    REMOVED,
+    RESULT_ATTRIBUTES,
+    put_item,
+    result_key,
+    result_line,
+)
 
 
 def number_text(value: Decimal | int) -> str:
@@ -61,10 +70,44 @@ def message_for(new: Mapping[str, Any], old: Mapping[str, Any] | None = None) ->
             return None
         body = _json({"type": REMOVED_TYPE, IDENTITY: new[IDENTITY]})
     else:
-        # The object is put together from texts to keep all digits: json.dumps takes no Decimal, a float would round.
-        values = (_number_or_text(new.get(name)) for name in RESULT_ATTRIBUTES)
-        body = "{" + ",".join([_TYPE, *map(add, _NAMES, values)]) + "}"
+        body = _result_body(_number_or_text(new.get(name)) for name in RESULT_ATTRIBUTES)
     return _message(new, body, group=new["pk"], batch=batch)
+
+
+def bodies(requests: str) -> Iterator[str]:
+    """Yield the bodies of the messages that lines of put and delete requests cause.
+
+    Where all lines are results with plain texts, one pattern turns them into bodies, in a fifth of the time.
+    """
+    bodies, found = _PLAIN_REQUEST.subn(_BODY_OF_PLAIN, requests)
+    if found == requests.count("\n"):
+        yield from bodies.split("\n")[:-1]
+        return
+    for line in requests.split("\n")[:-1]:
+        item = put_item(line)
+        message = message_for(item) if item else None
+        if message:
+            yield message.body
+
+
+def _result_body(values: Iterable[str]) -> str:
+    """Return the body of a result's message from the JSON of its values.
+
+    The object is put together from texts to keep all digits: json.dumps takes no Decimal, a float would round.
+    """
+    return "{" + ",".join([_TYPE, *map(add, _NAMES, values)]) + "}"
+
+
+def _plain_request() -> str:
+    """Return the pattern of a result's put request, with a group for each value, in which nothing is escaped."""
+    text = r'[^"\\\ufffe\uffff]*'
+    blanks = {name: {type_name: f"@{name}@"} for name, type_name in RESULT_ATTRIBUTES.items()}
+    pattern = re.escape(result_line("@day", "@key", blanks)).replace("@day", r"\d{8}").replace("@key", text)
+    for name in RESULT_ATTRIBUTES:
+        pattern = pattern.replace(f"@{name}@", f"(?P<{name}>{text})")
+    end = re.escape("}}}")
+    refused = rf',"{REFUSED_RECORDS}":\{{"N":"\d+"\}}'
+    return f"^{pattern.removesuffix(end)}(?:{refused})?{end}$"
 
 
 def _number_or_text(value: Any) -> str:
@@ -95,3 +138,7 @@ def _plain(value: Any) -> Any:
 
 _TYPE = f'"type":{_json(RESULT_TYPE)}'
 _NAMES = [f"{_json(name)}:" for name in RESULT_ATTRIBUTES]
+_PLAIN_REQUEST = re.compile(_plain_request(), re.MULTILINE)
+_BODY_OF_PLAIN = _result_body(
+    rf'"\g<{name}>"' if type_name == "S" else rf"\g<{name}>" for name, type_name in RESULT_ATTRIBUTES.items()
+)

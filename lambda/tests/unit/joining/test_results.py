@@ -13,9 +13,9 @@ from batches import delivered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline.joining import results
-from pipeline.joining.chunks import Chunk, ChunkWriter
+from pipeline.joining.chunks import Chunk, ChunkWriter, put_items
 from pipeline.model.items import IDENTITY, REFUSED_RECORDS, result_key, result_sort_key
-from pipeline.model.messages import number_text
+from pipeline.model.messages import bodies, message_for, number_text
 from pipeline.reading.sql import open_database
 
 DAY = "20220131"
@@ -69,12 +69,14 @@ def requests(chunks: list[Chunk]) -> list[dict[str, Any]]:
 
 @settings(max_examples=60)
 @given(rows=st.lists(ROWS, max_size=20, unique_by=lambda row: row[0]), chunk_records=st.integers(1, 9))
-def test_a_result_is_the_put_request_of_its_item(
+def test_a_result_is_the_put_request_of_its_item_and_has_the_message_that_publish_sends(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], chunk_records: int
 ) -> None:
     chunks = written(rows, tmp_path_factory.mktemp("results"), chunk_records)
     assert requests(chunks) == [request(row) for row in sorted(rows, key=lambda row: row[0].encode())]
     assert [chunk.records for chunk in chunks[:-1]] == [chunk_records] * (len(chunks) - 1)
+    sent = [message.body for item in put_items(chunks) if (message := message_for(item))]
+    assert [body for chunk in chunks for body in bodies(chunk.path.read_text(encoding="utf-8"))] == sent
 
 
 @pytest.mark.slow
