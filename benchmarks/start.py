@@ -57,7 +57,7 @@ NO_CREDENTIALS = {
 def measure(quick: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """Import every handler repeatedly, alternating with bare boto3 and the same clients."""
     say("packaging")
-    built = package.build(LOCAL, quiet=True)
+    built = package.build(LOCAL)
     SCRATCH.mkdir(parents=True, exist_ok=True)
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {name: {"ours": [], "bare": []} for name in HANDLERS}
     repeats = 2 if quick else REPEATS

@@ -43,7 +43,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     variables = source / "env" / "local.tfvars"
     variables.write_text(variables.read_text() + LARGE_DAYS)
     built = package.build("local")
-    job_package.build("local", quiet=True)
+    job_package.build("local")
     with deployed_stack(folder / "stack", built.file, source) as target:
         yield Stack(target)
 

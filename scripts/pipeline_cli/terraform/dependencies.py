@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform.target import LOCAL, ROOT
 
@@ -79,7 +80,7 @@ def platform_of(env: str) -> Platform:
     return Platform("3.13", "aarch64")  # as infra/modules/function/main.tf says
 
 
-def archive(chosen: Platform, *, quiet: bool = False) -> Path:
+def archive(chosen: Platform) -> Path:
     """Return the zip of the installed dependencies; create it if it is not in the cache."""
     words = (str(chosen), sys.implementation.cache_tag, chosen.compiler)
     key = digest([LOCK.read_bytes(), Path(__file__).read_bytes(), *(word.encode() for word in words)])
@@ -87,8 +88,7 @@ def archive(chosen: Platform, *, quiet: bool = False) -> Path:
     if file.exists():
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
-    if not quiet:
-        print(f"Collecting the package's dependencies for {chosen}…", flush=True)
+    terminal.err().print(f"Collecting the package's dependencies for {chosen}…")
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         installed, unfinished = Path(folder, "installed"), Path(folder, "dependencies.zip")
         failure = f"The dependencies for {chosen} could not be installed"

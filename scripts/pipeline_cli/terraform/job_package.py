@@ -17,6 +17,7 @@ import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
+from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.terraform import dependencies
 from pipeline_cli.terraform.dependencies import Platform
@@ -53,7 +54,7 @@ def zip_file(env: str) -> Path:
     return ROOT / "build" / env / "pipeline.gluewheels.zip"
 
 
-def build(env: str, target: Path | None = None, sources: Path = SOURCES, *, quiet: bool = False) -> Path:
+def build(env: str, target: Path | None = None, sources: Path = SOURCES) -> Path:
     """Build the package; for `local` with the wheels for this interpreter, else with those for AWS Glue.
 
     Raises
@@ -64,7 +65,7 @@ def build(env: str, target: Path | None = None, sources: Path = SOURCES, *, quie
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        wheels = _libraries(dependencies.platform_of(env) if env == LOCAL else GLUE, quiet=quiet)
+        wheels = _libraries(dependencies.platform_of(env) if env == LOCAL else GLUE)
         own = _own_wheel(sources, Path(folder))
         listed = Path(folder, "requirements.txt")
         named = (wheel.name.split("-") for wheel in (*wheels, own))
@@ -76,14 +77,13 @@ def build(env: str, target: Path | None = None, sources: Path = SOURCES, *, quie
     return target
 
 
-def _libraries(platform: Platform, *, quiet: bool) -> list[Path]:
+def _libraries(platform: Platform) -> list[Path]:
     """Download the wheels of the libraries, which are kept for the next package."""
     locked = _locked(dependencies.LOCK.read_text())
     key = dependencies.digest([locked.encode(), str(platform).encode()])
     folder = ROOT / "build" / "packages" / f"{key[:16]}.wheels"
     if not folder.exists():
-        if not quiet:
-            print(f"Collecting the libraries of the job for large days for {platform}…", flush=True)
+        terminal.err().print(f"Collecting the libraries of the job for large days for {platform}…")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             requirements, unfinished = Path(place, "requirements.lock"), Path(place, "wheels")

@@ -65,10 +65,8 @@ def zip_file(env: str) -> Path:
     return ROOT / "build" / env / "pipeline.zip"
 
 
-def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None, *, quiet: bool = False) -> Package:
+def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None) -> Package:
     """Build the package of an environment, or return the existing one if nothing has changed.
-
-    `quiet` suppresses the line that announces the slow step.
 
     Raises
     ------
@@ -82,7 +80,7 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None,
     target = target or zip_file(env)
     target.parent.mkdir(parents=True, exist_ok=True)
     chosen = dependencies.platform_of(env)
-    collected = dependencies.archive(chosen, quiet=quiet)
+    collected = dependencies.archive(chosen)
     with tempfile.TemporaryDirectory(dir=target.parent) as place:
         folder, unfinished = Path(place, "files"), Path(place, target.name)
         # Large days run as a Spark job, which has its own package: no function imports `large`.

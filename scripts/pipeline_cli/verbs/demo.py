@@ -77,7 +77,7 @@ def deploy() -> Target:
     with step("Start the local AWS (MiniStack, access rules enforced)"):
         emulator.Emulator(FOLDER).start(port)
     with step("Build the Lambda package"):
-        zip_file = package.build(LOCAL, quiet=True).file
+        zip_file = package.build(LOCAL).file
     stack = LocalStack(quiet=True)
     with step("Initialise Terraform with the offline AWS provider"):
         stack.init()

@@ -14,7 +14,7 @@ from pipeline_cli.terraform.job_package import GLUE, build
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package for this interpreter."""
-    return build("local", tmp_path_factory.mktemp("package") / "pipeline.gluewheels.zip", quiet=True)
+    return build("local", tmp_path_factory.mktemp("package") / "pipeline.gluewheels.zip")
 
 
 def names(zip_file: Path) -> list[str]:
@@ -25,7 +25,7 @@ def names(zip_file: Path) -> list[str]:
 @pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(package.SOURCES, tmp_path / "elsewhere" / "pipeline")
-    again = build("local", tmp_path / "pipeline.gluewheels.zip", moved, quiet=True)
+    again = build("local", tmp_path / "pipeline.gluewheels.zip", moved)
 
     assert again.read_bytes() == built.read_bytes()
 
@@ -35,7 +35,7 @@ def test_a_changed_source_gives_another_package(built: Path, tmp_path: Path) -> 
     changed = shutil.copytree(package.SOURCES, tmp_path / "pipeline")
     (changed / "errors.py").write_text("# changed\n")
 
-    assert build("local", tmp_path / "p.gluewheels.zip", changed, quiet=True).read_bytes() != built.read_bytes()
+    assert build("local", tmp_path / "p.gluewheels.zip", changed).read_bytes() != built.read_bytes()
 
 
 @pytest.mark.slow
@@ -60,7 +60,7 @@ def test_pip_installs_it_without_an_index(built: Path, tmp_path: Path) -> None:
 
 
 def test_glue_gets_wheels_for_its_own_python_and_processor(tmp_path: Path) -> None:
-    found = names(build("dev", tmp_path / "pipeline.gluewheels.zip", quiet=True))
+    found = names(build("dev", tmp_path / "pipeline.gluewheels.zip"))
 
     assert [name for name in found if "duckdb" in name and "cp311" in name and "x86_64" in name]
     assert "manylinux_2_34_x86_64" in GLUE.pip_options
