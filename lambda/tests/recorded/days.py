@@ -150,6 +150,8 @@ def _line_ends() -> Iterator[Day]:
     yield with_items("a stray quote up to the next", b'o1,"pen,1,1\n' + two + b'\no2,"cap",1,3\no2,nib,1,4')
     for between in (b"", b"# page 2\n", b"o1,ink,1\n", b"o1,ink,1,2,\n", b"\n", two):
         yield with_items(f"two stray quotes around {between!r}", b'o1,"pen,1,1\n' + between + b'o2,cap",1,3')
+    for between in (b"o1,ink,1,2", b"o1,ink,many,2", b"o1,ink,1,much", b"o1,ink,,2"):
+        yield with_items(f"between the lines of a name {between!r}", b'o1,"pen\n' + between + b'\ncap",1,3')
     long = b"o1," + b"x" * 1_000_000 + b",1,1\n"
     bad = b'o1,"pen,1,1\no1,\xff,1,1\n' + long + long[8:] + b'o2,"cap",1,3'
     yield with_items("other errors between stray quotes", bad)
