@@ -140,6 +140,7 @@ def _line_ends() -> Iterator[Day]:
     odd = b'\no1\n,,,\n"",,"",\n\xc2\xa0,,\n,,,,,,\n\x1a\n   \no1,pen,1,2,3\no1;pen;1;2\n\t\n'
     for end in (b"\n", b"\r\n"):
         yield day(f"odd lines with {end!r}", items=(ITEMS + odd + b"o1,pen,1,0.5\n" + odd).replace(b"\n", end))
+    yield with_items("a blank line among records", "", "o1,pen,1,1")
     yield all_files("all cells in quotes", _with_quotes)
     yield with_items("a name with a line end", b'o1,"two\nlines",1,1', b'o1,"pen, red\r\nand, blue",1,2')
     yield with_items("quotes in quotes", b'o1,"a ""red"" pen",1,1', b'"o1","a,""b""","1","2"')
