@@ -18,7 +18,7 @@ from pipeline.ledger import BatchState
 from pipeline.model.data_model import MODEL
 from pipeline_cli.app import app
 from pipeline_cli.deployment.republisher import Republisher
-from pipeline_cli.output.errors import CommandError, UsageError
+from pipeline_cli.output.errors import UsageError
 from pipeline_cli.output.explain import explain
 from pipeline_cli.terraform import target as targets
 from pipeline_cli.terraform.target import Target
@@ -138,10 +138,8 @@ def reply(code: str, message: str = "no") -> aws.ClientError:
 @pytest.mark.parametrize(
     ("error", "parts"),
     [
-        (CommandError("It broke.", "Mend it."), ["It broke. Mend it."]),
         (aws.NoCredentialsError(), ["no AWS credentials", "AWS_PROFILE"]),
         (aws.ProfileNotFound(profile="x"), ["profile (x) could not be found", "AWS_PROFILE"]),
-        (aws.NoRegionError(), ["region"]),
         (aws.EndpointConnectionError(endpoint_url="http://x"), ["http://x", "Check the network"]),
         (OSError(28, "No space left on device", "x.csv"), ["x.csv has no room left"]),
         (reply("ExpiredToken"), ["not valid", "aws sso login"]),
