@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pipeline.model.batch_files import today
+from pipeline.model.batch_files import CONTROL, today
 from pipeline.model.data_model import MODEL
 from pipeline.model.record_kinds import ColumnType, RecordKind
+from pipeline.reading.control_file import ControlTotal, control_file
 
 from pipeline_cli.output import hints, options, terminal
 from pipeline_cli.output.errors import UsageError
@@ -54,6 +55,7 @@ def command(
     defects: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="Share of records that are bad, from 0 to 1.")
     ] = 0.01,
+    control: Annotated[bool, typer.Option("--control", help="Write a control file too.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Generate the files of a realistic day with some bad records; the same arguments give the same files.
@@ -63,9 +65,12 @@ def command(
     Exit codes: 0 written, 1 the disk is full, 2 a file exists already.
     """
     day = options.check_day(day or today(), "--date")
-    if there := [path for kind in MODEL.kinds for path in folder.glob(f"{kind}_{day}.csv*")]:
+    if there := [path for kind in (*MODEL.kinds, CONTROL) for path in folder.glob(f"{kind}_{day}.csv*")]:
         raise UsageError(f"{there[0]} is there already.")
     sample = generate(folder, day, records, defects)
+    if control:
+        totals = {path.name: ControlTotal(sample.records[kind]) for kind, path in sample.files.items()}
+        (folder / f"{CONTROL}_{day}.csv").write_text(control_file(totals))
     if as_json:
         files = {kind: str(path) for kind, path in sample.files.items()}
         terminal.print_json({"files": files, "records": sample.records, "defects": sample.defects})

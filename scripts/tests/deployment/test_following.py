@@ -224,3 +224,11 @@ def test_a_run_that_has_expired_is_not_known_and_other_errors_are_raised(
         for ask in (lambda: runs.stages("x", NOW), lambda: runs.chunks("x")):
             with pytest.raises(ClientError):
                 ask()
+
+
+def test_the_chunks_of_a_run_are_counted_by_its_map_run(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"itemCounts": {"succeeded": 4, "total": 9}}
+    replies: list[Any] = [{"mapRuns": [{"mapRunArn": "arn"}]}, counts, {"mapRuns": []}]
+    runs = Runs(stack.target)
+    monkeypatch.setattr(BaseClient, "_make_api_call", lambda *_: replies.pop(0))
+    assert (runs.chunks("x"), runs.chunks("x")) == (Chunks(4, 9), None)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline_cli.verbs.sample import defects_of, generate
+
+from scripts.tests.support import Run
 
 DAY = "20220131"
 
@@ -40,6 +43,12 @@ def test_a_day_without_defects_is_valid(tmp_path: Path) -> None:
     assert {record[0] for record in tables[data_model.ORDERS][1:]} < customers
     assert {record[0] for record in tables[data_model.ITEMS][1:]} <= orders
     assert sample.defects == 0
+
+
+def test_a_control_file_agrees_with_its_day(tmp_path: Path, run: Run) -> None:
+    assert run("sample", str(tmp_path), "--date", DAY, "--control").exit_code == 0
+    summary = json.loads(run("check", str(tmp_path), "--json").stdout)
+    assert [file["matches_control"] for file in summary["files"].values()] == [True, True, True]
 
 
 def test_the_customers_come_back_on_other_days_with_other_orders(tmp_path: Path) -> None:
