@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,6 +73,25 @@ def test_the_python_of_the_guide_sends_a_file(
 
     assert done.returncode == 0, done.stderr
     assert [key for key in stack.bucket.keys("incoming/") if day in key] == [f"incoming/customers_{day}.csv"]
+
+
+@pytest.mark.skipif(not shutil.which("rclone"), reason="rclone is not installed")
+def test_the_rclone_of_the_guide_sends_a_day(
+    stack: Stack, day: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    generate(tmp_path / "build" / "day", day, records=20)
+    # For AWS rclone names the bucket in the host, and hosts such as BUCKET.127.0.0.1 don't exist.
+    remote = block("ini", "provider = AWS").replace("provider = AWS", "provider = Other")
+    (tmp_path / "rclone.conf").write_text(f"{remote}endpoint = {stack.target.endpoint_url}\n")
+    command = block("sh", "rclone copy").replace("BUCKET", stack.bucket.name).replace("20220131", day)
+
+    done = subprocess.run(
+        [*shlex.split(command), "--config", tmp_path / "rclone.conf"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert stack.ended(day).state is BatchState.COMPLETED
 
 
 def test_a_partner_sends_a_day_corrects_it_and_reads_the_feedback(
