@@ -128,10 +128,7 @@ class SparkEngine(Engine):
 
         numbers = range(len(plan.splits))
         found = self._spark.sparkContext.parallelize(numbers, len(numbers)).map(votes).collect()
-        return {
-            mark: sum((of_split[mark] for of_split in found), decimal_marks.Votes())
-            for mark in decimal_marks.MARKS.values()
-        }
+        return {mark: sum((of_split[mark] for of_split in found), decimal_marks.Votes()) for mark in found[0]}
 
     def validate(self, file: CsvFile) -> tuple[CsvFile, FileSummary]:
         """Read the file once, and the splits with errors a second time."""
@@ -218,7 +215,7 @@ class SparkEngine(Engine):
 
     def write_results(self, chunks: ChunkWriter) -> None:
         """Write chunk files in tasks, each for a range of the sorted results."""
-        self._write_chunks("results", chunks)
+        self._write_chunks("results", results.write_results, chunks)
 
     def load_previous(self) -> bool:
         """Read the lists of earlier versions in tasks."""
@@ -230,10 +227,17 @@ class SparkEngine(Engine):
     def remove_results(self, chunks: ChunkWriter) -> None:
         """Write chunk files with removals in tasks."""
         chunks.flush()
-        self._write_chunks("removed", chunks)
+        self._write_chunks("removed", results.write_removals, chunks)
 
-    def _write_chunks(self, table: str, chunks: ChunkWriter) -> None:
-        write = writing.chunk_files(table, self._batch, chunks.chunk_records)
+    def _write_chunks(self, table: str, write_all: Callable[..., None], chunks: ChunkWriter) -> None:
+        batch, chunk_records = self._batch, chunks.chunk_records
+
+        def write(connection: duckdb.DuckDBPyConnection, folder: Path) -> list[Chunk]:
+            of_task = ChunkWriter(folder / "chunks", chunk_records)
+            write_all(connection, batch, of_task)
+            of_task.flush()
+            return of_task.chunks
+
         rows = self._written(table, self._spark.table(table).orderBy("reference"), write, f"chunks/{table}")
         written = [Chunk(chunks.directory / Path(row.name).name, row.records) for row in rows]
         chunks.chunks += written

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 LISTS = ("truncated_csv", "quote_errors_csv")
 """The lists of `RecordLines`; each row begins with a record number."""
-_SOUGHT_BYTES = 16 << 10
-"""Bytes that are read at a time to find a line end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +63,17 @@ class FilePlan:
 
 def cut(source: Source, first: int, split_bytes: int) -> list[tuple[int, int]]:
     """Divide the lines from offset `first` on into ranges of about the same size, of which there is at least one."""
-    ranges = []
-    start = first
-    while start < source.size:
-        end = _after_line_end(source, start + split_bytes - 1)
-        ranges.append((start, end))
-        start = end
-    return ranges or [(first, first)]
+    starts = [first]
+    while starts[-1] < source.size:
+        starts.append(_after_line_end(source, starts[-1] + split_bytes - 1))
+    return list(pairwise(starts)) or [(first, first)]
 
 
 def _after_line_end(source: Source, start: int) -> int:
     """Return the offset after the first line end from `start` on."""
     while start < source.size:
-        block = b"".join(source.read(start, start + _SOUGHT_BYTES))
-        line_end = block.find(b"\n")
-        if line_end >= 0:
+        block = b"".join(source.read(start, start + BLOCK))
+        if (line_end := block.find(b"\n")) >= 0:
             return start + line_end + 1
         start += len(block)
     return source.size

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipeline.joining import results
-from pipeline.joining.chunks import Chunk, ChunkWriter
+from pipeline.joining.chunks import Chunk
 from pipeline.large.reading import ROWS, ReadOne, Task
 from pipeline.large.storage import Source, Store, copy
 from pipeline.large.tasks import TaskLimits
@@ -45,19 +45,6 @@ def files(table: str, schema: pa.Schema, write: Writer, store: Store, prefix: st
         yield pa.RecordBatch.from_pylist(written, _WRITTEN)
 
     return task
-
-
-def chunk_files(table: str, batch: str, chunk_records: int) -> Writer:
-    """Write chunk files that put (`results`) or remove (`removed`) results."""
-    write_all = {"results": results.write_results, "removed": results.write_removals}[table]
-
-    def write(connection: duckdb.DuckDBPyConnection, workdir: Path) -> list[Chunk]:
-        chunks = ChunkWriter(workdir / "chunks", chunk_records)
-        write_all(connection, batch, chunks)
-        chunks.flush()
-        return chunks.chunks
-
-    return write
 
 
 def listed_references(lists: list[Source], limits: TaskLimits) -> ReadOne:

@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from batches import BATCH, file_name, working_directory
-from pipeline.joining.customer_data_processor import (
-    Options,
-    Outcome,
-    Previous,
-    SourceFile,
-    messages,
-    process,
-)
+from pipeline.joining.customer_data_processor import Options, Outcome, Previous, SourceFile, messages, process
 from pipeline.model.items import IDENTITY
 from pipeline.model.record_kinds import RecordKind
 
@@ -62,11 +55,8 @@ def references(parquet: Path | IO[bytes]) -> list[str]:
 
 def puts_and_deletes(requests: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     """Divide requests: a chunk file that removes results has all its puts before its deletes."""
-    is_put = [request.startswith(b'{"PutRequest"') for request in requests]
-    return (
-        [request for request, put in zip(requests, is_put, strict=True) if put],
-        [request for request, put in zip(requests, is_put, strict=True) if not put],
-    )
+    puts = [request for request in requests if request.startswith(b'{"PutRequest"')]
+    return puts, [request for request in requests if not request.startswith(b'{"PutRequest"')]
 
 
 def assert_same(
@@ -79,6 +69,8 @@ def assert_same(
     **options: Any,
 ) -> Output:
     """Run a day on DuckDB alone and on Spark, and compare their output."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
     from pipeline.large.local import process as process_on_spark
 
     chosen = Options(**({"memory_mb": 200, "threads": 2, "rejects_location": lambda: "feedback/"} | options))
@@ -88,7 +80,10 @@ def assert_same(
             path = directory / (names or {}).get(kind, file_name(kind))
             path.write_bytes(content)
             sources[kind] = SourceFile(path.name, path)
-        previous = Previous(frozenset(errors_before), _list(delivered_before, directory))
+        lists = [directory / "before.parquet"] if delivered_before else []
+        for path in lists:
+            pq.write_table(pa.table({IDENTITY: list(delivered_before)}), path)
+        previous = Previous(frozenset(errors_before), lists)
         expected = output_of(process(BATCH, sources, directory / "duckdb", chosen, previous), chosen.chunk_records)
         found = output_of(
             process_on_spark(spark, BATCH, sources, directory / "spark", chosen, previous, split_bytes=split_bytes),
@@ -96,14 +91,3 @@ def assert_same(
         )
     assert found == expected
     return found
-
-
-def _list(references: Sequence[str], directory: Path) -> list[Path]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    if not references:
-        return []
-    path = directory / "before.parquet"
-    pq.write_table(pa.table({IDENTITY: list(references)}), path)
-    return [path]

@@ -34,14 +34,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 NAME = "pipeline-large"
-SETTINGS = TransformSettings(
-    bucket_name=NAME,
-    table_name=NAME,
-    state_machine_arn="none",
-    chunk_records=7,
-    max_error_messages=20,
-    large_days=True,
-)
+PLACES = {"bucket_name": NAME, "table_name": NAME, "state_machine_arn": "none"}
+SETTINGS = TransformSettings(**PLACES, chunk_records=7, max_error_messages=20, large_days=True)
 Objects = dict[str, Any]
 
 
@@ -99,7 +93,7 @@ class Deployed:
             self.s3.put_object(Bucket=NAME, Key=key, Body=content)
         return request, reply, found
 
-    def by_job(self, request: LargeDayRequest, split_bytes: int = 300) -> None:
+    def by_job(self, request: LargeDayRequest, split_bytes: int = 500) -> None:
         """Run the job in this process."""
         from pipeline.large.job import process_day
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +15,16 @@ from typing import TYPE_CHECKING
 import pytest
 from batches import BATCH, CUSTOMERS, ITEMS, ORDERS, day, file_name, items_with_long_records
 from comparison import assert_same
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from pipeline.joining.gate import FileFacts, Gate, days_before
 from pipeline.model.batch_files import CONTROL
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import RECORD_CODES
 from pipeline.model.record_kinds import RecordKind
+
+sys.path.append(str(Path(__file__).parents[1] / "property"))
+from test_transform_properties import GOOD, batches, mutated
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -100,6 +107,10 @@ DAYS = {
     ),
     "nothing fits": day(CUSTOMERS.split(b"\n")[0] + b"\n,a,b,c\nc1,a" * 30, items=ITEMS + b"o1,a,b,c\n" * 9),
 }
+DAYS_OF_THE_JOB = ("other bytes", "decimal comma", "nothing fits")
+"""Days that test_job compares."""
+EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "5"))
+"""Days of any kind; each takes some seconds."""
 
 
 def test_a_generated_day_as_on_a_cluster(as_on_a_cluster: SparkSession) -> None:
@@ -114,7 +125,7 @@ def test_every_example_day(spark: SparkSession, defects: str) -> None:
     assert_same(spark, contents, split_bytes=100, names=names)
 
 
-@pytest.mark.parametrize("name", DAYS)
+@pytest.mark.parametrize("name", [name for name in DAYS if name not in DAYS_OF_THE_JOB])
 def test_days_of_every_dialect_and_defect(spark: SparkSession, name: str) -> None:
     assert_same(spark, DAYS[name], split_bytes=300)
 
@@ -159,8 +170,22 @@ def test_a_day_is_held_for_the_same_reasons(spark: SparkSession) -> None:
     assert codes <= {json.loads(message)["code"] for message in found.messages}
 
 
-def test_a_generated_day_in_small_splits(spark: SparkSession) -> None:
-    assert_same(spark, generated(random.Random(7), 150, 0.3), 1000, chunk_records=7, max_error_messages=20)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=EXAMPLES <= 100,
+    phases=(Phase.generate,),
+)
+@given(
+    batches | st.fixed_dictionaries({kind: mutated(content) for kind, content in GOOD.items()}),
+    st.integers(20, 400),
+    st.integers(1, 9),
+)
+def test_any_mix_of_defects_and_any_damage(
+    spark: SparkSession, batch: dict[RecordKind, bytes], split_bytes: int, chunk_records: int
+) -> None:
+    assert_same(spark, batch, split_bytes, chunk_records=chunk_records, max_error_messages=5)
 
 
 def generated(numbers: random.Random, customers: int, defects: float) -> dict[RecordKind, bytes]:
