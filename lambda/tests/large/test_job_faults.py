@@ -153,6 +153,6 @@ def test_a_correction_in_mid_run_ends_the_job_before_its_manifest(aws: Deployed)
     with pytest.raises(SupersededError, match=f"run {run.execution} is superseded"):
         aws.by_job(request, 100_000)
 
-    assert progress(aws, run) == 6
+    assert progress(aws, run) == 5
     assert not expected.keys() & aws.objects().keys()
     assert not aws.has(run, "large_day/outcome.json")
