@@ -24,7 +24,7 @@ def scratch_folder() -> Iterator[Path]:
     Each call shares a lock, which ends with its process, as calls run at the same time on one machine (the local AWS).
     """
     temporary = Path(tempfile.gettempdir())
-    with (temporary / f"transform.{os.getuid()}.lock").open("w") as lock:
+    with (temporary / f"transform.{os.getuid()}.lock").open("a") as lock:
         with suppress(BlockingIOError):  # another call is at work
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for left in temporary.glob(f"{_PREFIX}*"):
