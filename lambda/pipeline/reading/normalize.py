@@ -184,6 +184,8 @@ class _Writer:
 
         Of the first and the last line, the part of the spanning cell must have delimiters of that record.
         """
+        if line.count(self._delimiter) < self._columns - 1:
+            return False
         if self._open_lines == 1:
             before, part = self._grammar.spanning_part(line)
             delimiters = part.count(self._delimiter)
@@ -193,8 +195,7 @@ class _Writer:
             return len(cells) == self._columns and all(
                 _is_valid(cells[place], column) for place, column in self._typed_cells.items()
             )
-        delimiters = self._grammar.end_of_cell(line).count(self._delimiter)
-        return delimiters > 0 and line.count(self._delimiter) >= self._columns - 1
+        return self._delimiter in self._grammar.end_of_cell(line)
 
     def _close(self, quotes: Quotes) -> None:
         """Write the open record as one line, or its lines one by one if its quotes are wrong or look stray."""
