@@ -67,11 +67,11 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
     """Compare a correction with the version that was delivered before it, by the verdicts on both."""
     version = _delivered_before(entry)
     key = f"{FEEDBACK_PREFIX}{entry.batch}/{version}/{VERDICT}"
-    after = verdict_on(entry, ())
-    if version is None or after["reconciliation"] is None or target.bucket.head(key) is None:
+    before, after = target.bucket.find_json(key) if version else None, verdict_on(entry, ())
+    if before is None or after["reconciliation"] is None:
         return []
     rows = []
-    for (what, old), new in zip(_figures(target.bucket.get_json(key)).items(), _figures(after).values(), strict=True):
+    for (what, old), new in zip(_figures(before).items(), _figures(after).values(), strict=True):
         numbers = dict(zip(CHANGE, map(amount, map(str, (old, new, new - old))), strict=True))
         rows.append({"What": what, **numbers})
     return rows
