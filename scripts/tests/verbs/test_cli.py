@@ -127,8 +127,14 @@ def test_on_another_target_what_cannot_be_undone_needs_the_environments_name(
         assert stack.cloud.items() == before
     assert "Target: staging (AWS, eu-west-1)" in refused.stderr
     assert run(*arguments, "--env", "staging", answers="staging\n").exit_code == 0
-    if arguments == ("purge",):
-        assert run("--env", "staging", "purge", "--yes").exit_code == 0
+
+
+def test_yes_stands_for_the_environments_name(stack: Stack, run: Run) -> None:
+    hold(stack)
+
+    assert run("--env", "staging", "purge", "--yes").exit_code == 0
+
+    assert stack.cloud.items() == []
 
 
 def reply(code: str, message: str = "no") -> aws.ClientError:
