@@ -134,7 +134,7 @@ def test_yes_stands_for_the_environments_name(stack: Stack, run: Run) -> None:
 
     assert run("--env", "staging", "purge", "--yes").exit_code == 0
 
-    assert stack.cloud.items() == []
+    assert not stack.cloud.items()
 
 
 def reply(code: str, message: str = "no") -> aws.ClientError:
