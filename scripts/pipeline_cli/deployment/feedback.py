@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pipeline_cli.terraform.target import Target
 
 ErrorRow = Mapping[str, Any]
+REJECTS_BYTES = 64 * 1024
+"""How much of a rejects file is read for its first records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,11 @@ def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
     return [key for key in keys if key.endswith(REJECTS_SUFFIX)]
 
 
+def first_refused(beginning: bytes, number: int) -> list[dict[str, str]]:
+    """Return the first rows of a rejects file: `line`, `code`, `reason` and `record`, which the end may cut short."""
+    return list(islice(csv.DictReader(beginning.decode(errors="replace").splitlines(keepends=True)), number))
+
+
 def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
     """Read the verdict on the newest run of a batch.
 
@@ -106,11 +115,11 @@ def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:
         There is none yet.
     """
     key = f"{FEEDBACK_PREFIX}{batch}/verdict.json"
-    if bucket.head(key) is None:
+    verdict: dict[str, Any] | None = bucket.find_json(key)
+    if verdict is None:
         raise CommandError(
             f"There is no verdict on batch {batch} yet.", "It is written when its run is over, or files are overdue."
         )
-    verdict: dict[str, Any] = bucket.get_json(key)
     return verdict
 
 

@@ -1,4 +1,4 @@
-"""The page of one day: its figures, section by section. It contains no names."""
+"""The page of one day: its figures, section by section."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from pipeline.stages.feedback import VERDICT, verdict_on
 
 from pipeline_cli.deployment import feedback, runs
 from pipeline_cli.deployment.batches import duration_of, read, waiting_text
+from pipeline_cli.deployment.feedback import REJECTS_BYTES
 from pipeline_cli.deployment.publishing import behind
 from pipeline_cli.deployment.runs import STAGES, Runs, Stage
 from pipeline_cli.output import terminal
 from pipeline_cli.output.errors import CommandError
 from pipeline_cli.output.summary import amount, control_totals
 from pipeline_cli.report.page import Bar, Row, advice, code, render, state
-from pipeline_cli.report.sections import sections
+from pipeline_cli.report.sections import refused_records, sections
 
 if TYPE_CHECKING:
+    from pipeline.aws.s3 import Bucket
+
     from pipeline_cli.terraform.target import Target
 
 CHANGE = ("Delivered before", "This version", "Difference")
@@ -55,12 +58,21 @@ def page(target: Target, batch: str, overview: str = "", neighbours: Sequence[tu
         late=behind(target) if status.state is BatchState.COMPLETED else None,
         advice=advice(entry, target.name),
         **sections(status, rows),
-        rejects=[f"s3://{target.bucket.name}/{key}" for key in feedback.rejects(target.bucket, entry)],
+        rejects=_rejects(target.bucket, entry),
         stages=_stages(Runs(target).stages(entry.execution, datetime.now(UTC)) if entry.execution else []),
         job=runs.effort(entry),
         changes=_changes(target, entry),
         history=_history(entry),
     )
+
+
+def _rejects(bucket: Bucket, entry: Ledger) -> list[tuple[str, list[Row]]]:
+    """Return where the rejects files of the day are, each with its first records."""
+    found = filter(None, map(bucket.head, feedback.rejects(bucket, entry)))
+    return [
+        (f"s3://{bucket.name}/{file.key}", refused_records(b"".join(bucket.read_range(file, 0, REJECTS_BYTES, 4096))))
+        for file in found
+    ]
 
 
 def _changes(target: Target, entry: Ledger) -> list[Row]:

@@ -15,8 +15,9 @@ from pipeline_cli.output import hints, terminal
 from pipeline_cli.output.summary import Numbers, totals
 from pipeline_cli.report.page import NEEDS_ATTENTION, Bar, Row, advice, day, linked, render, state, styled
 
-TREND_DAYS = 60
-"""How many calendar days a trend shows, counted from the newest: more bars would be too narrow on a phone."""
+TREND_DAYS = 28
+"""How many calendar days a trend shows, counted from the newest: the weeks that a day is compared with, and as many
+values as fit side by side on a phone."""
 
 TOTALS = [name.capitalize() for name in totals({})]
 KINDS = [kind.capitalize() for kind in MODEL.kinds]

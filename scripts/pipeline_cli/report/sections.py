@@ -29,12 +29,19 @@ from pipeline_cli.report.page import Bar, Row, code, linked, render, styled
 
 EXAMPLES = 3
 """How many errors of each code the page quotes."""
+RECORD_LENGTH = 300
+"""Characters of a refused record that the page quotes."""
 SIDES = ("Read", "Counted", "Refused")
 """Columns of the table of control totals."""
 
 
-def page_of_check(entry: Ledger, rows: Sequence[feedback.ErrorRow]) -> str:
-    """Return the page of a day that was only checked, from an entry with its files and its summary, as HTML."""
+def page_of_check(
+    entry: Ledger, rows: Sequence[feedback.ErrorRow], rejects: Sequence[tuple[str, Sequence[Row]]] = ()
+) -> str:
+    """Return the page of a day that was only checked, from an entry with its files and its summary, as HTML.
+
+    `rejects` are the files with refused records, each with the first of them.
+    """
     return render(
         "day.html",
         target="csv-check",
@@ -45,7 +52,7 @@ def page_of_check(entry: Ledger, rows: Sequence[feedback.ErrorRow]) -> str:
         late=None,
         advice=(),
         **sections(BatchStatus(entry.batch, entry.files, entry), rows),
-        rejects=(),
+        rejects=rejects,
         stages=(),
         job=None,
         changes=(),
@@ -152,6 +159,18 @@ def _totals(summary: Mapping[str, Any]) -> list[Row]:
         for measure, found in control.items()
     ]
     return records + amounts
+
+
+def refused_records(beginning: bytes) -> list[Row]:
+    """Return the first refused records of a rejects file, as they were read, from its first bytes."""
+    return [
+        {
+            "Line": row["line"],
+            "Code": code(row["code"]),
+            "Record": code(row["record"][:RECORD_LENGTH] + "…" * (len(row["record"]) > RECORD_LENGTH)),
+        }
+        for row in feedback.first_refused(beginning, EXAMPLES)
+    ]
 
 
 def _error_chart(errors: Sequence[feedback.Group]) -> list[Bar]:

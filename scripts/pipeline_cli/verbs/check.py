@@ -40,7 +40,7 @@ from pipeline.reading.decimal_marks import DecimalMark
 from pipeline.settings import VerdictSettings, read_published
 from rich.text import Text
 
-from pipeline_cli.deployment.feedback import group, show
+from pipeline_cli.deployment.feedback import REJECTS_BYTES, group, show
 from pipeline_cli.output import options, terminal
 from pipeline_cli.output.errors import CommandError, UsageError
 from pipeline_cli.output.files import open_whole, temporary_folder, write_whole
@@ -113,20 +113,24 @@ def command(
         with _opened(out) as write:
             errors = write_messages(outcome, found.notices(), write)
         incomplete = _incomplete(outcome) if outcome and outcome.summary.incomplete else {}
+        page = _page(found, outcome, errors) if report and outcome else ""
     if write_control and outcome and outcome.state != "REFUSED":
         path = folder / f"{CONTROL}_{found.batch}.csv"
         path.write_text(control_file(_count(found.files, outcome)), encoding="utf-8")
         terminal.err().print(f"Control file written: {terminal.shown(path)}", soft_wrap=True)
     summary = outcome.summary.as_dict() | {"incomplete": incomplete} if outcome else {"state": "WAITING"}
     _show(found, summary, errors, out, as_json=as_json)
-    if report and outcome:
-        _write_report(found, outcome, errors)
+    if page:
+        path = Path(f"report_{found.batch}.html").absolute()
+        write_whole(path, page)
+        terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
+        webbrowser.open(path.as_uri())
     raise typer.Exit(exit_code(found, outcome))
 
 
-def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[str, Any]]) -> None:
-    """Write the page of the day into the working folder, and open it in a browser if there is one."""
-    from pipeline_cli.report.sections import page_of_check  # takes a moment to import
+def _page(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page of the day as HTML."""
+    from pipeline_cli.report.sections import page_of_check, refused_records  # takes a moment to import
 
     sources = {}
     for kind, path in found.files.items():
@@ -136,10 +140,11 @@ def _write_report(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[s
     state = {"READY": BatchState.COMPLETED, "HELD": BatchState.HELD}.get(outcome.state, BatchState.FAILED)
     summary = outcome.summary.as_dict()
     entry = Ledger(str(found.batch), state, sources, version=set_version(sources), summary=summary)
-    path = Path(f"report_{found.batch}.html").absolute()
-    write_whole(path, page_of_check(entry, errors))
-    terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
-    webbrowser.open(path.as_uri())
+    rejects = []
+    for kind, path in outcome.rejects.items():
+        with path.open("rb") as file:
+            rejects.append((str(kind), refused_records(file.read(REJECTS_BYTES))))
+    return page_of_check(entry, errors, rejects)
 
 
 def _settings(file: Path | None, decimal_mark: DecimalMark | None) -> VerdictSettings:

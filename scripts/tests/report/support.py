@@ -23,6 +23,10 @@ from scripts.tests.support import Stack
 
 DAY = "20220131"
 HOSTILE = '<script>alert("x")</script>&<b>'
+REJECTS = "line,code,reason,record\n" + "".join(
+    f'{line},not_an_amount,no,"o1,{name},1,x"\n'
+    for line, name in enumerate((HOSTILE.replace('"', '""'), "n" * 400, "pen", "ink"), 3)
+)
 
 
 class Page(HTMLParser):
@@ -77,7 +81,7 @@ def complete(stack: Stack, day: str = DAY, records: int = 40) -> Ledger:
     for name, content in files.items():
         stack.put(f"incoming/{name}", content)
     entry = close(stack, dict(summary), day=day)
-    stack.put(f"feedback/{day}/{entry.version}/items_rejects.csv")
+    stack.put(f"feedback/{day}/{entry.version}/items_rejects.csv", REJECTS.encode())
     for line, reference in ((7, HOSTILE), (9, "c-9")):
         reason = f"customer_reference '{reference}' is not in the customers file"
         stack.table.put(

@@ -1,4 +1,4 @@
-"""The page about a day: what it shows, that what a partner wrote is text on it, and that nobody is named."""
+"""The page about a day: what it shows, and that what a partner wrote is text on it."""
 
 from __future__ import annotations
 
@@ -139,6 +139,13 @@ def test_what_a_partner_wrote_is_text_on_the_page_with_directional_marks_escaped
     assert f"customer_reference '{HOSTILE}' is not in the customers file" in Page(page).text
     assert "\u202e" not in page
     assert "\\u202efdp.exe" in page
+
+
+def test_the_first_refused_records_are_quoted_as_they_were_read_and_cut_if_they_are_long(page: str) -> None:
+    text = Page(page).text
+    assert f"Line Code Record 3 not_an_amount o1,{HOSTILE},1,x 4 not_an_amount o1,nnn" in text
+    assert f" o1,{'n' * 297}… 5 not_an_amount o1,pen,1,x " in text
+    assert "ink" not in text
 
 
 def test_the_page_needs_nothing_from_a_network(page: str) -> None:

@@ -153,6 +153,7 @@ def test_the_page_of_the_day_is_written_and_opened_and_is_no_file_of_the_partner
     assert f"{page.name} is what this command wrote" in done.stderr
     text = page.read_text(encoding="utf-8")
     assert "quantity &#39;two&#39; is not a whole number" in text
+    assert "<code>o1,Lamp,two,80</code>" in text, "the record as it was read"
     assert "is what this day would be" in text
 
 
