@@ -50,7 +50,7 @@ demo: $(READY) ## | Start a local AWS, deploy to it, send a sample day and show 
 	@$(PIPELINE) demo
 
 test: $(DEV_READY) $(AWS_CLI_READY) ## [ARGS="-k name"] | Run every test but test-privileges, test-scenarios and test-spark, with the coverage gate; with ARGS only those
-	@$(PYTHON) -m pytest -m "not privileges and not scenarios and not spark" -n 3 $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
+	@$(PYTHON) -m pytest -m "not privileges and not scenarios and not spark" -n 4 $(if $(ARGS),$(ARGS),--cov --cov-report=term-missing)
 
 lint: lint-style lint-types lint-terraform ## | Check style, types, and the Terraform code's format and security
 

@@ -46,8 +46,8 @@ def resource_limits(connection: duckdb.DuckDBPyConnection, workdir: Path, what: 
 
 
 def _disk_full(workdir: Path, what: str) -> DiskFullError:
-    room = shutil.disk_usage(workdir)
+    disk = shutil.disk_usage(workdir)
     return DiskFullError(
-        f"{what} needs more disk than there is: of {room.total:,} bytes under {workdir}, {room.free:,} are free; "
+        f"{what} needs more disk than there is: of {disk.total:,} bytes under {workdir}, {disk.free:,} are free; "
         "the file is not at fault: give more disk"
     )

@@ -73,12 +73,12 @@ def with_decimal_mark(file: CsvFile, setting: DecimalMark, votes: dict[str, Vote
     if votes is None:
         return file
     point, comma = votes["."], votes[","]
-    doubtful = min(filter(None, (point.may_group, comma.may_group)), default=None)
-    if point.votes == comma.votes and (point.votes or doubtful):
+    ambiguous = min(filter(None, (point.may_group, comma.may_group)), default=None)
+    if point.votes == comma.votes and (point.votes or ambiguous):
         reason = (
             "as many amounts have a decimal point as a decimal comma" if point.votes else "no other amount shows which"
         )
-        raise RefusedFileError(ErrorCode.AMBIGUOUS_AMOUNTS, value=doubtful or "1,5", reason=reason)
+        raise RefusedFileError(ErrorCode.AMBIGUOUS_AMOUNTS, value=ambiguous or "1,5", reason=reason)
     file = replace(file, decimal_mark="," if comma.votes > point.votes else ".", refuses_groups=True)
     refuse_grouped_amounts(file, votes)
     return file

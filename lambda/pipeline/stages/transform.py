@@ -154,7 +154,7 @@ def _process(
     from pipeline.joining.customer_data_processor import Options, Previous, SourceFile, process, refuse
     from pipeline.reading.dialect import RefusedFileError
 
-    memory_mb, threads = duckdb_room(settings.aws_lambda_function_memory_size)
+    memory_mb, threads = duckdb_limits(settings.aws_lambda_function_memory_size)
     options = Options(
         memory_mb=memory_mb,
         threads=threads,
@@ -174,13 +174,13 @@ def _process(
     if unreadable:
         files = {kind: SourceFile(Path(source.key).name, directory) for kind, source in run.files.items()}
         return refuse(run.batch, files, unreadable, directory, options, errors)
-    room = shutil.disk_usage(directory).free
-    needed = _needed_bytes(run, room, settings) + sum(bucket.size(key) or 0 for key in delivered.values())
+    free_bytes = shutil.disk_usage(directory).free
+    needed = _needed_bytes(run, free_bytes, settings) + sum(bucket.size(key) or 0 for key in delivered.values())
     paths = bucket.download_all(dict(run.files.items()), directory)
     files = {kind: SourceFile(Path(source.key).name, paths[kind]) for kind, source in run.files.items()}
     lists = [bucket.fetch(key, directory / f"{version}.parquet") for version, key in delivered.items()]
     # If one file took more than half of the free space in /tmp, the others and the join would not fit.
-    max_unpacked = (room - needed) // 2
+    max_unpacked = (free_bytes - needed) // 2
     options = replace(options, max_unpacked=max_unpacked)
     outcome = process(run.batch, files, directory, options, Previous(errors, lists))
     for file in outcome.summary.files.values():
@@ -192,18 +192,18 @@ def _process(
     return outcome
 
 
-def _needed_bytes(run: Run, room: int, settings: TransformSettings) -> int:
+def _needed_bytes(run: Run, free_bytes: int, settings: TransformSettings) -> int:
     """Return how many bytes the files of a run take.
 
     Raises
     ------
     DayTooLargeError
-        These are more than `room`, the free bytes in /tmp, or at least `large_day_bytes`.
+        These are more than `free_bytes`, the free bytes in /tmp, or at least `large_day_bytes`.
     """
     needed = sum(source.size for source in run.files.values())
-    if needed > room:
+    if needed > free_bytes:
         raise DayTooLargeError(
-            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {room:,}: "
+            f"the files of batch {run.batch} take {needed:,} bytes, but /tmp has room for {free_bytes:,}: "
             "raise transform.storage_mb"
         )
     if settings.large_days and 0 < settings.large_day_bytes <= needed:
@@ -214,6 +214,6 @@ def _needed_bytes(run: Run, room: int, settings: TransformSettings) -> int:
     return needed
 
 
-def duckdb_room(function_mb: int) -> tuple[int, int]:
+def duckdb_limits(function_mb: int) -> tuple[int, int]:
     """Return the memory in MB and the threads that DuckDB may use in a function of `function_mb`."""
     return int(function_mb * _DUCKDB_SHARE), math.ceil(function_mb / MB_PER_CPU)

@@ -113,8 +113,7 @@ class Stack:
         A marker item is processed like every change; when its message arrives, those of all earlier changes have
         arrived.
         """
-        marker = f"m{uuid.uuid4().hex}"
-        self.table.put(notice_item(None, "marker", marker, MARKER) | {"pk": "batch#marker"})
+        marker = self.mark()
 
         def marked() -> bool:
             with self._consumer:
@@ -122,6 +121,12 @@ class Stack:
                 return marker in self._markers
 
         eventually(marked, "the marker's message")
+
+    def mark(self) -> str:
+        """Cause a message that means nothing, and return its code."""
+        marker = f"m{uuid.uuid4().hex}"
+        self.table.put(notice_item(None, "marker", marker, MARKER) | {"pk": "batch#marker"})
+        return marker
 
     def messages(self, batch: str) -> list[dict[str, Any]]:
         """Return the bodies of all messages of a batch that consumers have seen, after everything is sent."""

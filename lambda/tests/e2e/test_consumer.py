@@ -135,6 +135,7 @@ def test_killed_between_effect_and_deletion_it_ends_with_the_content_of_the_tabl
         eventually(caught_up, "the consumer's state to be the table's")
         eventually(lambda: not waiting(stack.sqs, stack.target.output("output_queue_url")), "the queue to be empty")
         process.send_signal(signal.SIGTERM)
+        stack.mark()  # ends its long poll
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from pipeline.model.record_kinds import RecordKind
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))
-"""Examples of each property; PROPERTY_EXAMPLES=5000 searches for an hour."""
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "25"))
+"""Examples of each property; the workflow of the night searches with PROPERTY_EXAMPLES=2000."""
 
 PHASES = (Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("PROPERTY_SHRINK") else []))
 """A failing batch is shown as it was generated; PROPERTY_SHRINK=1 makes it smaller, which takes minutes."""

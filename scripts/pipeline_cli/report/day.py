@@ -86,6 +86,11 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
     for (what, old), new in zip(_figures(before).items(), _figures(after).values(), strict=True):
         numbers = dict(zip(CHANGE, map(amount, map(str, (old, new, new - old))), strict=True))
         rows.append({"What": what, **numbers})
+    root = f"{MODEL.root} counted"
+    removed = int(entry.summary.get(f"removed_{MODEL.root}", 0))
+    added = int(_figures(after)[root] - _figures(before)[root]) + removed
+    for what, number in ((f"{MODEL.root} added", added), (f"{MODEL.root} removed", -removed)):
+        rows.append({"What": what, **dict.fromkeys(CHANGE, ""), CHANGE[-1]: f"{number:,}"})
     return rows
 
 

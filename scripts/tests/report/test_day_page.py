@@ -188,6 +188,8 @@ def test_a_correction_is_compared_with_the_version_delivered_before(stack: Stack
     stack.put(f"incoming/items_{DAY}.csv", b"corrected")
     after = copy.deepcopy(before)
     after["files"]["items"]["counted"] += 3
+    after["files"]["customers"]["counted"] -= 1
+    after["removed_customers"] = 3
     after["files"]["items"]["held_by"] = ["cut_short"] if state is BatchState.HELD else []
     after["reconciliation"]["delivered_amount"] = str(Decimal(before["reconciliation"]["delivered_amount"]) - 10)
     close(stack, after, state)
@@ -196,6 +198,7 @@ def test_a_correction_is_compared_with_the_version_delivered_before(stack: Stack
 
     items = before["files"]["items"]["counted"]
     assert f"items counted {items} {items + 3} 3" in text, text
+    assert "customers added 2 customers removed -3" in text, text
     assert re.search(r"total amount spent \S+ \S+ -10 ", text), text
     complete(stack, "20220201")
     assert "What this version changes" not in Page(day.page(stack.target, "20220201")).text

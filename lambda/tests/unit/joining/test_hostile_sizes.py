@@ -16,7 +16,7 @@ import pytest
 from batches import CUSTOMERS, ITEMS, ORDERS
 from pipeline.model.data_model import MODEL
 from pipeline.settings import TransformSettings
-from pipeline.stages.transform import duckdb_room
+from pipeline.stages.transform import duckdb_limits
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ items = outcome.summary.files[MODEL.kinds[-1]]
 print(json.dumps([outcome.state, items.file_error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 HEAD = ITEMS + b'o1,"x'
-BLANK_LINES = 100
+BLANK_LINES = 50
 """In millions."""
 
 
@@ -78,7 +78,7 @@ def test_a_hostile_file_stays_within_the_memory_of_the_function(
     for kind, content in zip(MODEL.kinds, (CUSTOMERS, ORDERS), strict=False):
         (tmp_path / f"{kind}_20220131.csv").write_bytes(content)
     write(tmp_path / f"{MODEL.kinds[-1]}_20220131.csv")
-    memory, threads = duckdb_room(MEMORY_MB)
+    memory, threads = duckdb_limits(MEMORY_MB)
 
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path), str(memory), str(threads)],
