@@ -13,7 +13,7 @@ import pytest
 from pipeline.observability import Metric
 from pipeline_cli.terraform.target import ROOT
 
-from infra.tests.current_provider.terraform_check import EVERYTHING, CurrentProvider
+from infra.tests.current_provider.terraform_check import EVERYTHING
 from infra.tests.support import FUNCTIONS, MACHINE, PREFIX, Plan
 
 pytestmark = pytest.mark.terraform
@@ -153,8 +153,6 @@ def test_thresholds_follow_from_timeouts_and_variables(full: Plan) -> None:
     assert alarms["refused-share"]["threshold"] == EVERYTHING["max_refused_percent"] / 4
 
 
-def test_the_alarm_on_days_and_the_check_for_files_can_be_switched_off(terraform: CurrentProvider) -> None:
-    quiet = terraform.plan({"completed_batch_within_hours": None, "due_check_schedule": None})
-
-    assert "no-batch-completed" not in quiet.alarms
-    assert not [address for address in quiet.resources if "due-check" in address]
+def test_the_alarm_on_days_and_the_check_for_files_can_be_switched_off(local: Plan) -> None:
+    assert "no-batch-completed" not in local.alarms
+    assert not [address for address in local.resources if "due-check" in address]

@@ -152,14 +152,13 @@ def test_children_of_the_map_may_take_the_workflows_role_too(plan: Plan) -> None
         assert any(fnmatchcase(caller, pattern) for pattern in patterns) is taken, caller
 
 
-def test_the_job_logs_where_its_log_groups_are(terraform: CurrentProvider) -> None:
+def test_the_job_logs_where_its_log_groups_are(terraform: CurrentProvider, full: Plan) -> None:
     # AWS Glue Developer Guide, "Logging for AWS Glue jobs": the groups are <--custom-logGroup-prefix>/error and
     # /output. Section "Security configuration with Amazon CloudWatch logging": <prefix>/
     # <Security-Configuration-Name>-role/<glue-job-role>/error and /output; the role then needs AssociateKmsKey.
     module, name = "module.large_days[0]", "csv-pipeline-dev-large-day"
     actions = ("AssociateKmsKey", "CreateLogGroup", "CreateLogStream", "PutLogEvents")
-    for variables, between in (({}, ""), ({"kms_key": "create"}, f"/{name}-role/{name}")):
-        plan = terraform.plan({"large_days": {}, **variables})
+    for plan, between in ((terraform.plan({"large_days": {}}), ""), (full, f"/{name}-role/{name}")):
         prefix = plan[f"{module}.aws_glue_job.this"]["default_arguments"]["--custom-logGroup-prefix"]
         groups = {f"{prefix}{between}/error", f"{prefix}{between}/output"}
         logs = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group"
