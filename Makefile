@@ -143,8 +143,7 @@ lint-terraform: $(DEV_READY) $(CHECKOV_READY) $(ASL_READY) ## | Only the Terrafo
 	@LOG_LEVEL=ERROR $(dir $(CHECKOV_READY))bin/python -m checkov.main --directory infra --config-file infra/.checkov.yaml
 
 test-unit: $(DEV_READY) ## [ARGS=lambda/tests/unit/reading] | Only the quick tests: no Terraform, no emulator
-	@PROPERTY_EXAMPLES=$${PROPERTY_EXAMPLES:-10} \
-		$(PYTHON) -m pytest -m "not terraform and not e2e and not slow and not spark" -n 2 $(ARGS)
+	@$(PYTHON) -m pytest -m "not terraform and not e2e and not slow and not spark" -n 3 $(ARGS)
 
 test-terraform: $(DEV_READY) ## | Only the tests of the infrastructure's plan
 	@$(PYTHON) -m pytest -m terraform $(ARGS)

@@ -70,6 +70,7 @@ LONG = day(
 )
 
 
+@pytest.mark.slow
 @searched
 @given(st.fixed_dictionaries({kind: shuffled_lines(content) for kind, content in LONG.items()}))
 def test_no_line_disappears_whatever_happens_to_the_lines_of_a_good_day(batch: dict[RecordKind, bytes]) -> None:
