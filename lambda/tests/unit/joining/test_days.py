@@ -1,4 +1,4 @@
-"""Days of all shapes: what comes out of them is as it was recorded, and the reference implementation agrees.
+"""Days of all shapes: what comes out of them is as recorded, the reference agrees, and all of it keeps the contracts.
 
 After a rule was changed on purpose, `RECORD=1 .venv/bin/python -m pytest -n 0 lambda/tests/unit/joining/test_days.py`
 records them anew; check that only days which the rule concerns are others then.
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from batches import assert_agrees, delivered, read, run
-from pipeline.joining.customer_data_processor import Outcome, Previous
+from contracts import check_body, check_verdict
+from pipeline.joining.customer_data_processor import Outcome, Previous, messages
 from pipeline.ledger import BatchState, Ledger
 from pipeline.stages.feedback import verdict_on
 from recorded import days
@@ -33,6 +34,9 @@ def outputs(outcome: Outcome) -> dict[str, str]:
         "summary": [summary, bool(outcome.references), bool(outcome.removed)],
         "verdict": [verdict_on(entry, outcome.examples)],
     }
+    check_verdict(texts["verdict"][0])
+    for body in messages(outcome):
+        check_body(body)
     return {
         kind: json.dumps(text, ensure_ascii=False, indent=1, sort_keys=True).replace(r"\n", "\n")
         for kind, text in texts.items()

@@ -1,4 +1,7 @@
-"""Every message and verdict of every example day, and every example in the documents, conforms to the contracts."""
+"""The contracts follow from the model and are valid; attributes of messages and all examples conform to them.
+
+unit/joining/test_days.py holds every message and verdict of every day against them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from batches import observe, run, working_directory
+from batches import observe
 from contract_documents import ODCS, documents
 from contracts import CONTRACTS, check_body, check_message, check_verdict, load, validator
 from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator
@@ -17,7 +20,7 @@ from pipeline.handlers import publish
 from pipeline.model.error_codes import ErrorCode
 from pipeline.model.items import notice_item, put_line, removed_item
 from support import Cloud, Context, load_event, result_item
-from unit.model.test_error_codes import CATALOGUE, DATA, defective_day
+from unit.model.test_error_codes import DATA, defective_day
 
 ROOT = Path(__file__).parents[4]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -26,18 +29,6 @@ SCHEMAS = ("messages.schema.json", "verdict.schema.json")
 ERROR = """{"type": "error_message", "customer_reference": null, "order_reference": "o-7", "message": "a sentence",
     "batch": "20220131", "file": "items_20220131.csv", "line": 17, "code": "not_an_amount"}"""
 BODY = '{"type":"customer_message","customer_reference":"a","number_of_orders":1,"total_amount_spent":1.5}'
-
-
-def days() -> list[str]:
-    return [*CATALOGUE, "good"]
-
-
-def items_of(day: str) -> list[dict[str, Any]]:
-    """The table writes of an example day, in DynamoDB JSON."""
-    with working_directory() as directory:
-        outcome = run(defective_day(day), directory)
-        lines = [line for chunk in outcome.chunks for line in chunk.path.read_text().splitlines()]
-    return [json.loads(line)["PutRequest"]["Item"] for line in lines]
 
 
 def record(number: int, new: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -86,19 +77,9 @@ def test_a_field_can_be_added_to_every_object_of_a_contract(name: str) -> None:
         assert more["added"] == "text"
 
 
-@pytest.mark.parametrize("day", days())
-def test_every_message_of_an_example_day_conforms_to_the_contract(day: str, cloud: Cloud, context: Context) -> None:
-    items = items_of(day)
-
-    publish.handler({"Records": [record(number, item) for number, item in enumerate(items, 1)]}, context)
-
-    received = cloud.received()
-    assert len(received) == len(items)
-    for message in received:
-        check_message(message)
-
-
-def test_incomplete_totals_removals_and_notices_conform_too(cloud: Cloud, context: Context) -> None:
+def test_messages_conform_to_the_contract_with_the_attributes_that_publish_gives_them(
+    cloud: Cloud, context: Context
+) -> None:
     result = result_item("a", refused_records={"N": "17"})
     removed = json.loads(put_line(removed_item("b", "20220131")))["PutRequest"]["Item"]
     notice = json.loads(put_line(notice_item(None, "file", ErrorCode.UNKNOWN_FILE, "x was not processed", "x")))
