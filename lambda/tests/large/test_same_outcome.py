@@ -109,7 +109,7 @@ DAYS = {
 }
 DAYS_OF_THE_JOB = ("other bytes", "decimal comma", "nothing fits")
 """Days that test_job compares."""
-EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "5"))
+EXAMPLES = int(os.environ.get("SPARK_EXAMPLES", "3"))
 """Days of any kind; each takes some seconds."""
 
 
