@@ -12,14 +12,18 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import python_terraform
 from pipeline_cli.output.errors import CommandError
-from pipeline_cli.terraform.terraform_command import Terraform
+from pipeline_cli.terraform.terraform_command import find_terraform
+from python_terraform import IsFlagged
 
 from infra.tests.current_provider.asl import check_state_machine
 from infra.tests.current_provider.schema_provider import VERSION, serve
@@ -63,6 +67,29 @@ _NOT_COPIED = shutil.ignore_patterns("tests", ".terraform", ".terraform.lock.hcl
 _NOT_PASSED_ON = ("TF_", "AWS_")
 
 
+class Terraform(python_terraform.Terraform):
+    """Terraform in one folder with exactly one environment, whatever this process's own is."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(str(folder), terraform_bin_path=str(find_terraform()))
+        self._environment = dict(environment)
+
+    def run(self, *arguments: str, **options: Any) -> str:
+        """Run a command and return what it printed.
+
+        Raises
+        ------
+        CommandError
+            It failed; the message contains Terraform's own.
+        """
+        with mock.patch.dict(os.environ, self._environment, clear=True), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # python_terraform logs the old way
+            code, printed, said = self.cmd(*arguments, **options)
+        if code:
+            raise CommandError(f"terraform {arguments[0]} failed:", f"\n{said.strip() or printed.strip()}")
+        return str(printed)
+
+
 @dataclass(frozen=True)
 class CurrentProvider:
     """Terraform on a copy of the configuration, with the schema of the current provider."""
@@ -88,10 +115,10 @@ class CurrentProvider:
     def _plan(self, given: str, environment: str | None) -> Plan:
         values, planned = self.folder / "values.tfvars.json", self.folder / "plan"
         values.write_text(given)
-        files = [*([f"env/{environment}.tfvars"] if environment else []), str(values)]
-        options = (f"-out={planned}", *(f"-var-file={file}" for file in files))
-        self.terraform.run("plan", "-input=false", "-lock=false", "-no-color", *options)
-        return Plan(json.loads(self.terraform.run("show", "-json", str(planned))))
+        files = [f"env/{environment}.tfvars"] if environment else []
+        quiet = {"input": False, "lock": False, "no_color": IsFlagged}
+        self.terraform.run("plan", out=str(planned), var_file=[*files, str(values)], **quiet)
+        return Plan(json.loads(self.terraform.run("show", str(planned), json=IsFlagged)))
 
 
 @contextmanager
@@ -101,10 +128,10 @@ def current_provider(source: Path = INFRA) -> Iterator[CurrentProvider]:
     with tempfile.TemporaryDirectory(prefix="terraform-check-") as name, serve() as reattach:
         folder = Path(name)
         shutil.copytree(source, folder / "infra", ignore=_NOT_COPIED)
-        environment = kept | reattach | {"TF_CLI_CONFIG_FILE": os.devnull}
-        terraform = Terraform(folder / "infra", folder / "terraform", environment)
-        terraform.run("init", "-input=false", "-no-color")
-        terraform.run("validate", "-no-color")
+        own = {"TF_CLI_CONFIG_FILE": os.devnull, "TF_IN_AUTOMATION": "1", "TF_DATA_DIR": str(folder / "terraform")}
+        terraform = Terraform(folder / "infra", kept | reattach | own | {"CHECKPOINT_DISABLE": "1"})
+        terraform.run("init", input=False, no_color=IsFlagged)
+        terraform.run("validate", no_color=IsFlagged)
         yield CurrentProvider(terraform, folder)
 
 

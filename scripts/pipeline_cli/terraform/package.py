@@ -8,6 +8,8 @@ files are added to a copy of it.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -25,6 +27,19 @@ SOURCES = ROOT / "lambda" / "pipeline"
 MEGABYTE = 1024 * 1024
 ZIPPED_LIMIT = 50 * MEGABYTE  # Lambda's, for a package that is uploaded directly
 UNZIPPED_LIMIT = 250 * MEGABYTE
+
+CHECK = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib, pkgutil, boto3, duckdb, pipeline
+assert duckdb.sql("SELECT 6 * 7").fetchall() == [(42,)]
+for service in sys.argv[2:]:
+    boto3.client(service, region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="a")
+for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
+    importlib.import_module(module.name)
+outside = [n for n, m in sys.modules.items() if "site-packages" in (getattr(m, "__file__", None) or "")]
+assert not outside, f"imported from outside the package: {outside}"
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None)
     Raises
     ------
     CommandError
-        A dependency has no wheel for the platform, or the package is too large.
+        A dependency has no wheel for the platform, the package does not work, or it is too large.
     ModelError
         The data model contradicts itself.
     """
@@ -83,6 +98,8 @@ def build(env: str = LOCAL, sources: Path = SOURCES, target: Path | None = None)
         with zipfile.ZipFile(unfinished, "a") as archive:
             dependencies.add_files(archive, dependencies.files_in(folder))
         _check_size(_measured(unfinished))
+        if chosen.machine is None:
+            _check_works(unfinished)
         unfinished.replace(target)
     stamp.write_text(inputs)
     return _measured(target)
@@ -107,6 +124,22 @@ def _check_size(package: Package) -> None:
                 f"The package has {_size(size)} {what}, and Lambda takes {_size(limit)} at most.",
                 f"Its largest parts, unzipped: {parts}.",
             )
+
+
+def _check_works(file: Path) -> None:
+    """Import every module of the package, with nothing else on the import path."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        with zipfile.ZipFile(file) as archive:
+            archive.extractall(folder)
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", CHECK, folder, *sorted(dependencies.SERVICES)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CommandError(f"The package does not work on this machine: {lines[-1]}", "\n".join(["", *lines[-6:-1]]))
 
 
 def _size(count: int) -> str:

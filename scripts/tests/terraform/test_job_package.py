@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pipeline_cli.terraform import package
+from pipeline_cli.terraform import job_package, package
 from pipeline_cli.terraform.job_package import GLUE, build
 
 
@@ -28,6 +28,14 @@ def test_the_same_inputs_give_the_same_bytes(built: Path, tmp_path: Path) -> Non
     again = build("local", tmp_path / "pipeline.gluewheels.zip", moved)
 
     assert again.read_bytes() == built.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_changed_source_gives_another_package(built: Path, tmp_path: Path) -> None:
+    changed = shutil.copytree(package.SOURCES, tmp_path / "pipeline")
+    (changed / "errors.py").write_text("# changed\n")
+
+    assert build("local", tmp_path / "p.gluewheels.zip", changed).read_bytes() != built.read_bytes()
 
 
 @pytest.mark.slow
@@ -56,3 +64,12 @@ def test_glue_gets_wheels_for_its_own_python_and_processor(tmp_path: Path) -> No
 
     assert [name for name in found if "duckdb" in name and "cp311" in name and "x86_64" in name]
     assert "manylinux_2_34_x86_64" in GLUE.pip_options
+
+
+@pytest.mark.parametrize(("settings", "on"), [({"large_days": None}, False), ({"large_days": {}}, True)])
+def test_the_package_is_built_where_large_days_are_on(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], on: bool
+) -> None:
+    monkeypatch.setattr(job_package, "variables", lambda _: settings)
+
+    assert job_package.is_on("prod") is on

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from moto import mock_aws
@@ -54,6 +55,16 @@ def test_bucket_is_private_versioned_encrypted_and_reached_over_tls_only(account
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert statement["Resource"] == [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]
+
+
+def test_bucket_of_another_account_is_refused(account: Target) -> None:
+    s3 = account.client("s3")
+    taken = s3.exceptions.BucketAlreadyExists({"Error": {"Code": "BucketAlreadyExists"}}, "CreateBucket")
+    with (
+        mock.patch.object(s3, "create_bucket", side_effect=taken),
+        pytest.raises(CommandError, match="belongs to another account"),
+    ):
+        remote_state._create(s3, BUCKET, REGION)
 
 
 def test_the_local_state_stays_here(run: Run) -> None:

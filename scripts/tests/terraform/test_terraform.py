@@ -164,6 +164,7 @@ touch started; while :; do sleep 0.1; done
     ("script", "call", "signals"),
     [
         (SAVES, "run('x')", [signal.SIGINT]),
+        (SAVES, "show('x')", [signal.SIGINT]),
         (SAVES, "show('x')", [signal.SIGTERM]),
         (TWICE, "run('x')", [signal.SIGINT, signal.SIGINT]),
     ],
