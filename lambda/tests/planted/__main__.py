@@ -7,6 +7,7 @@ judged: its text has changed, or its tests fail without it as well. Then mend fa
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ from .faults import Fault, Verdict, read_faults
 from .tree import Tree
 
 Result = TypeVar("Result")
+FEW = 20
+"""Up to so many selections of tests are tried one by one without faults, more in one run."""
 
 
 def main() -> int:
@@ -62,6 +65,12 @@ def main() -> int:
     return int(bool(counts[Verdict.MISSED]))
 
 
+def _together(faults: Sequence[Fault]) -> str:
+    """Return one selection with all tests that these faults need, but for those that need a package."""
+    words = (word for fault in faults if not fault.needs for word in shlex.split(fault.tests))
+    return shlex.join(sorted({word for word in words if "/" in word}))
+
+
 def plant(faults: Sequence[Fault], workers: int) -> dict[Fault, Verdict]:
     """Run the tests without faults, and then plant the faults, several at once in copies of the tree."""
     tests = list(dict.fromkeys(fault.tests for fault in faults))
@@ -79,8 +88,12 @@ def plant(faults: Sequence[Fault], workers: int) -> dict[Fault, Verdict]:
                 trees.put(tree)
 
         print(f"Running the tests without faults: {len(tests)} selections of them", flush=True)
-        baselines = threads.map(lambda chosen: on_a_tree(lambda tree: tree.baseline(chosen)), tests)
-        problems = dict(zip(tests, baselines, strict=True))
+        problems: dict[str, str | None] = dict.fromkeys(tests)
+        single = tests
+        if len(tests) > FEW and not on_a_tree(lambda tree: tree.baseline(f"-n {workers} {_together(faults)}")):
+            single = list({fault.tests for fault in faults if fault.needs})
+        one_by_one = threads.map(lambda chosen: on_a_tree(lambda tree: tree.baseline(chosen)), single)
+        problems |= zip(single, one_by_one, strict=True)
 
         def judge(fault: Fault) -> tuple[Fault, Verdict, str, float]:
             started = time.monotonic()
