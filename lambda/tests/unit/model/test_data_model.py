@@ -11,7 +11,7 @@ import pytest
 from pipeline.model import data_model
 from pipeline.model.batch_files import BatchFile, is_batch, parse_file_name, parse_key, today
 from pipeline.model.data_model import MODEL
-from pipeline.model.items import batch_key, error_item, error_sort_key, removed_item, result_key, result_sort_key
+from pipeline.model.items import batch_key, error_item, error_sort_key, result_key, result_sort_key
 from pipeline.model.messages import Message, message_for, number_text
 
 
@@ -109,17 +109,6 @@ def test_an_error_is_announced_with_all_its_fields() -> None:
         "line": 17,
         "code": "not_an_amount",
     }
-
-
-def test_a_removed_customer_is_announced_once() -> None:
-    marker = removed_item("ade3-11ed", "20220131")
-    assert announced(marker, result_item()).body == '{"type":"customer_removed","customer_reference":"ade3-11ed"}'
-    assert message_for(marker, marker) is None
-    assert message_for(marker) is None
-
-
-def test_changes_of_the_ledger_cause_no_message() -> None:
-    assert message_for({"pk": "batch#20220131", "sk": "ledger"}) is None
 
 
 def test_the_same_fact_has_the_same_id_and_a_different_one_a_different_id() -> None:

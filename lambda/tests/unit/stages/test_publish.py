@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from pipeline.aws.sqs import Queue
 from pipeline.errors import ThrottledError
 from pipeline.handlers import publish
 from pipeline.ledger import Ledger
-from pipeline.model.messages import message_for
 from support import Cloud, Context, load_event, result_item
 
 CUSTOMER_BODY = (
@@ -73,17 +71,6 @@ def test_a_repeated_delivery_is_dropped_by_the_queue(cloud: Cloud, context: Cont
     for _ in range(3):
         send(context, record(1), record(2, new=result_item("c2")))
     assert len(cloud.received()) == 2
-
-
-@pytest.mark.parametrize(
-    ("stored", "sent"),
-    [("87.50", "87.5"), ("0", "0"), ("-3.00", "-3"), ("1E+3", "1000"), ("99999999999999.9999", "99999999999999.9999")],
-)
-def test_amounts_are_sent_digit_by_digit(stored: str, sent: str) -> None:
-    item = {"pk": "customer#c", "sk": "batch#20220131", "customer_reference": "c", "number_of_orders": Decimal(1)}
-    message = message_for({**item, "total_amount_spent": Decimal(stored)})
-    assert message is not None
-    assert message.body.endswith(f'"total_amount_spent":{sent}}}')
 
 
 class Unwilling:
@@ -170,17 +157,6 @@ def test_without_partial_batch_responses_the_function_fails_instead(
     environment.setenv("PARTIAL_BATCH_RESPONSES", "false")
     with pytest.raises(ThrottledError, match="2 of 3"):
         send(context, *RECORDS)
-
-
-def test_the_same_fact_has_the_same_id_and_a_different_fact_a_different_id() -> None:
-    def message_id(reference: str, amount: int) -> str:
-        item = {"pk": f"customer#{reference}", "sk": "batch#20220131", "customer_reference": reference}
-        message = message_for({**item, "number_of_orders": Decimal(1), "total_amount_spent": Decimal(amount)})
-        assert message is not None
-        return message.id
-
-    assert message_id("a", 1) == message_id("a", 1)
-    assert len({message_id("a", 1), message_id("a", 2), message_id("b", 1)}) == 3
 
 
 def test_the_log_names_the_batches_whose_messages_were_sent(

@@ -98,12 +98,6 @@ def test_the_partner_can_read_the_settings_on_which_the_verdict_depends(
     assert read_published({**settings, "a_newer_one": True}) == VerdictSettings(max_refused_percent=7)
 
 
-def test_running_it_again_gives_the_same_bytes(cloud: Cloud, context: Context) -> None:
-    event = start(cloud, context, DAY)
-    first = requests(cloud, transform.handler(event, context))
-    assert requests(cloud, transform.handler(event, context)) == first
-
-
 def test_a_file_replaced_during_the_run_is_read_in_its_old_version(cloud: Cloud, context: Context) -> None:
     event = start(cloud, context, DAY)
     cloud.upload("items_20220131.csv", b"rubbish")
