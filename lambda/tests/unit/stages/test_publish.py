@@ -54,6 +54,7 @@ def test_a_dropped_customer_is_announced_once(cloud: Cloud, context: Context) ->
         record(2, "REMOVE", old=marker, new=None),
         record(3, "INSERT", old=None, new=marker),
         record(4, "REMOVE", old=marker, new=None),
+        record(5, "MODIFY", old=marker, new=marker),
     )
     assert [message["Body"] for message in cloud.received()] == [
         '{"type":"customer_removed","customer_reference":"c1"}'
