@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,8 @@ def rejects(bucket: Bucket, entry: Ledger | None) -> list[str]:
 
 def first_refused(beginning: bytes, number: int) -> list[dict[str, str]]:
     """Return the first rows of a rejects file: `line`, `code`, `reason` and `record`, which the end may cut short."""
-    return list(islice(csv.DictReader(beginning.decode(errors="replace").splitlines(keepends=True)), number))
+    rows = csv.DictReader(StringIO(beginning.decode(errors="replace"), newline=""))
+    return list(islice((row for row in rows if row["record"] is not None), number))
 
 
 def find_verdict(bucket: Bucket, batch: str) -> dict[str, Any]:

@@ -86,6 +86,8 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
     for (what, old), new in zip(_figures(before).items(), _figures(after).values(), strict=True):
         numbers = dict(zip(CHANGE, map(amount, map(str, (old, new, new - old))), strict=True))
         rows.append({"What": what, **numbers})
+    if _earlier_runs(entry)[-1]["state"] != BatchState.COMPLETED.value:
+        return rows  # a version that came between may have delivered a part, so nobody knows what is new
     root = f"{MODEL.root} counted"
     removed = int(entry.summary.get(f"removed_{MODEL.root}", 0))
     added = int(_figures(after)[root] - _figures(before)[root]) + removed
@@ -94,11 +96,19 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
     return rows
 
 
+def _earlier_runs(entry: Ledger) -> list[Mapping[str, Any]]:
+    """Return the runs of other versions than the present one, in order."""
+    return [run for run in entry.history if _version(run) != entry.version]
+
+
+def _version(run: Mapping[str, Any]) -> str:
+    return str(run["execution"]).split("-")[1]
+
+
 def _delivered_before(entry: Ledger) -> str | None:
     """Return the newest version of the day that was delivered and is not the present one."""
-    completed = [run for run in entry.history if run["state"] == BatchState.COMPLETED.value]
-    versions = [str(run["execution"]).split("-")[1] for run in completed]
-    return next((version for version in reversed(versions) if version != entry.version), None)
+    runs = reversed(_earlier_runs(entry))
+    return next((_version(run) for run in runs if run["state"] == BatchState.COMPLETED.value), None)
 
 
 def _figures(verdict: Mapping[str, Any]) -> dict[str, Decimal]:

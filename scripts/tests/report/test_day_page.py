@@ -17,6 +17,7 @@ from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.items import error_item
 from pipeline.stages.feedback import publish_verdict
+from pipeline_cli.deployment import feedback
 from pipeline_cli.deployment.runs import Stage
 from pipeline_cli.report import day
 
@@ -148,6 +149,19 @@ def test_the_first_refused_records_are_quoted_as_they_were_read_and_cut_if_they_
     assert "ink" not in text
 
 
+@pytest.mark.parametrize(
+    ("cut", "records"),
+    [
+        (',y"\n4,not', ["o1,a\x0c\u2028\nx,y"]),
+        (',y"\n4,not_an_amount,no,', ["o1,a\x0c\u2028\nx,y", ""]),
+        ("", ["o1,a\x0c\u2028\nx"]),
+    ],
+)
+def test_the_beginning_of_a_rejects_file_may_end_anywhere(cut: str, records: list[str]) -> None:
+    beginning = f'line,code,reason,record\n3,not_an_amount,no,"o1,a\x0c\u2028\nx{cut}'
+    assert [row["record"] for row in feedback.first_refused(beginning.encode(), 3)] == records
+
+
 def test_the_page_needs_nothing_from_a_network(page: str) -> None:
     for attribute in ("src=", "href=", "url(", "@import", "http://", "https://"):
         assert attribute not in page.replace('href="#', "")
@@ -199,6 +213,11 @@ def test_a_correction_is_compared_with_the_version_delivered_before(stack: Stack
     items = before["files"]["items"]["counted"]
     assert f"items counted {items} {items + 3} 3" in text, text
     assert "customers added 2 customers removed -3" in text, text
+    entry = stack.table.get_ledger(DAY)
+    assert entry is not None
+    between = {**entry.history[0], "execution": f"{DAY}-0000000000000000", "state": "SUPERSEDED"}
+    change(stack, history=(entry.history[0], between, *entry.history[1:]))
+    assert "customers added" not in Page(day.page(stack.target, DAY)).text, "it may have delivered a part"
     assert re.search(r"total amount spent \S+ \S+ -10 ", text), text
     complete(stack, "20220201")
     assert "What this version changes" not in Page(day.page(stack.target, "20220201")).text
