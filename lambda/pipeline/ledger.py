@@ -210,7 +210,7 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
     attempt = ledger.attempts.get(version, 0) + 1
     name = f"{ledger.batch}-{version}"
     # A version that is not remembered and comes again begins with a name that was used, which `rename` then replaces.
-    remembered = {version, ledger.version, *(run["execution"].split("-")[1] for run in ledger.history)}
+    remembered = {version, ledger.version, *(version_of(run) for run in ledger.history)}
     attempts = {known: count for known, count in ledger.attempts.items() if known in remembered}
     return replace(
         ledger,
@@ -228,6 +228,11 @@ def _queue(ledger: Ledger, version: str, files: FileSet, now: datetime) -> Ledge
         summary={},
         cause=None,
     )
+
+
+def version_of(run: Mapping[str, Any]) -> str:
+    """Return the version of a run of the history, which its name has after the batch's."""
+    return str(run["execution"]).split("-")[1]
 
 
 def ensure_current(ledger: Ledger | None, execution: str) -> Ledger:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pipeline.ledger import BatchState, Ledger
+from pipeline.ledger import BatchState, Ledger, version_of
 from pipeline.model.batch_files import FEEDBACK_PREFIX
 from pipeline.model.data_model import MODEL
 from pipeline.stages.feedback import VERDICT, verdict_on
@@ -82,15 +82,16 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
     before, after = target.bucket.find_json(key) if version else None, verdict_on(entry, ())
     if before is None or after["reconciliation"] is None:
         return []
+    old, new = _figures(before), _figures(after)
     rows = []
-    for (what, old), new in zip(_figures(before).items(), _figures(after).values(), strict=True):
-        numbers = dict(zip(CHANGE, map(amount, map(str, (old, new, new - old))), strict=True))
-        rows.append({"What": what, **numbers})
+    for what in new:
+        figures = (old[what], new[what], new[what] - old[what])
+        rows.append({"What": what, **dict(zip(CHANGE, map(amount, map(str, figures)), strict=True))})
     if _earlier_runs(entry)[-1]["state"] != BatchState.COMPLETED.value:
         return rows  # a version that came between may have delivered a part, so nobody knows what is new
-    root = f"{MODEL.root} counted"
+    counted = f"{MODEL.root} counted"
     removed = int(entry.summary.get(f"removed_{MODEL.root}", 0))
-    added = int(_figures(after)[root] - _figures(before)[root]) + removed
+    added = int(new[counted] - old[counted]) + removed
     for what, number in ((f"{MODEL.root} added", added), (f"{MODEL.root} removed", -removed)):
         rows.append({"What": what, **dict.fromkeys(CHANGE, ""), CHANGE[-1]: f"{number:,}"})
     return rows
@@ -98,17 +99,13 @@ def _changes(target: Target, entry: Ledger) -> list[Row]:
 
 def _earlier_runs(entry: Ledger) -> list[Mapping[str, Any]]:
     """Return the runs of other versions than the present one, in order."""
-    return [run for run in entry.history if _version(run) != entry.version]
-
-
-def _version(run: Mapping[str, Any]) -> str:
-    return str(run["execution"]).split("-")[1]
+    return [run for run in entry.history if version_of(run) != entry.version]
 
 
 def _delivered_before(entry: Ledger) -> str | None:
     """Return the newest version of the day that was delivered and is not the present one."""
     runs = reversed(_earlier_runs(entry))
-    return next((_version(run) for run in runs if run["state"] == BatchState.COMPLETED.value), None)
+    return next((version_of(run) for run in runs if run["state"] == BatchState.COMPLETED.value), None)
 
 
 def _figures(verdict: Mapping[str, Any]) -> dict[str, Decimal]:

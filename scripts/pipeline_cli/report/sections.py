@@ -36,7 +36,7 @@ SIDES = ("Read", "Counted", "Refused")
 
 
 def page_of_check(
-    entry: Ledger, rows: Sequence[feedback.ErrorRow], rejects: Sequence[tuple[str, Sequence[Row]]] = ()
+    entry: Ledger, rows: Sequence[feedback.ErrorRow], rejects: Sequence[tuple[str, Sequence[Row]]]
 ) -> str:
     """Return the page of a day that was only checked, from an entry with its files and its summary, as HTML.
 

@@ -121,11 +121,15 @@ def command(
     summary = outcome.summary.as_dict() | {"incomplete": incomplete} if outcome else {"state": "WAITING"}
     _show(found, summary, errors, out, as_json=as_json)
     if page:
-        path = Path(f"report_{found.batch}.html").absolute()
-        write_whole(path, page)
-        terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
-        webbrowser.open(path.as_uri())
+        _open(page, Path(f"report_{found.batch}.html").absolute())
     raise typer.Exit(exit_code(found, outcome))
+
+
+def _open(page: str, path: Path) -> None:
+    """Write a page, and open it in a browser if there is one."""
+    write_whole(path, page)
+    terminal.err().print(f"Written: {terminal.shown(path)}", soft_wrap=True)
+    webbrowser.open(path.as_uri())
 
 
 def _page(found: DayFolder, outcome: Outcome, errors: Sequence[Mapping[str, Any]]) -> str:

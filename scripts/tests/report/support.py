@@ -32,7 +32,7 @@ REJECTS = "line,code,reason,record\n" + "".join(
 class Page(HTMLParser):
     """The page's text; fails if an element is not closed."""
 
-    VOID = ("meta", "br", "rect")
+    VOID = ("meta", "br")
 
     def __init__(self, page: str) -> None:
         super().__init__()
