@@ -47,7 +47,8 @@ def test_document_says_how_long_each_prefix_is_kept(full: Plan) -> None:
 
 
 def test_production_cannot_be_deleted_by_accident_and_others_can(terraform: CurrentProvider, local: Plan) -> None:
-    for plan, protected in ((terraform.plan(environment="prod"), True), (local, False)):
+    prod, dev = terraform.plan(environment="prod"), terraform.plan(environment="dev")
+    for plan, protected in ((prod, True), (dev, False), (local, False)):
         assert plan["module.table.aws_dynamodb_table.this"]["deletion_protection_enabled"] is protected
         assert plan[f"{BUCKET}.this"]["force_destroy"] is not protected
 

@@ -43,8 +43,13 @@ def validator(name: str, part: str = "") -> Draft202012Validator:
 def check_body(body: str) -> dict[str, Any]:
     """Validate the body of a message, with exact numbers, and return it."""
     fields: dict[str, Any] = json.loads(body, parse_float=Decimal)
-    _check(validator("messages.schema.json", fields["type"]), fields)
+    check_fields(fields)
     return fields
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Validate a message whose body was read already."""
+    _check(validator("messages.schema.json", fields["type"]), fields)
 
 
 def check_message(message: Mapping[str, Any]) -> None:

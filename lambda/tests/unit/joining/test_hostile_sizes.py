@@ -33,7 +33,7 @@ items = outcome.summary.files[MODEL.kinds[-1]]
 print(json.dumps([outcome.state, items.file_error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
 HEAD = ITEMS + b'o1,"x'
-BLANK_LINES = 50
+BLANK_LINES = 100
 """In millions."""
 
 

@@ -67,7 +67,7 @@ def requests(chunks: list[Chunk]) -> list[dict[str, Any]]:
     return [json.loads(line) for chunk in chunks for line in chunk.path.read_text().split("\n")[:-1]]
 
 
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(rows=st.lists(ROWS, max_size=20, unique_by=lambda row: row[0]), chunk_records=st.integers(1, 9))
 def test_a_result_is_the_put_request_of_its_item_and_has_the_message_that_publish_sends(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Row], chunk_records: int
@@ -81,7 +81,7 @@ def test_a_result_is_the_put_request_of_its_item_and_has_the_message_that_publis
 
 @pytest.mark.slow
 def test_many_results_stay_sorted_where_threads_write_them(tmp_path: Path) -> None:
-    rows = [(f"{number * 2654435761 % 2**32:08x}", 1, Decimal(1), 0) for number in range(150_000)]
+    rows = [(f"{number * 2654435761 % 2**32:08x}", 1, Decimal(1), 0) for number in range(300_000)]
     assert requests(written(rows, tmp_path, 5000)) == [request(row) for row in sorted(rows)]
 
 

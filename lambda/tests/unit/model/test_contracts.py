@@ -1,6 +1,6 @@
 """The contracts follow from the model and are valid; attributes of messages and all examples conform to them.
 
-unit/joining/test_days.py holds every message and verdict of every day against them.
+test_error_codes.py holds every message of the example days against them, unit/joining/test_days.py also every verdict.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from batches import CUSTOMERS, ITEMS, Observed, assert_agrees_with_reference, day, observe
+from contracts import check_fields
 from pipeline.model import data_model
 from pipeline.model.data_model import MODEL
 from pipeline.model.error_codes import FILE_SENTENCES, RECORD_CODES, SENTENCES, ErrorCode
@@ -84,6 +85,8 @@ def test_every_code_has_a_file_that_shows_it() -> None:
 def test_a_file_with_one_defect_gives_the_message_of_the_table(code: str) -> None:
     observed = assert_agrees_with_reference(defective_day(code))
     assert documented()[code] in examples(observed, code)
+    for message in observed.messages:
+        check_fields(message)
     assert observed.state == ("REFUSED" if code in FILE_SENTENCES else "READY")
 
 

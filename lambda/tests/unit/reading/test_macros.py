@@ -108,7 +108,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(TEXTS.filter(lambda text: not {"\r", "\n", "\0"} & set(text)), min_size=20, max_size=40))
 def test_a_short_check_accepts_only_what_the_full_one_accepts(
     connection: duckdb.DuckDBPyConnection, cells: list[str]
