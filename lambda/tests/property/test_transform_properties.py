@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.model.record_kinds import RecordKind
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "25"))
-"""Examples of each property; the workflow of the night searches with PROPERTY_EXAMPLES=1000."""
+"""Examples of each property; the workflow of the night searches with PROPERTY_EXAMPLES=500."""
 
 PHASES = (Phase.explicit, Phase.generate, *([Phase.shrink] if os.environ.get("PROPERTY_SHRINK") else []))
 """A failing batch is shown as it was generated; PROPERTY_SHRINK=1 makes it smaller, which takes minutes."""
